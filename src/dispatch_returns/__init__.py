@@ -1,0 +1,1 @@
+"""Returns as tickets in Dispatch, refunds through Stripe, each paid exactly once."""

@@ -1,0 +1,252 @@
+"""Every exception this package raises, in one tree.
+
+::
+
+    DispatchReturnsError
+    ├── ConfigurationError            a setting or an argument is wrong: fix the program
+    │   ├── InvalidArgumentError      names the argument (also a ValueError)
+    │   └── MissingExtraError         names the extra and the command that installs it
+    ├── APIError                      the Dispatch API said no, or said nothing
+    │   ├── APIConnectionError        no answer arrived
+    │   │   └── APITimeoutError       no answer arrived in time
+    │   ├── APIResponseError          an answer arrived and could not be understood
+    │   │   └── PaginationError       a page cursor repeated, or is missing
+    │   └── APIStatusError            an answer with a status of 400 or more
+    │       ├── ValidationError       400, 422
+    │       ├── AuthenticationError   401
+    │       ├── PermissionDeniedError 403
+    │       ├── NotFoundError         404
+    │       ├── ConflictError         409
+    │       ├── RateLimitError        429
+    │       └── ServerError           5xx
+    ├── WebhookError                  a delivery was refused
+    │   ├── SignatureError            it is not authentic
+    │   └── EventError                it is authentic and cannot be understood
+    ├── MoneyError                    an amount that is not exact, or not of this currency
+    ├── StoreError                    the store could not do it
+    │   ├── StoreUnavailableError     it cannot commit now: try again
+    │   └── LeaseLostError            another worker has taken this row over
+    └── RefundError
+        ├── AdapterError              a processor's refusal or silence, with its kind
+        ├── UnsupportedFeatureError   the processor cannot be told this
+        └── RefundStateError          this act does not fit the refund's state
+
+No message or ``repr`` holds a key, a signature, a body or a customer's data.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DispatchReturnsError(Exception):
+    """The base of every exception this package raises."""
+
+
+class ConfigurationError(DispatchReturnsError):
+    """A setting is missing or wrong."""
+
+
+class InvalidArgumentError(ConfigurationError, ValueError):
+    """An argument was refused before anything was sent.
+
+    ``argument`` is its name; the message adds the cause and the remedy.
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(f"{argument}: {problem}")
+        self.argument = argument
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f'{needed_for} needs the extra "{extra}": pip install "dispatch-returns[{extra}]"'
+        )
+        self.extra = extra
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One entry of the API's ``errors`` list."""
+
+    field: str
+    message: str
+
+
+class APIError(DispatchReturnsError):
+    """A call to the Dispatch API did not give an answer that can be used."""
+
+    status_code: int | None = None
+    code: str | None = None
+    errors: Sequence[FieldProblem] = ()
+    retry_after: float | None = None
+    """Seconds the server asked us to wait, where it did."""
+
+    def __init__(
+        self, message: str, *, request_id: str | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request_id = request_id
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.message} (request {self.request_id})" if self.request_id else self.message
+
+
+class APIConnectionError(APIError):
+    """No answer arrived: whether the call was carried out is unknown."""
+
+
+class APITimeoutError(APIConnectionError):
+    """No answer arrived in time: whether the call was carried out is unknown."""
+
+
+class APIResponseError(APIError):
+    """The answer is not JSON, or lacks a field it must have."""
+
+
+class PaginationError(APIResponseError):
+    """The server's pages do not end: a cursor repeated, or more was promised without one."""
+
+
+class APIStatusError(APIError):
+    """The API answered with a status of 400 or more."""
+
+    status_code: int
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        code: str | None = None,
+        errors: Sequence[FieldProblem] = (),
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, retryable=retryable)
+        self.status_code = status_code
+        self.code = code
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+
+
+class ValidationError(APIStatusError):
+    """400 or 422: ``errors`` names the fields."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is wrong or missing."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key's scope or the plan does not allow this."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such object, or not in this workspace."""
+
+
+class ConflictError(APIStatusError):
+    """409: it exists already, or changed meanwhile."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many calls; ``retry_after`` says how many seconds to wait, where known."""
+
+
+class ServerError(APIStatusError):
+    """5xx: the server failed; whether the call was carried out is unknown."""
+
+
+class WebhookError(DispatchReturnsError):
+    """A webhook delivery was refused."""
+
+
+class SignatureError(WebhookError):
+    """The delivery is not authentic, or not provably so."""
+
+
+class EventError(WebhookError):
+    """The delivery is authentic, and its content cannot be understood."""
+
+
+class MoneyError(DispatchReturnsError, ValueError):
+    """An amount that cannot be used exactly as it stands. Nothing is rounded."""
+
+
+class StoreError(DispatchReturnsError):
+    """The store could not do what was asked."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot commit now. Nothing was written; the same call may be made again."""
+
+
+class LeaseLostError(StoreError):
+    """Another worker holds this row now: what this one found out must not overwrite it."""
+
+
+class RefundError(DispatchReturnsError):
+    """The base of what the refund path raises."""
+
+
+class ErrorKind(enum.StrEnum):
+    """What an adapter found out. What follows from it is the refund service's decision."""
+
+    NOT_SENT = "not_sent"
+    """The processor certainly did not get the request."""
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    """It may have been carried out. Never to be read as a failure."""
+    RATE_LIMITED = "rate_limited"
+    IN_PROGRESS = "in_progress"
+    """The same key is being worked on at this moment."""
+    ALREADY_REFUNDED = "already_refunded"
+    """Nothing is left on the payment. By whom is another question."""
+    EXCEEDS_REMAINING = "exceeds_remaining"
+    DISPUTED = "disputed"
+    NOT_REFUNDABLE = "not_refundable"
+    NOT_FOUND = "not_found"
+    AUTH = "auth"
+    CONFIG = "config"
+    KEY_CONFLICT = "key_conflict"
+    """This key was used before with another content."""
+
+
+class AdapterError(RefundError):
+    """A processor's refusal or silence.
+
+    ``message`` is for a person and holds no secret and no customer data; ``code`` is the
+    processor's own; ``retry_after`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class UnsupportedFeatureError(RefundError):
+    """The processor has no way to be told this; the adapter does not imitate it."""
+
+
+class RefundStateError(RefundError):
+    """What was asked does not fit the state the refund is in."""

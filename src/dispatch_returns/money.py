@@ -1,0 +1,145 @@
+"""Exact amounts of money, in minor units. No float ever comes in or goes out.
+
+How many decimals a currency has is the processor's rule, not ISO's (Stripe's table differs
+for MGA, UGX, ISK and others), so a rule is an argument with Stripe's table as its default.
+Source: https://docs.stripe.com/currencies
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dispatch_returns.errors import MoneyError
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyRule:
+    """How a processor counts a currency.
+
+    ``decimals``: digits after the point. ``step``: minor amounts are multiples of it.
+    """
+
+    decimals: int = 2
+    step: int = 1
+
+
+_ZERO_DECIMAL = frozenset(
+    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()
+)
+_TWO_DECIMALS_THAT_ARE_ZERO = frozenset({"ISK", "UGX"})
+_THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+
+
+def stripe_rule(currency: str) -> CurrencyRule:
+    """Return how Stripe counts `currency` (a three-letter code, any case)."""
+    code = _code(currency)
+    if code in _ZERO_DECIMAL:
+        return CurrencyRule(decimals=0)
+    if code in _TWO_DECIMALS_THAT_ARE_ZERO:
+        return CurrencyRule(decimals=2, step=100)
+    if code in _THREE_DECIMAL:
+        return CurrencyRule(decimals=3, step=10)
+    return CurrencyRule()
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An exact, non-negative amount: ``minor`` units of ``currency`` (upper case).
+
+    ``decimals`` says where the point stands when it is shown: ``Money(14900, "USD")`` is
+    149.00 USD. Raises `MoneyError` for anything that is not exact.
+    """
+
+    minor: int
+    currency: str
+    decimals: int = 2
+
+    def __post_init__(self) -> None:
+        if isinstance(self.minor, bool) or not isinstance(self.minor, int):
+            raise MoneyError(f"minor units are whole numbers, not {type(self.minor).__name__}")
+        if self.minor < 0:
+            raise MoneyError("an amount is not negative")
+        object.__setattr__(self, "currency", _code(self.currency))
+
+    @classmethod
+    def from_decimal(
+        cls, amount: Decimal | int, currency: str, rule: CurrencyRule | None = None
+    ) -> Money:
+        """Return `amount` major units as `Money`, by Stripe's rule unless another is given.
+
+        Raises `MoneyError` when the amount is a float, negative, not finite, or has more
+        decimals than the currency: nothing is rounded.
+        """
+        if isinstance(amount, bool) or not isinstance(amount, Decimal | int):
+            raise MoneyError(
+                f"an amount is a Decimal or an int, not {type(amount).__name__}:"
+                ' write Decimal("149.00")'
+            )
+        rule = rule or stripe_rule(currency)
+        minor = _scaled(Decimal(amount), rule.decimals, currency)
+        if minor % rule.step:
+            raise MoneyError(
+                f"{amount} {_code(currency)}: the smallest step of this currency is"
+                f" {Decimal(rule.step).scaleb(-rule.decimals)}"
+            )
+        return cls(minor, currency, rule.decimals)
+
+    @property
+    def major(self) -> Decimal:
+        """The amount in major units, with all its decimals: ``Decimal("149.00")``."""
+        return Decimal(self.minor).scaleb(-self.decimals)
+
+    def __str__(self) -> str:
+        return f"{self.major:f} {self.currency}"
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.minor + self._minor_of(other), self.currency, self.decimals)
+
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.minor - self._minor_of(other), self.currency, self.decimals)
+
+    def __lt__(self, other: Money) -> bool:
+        return self.minor < self._minor_of(other)
+
+    def __le__(self, other: Money) -> bool:
+        return self.minor <= self._minor_of(other)
+
+    def __gt__(self, other: Money) -> bool:
+        return self.minor > self._minor_of(other)
+
+    def __ge__(self, other: Money) -> bool:
+        return self.minor >= self._minor_of(other)
+
+    def _minor_of(self, other: Money) -> int:
+        if (other.currency, other.decimals) != (self.currency, self.decimals):
+            raise MoneyError(f"{self.currency} and {other.currency} are not the same currency")
+        return other.minor
+
+
+def _code(currency: str) -> str:
+    code = currency.upper()
+    if len(code) != 3 or not (code.isascii() and code.isalpha()):
+        raise MoneyError("a currency is a three-letter code such as USD")
+    return code
+
+
+def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
+    if not amount.is_finite() or amount < 0:
+        raise MoneyError(f"{amount}: an amount is a finite number and not negative")
+    sign, digits, exponent = amount.as_tuple()
+    assert isinstance(exponent, int)
+    # Plain integers, because Decimal arithmetic rounds to the context's precision.
+    whole = int("".join(map(str, digits)))
+    shift = exponent + decimals
+    if shift > 30:
+        raise MoneyError(f"{amount}: no payment is that large")
+    if shift >= 0:
+        return whole * 10**shift
+    minor, rest = divmod(whole, 10**-shift) if -shift <= len(digits) else (0, whole)
+    if rest:
+        raise MoneyError(
+            f"{amount} {_code(currency)}: {_code(currency)} has {decimals} decimals;"
+            " nothing is rounded"
+        )
+    return minor

@@ -1,0 +1,1 @@
+"""Paying back exactly once: the adapter protocol, the guard, the service."""

@@ -1,0 +1,177 @@
+"""What a payment processor must be able to do, and the words it is spoken to in.
+
+An adapter translates. It makes one call, says what it found out, and decides nothing: retries,
+look-ups after an unknown outcome and what an error means are the refund service's.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, Protocol, runtime_checkable
+
+from dispatch_returns.money import CurrencyRule, Money
+
+PaymentKind = Literal["payment_intent", "charge", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRef:
+    """Which payment is paid back.
+
+    ``kind`` is Stripe's word where Stripe is the processor, and ``reference`` for any other
+    processor's own id. ``account`` is a connected account (Stripe Connect, direct charges);
+    ``reverse_transfer`` and ``refund_application_fee`` belong to destination charges.
+    """
+
+    kind: PaymentKind
+    id: str
+    account: str | None = None
+    reverse_transfer: bool = False
+    refund_application_fee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What the processor says of a payment at this moment.
+
+    ``charged`` and ``refunded`` are None where a processor cannot tell. ``rule`` is how it
+    counts the currency; ``currency`` is upper case.
+    """
+
+    currency: str
+    rule: CurrencyRule
+    charged: Money | None = None
+    refunded: Money | None = None
+    disputed: bool = False
+
+    @property
+    def remaining(self) -> Money | None:
+        """What can still be paid back, or None where the processor cannot tell."""
+        if self.charged is None or self.refunded is None:
+            return None
+        return self.charged - self.refunded
+
+
+class RefundStatus(enum.StrEnum):
+    """The processor's word for where a refund stands (Stripe's five)."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """One intent to pay back. The same row always gives the same request, key included.
+
+    ``refund_id`` is the ledger's own id: adapters store it with the processor (metadata), so
+    that `RefundAdapter.find` can find the refund again. ``instructions_email`` is where the
+    processor writes to a customer who must act.
+    """
+
+    refund_id: str
+    idempotency_key: str
+    payment: PaymentRef
+    amount: Money
+    workspace_id: str
+    ticket_id: str
+    order_id: str | None = None
+    instructions_email: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """A refund that exists at the processor.
+
+    ``ours`` is False for one that somebody else made (in the dashboard, say): it does not
+    carry our ``refund_id``. ``arn`` is the bank's tracing number, which arrives late.
+    """
+
+    processor_id: str
+    status: RefundStatus
+    amount: Money
+    ours: bool = True
+    arn: str | None = None
+    failure_reason: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundUpdate:
+    """News of a refund from the processor's own webhook.
+
+    ``refund_id`` is ours, where the refund carries it.
+    """
+
+    event_id: str
+    type: str
+    refund_id: str | None
+    payment: PaymentRef | None
+    result: RefundResult
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the processor can do.
+
+    ``key_lifetime``: how long it certainly remembers an idempotency key; None if it ignores
+    keys. ``lookup``: `find` is consistent right after a refund was made. ``asynchronous``: an
+    outcome may come later than the answer. ``manual``: a person pays and confirms.
+    """
+
+    partial: bool = True
+    key_lifetime: timedelta | None = None
+    lookup: bool = False
+    asynchronous: bool = False
+    manual: bool = False
+
+
+@runtime_checkable
+class RefundAdapter(Protocol):
+    """A payment processor. Each method makes at most one attempt and never retries.
+
+    All but `parse_event` raise `AdapterError` with its kind; a request the processor has no
+    words for raises `UnsupportedFeatureError`, before anything is sent.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name it is configured by, such as ``stripe``."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this processor can do; constant for the adapter's life."""
+        ...
+
+    def payment(self, ref: PaymentRef) -> Payment:
+        """Return what the processor says of the payment now."""
+        ...
+
+    def refund(self, request: RefundRequest) -> RefundResult:
+        """Ask for the refund with ``request.idempotency_key``; return what exists then."""
+        ...
+
+    def find(self, request: RefundRequest) -> RefundResult | None:
+        """Return the refund that carries ``request.refund_id``.
+
+        Where there is none but the payment was paid back by somebody else, return that one
+        with ``ours=False``. None: there is no refund of this payment.
+        """
+        ...
+
+    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
+        """Return the news in a processor's webhook, or None if it is about something else.
+
+        Verifies first: raises `SignatureError` when it is not authentic.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release connections. May be called twice."""
+        ...

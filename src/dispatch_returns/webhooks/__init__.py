@@ -1,0 +1,1 @@
+"""Verified deliveries: signature, events, receiver; a mount for each framework."""
