@@ -135,7 +135,7 @@ def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
     if shift > 30:
         raise MoneyError(f"{amount}: no payment is that large")
     if shift >= 0:
-        return whole * 10**shift
+        return whole * int(10**shift)
     minor, rest = divmod(whole, 10**-shift) if -shift <= len(digits) else (0, whole)
     if rest:
         raise MoneyError(

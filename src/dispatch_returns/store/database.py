@@ -1,0 +1,128 @@
+"""`Store`: the one object that opens the database, reads it and commits to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
+from dispatch_returns.store import migrate, sqlite
+from dispatch_returns.store.writer import GroupWriter
+
+T = TypeVar("T")
+
+
+class Store:
+    """An open database. Safe to share between threads; survives a fork (gunicorn's preload).
+
+    Writes are functions run inside a transaction; those that wait at the same moment share
+    one commit, so a burst of deliveries costs one disk flush and not one each.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._guard = threading.Lock()
+        self._writer: GroupWriter | None = None
+        self._pid = os.getpid()
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the database at `url` (``sqlite:///refunds.db``) and bring SQLite's schema up.
+
+        Raises `ConfigurationError` for a URL that cannot work, and `StoreUnavailableError`
+        when the file cannot be opened or written.
+        """
+        engine = _engine(url)
+        try:
+            migrate.upgrade_if_needed(engine)
+        except DBAPIError as error:
+            engine.dispose()
+            raise StoreUnavailableError(_why(error)) from None
+        return cls(engine)
+
+    def __repr__(self) -> str:
+        return f"Store({self._engine.url.render_as_string(hide_password=True)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:
+        """Run `work` in a write transaction; the future resolves once it is on disk.
+
+        `work` must be quick and touch nothing but the connection. `name` says which step it
+        is, for people and for the crash tests. The future raises what `work` raised, or
+        `StoreUnavailableError` when the commit did not happen.
+        """
+        return self._current_writer().submit(name, work)
+
+    def write(self, name: str, work: Callable[[Connection], T]) -> T:
+        """Do as `submit` and wait for the result."""
+        return self.submit(name, work).result()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection for reading. Raises `StoreUnavailableError`."""
+        self._after_fork()
+        try:
+            with self._engine.connect() as conn:
+                yield conn
+        except DBAPIError as error:
+            raise StoreUnavailableError(_why(error)) from None
+
+    def close(self) -> None:
+        """Finish the writes that wait, and close every connection. May be called twice."""
+        with self._guard:
+            self._closed = True
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+        self._engine.dispose()
+
+    def _current_writer(self) -> GroupWriter:
+        self._after_fork()
+        with self._guard:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            if self._writer is None:
+                self._writer = GroupWriter(self._engine)
+            return self._writer
+
+    def _after_fork(self) -> None:
+        """Leave the parent's thread and connections to the parent."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
+        self._writer = None
+        self._engine.dispose(close=False)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "the database URL cannot be read: write sqlite:///refunds.db"
+        ) from None
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"the store does not speak {parsed.get_backend_name()} yet: write sqlite:///refunds.db"
+        )
+    return sqlite.create(parsed)
+
+
+def _why(error: DBAPIError) -> str:
+    """Return the driver's own words: SQLAlchemy adds the statement and its values."""
+    original: Any = error.orig
+    return f"the database cannot be used now: {original}"

@@ -1,0 +1,165 @@
+"""Events that were accepted: each once, kept until they are dealt with and after."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import inbox
+
+
+class EventState(enum.StrEnum):
+    """Where an event stands."""
+
+    ACCEPTED = "accepted"
+    DONE = "done"
+    UNREADABLE = "unreadable"
+    """Authentic, and not understood by this version: kept, so that an upgrade can replay it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A verified delivery on its way into the inbox.
+
+    ``body`` is what was signed, byte for byte. ``readable`` is False for a body that is
+    authentic and not understood.
+    """
+
+    source: str
+    event_id: str
+    type: str
+    workspace_id: str | None
+    ticket_id: str | None
+    body: bytes = field(repr=False)
+    occurred_at: datetime | None
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A row of the inbox. ``claims`` is the fencing token of whoever claimed it."""
+
+    id: int
+    source: str
+    event_id: str
+    type: str
+    workspace_id: str | None
+    ticket_id: str | None
+    body: bytes = field(repr=False)
+    occurred_at: datetime | None
+    received_at: datetime
+    state: EventState
+    error: str | None
+    finished_at: datetime | None
+    tries: int
+    claims: int
+    due_at: datetime | None
+
+
+def _stored(row: RowMapping) -> StoredEvent:
+    values: dict[str, Any] = {str(column): value for column, value in row.items()}
+    values["state"] = EventState(values["state"])
+    return StoredEvent(**values)
+
+
+def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
+    """Keep `event`; return False if an event of this source and id is here already."""
+    state = EventState.ACCEPTED if event.readable else EventState.UNREADABLE
+    return queue.insert_new(
+        conn,
+        inbox,
+        {
+            "source": event.source,
+            "event_id": event.event_id,
+            "type": event.type,
+            "workspace_id": event.workspace_id,
+            "ticket_id": event.ticket_id,
+            "body": event.body,
+            "occurred_at": event.occurred_at,
+            "received_at": now,
+            "state": state,
+            "due_at": now if event.readable else None,
+        },
+    )
+
+
+def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[StoredEvent]:
+    """Take up to `limit` events that wait to be dealt with."""
+    return [_stored(r) for r in queue.claim(conn, inbox, now=now, lease=lease, limit=limit)]
+
+
+def finish(conn: Connection, event: StoredEvent, now: datetime) -> None:
+    """Mark a claimed event as dealt with. Raises `LeaseLostError`."""
+    queue.change(
+        conn,
+        inbox,
+        event.id,
+        event.claims,
+        state=EventState.DONE,
+        due_at=None,
+        error=None,
+        finished_at=now,
+    )
+
+
+def postpone(conn: Connection, event: StoredEvent, until: datetime, error: str) -> None:
+    """Put a claimed event back until a later time. Raises `LeaseLostError`."""
+    queue.change(
+        conn, inbox, event.id, event.claims, due_at=until, tries=event.tries + 1, error=error
+    )
+
+
+def set_unreadable(conn: Connection, event: StoredEvent, error: str) -> None:
+    """Keep a claimed event that is not understood. Raises `LeaseLostError`."""
+    queue.change(
+        conn, inbox, event.id, event.claims, state=EventState.UNREADABLE, due_at=None, error=error
+    )
+
+
+def get(conn: Connection, row_id: int) -> StoredEvent | None:
+    """Return the event with this row number."""
+    row = conn.execute(select(inbox).where(inbox.c.id == row_id)).mappings().one_or_none()
+    return _stored(row) if row else None
+
+
+def find(conn: Connection, source: str, event_id: str) -> StoredEvent | None:
+    """Return the event with the sender's id."""
+    query = select(inbox).where(inbox.c.source == source, inbox.c.event_id == event_id)
+    row = conn.execute(query).mappings().one_or_none()
+    return _stored(row) if row else None
+
+
+def newest(
+    conn: Connection,
+    *,
+    limit: int,
+    state: EventState | None = None,
+    ticket_id: str | None = None,
+) -> list[StoredEvent]:
+    """Return up to `limit` events, newest first."""
+    query = select(inbox).order_by(inbox.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(inbox.c.state == state)
+    if ticket_id is not None:
+        query = query.where(inbox.c.ticket_id == ticket_id)
+    return [_stored(row) for row in conn.execute(query).mappings()]
+
+
+def replay(conn: Connection, event: StoredEvent, now: datetime) -> None:
+    """Make an event due again, whatever became of it. Raises `LeaseLostError`."""
+    queue.change(
+        conn,
+        inbox,
+        event.id,
+        event.claims,
+        state=EventState.ACCEPTED,
+        claims=event.claims + 1,
+        tries=0,
+        due_at=now,
+        finished_at=None,
+    )

@@ -1,0 +1,259 @@
+"""One row for each intent to pay back, and the record of every call made for it."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from dispatch_returns.money import Money
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import acts, attempts, ledger
+
+
+class State(enum.StrEnum):
+    """Where a refund stands. ``unknown`` is a state of its own and never a failure."""
+
+    REQUESTED = "requested"
+    SENDING = "sending"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    """Nothing was paid and nothing is under way: a person must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A row of the ledger.
+
+    ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
+    present key may have been carried out; ``first_sent_at`` is when the present key was first
+    sent. ``adopted``: the refund was made by somebody else. ``claims`` is the fencing token.
+    """
+
+    id: str
+    workspace_id: str
+    ticket_id: str
+    ordinal: int
+    adapter: str
+    state: State
+    reason: str | None
+    detail: str | None
+    generation: int
+    amount: Money | None
+    payment: Mapping[str, Any] | None
+    order_id: str | None
+    instructions_email: str | None = field(repr=False)
+    uncertain: bool
+    first_sent_at: datetime | None
+    sent_day: str | None
+    approved_by: str | None
+    approved_minor: int | None
+    processor_id: str | None
+    adopted: bool
+    arn: str | None
+    failure_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    tries: int
+    claims: int
+    due_at: datetime | None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of the present generation: the same row always gives the same key."""
+        return f"{self.id}-g{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a processor (``outcome`` is ``sent`` before it, and what came of it after)."""
+
+    id: int
+    refund_id: str
+    generation: int
+    call: str
+    outcome: str
+    processor_id: str | None
+    code: str | None
+    request_id: str | None
+    message: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did to a refund, and why."""
+
+    id: int
+    refund_id: str
+    act: str
+    who: str
+    why: str | None
+    at: datetime
+
+
+def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
+    """Return the id of this intent.
+
+    It follows from the intent and not from chance: a store restored from an old backup asks
+    the processor for the same refund again, and not for a second one.
+    """
+    intent = "\n".join((workspace_id, ticket_id, str(ordinal)))
+    return "rfd_" + hashlib.sha256(intent.encode()).hexdigest()[:32]
+
+
+def _refund(row: RowMapping) -> Refund:
+    values: dict[str, Any] = {str(column): value for column, value in row.items()}
+    minor, currency = values.pop("amount_minor"), values.pop("currency")
+    decimals = values.pop("decimals")
+    amount = None if minor is None else Money(minor, currency, decimals)
+    values["state"] = State(values["state"])
+    return Refund(amount=amount, **values)
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with ``amount`` spelled as its three columns."""
+    if "amount" not in values:
+        return values
+    amount: Money | None = values.pop("amount")
+    return values | {
+        "amount_minor": amount and amount.minor,
+        "currency": amount and amount.currency,
+        "decimals": amount and amount.decimals,
+    }
+
+
+def create(
+    conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
+) -> Refund | None:
+    """Write the row of a new intent; return None if the intent has one already."""
+    row_id = refund_id(workspace_id, ticket_id, ordinal)
+    fresh = {
+        "id": row_id,
+        "workspace_id": workspace_id,
+        "ticket_id": ticket_id,
+        "ordinal": ordinal,
+        "generation": 1,
+        "adopted": False,
+        "created_at": now,
+        "updated_at": now,
+    }
+    if not queue.insert_new(conn, ledger, fresh | _columns(values)):
+        return None
+    return get(conn, row_id)
+
+
+def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
+    """Change a row and return it as it is then.
+
+    Raises `LeaseLostError` when it was claimed since `refund` was read.
+    """
+    values = _columns(values)
+    return _refund(queue.change(conn, ledger, refund.id, refund.claims, **values, updated_at=now))
+
+
+def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
+    """Change a row and fence off whoever holds it now. Raises `LeaseLostError`."""
+    return change(conn, refund, now, **values, claims=refund.claims + 1)
+
+
+def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Refund]:
+    """Take up to `limit` refunds that wait for the next step."""
+    return [_refund(r) for r in queue.claim(conn, ledger, now=now, lease=lease, limit=limit)]
+
+
+def get(conn: Connection, row_id: str) -> Refund | None:
+    """Return the refund with our id."""
+    row = conn.execute(select(ledger).where(ledger.c.id == row_id)).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+def newest(
+    conn: Connection,
+    *,
+    limit: int,
+    state: State | None = None,
+    ticket_id: str | None = None,
+) -> list[Refund]:
+    """Return up to `limit` refunds, newest first."""
+    query = select(ledger).order_by(ledger.c.created_at.desc(), ledger.c.id).limit(limit)
+    if state is not None:
+        query = query.where(ledger.c.state == state)
+    if ticket_id is not None:
+        query = query.where(ledger.c.ticket_id == ticket_id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def sent_on(conn: Connection, day: str, currency: str) -> int:
+    """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`."""
+    total = select(func.coalesce(func.sum(ledger.c.amount_minor), 0)).where(
+        ledger.c.sent_day == day, ledger.c.currency == currency
+    )
+    return int(conn.execute(total).scalar_one())
+
+
+def count_by_state(conn: Connection) -> dict[str, int]:
+    """Return how many refunds are in each state."""
+    query = select(ledger.c.state, func.count()).group_by(ledger.c.state)
+    return {state: int(count) for state, count in conn.execute(query).tuples()}
+
+
+def record_attempt(
+    conn: Connection,
+    refund: Refund,
+    call: str,
+    outcome: str,
+    now: datetime,
+    *,
+    processor_id: str | None = None,
+    code: str | None = None,
+    request_id: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Append what was asked of the processor, or what came of it."""
+    queue.append(
+        conn,
+        attempts,
+        {
+            "refund_id": refund.id,
+            "generation": refund.generation,
+            "call": call,
+            "outcome": outcome,
+            "processor_id": processor_id,
+            "code": code,
+            "request_id": request_id,
+            "message": message,
+            "at": now,
+        },
+    )
+
+
+def record_act(
+    conn: Connection, refund: Refund, act: str, now: datetime, *, who: str, why: str | None
+) -> None:
+    """Append what a person did."""
+    queue.append(
+        conn, acts, {"refund_id": refund.id, "act": act, "who": who, "why": why, "at": now}
+    )
+
+
+def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
+    """Return every call made for a refund, oldest first."""
+    query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
+    return [Attempt(*row) for row in conn.execute(query)]
+
+
+def acts_of(conn: Connection, row_id: str) -> list[Act]:
+    """Return what people did to a refund, oldest first."""
+    query = select(acts).where(acts.c.refund_id == row_id).order_by(acts.c.id)
+    return [Act(*row) for row in conn.execute(query)]

@@ -1,0 +1,49 @@
+"""Brings a database's schema up to this version, with the migrations in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect
+
+from dispatch_returns.store.schema import REVISION
+
+
+def revision(conn: Connection) -> str | None:
+    """Return the migration the database is at, or None for an empty one."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    found: str | None = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return found
+
+
+def upgrade_if_needed(engine: Engine) -> bool:
+    """Apply the migrations that are missing; return whether there were any.
+
+    Two processes may start at once: the second waits for the first and finds nothing to do.
+    """
+    with engine.connect() as conn:
+        if revision(conn) == REVISION:
+            return False
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            changed = _upgrade(conn)
+            conn.exec_driver_sql("COMMIT")
+        except BaseException:
+            conn.exec_driver_sql("ROLLBACK")
+            raise
+        return changed
+
+
+def _upgrade(conn: Connection) -> bool:
+    if revision(conn) == REVISION:
+        return False
+    # Alembic takes 100 ms to import and is needed once in a database's life.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+    return True

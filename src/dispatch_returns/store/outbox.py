@@ -1,0 +1,113 @@
+"""What must still be told to somebody: written with the fact itself, delivered afterwards."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import outbox
+
+
+class MessageState(enum.StrEnum):
+    """Where a message stands."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+    """The receiver said no for good (the ticket was deleted, say)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """Something to tell. ``dedupe_key``: a second message with the same key is not kept."""
+
+    dedupe_key: str
+    kind: str
+    workspace_id: str
+    ticket_id: str | None
+    refund_id: str | None = None
+    payload: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A row of the outbox. ``claims`` is the fencing token of whoever claimed it."""
+
+    id: int
+    dedupe_key: str
+    kind: str
+    workspace_id: str
+    ticket_id: str | None
+    refund_id: str | None
+    payload: dict[str, Any] = field(repr=False)
+    state: MessageState
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    tries: int
+    claims: int
+    due_at: datetime | None
+
+
+def _message(row: RowMapping) -> Message:
+    values: dict[str, Any] = {str(column): value for column, value in row.items()}
+    values["state"] = MessageState(values["state"])
+    return Message(**values)
+
+
+def add(conn: Connection, message: NewMessage, now: datetime) -> bool:
+    """Keep `message`; return False if one with its key is here already."""
+    values = {
+        "dedupe_key": message.dedupe_key,
+        "kind": message.kind,
+        "workspace_id": message.workspace_id,
+        "ticket_id": message.ticket_id,
+        "refund_id": message.refund_id,
+        "payload": message.payload,
+        "state": MessageState.WAITING,
+        "created_at": now,
+        "due_at": now,
+    }
+    return queue.insert_new(conn, outbox, values)
+
+
+def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Message]:
+    """Take up to `limit` messages that wait to be delivered."""
+    return [_message(r) for r in queue.claim(conn, outbox, now=now, lease=lease, limit=limit)]
+
+
+def finish(
+    conn: Connection,
+    message: Message,
+    now: datetime,
+    state: MessageState = MessageState.DONE,
+    error: str | None = None,
+) -> None:
+    """Mark a claimed message as delivered, or as refused for good. Raises `LeaseLostError`."""
+    queue.change(
+        conn,
+        outbox,
+        message.id,
+        message.claims,
+        state=state,
+        due_at=None,
+        error=error,
+        finished_at=now,
+    )
+
+
+def postpone(conn: Connection, message: Message, until: datetime, error: str) -> None:
+    """Put a claimed message back until a later time. Raises `LeaseLostError`."""
+    tries = message.tries + 1
+    queue.change(conn, outbox, message.id, message.claims, due_at=until, tries=tries, error=error)
+
+
+def of_refund(conn: Connection, refund_id: str) -> list[Message]:
+    """Return what was, or is to be, told about a refund, oldest first."""
+    query = select(outbox).where(outbox.c.refund_id == refund_id).order_by(outbox.c.id)
+    return [_message(row) for row in conn.execute(query).mappings()]

@@ -1,0 +1,60 @@
+"""What the three queues share: claim, finish, postpone. See `schema` for the idea."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dispatch_returns.errors import LeaseLostError
+
+
+def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert a row unless one with the same unique key is there; return whether it was new."""
+    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
+    return conn.execute(statement).rowcount == 1
+
+
+def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:
+    """Insert a row into an append-only table."""
+    conn.execute(insert(table).values(values))
+
+
+def claim(
+    conn: Connection, table: Table, *, now: datetime, lease: timedelta, limit: int
+) -> list[RowMapping]:
+    """Take up to `limit` rows that are due, oldest first, until `now` + `lease`."""
+    due = (
+        select(table.c.id)
+        .where(table.c.due_at <= now)
+        .order_by(table.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
+    )
+    taken = (
+        update(table)
+        .where(table.c.id.in_(due))
+        .values(claims=table.c.claims + 1, due_at=now + lease)
+        .returning(*table.c)
+    )
+    return list(conn.execute(taken).mappings())
+
+
+def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> RowMapping:
+    """Change a claimed row and return it; `fence` is the ``claims`` that came with the claim.
+
+    Raises `LeaseLostError` when somebody has claimed the row since.
+    """
+    statement = (
+        update(table)
+        .where(table.c.id == row_id, table.c.claims == fence)
+        .values(**values)
+        .returning(*table.c)
+    )
+    row = conn.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise LeaseLostError(f"{table.name} row {row_id} was claimed by another worker")
+    return row

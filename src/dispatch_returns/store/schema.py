@@ -1,0 +1,184 @@
+"""The tables, and the two column types that the databases do not share.
+
+Three tables are queues: `inbox`, `ledger` and `outbox`. A row is work while ``due_at`` is set.
+Claiming a row moves ``due_at`` to the end of the lease and counts ``claims`` up, so a dead
+worker's row falls due again by itself, and a worker that was only slow can be told from its
+successor by the count it was given (a fencing token).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+REVISION = "0001"
+"""The newest migration. A test holds it to the scripts in ``migrations/versions``."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC. SQLite has no time zones, so it holds the naive UTC time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return `value` in UTC; a naive time is a programming error."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the stored time as an aware one."""
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+# SQLite numbers rows by itself only where the key is declared INTEGER.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _queue_columns() -> list[Column[Any]]:
+    return [
+        Column("tries", Integer, nullable=False, server_default="0"),
+        Column("claims", Integer, nullable=False, server_default="0"),
+        Column("due_at", Utc),
+    ]
+
+
+def _due_index(table: Table) -> None:
+    due_at = table.c.due_at
+    waiting = due_at.is_not(None)
+    # Partial: a million finished rows must not make the next claim slower.
+    Index(f"ix_{table.name}_due_at", due_at, sqlite_where=waiting, postgresql_where=waiting)
+
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("workspace_id", Text),
+    Column("ticket_id", Text, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("occurred_at", Utc),
+    Column("received_at", Utc, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error", Text),
+    Column("finished_at", Utc),
+    *_queue_columns(),
+    UniqueConstraint("source", "event_id"),
+)
+_due_index(inbox)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace_id", Text, nullable=False),
+    Column("ticket_id", Text, nullable=False, index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("adapter", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("generation", Integer, nullable=False),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("decimals", Integer),
+    Column("payment", JSON(none_as_null=True)),
+    Column("order_id", Text),
+    Column("instructions_email", Text),
+    Column("uncertain", Boolean, nullable=False),
+    Column("first_sent_at", Utc),
+    Column("sent_day", Text),
+    Column("approved_by", Text),
+    Column("approved_minor", BigInteger),
+    Column("processor_id", Text, index=True),
+    Column("adopted", Boolean, nullable=False),
+    Column("arn", Text),
+    Column("failure_reason", Text),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    *_queue_columns(),
+    UniqueConstraint("workspace_id", "ticket_id", "ordinal"),
+    Index("ix_ledger_sent_day", "sent_day", "currency"),
+)
+_due_index(ledger)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("refund_id", Text, ForeignKey("ledger.id"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("processor_id", Text),
+    Column("code", Text),
+    Column("request_id", Text),
+    Column("message", Text),
+    Column("at", Utc, nullable=False),
+)
+
+acts = Table(
+    "acts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("refund_id", Text, ForeignKey("ledger.id"), nullable=False, index=True),
+    Column("act", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text),
+    Column("at", Utc, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("dedupe_key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("workspace_id", Text, nullable=False),
+    Column("ticket_id", Text),
+    Column("refund_id", Text, index=True),
+    Column("payload", JSON, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("error", Text),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
+    *_queue_columns(),
+)
+_due_index(outbox)
+
+APPEND_ONLY = (attempts, acts)
+"""Tables whose rows are never changed or deleted; triggers hold it."""

@@ -1,0 +1,118 @@
+"""Commits in groups: everything that waits when the disk is free shares one flush."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from dispatch_returns.errors import StoreUnavailableError
+
+T = TypeVar("T")
+
+_MOST_PER_COMMIT = 256
+
+
+@dataclass(slots=True)
+class _Job:
+    name: str
+    work: Callable[[Connection], Any]
+    future: Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def run(self, conn: Connection) -> None:
+        """Run inside a savepoint, so that one that fails does not spoil its neighbours'."""
+        conn.exec_driver_sql("SAVEPOINT job")
+        try:
+            self.result = self.work(conn)
+        except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
+            conn.exec_driver_sql("ROLLBACK TO job")
+            self.error = error
+        conn.exec_driver_sql("RELEASE job")
+
+    def resolve(self) -> None:
+        if self.error is not None:
+            self.future.set_exception(_as_store_error(self.error))
+        else:
+            self.future.set_result(self.result)
+
+
+class GroupWriter:
+    """The one thread of a process that writes to a SQLite file."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._run, name="dispatch-returns-writer", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:
+        """Queue `work`; the future resolves after the commit that holds it."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # a job that may be on disk cannot be taken back
+        self._jobs.put(_Job(name, work, future))
+        return future
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            batch, open_for_more = self._next_batch()
+            if batch:
+                self._commit(batch)
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _MOST_PER_COMMIT:
+                return batch, True
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return batch, True
+        return batch, False
+
+    def _commit(self, batch: list[_Job]) -> None:
+        try:
+            with self._engine.connect() as conn:
+                self._run_in_transaction(conn, batch)
+        except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
+            failure = _as_store_error(error)
+            for job in batch:
+                job.future.set_exception(failure)
+            return
+        for job in batch:
+            job.resolve()
+
+    @staticmethod
+    def _run_in_transaction(conn: Connection, batch: list[_Job]) -> None:
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            for job in batch:
+                job.run(conn)
+            conn.exec_driver_sql("COMMIT")
+        except BaseException:
+            conn.exec_driver_sql("ROLLBACK")
+            raise
+
+
+def _as_store_error(error: BaseException) -> BaseException:
+    if isinstance(error, DBAPIError):
+        # The driver's words alone: SQLAlchemy's message repeats the values, customers' data too.
+        return StoreUnavailableError(f"the database did not commit: {error.orig}")
+    return error
