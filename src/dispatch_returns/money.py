@@ -127,7 +127,7 @@ def _code(currency: str) -> str:
 def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
     if not amount.is_finite() or amount < 0:
         raise MoneyError(f"{amount}: an amount is a finite number and not negative")
-    sign, digits, exponent = amount.as_tuple()
+    _, digits, exponent = amount.as_tuple()
     assert isinstance(exponent, int)
     # Plain integers, because Decimal arithmetic rounds to the context's precision.
     whole = int("".join(map(str, digits)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
@@ -71,7 +71,7 @@ class Store:
         return self.submit(name, work).result()
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Generator[Connection]:
         """Give a connection for reading. Raises `StoreUnavailableError`."""
         self._after_fork()
         try:

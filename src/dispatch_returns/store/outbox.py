@@ -31,7 +31,7 @@ class NewMessage:
     workspace_id: str
     ticket_id: str | None
     refund_id: str | None = None
-    payload: dict[str, Any] = field(default_factory=dict, repr=False)
+    payload: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 @dataclass(frozen=True, slots=True)
