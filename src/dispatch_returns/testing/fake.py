@@ -1,0 +1,322 @@
+"""A processor in memory, which keeps idempotency keys the way Stripe documents it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from dispatch_returns.errors import (
+    AdapterError,
+    ErrorKind,
+    EventError,
+    SignatureError,
+    UnsupportedFeatureError,
+)
+from dispatch_returns.money import CurrencyRule, Money, stripe_rule
+from dispatch_returns.refunds.adapter import (
+    Capabilities,
+    Payment,
+    PaymentRef,
+    RefundRequest,
+    RefundResult,
+    RefundStatus,
+    RefundUpdate,
+)
+
+Fault = BaseException | Literal["lost_response", "stored_500", "stored_500_but_paid"]
+"""What `FakeAdapter.fail_next` takes.
+
+An exception is raised and nothing is carried out. ``lost_response``: the refund is made, the
+answer never arrives. ``stored_500``: the key gives an unknown outcome for ever, and nothing was
+made; ``stored_500_but_paid``: the same, though the refund was made.
+"""
+
+Call = Literal["payment", "refund", "find"]
+
+_NOTHING_WAS_PAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
+_SIGNATURE = "fake-signature"
+_ERROR_500 = AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the processor answered 500")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A refund as the processor keeps it; no request: somebody else made it."""
+
+    result: RefundResult
+    payment_id: str
+    request: RefundRequest | None = None
+
+    @property
+    def paid(self) -> bool:
+        return self.result.status not in _NOTHING_WAS_PAID
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a key gave the first time."""
+
+    request: RefundRequest
+    outcome: RefundResult | AdapterError
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Account:
+    charged: Money
+    disputed: bool = False
+
+
+class FakeAdapter:
+    """A `RefundAdapter` without a network, for the tests of what uses one.
+
+    ``payments`` maps a payment's id to what was charged. ``key_lifetime``: how long a key is
+    remembered by ``clock`` (UTC); None ignores keys, as some processors do. With
+    ``lookup=False`` it cannot say what it did: `find` is unsupported. ``first_status`` is
+    what a new refund has.
+
+    >>> adapter = FakeAdapter({"pi_1": Money(14900, "USD")})
+    >>> adapter.fail_next("lost_response")
+    """
+
+    name = "fake"
+
+    def __init__(
+        self,
+        payments: Mapping[str, Money],
+        *,
+        key_lifetime: timedelta | None = timedelta(hours=24),
+        lookup: bool = True,
+        first_status: RefundStatus = RefundStatus.SUCCEEDED,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.capabilities = Capabilities(
+            key_lifetime=key_lifetime, lookup=lookup, asynchronous=True
+        )
+        self.first_status = first_status
+        self.requests: list[RefundRequest] = []
+        """Every call of `refund`, in order, whatever became of it."""
+        self._accounts = {payment_id: _Account(money) for payment_id, money in payments.items()}
+        self._made: dict[str, _Made] = {}
+        self._answers: dict[str, _Answer] = {}
+        self._faults: dict[Call, deque[Fault]] = {
+            "payment": deque(),
+            "refund": deque(),
+            "find": deque(),
+        }
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"FakeAdapter({len(self._accounts)} payments, {len(self._made)} refunds)"
+
+    @property
+    def refunds(self) -> list[RefundResult]:
+        """Every refund that exists, oldest first, somebody else's included."""
+        with self._lock:
+            return [made.result for made in self._made.values()]
+
+    # What a test does to the processor.
+
+    def add_payment(self, payment_id: str, charged: Money) -> None:
+        """Add a payment that can be refunded."""
+        with self._lock:
+            self._accounts[payment_id] = _Account(charged)
+
+    def fail_next(self, fault: Fault, *, call: Call = "refund") -> None:
+        """Make the next such call go wrong; several faults are taken in order."""
+        with self._lock:
+            self._faults[call].append(fault)
+
+    def refund_outside(self, payment_id: str, amount: Money) -> RefundResult:
+        """Refund as somebody else would, in the processor's dashboard."""
+        with self._lock:
+            return self._make(payment_id, amount, None)
+
+    def dispute(self, payment_id: str) -> None:
+        """Let the customer's bank dispute the payment: it can no longer be refunded."""
+        with self._lock:
+            self._accounts[payment_id].disputed = True
+
+    def set_status(
+        self,
+        processor_id: str,
+        status: RefundStatus,
+        *,
+        failure_reason: str | None = None,
+        arn: str | None = None,
+    ) -> RefundResult:
+        """Move a refund on, as the bank's answer does later."""
+        with self._lock:
+            made = self._made[processor_id]
+            result = replace(made.result, status=status, failure_reason=failure_reason, arn=arn)
+            self._made[processor_id] = replace(made, result=result)
+            return result
+
+    def event(
+        self,
+        processor_id: str,
+        type: str = "refund.updated",  # noqa: A002 - the envelope's word
+    ) -> tuple[bytes, dict[str, str]]:
+        """Return the body and headers of a webhook that tells where a refund stands."""
+        body = json.dumps({"type": type, "refund": processor_id}).encode()
+        return body, {_SIGNATURE: _sign(body)}
+
+    # What the protocol asks for.
+
+    def payment(self, ref: PaymentRef) -> Payment:
+        """Return what was charged and paid back so far."""
+        with self._lock:
+            if self._take_fault("payment"):
+                raise _unanswered()
+            account = self._account(ref.id)
+            return Payment(
+                currency=account.charged.currency,
+                rule=_rule(account.charged),
+                charged=account.charged,
+                refunded=self._refunded(ref.id),
+                disputed=account.disputed,
+            )
+
+    def refund(self, request: RefundRequest) -> RefundResult:
+        """Make the refund, or answer as the key was answered before."""
+        with self._lock:
+            self.requests.append(request)
+            fault = self._take_fault("refund")
+            outcome = self._answer(request, fault)
+        if fault == "lost_response":
+            raise _unanswered()
+        if isinstance(outcome, AdapterError):
+            raise AdapterError(outcome.kind, outcome.message)  # the kept one gathers no traceback
+        return outcome
+
+    def find(self, request: RefundRequest) -> RefundResult | None:
+        """Return our refund; else somebody else's that left nothing; else None."""
+        with self._lock:
+            if self._take_fault("find"):
+                raise _unanswered()
+            if not self.capabilities.lookup:
+                raise UnsupportedFeatureError("this processor cannot look a refund up")
+            account = self._account(request.payment.id)
+            here = [m for m in self._made.values() if m.payment_id == request.payment.id]
+            if ours := _ours(here, request):
+                return ours.result
+            others = [m for m in here if m.paid]
+            if others and self._refunded(request.payment.id) >= account.charged:
+                return replace(others[-1].result, ours=False)
+            return None
+
+    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
+        """Read what `event` made. Raises `SignatureError`, `EventError`."""
+        if not hmac.compare_digest(headers.get(_SIGNATURE, "").encode(), _sign(body).encode()):
+            raise SignatureError("the event does not carry the fake's signature")
+        envelope: dict[str, str] = json.loads(body)
+        with self._lock:
+            made = self._made.get(envelope["refund"])
+        if made is None:
+            raise EventError("the event is about a refund that does not exist")
+        ref = made.request.payment if made.request else PaymentRef("reference", made.payment_id)
+        return RefundUpdate(
+            event_id=f"evt_{hashlib.sha256(body).hexdigest()[:16]}",
+            type=envelope["type"],
+            refund_id=made.request.refund_id if made.request else None,
+            payment=ref,
+            result=made.result,
+        )
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    def _take_fault(self, call: Call) -> Fault | None:
+        fault = self._faults[call].popleft() if self._faults[call] else None
+        if isinstance(fault, BaseException):
+            raise fault
+        return fault
+
+    def _answer(self, request: RefundRequest, fault: Fault | None) -> RefundResult | AdapterError:
+        """Replay what the key was answered, or carry the request out and remember that."""
+        lifetime = self.capabilities.key_lifetime
+        known = self._answers.get(request.idempotency_key)
+        if lifetime is not None and known and self._clock() - known.at < lifetime:
+            return _replay(known, request)
+        try:
+            self._account(request.payment.id)
+        except AdapterError as error:  # refused before execution, so the key stays unused
+            return error
+        outcome = _ERROR_500 if fault == "stored_500" else self._execute(request)
+        if fault == "stored_500_but_paid":
+            outcome = _ERROR_500
+        self._answers[request.idempotency_key] = _Answer(request, outcome, self._clock())
+        return outcome
+
+    def _execute(self, request: RefundRequest) -> RefundResult | AdapterError:
+        account = self._accounts[request.payment.id]
+        left = account.charged - self._refunded(request.payment.id)
+        if account.disputed:
+            return AdapterError(ErrorKind.DISPUTED, "the payment is disputed")
+        if not left.minor:
+            return AdapterError(ErrorKind.ALREADY_REFUNDED, "nothing is left on the payment")
+        if request.amount > left:
+            return AdapterError(ErrorKind.EXCEEDS_REMAINING, f"only {left} is left")
+        return self._make(request.payment.id, request.amount, request)
+
+    def _make(self, payment_id: str, amount: Money, request: RefundRequest | None) -> RefundResult:
+        result = RefundResult(
+            processor_id=f"fake_{len(self._made) + 1}",
+            status=self.first_status,
+            amount=amount,
+            ours=request is not None,
+        )
+        self._made[result.processor_id] = _Made(result, payment_id, request)
+        return result
+
+    def _account(self, payment_id: str) -> _Account:
+        try:
+            return self._accounts[payment_id]
+        except KeyError:
+            raise AdapterError(ErrorKind.NOT_FOUND, f"there is no payment {payment_id}") from None
+
+    def _refunded(self, payment_id: str) -> Money:
+        charged = self._accounts[payment_id].charged
+        paid = (m for m in self._made.values() if m.payment_id == payment_id and m.paid)
+        return sum((made.result.amount for made in paid), start=replace(charged, minor=0))
+
+
+def _ours(here: list[_Made], request: RefundRequest) -> _Made | None:
+    """The refund of this intent: the one that pays, else one that this very key made."""
+    ours = [m for m in here if m.request and m.request.refund_id == request.refund_id]
+    paid = [m for m in ours if m.paid]
+    if len(paid) > 1:
+        raise AdapterError(ErrorKind.KEY_CONFLICT, "this was paid back more than once")
+    key = request.idempotency_key
+    of_this_key = [m for m in ours if m.request and m.request.idempotency_key == key]
+    candidates = paid or of_this_key
+    return candidates[-1] if candidates else None
+
+
+def _replay(known: _Answer, request: RefundRequest) -> RefundResult | AdapterError:
+    if known.request != request:
+        return AdapterError(ErrorKind.KEY_CONFLICT, "the key was used before with another content")
+    return known.outcome
+
+
+def _unanswered() -> AdapterError:
+    return AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the answer did not arrive")
+
+
+def _rule(charged: Money) -> CurrencyRule:
+    return replace(stripe_rule(charged.currency), decimals=charged.decimals)
+
+
+def _sign(body: bytes) -> str:
+    return hmac.new(b"fake", body, hashlib.sha256).hexdigest()
