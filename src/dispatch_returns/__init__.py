@@ -1,1 +1,38 @@
-"""Returns as tickets in Dispatch, refunds through Stripe, each paid exactly once."""
+"""Returns as tickets in Dispatch, refunds through Stripe, each paid exactly once.
+
+The public names are imported when they are first used, so that importing the package costs
+next to nothing: no HTTP client, no database, no framework.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers know the name; importing typing would cost more than all this
+if TYPE_CHECKING:
+    from dispatch_returns import errors as errors
+    from dispatch_returns import refunds as refunds
+    from dispatch_returns import webhooks as webhooks
+    from dispatch_returns.money import Money as Money
+    from dispatch_returns.store import Store as Store
+
+__version__ = "0.1.0"
+
+_SUBMODULES = frozenset({"errors", "refunds", "webhooks"})
+_HOMES = {"Money": "money", "Store": "store"}
+
+__all__ = ["Money", "Store", "__version__", "errors", "refunds", "webhooks"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _SUBMODULES and name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -25,10 +25,13 @@ class CurrencyRule:
 
 
 _ZERO_DECIMAL = frozenset(
-    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()
+    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"}
+    | {"PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
 _TWO_DECIMALS_THAT_ARE_ZERO = frozenset({"ISK", "UGX"})
-_THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
+_THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+_TOO_LARGE = 20
+"""Digits before the point that no amount has; it keeps absurd input from costing time."""
 
 
 def stripe_rule(currency: str) -> CurrencyRule:
@@ -60,6 +63,8 @@ class Money:
             raise MoneyError(f"minor units are whole numbers, not {type(self.minor).__name__}")
         if self.minor < 0:
             raise MoneyError("an amount is not negative")
+        if self.minor >= 10 ** (_TOO_LARGE + self.decimals):
+            raise MoneyError("no payment is that large")
         object.__setattr__(self, "currency", _code(self.currency))
 
     @classmethod
@@ -88,7 +93,8 @@ class Money:
     @property
     def major(self) -> Decimal:
         """The amount in major units, with all its decimals: ``Decimal("149.00")``."""
-        return Decimal(self.minor).scaleb(-self.decimals)
+        # Made from its digits, because scaleb() rounds to the context's precision.
+        return Decimal((0, tuple(map(int, str(self.minor))), -self.decimals))
 
     def __str__(self) -> str:
         return f"{self.major:f} {self.currency}"
@@ -118,28 +124,25 @@ class Money:
 
 
 def _code(currency: str) -> str:
-    code = currency.upper()
-    if len(code) != 3 or not (code.isascii() and code.isalpha()):
+    # Before upper(), which makes plain letters of some that are not ("ß" becomes "SS").
+    if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
         raise MoneyError("a currency is a three-letter code such as USD")
-    return code
+    return currency.upper()
 
 
 def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
+    # Digits and plain integers, because Decimal arithmetic rounds to the context's precision.
     if not amount.is_finite() or amount < 0:
         raise MoneyError(f"{amount}: an amount is a finite number and not negative")
+    if amount.adjusted() >= _TOO_LARGE:
+        raise MoneyError("no payment is that large")
     _, digits, exponent = amount.as_tuple()
     assert isinstance(exponent, int)
-    # Plain integers, because Decimal arithmetic rounds to the context's precision.
-    whole = int("".join(map(str, digits)))
     shift = exponent + decimals
-    if shift > 30:
-        raise MoneyError(f"{amount}: no payment is that large")
-    if shift >= 0:
-        return whole * int(10**shift)
-    minor, rest = divmod(whole, 10**-shift) if -shift <= len(digits) else (0, whole)
-    if rest:
+    if shift < 0 and any(digits[shift:]):
         raise MoneyError(
             f"{amount} {_code(currency)}: {_code(currency)} has {decimals} decimals;"
             " nothing is rounded"
         )
-    return minor
+    kept = digits[:shift] if shift < 0 else digits + (0,) * shift
+    return int("".join(map(str, kept)) or "0")

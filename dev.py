@@ -1,0 +1,252 @@
+"""Set this project up and run it, with nothing but Python 3.11.
+
+Makes `.venv` beside this file, installs what the command needs there, and runs it.
+What follows the command goes to the program that is run: `python3 dev.py test -x tests/unit`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("DEV_VENV") or ROOT / ".venv").resolve()
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+
+GATED = ("refunds", "webhooks", "store")
+COVERAGE_GATE = 95.0
+
+
+class SetupError(Exception):
+    """This machine lacks something; the message says what, and the remedy."""
+
+
+# Commands: each takes what followed its name, and returns an exit code.
+
+
+def demo(args: list[str]) -> int:
+    """take 25 returns from request to refund, against local stand-ins"""
+    install("demo")
+    return run(str(BIN / "dispatch-returns"), "demo", *args)
+
+
+def test(args: list[str]) -> int:
+    """run the tests"""
+    install("dev")
+    install_peers()
+    return run(str(PYTHON), "-m", "pytest", *args)
+
+
+def lint(args: list[str]) -> int:
+    """ruff (`--fix` goes to it), mypy and pyright"""
+    install("dev")
+    return all_of(
+        [PYTHON, "-m", "ruff", "check", *args],
+        [PYTHON, "-m", "ruff", "format", "--check"],
+        [PYTHON, "-m", "mypy"],
+        [PYTHON, "-m", "pyright", "--pythonpath", PYTHON],
+    )
+
+
+def check(args: list[str]) -> int:
+    """lint, then the tests with branch coverage and its gate"""
+    if code := lint([]):
+        return code
+    install_peers()
+    code = all_of(
+        [PYTHON, "-m", "coverage", "erase"],
+        [PYTHON, "-m", "coverage", "run", "-m", "pytest", *args],
+        [PYTHON, "-m", "coverage", "combine", "-q"],
+        [PYTHON, "-m", "coverage", "report"],
+        [PYTHON, "-m", "coverage", "json", "-q"],
+    )
+    return code or coverage_gate(ROOT / "coverage.json")
+
+
+def bench(args: list[str]) -> int:
+    """measure against what one would otherwise use; writes docs/benchmarks.md"""
+    install("dev")
+    return run(str(PYTHON), "-m", "tests.benchmarks", *args)
+
+
+def mutate(args: list[str]) -> int:
+    """mutation testing of money, signatures and the refund service"""
+    install("dev")
+    return all_of([PYTHON, "-m", "mutmut", "run", *args], [PYTHON, "-m", "mutmut", "results"])
+
+
+def crash(args: list[str]) -> int:
+    """kill workers at every named point; each ticket still gets one refund"""
+    install("dev")
+    install_peers()
+    return run(str(PYTHON), "-m", "pytest", "-m", "crash", "-v", *args)
+
+
+COMMANDS: tuple[Callable[[list[str]], int], ...] = (demo, test, lint, check, bench, mutate, crash)
+
+
+# Setting up.
+
+
+def install(extra: str) -> None:
+    """Install the project with `extra`, unless this pyproject.toml was installed from here before.
+
+    `dev` holds everything, so it stands for any other.
+    """
+    stamps = [VENV / f".installed-{name}" for name in dict.fromkeys((extra, "dev"))]
+    content = str(ROOT).encode() + (ROOT / "pyproject.toml").read_bytes()
+    wanted = hashlib.sha256(content).hexdigest()
+    if any(stamp.is_file() and stamp.read_text() == wanted for stamp in stamps) and works():
+        return
+    pip = pip_of_venv()
+    say(f"installing .[{extra}] into {VENV.name} (a minute or so; the next time it is at once)")
+    source = f"{ROOT}[{extra}]"
+    if run(*pip, "install", "--quiet", "--editable", source, stdout=sys.stderr):
+        raise SetupError(
+            "pip could not install the packages (its own words are above)."
+            " Check that this machine reaches the package index, then run the same command again."
+        )
+    stamps[0].write_text(wanted)
+
+
+def works(*module: str) -> bool:
+    """Whether the environment's Python starts (and has `module`)."""
+    command = [str(PYTHON), "-c", f"import {','.join(('sys', *module))}"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def pip_of_venv() -> list[str]:
+    """Make the environment if it is not there, and return the pip command that fills it."""
+    if works("pip"):
+        return [str(PYTHON), "-m", "pip"]
+    if missing("venv"):
+        raise SetupError(no_pip())
+    say(f"making {VENV}")
+    if not missing("ensurepip"):
+        make_venv()
+        return [str(PYTHON), "-m", "pip"]
+    # Debian ships Python without ensurepip; its pip, if there, can fill another environment.
+    if missing("pip"):
+        raise SetupError(no_pip())
+    make_venv("--without-pip")
+    return [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+
+
+def make_venv(*options: str) -> None:
+    if run(sys.executable, "-m", "venv", "--clear", *options, str(VENV), stdout=sys.stderr):
+        raise SetupError(f"could not make {VENV}: Python's own words are above.")
+
+
+def missing(module: str) -> bool:
+    return importlib.util.find_spec(module) is None
+
+
+def no_pip() -> str:
+    return (
+        "this Python can neither make an environment with pip nor has pip itself."
+        " On Debian or Ubuntu: sudo apt install python3-venv, then the same command again."
+    )
+
+
+def install_peers() -> None:
+    """Fetch the independent servers some tests run against; without them those are skipped."""
+    run(str(PYTHON), "-m", "tests.support.peers", stdout=sys.stderr)
+
+
+# Running.
+
+
+def run(*command: str, stdout: TextIO | None = None) -> int:
+    """Run in the project's folder and return the exit code, as a shell would give it."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=stdout) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        interrupted = False
+        while process.returncode is None:
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                interrupted = True  # the program got it from the terminal too, and ends its way
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def all_of(*commands: Iterable[str | Path]) -> int:
+    """Run one after the other, up to the first that fails."""
+    for parts in commands:
+        command = [str(part) for part in parts]
+        say(" ".join([Path(command[0]).name, *command[1:]]))
+        if code := run(*command):
+            return code
+    return 0
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment, less what would lead the environment's Python elsewhere."""
+    leading = {"PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
+    kept = {name: value for name, value in os.environ.items() if name not in leading}
+    kept["PATH"] = os.pathsep.join([str(BIN), kept.get("PATH", os.defpath)])
+    return kept | {"VIRTUAL_ENV": str(VENV), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def coverage_gate(report: Path) -> int:
+    """Hold lines and branches of each gated folder, each for itself, to the gate."""
+    files = json.loads(report.read_text())["files"]
+    failed = False
+    for folder in GATED:
+        path = f"dispatch_returns/{folder}/"
+        inside = [file["summary"] for name, file in files.items() if path in name]
+        lines = percent(inside, "covered_lines", "num_statements")
+        branches = percent(inside, "covered_branches", "num_branches")
+        failed |= min(lines, branches) < COVERAGE_GATE
+        say(f"{folder:9} lines {lines:5.1f} %   branches {branches:5.1f} %")
+    say(f"the gate is {COVERAGE_GATE:g} %: {'not reached' if failed else 'reached'}")
+    return int(failed)
+
+
+def percent(summaries: Sequence[dict[str, int]], covered: str, total: str) -> float:
+    of = sum(summary[total] for summary in summaries)
+    return 100.0 * sum(summary[covered] for summary in summaries) / of if of else 100.0
+
+
+def say(text: str) -> None:
+    """A line about what is being done: on stderr, so that stdout is the program's alone."""
+    print(f"dev: {text}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file alone is run by any Python
+        say(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}: try python3.11")
+        return 2
+    commands = {command.__name__: command for command in COMMANDS}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in commands.items():
+        subparsers.add_parser(name, help=command.__doc__, add_help=False)
+    chosen, rest = parser.parse_known_args()
+    try:
+        return commands[chosen.command](rest)
+    except SetupError as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

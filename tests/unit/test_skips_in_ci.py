@@ -1,0 +1,61 @@
+"""With CI=true a skip because something is missing is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """
+import pytest
+
+@pytest.mark.skipif(True, reason="needs Node")
+def test_marked(): ...
+
+def test_called():
+    pytest.skip("needs PostgreSQL")
+
+def test_otherwise():
+    pytest.skip("set STRIPE_TEST_KEY to run this")
+
+def test_environment():
+    import os
+    assert "DISPATCH_API_KEY" not in os.environ
+    assert os.environ["STRIPE_TEST_KEY"] == "sk_test_x"
+"""
+MODULE = 'import pytest\npytest.skip("needs Redis", allow_module_level=True)\n'
+
+
+def outcome(folder: Path, suite: str, ci: str) -> str:
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", folder)
+    (folder / "test_suite.py").write_text(suite)
+    keys = {"DISPATCH_API_KEY": "sk_live_x", "STRIPE_TEST_KEY": "sk_test_x", "CI": ci}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
+        cwd=folder,
+        env=os.environ | keys,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.splitlines()[-1].partition(" in ")[0]
+
+
+@pytest.mark.parametrize(
+    ("suite", "ci", "expected"),
+    [
+        (SUITE, "", "1 passed, 3 skipped"),
+        (SUITE, "true", "1 failed, 1 passed, 1 skipped, 1 error"),
+        (MODULE, "", "1 skipped"),
+        (MODULE, "true", "1 error"),
+    ],
+)
+def test_a_missing_tool_skips_here_and_fails_in_ci(
+    tmp_path: Path, suite: str, ci: str, expected: str
+) -> None:
+    assert outcome(tmp_path, suite, ci) == expected
