@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def bench(args: list[str]) -> int:
 def mutate(args: list[str]) -> int:
     """mutation testing of money, signatures and the refund service"""
     install("dev")
+    shutil.rmtree(ROOT / "mutants", ignore_errors=True)  # its verdicts outlive a changed test
     return all_of([PYTHON, "-m", "mutmut", "run", *args], [PYTHON, "-m", "mutmut", "results"])
 
 
@@ -111,7 +113,7 @@ def install(extra: str) -> None:
     pip = pip_of_venv()
     say(f"installing .[{extra}] into {VENV.name} (a minute or so; the next time it is at once)")
     source = f"{ROOT}[{extra}]"
-    if run(*pip, "install", "--quiet", "--editable", source, stdout=sys.stderr):
+    if run(*pip, "install", "-qq", "--editable", source, stdout=sys.stderr):
         raise SetupError(
             "pip could not install the packages (its own words are above)."
             " Check that this machine reaches the package index, then run the same command again."

@@ -40,7 +40,7 @@ def stripe_rule(currency: str) -> CurrencyRule:
     if code in _ZERO_DECIMAL:
         return CurrencyRule(decimals=0)
     if code in _TWO_DECIMALS_THAT_ARE_ZERO:
-        return CurrencyRule(decimals=2, step=100)
+        return CurrencyRule(step=100)
     if code in _THREE_DECIMAL:
         return CurrencyRule(decimals=3, step=10)
     return CurrencyRule()

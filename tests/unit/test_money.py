@@ -47,6 +47,7 @@ def test_each_currency_is_counted_as_stripe_documents(currency: str, rule: Curre
         ("-0", "EUR", 0, "0.00 EUR"),
         ("0.000", "EUR", 0, "0.00 EUR"),
         ("0E-9", "EUR", 0, "0.00 EUR"),
+        ("0E+19", "EUR", 0, "0.00 EUR"),
         ("149.000000", "USD", 14900, "149.00 USD"),
         ("1.49E2", "USD", 14900, "149.00 USD"),
         ("1E3", "JPY", 1000, "1000 JPY"),
@@ -92,6 +93,7 @@ def test_whole_units_may_be_an_int() -> None:
         ("1E20", "USD", "no payment is that large"),
         ("100000000000000000000", "JPY", "no payment is that large"),
         ("1E+999999", "USD", "no payment is that large"),
+        ("0E+20", "USD", "no payment is that large"),
         ("1" * 5000, "USD", "no payment is that large"),
     ],
 )
