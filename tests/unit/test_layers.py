@@ -24,8 +24,9 @@ LEVELS = [
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
+    {"runner"},
     {"connector"},
-    {"runner", "sandbox"} | MOUNTS,
+    {"sandbox"} | MOUNTS,
     {"cli", "testing"},
 ]
 GROUND = {"errors": set[str](), "money": {"errors"}, "settings": {"errors", "money"}}

@@ -38,7 +38,8 @@ class Payment:
     """What the processor says of a payment at this moment.
 
     ``charged`` and ``refunded`` are None where a processor cannot tell. ``rule`` is how it
-    counts the currency; ``currency`` is upper case.
+    counts the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order
+    where the payment says so (Stripe: ``metadata["order_id"]``).
     """
 
     currency: str
@@ -46,6 +47,7 @@ class Payment:
     charged: Money | None = None
     refunded: Money | None = None
     disputed: bool = False
+    order_id: str | None = None
 
     @property
     def remaining(self) -> Money | None:

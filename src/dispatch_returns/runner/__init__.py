@@ -1,0 +1,1 @@
+"""Who runs the work between "accepted" and "done"."""

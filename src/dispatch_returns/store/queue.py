@@ -11,6 +11,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from dispatch_returns.errors import LeaseLostError
 
 
+def backoff(
+    tries: int,
+    jitter: float,
+    *,
+    first: timedelta = timedelta(seconds=5),
+    longest: timedelta = timedelta(hours=1),
+) -> timedelta:
+    """Return how long to wait after the failure number `tries` (from 0), doubling each time.
+
+    `jitter` (0 to 1) takes up to half off, so that what failed together does not come back
+    together.
+    """
+    return min(longest, first * 2 ** min(tries, 30)) * (1 - jitter / 2)
+
+
 def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless one with the same unique key is there; return whether it was new."""
     dialect = postgresql if conn.dialect.name == "postgresql" else sqlite

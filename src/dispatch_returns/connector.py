@@ -1,0 +1,177 @@
+"""`Connector`: the wiring of client, store, refunds and workflow. The object users hold."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Self, TypeVar
+
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.refunds.adapter import RefundAdapter
+from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.refunds.facts import OrderLookup, PaymentResolver
+from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.registry import load_adapter
+from dispatch_returns.refunds.service import Pace, RefundService
+from dispatch_returns.runner.threads import ThreadRunner
+from dispatch_returns.settings import Settings
+from dispatch_returns.store import Store
+from dispatch_returns.webhooks.receiver import Receiver
+from dispatch_returns.workflow.events import EventProcessor
+from dispatch_returns.workflow.handlers import Context, Handlers
+from dispatch_returns.workflow.queues import Queue, work_off
+from dispatch_returns.workflow.writeback import Messenger
+
+__all__ = ["Connector", "Context"]
+
+H = TypeVar("H", bound=Callable[..., None])
+
+_DRAIN_SECONDS = 30
+
+
+class Connector:
+    """Receives events, pays refunds back once, and tells the tickets.
+
+    Built with `from_env` or `from_settings`; with its own parts where a test or a special shop
+    needs them. `lookups` find a payment by order id, in their order, for tickets that do not
+    name it.
+
+    Example::
+
+        connector = Connector.from_env()
+        app = FastAPI(lifespan=connector.lifespan)
+        app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client: DispatchClient | None = None,
+        store: Store | None = None,
+        adapter: RefundAdapter | None = None,
+        lookups: tuple[OrderLookup, ...] = (),
+        pace: Pace | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.client = client or _client(settings)
+        self.adapter = adapter or load_adapter(settings.adapter)(settings.adapter_options)
+        self.store = store or Store.open(settings.database_url)
+        pace = pace or Pace()
+        resolver = PaymentResolver(lookups)
+        self.refunds = RefundService(
+            self.store, self.adapter, resolver, _rails(settings), pace=pace, clock=clock
+        )
+        self._handlers = Handlers()
+        timing: dict[str, Any] = {
+            "lease": pace.lease,
+            "first_retry": pace.first_retry,
+            "clock": clock,
+            "refunded_status": settings.refunded_status,
+        }
+        self.events = EventProcessor(
+            self.store,
+            self.client,
+            self.refunds.intake,
+            self._handlers,
+            workspace=settings.workspace,
+            **timing,
+        )
+        self.messenger = Messenger(
+            self.store, self.client, self._handlers, review_status=settings.review_status, **timing
+        )
+        self.runner = ThreadRunner(self.queues, settings.workers)
+        self.receiver = Receiver(
+            self.store,
+            [secret.get_secret_value() for secret in settings.webhook_secrets],
+            on_accept=self.runner.wake,
+            clock=clock,
+        )
+
+    @classmethod
+    def from_env(cls, **parts: Any) -> Self:
+        """Build a connector from the environment. Raises `ConfigurationError`."""
+        return cls(Settings.from_env(), **parts)
+
+    def __repr__(self) -> str:
+        return f"Connector(workspace={self.settings.workspace!r}, adapter={self.adapter.name!r})"
+
+    @property
+    def queues(self) -> tuple[Queue[Any], ...]:
+        """The work between "accepted" and "done", for any runner."""
+        return (
+            Queue("events", self.events.claim, self.events.process),
+            Queue("refunds", self.refunds.claim, self.refunds.advance),
+            Queue("messages", self.messenger.claim, self.messenger.deliver),
+        )
+
+    def on(self, event_type: str) -> Callable[[H], H]:
+        """Call the decorated function ``(event, context)`` for every event of `event_type`.
+
+        It runs in a worker, at least once for each event, and again later if it raises: so
+        what it does must do no harm twice.
+        """
+
+        def register(handler: H) -> H:
+            self._handlers.add(event_type, handler)
+            return handler
+
+        return register
+
+    def start(self) -> None:
+        """Start the worker threads, which also pick up what a crash left behind."""
+        self.runner.start()
+
+    def stop(self, timeout: float = _DRAIN_SECONDS) -> bool:
+        """Wait up to `timeout` seconds for the work under way; return whether it ended."""
+        return self.runner.stop(timeout)
+
+    def work_off(self) -> int:
+        """Do everything that is due, in this thread; return how many steps that were."""
+        return work_off(self.queues)
+
+    def close(self) -> None:
+        """Stop the workers, then close store, client and adapter. May be called twice."""
+        self.stop()
+        self.store.close()
+        self.client.close()
+        self.adapter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncGenerator[None]:
+        """Run the workers while an ASGI app runs: ``FastAPI(lifespan=connector.lifespan)``."""
+        import asyncio
+
+        self.start()
+        try:
+            yield
+        finally:
+            # Draining may take seconds; the loop still has answers to send.
+            await asyncio.to_thread(self.stop)
+
+
+def _client(settings: Settings) -> DispatchClient:
+    return DispatchClient(
+        settings.api_key.get_secret_value(),
+        settings.workspace,
+        base_url=settings.base_url,
+        style=settings.style,
+    )
+
+
+def _rails(settings: Settings) -> Rails:
+    return Rails(
+        kill_switch=settings.kill_switch,
+        dry_run=settings.dry_run,
+        max_refund=settings.max_refund,
+        max_per_day=settings.max_per_day,
+        approve_above=settings.approve_above,
+        evidence=settings.evidence,
+    )

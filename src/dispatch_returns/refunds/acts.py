@@ -1,0 +1,190 @@
+"""What a person may do to a refund. Each act is recorded with who and why.
+
+Every function writes in one transaction and fences off a worker that holds the row, so that an
+act and a worker cannot both have their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dispatch_returns.errors import InvalidArgumentError, RefundStateError
+from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.refunds.intake import new_generation
+from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.store import ledger
+from dispatch_returns.store.ledger import Refund, State
+
+_Change = Callable[[Connection, Refund, datetime], Refund]
+
+
+def approve(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
+    """Agree to a refund that waits for a second person; return it, `requested`.
+
+    The approval is for this amount: another amount needs another one. Raises
+    `RefundStateError` if it does not wait for an approval.
+    """
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        if refund.reason != Reason.APPROVAL_NEEDED or refund.state is not State.HELD:
+            raise RefundStateError(
+                f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
+            )
+        assert refund.amount is not None
+        approval = {"approved_by": who, "approved_minor": refund.amount.minor}
+        return _request_again(conn, refund, now, **approval)
+
+    return _act(service, refund_id, "approve", change, who=who, why=why)
+
+
+def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
+    """Give up a refund of which nothing was sent; return it, `canceled`.
+
+    Raises `RefundStateError` where money was, or may have been, moved.
+    """
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        unsent = refund.state is State.REQUESTED and not refund.uncertain
+        if not (unsent or refund.state is State.HELD):
+            raise RefundStateError(
+                f"{refund.id} is {_standing(refund)}: only a refund of which nothing was sent"
+                " can be canceled here. Cancel it at the processor."
+            )
+        detail = f"Canceled by {who}."
+        return ledger.take_over(
+            conn, refund, now, state=State.CANCELED, reason=None, detail=detail, due_at=None
+        )
+
+    return _act(service, refund_id, "cancel", change, who=who, why=why)
+
+
+def confirm(
+    service: RefundService,
+    refund_id: str,
+    *,
+    who: str,
+    why: str | None = None,
+    reference: str | None = None,
+) -> Refund:
+    """Say that a person has paid a refund of the manual adapter; return it, `succeeded`.
+
+    `reference` is the transfer's own number. Raises `RefundStateError` for other refunds.
+    """
+
+    def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
+        if not service.adapter.capabilities.manual or refund.state is not State.PENDING:
+            raise RefundStateError(
+                f"{refund.id} is {_standing(refund)} at {refund.adapter}: only a refund that a"
+                " person pays, and has not confirmed yet, can be confirmed"
+            )
+        assert refund.amount is not None
+        paid_as = reference or refund.processor_id or refund.id
+        result = RefundResult(paid_as, RefundStatus.SUCCEEDED, refund.amount)
+        return service.apply(conn, refund, result, call="confirm")
+
+    return _act(service, refund_id, "confirm", change, who=who, why=why)
+
+
+def retry(
+    service: RefundService,
+    refund_id: str,
+    *,
+    who: str,
+    why: str | None = None,
+    facts: Facts | None = None,
+    nothing_was_paid: bool = False,
+) -> Refund:
+    """Try a refund again; return it as it stands then.
+
+    A `held` one is judged anew from `facts` (the ticket as it is now). A `failed` or
+    `canceled` one gets a new idempotency key: the processor, or a person, has said that nothing
+    was paid. An `unknown` one is looked up again; only with `nothing_was_paid`, a person's
+    word after looking at the processor, does it get a new key. Raises `RefundStateError` for
+    one that is paid or under way, and `AdapterError` when the processor cannot be asked.
+    """
+    refund = _get(service, refund_id)
+    if refund.state is State.HELD:
+        return _judge_anew(service, refund, facts, who=who, why=why)
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        if refund.state in {State.FAILED, State.CANCELED}:
+            return _request_again(conn, refund, now, **new_generation(refund))
+        if refund.state is State.UNKNOWN:
+            return _unknown_again(conn, refund, now, nothing_was_paid=nothing_was_paid)
+        if refund.state is State.REQUESTED:
+            return ledger.take_over(conn, refund, now, due_at=now)
+        raise RefundStateError(f"{refund.id} is {_standing(refund)}: there is nothing to retry")
+
+    return _act(service, refund_id, "retry", change, who=who, why=why)
+
+
+def _judge_anew(
+    service: RefundService, refund: Refund, facts: Facts | None, *, who: str, why: str | None
+) -> Refund:
+    if facts is None:
+        raise InvalidArgumentError("facts", "a held refund is judged anew from its ticket")
+    decision = service.intake.judge(facts)
+
+    def change(conn: Connection, _refund: Refund, _now: datetime) -> Refund:
+        return service.intake.enter(conn, decision)
+
+    return _act(service, refund.id, "retry", change, who=who, why=why)
+
+
+def _unknown_again(
+    conn: Connection, refund: Refund, now: datetime, *, nothing_was_paid: bool
+) -> Refund:
+    if not nothing_was_paid:
+        return ledger.take_over(conn, refund, now, due_at=now, reason=None)
+    if refund.due_at is not None:
+        raise RefundStateError(
+            f"{refund.id} is still being looked up: nobody can say yet that nothing was paid"
+        )
+    # `uncertain` stays: the service looks once more before it uses the new key.
+    return _request_again(conn, refund, now, **new_generation(refund), uncertain=True)
+
+
+def _request_again(conn: Connection, refund: Refund, now: datetime, **values: object) -> Refund:
+    fresh: dict[str, object] = {
+        "state": State.REQUESTED,
+        "reason": None,
+        "detail": None,
+        "tries": 0,
+        "due_at": now,
+    }
+    return ledger.take_over(conn, refund, now, **(fresh | values))
+
+
+def _act(
+    service: RefundService, refund_id: str, act: str, change: _Change, *, who: str, why: str | None
+) -> Refund:
+    if not who.strip():
+        raise InvalidArgumentError("who", "an act needs the name of the person who does it")
+
+    def record(conn: Connection) -> Refund:
+        now = service.now()
+        refund = ledger.get(conn, refund_id)
+        if refund is None:
+            raise RefundStateError(f"there is no refund {refund_id}")
+        changed = change(conn, refund, now)
+        ledger.record_act(conn, refund, act, now, who=who, why=why)
+        return changed
+
+    return service.store.write(f"refund.{act}", record)
+
+
+def _get(service: RefundService, refund_id: str) -> Refund:
+    with service.store.read() as conn:
+        refund = ledger.get(conn, refund_id)
+    if refund is None:
+        raise RefundStateError(f"there is no refund {refund_id}")
+    return refund
+
+
+def _standing(refund: Refund) -> str:
+    return f"{refund.state} ({refund.reason})" if refund.reason else str(refund.state)

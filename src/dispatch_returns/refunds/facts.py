@@ -1,0 +1,99 @@
+"""What a ticket says about a refund, and which payment it means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import Ticket
+
+OrderLookup = Callable[[str], PaymentRef | None]
+"""The merchant's own function, or a processor's search: order id -> payment."""
+
+_PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
+    ("payment_intent", "payment_intent"),
+    ("charge_id", "charge"),
+    ("payment_reference", "reference"),
+)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ticket says now, read through the API and never from an event.
+
+    ``amount`` is in major units, None where the ticket has none, and the text as it stands
+    where it is not a number. ``fields`` are the ticket's custom fields.
+    """
+
+    workspace_id: str
+    ticket_id: str
+    order_id: str | None
+    amount: Decimal | str | None
+    currency: str | None
+    fields: Mapping[str, Any] = field(repr=False)
+    email: str | None = field(repr=False)
+
+    @classmethod
+    def of(cls, ticket: Ticket, workspace_id: str) -> Facts:
+        """Return what `ticket` says."""
+        fields = ticket.custom_fields
+        return cls(
+            workspace_id=workspace_id,
+            ticket_id=ticket.id,
+            order_id=_text(fields.get("order_id")),
+            amount=_amount(fields.get("refund_amount")),
+            currency=_text(fields.get("currency")),
+            fields=fields,
+            email=ticket.customer_email,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResolver:
+    """Finds the payment of a ticket: its own fields first, then each lookup by order id."""
+
+    lookups: tuple[OrderLookup, ...] = ()
+
+    def resolve(self, facts: Facts) -> PaymentRef | None:
+        """Return the payment, or None if nobody knows it."""
+        for name, kind in _PAYMENT_FIELDS:
+            value = _text(facts.fields.get(name))
+            if value is not None and _ID.fullmatch(value):
+                return PaymentRef(_kind(value, kind), value)
+        if facts.order_id is None:
+            return None
+        found = (lookup(facts.order_id) for lookup in self.lookups)
+        return next((ref for ref in found if ref is not None), None)
+
+
+def _kind(value: str, named: PaymentKind) -> PaymentKind:
+    """A reference that is visibly one of Stripe's ids is read as what it is."""
+    if named != "reference":
+        return named
+    if value.startswith("pi_"):
+        return "payment_intent"
+    return "charge" if value.startswith(("ch_", "py_")) else "reference"
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # an order number typed into a number field
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _amount(value: Any) -> Decimal | str | None:
+    """Numbers come as `Decimal` or int; a text field may hold digits. Anything else is text."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return Decimal(value)
+    text = str(value).strip()
+    return Decimal(text) if _NUMBER.fullmatch(text) else text

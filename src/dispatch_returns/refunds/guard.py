@@ -1,0 +1,258 @@
+"""Whether money may move: a pure decision over the ticket, the payment and the rails."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from dispatch_returns.errors import MoneyError
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapter import Payment
+from dispatch_returns.refunds.facts import Facts
+
+
+class Reason(enum.StrEnum):
+    """Why a refund waits for a person."""
+
+    NO_PAYMENT = "no_payment"
+    NO_AMOUNT = "no_amount"
+    AMOUNT_NOT_EXACT = "amount_not_exact"
+    AMOUNT_ZERO = "amount_zero"
+    CURRENCY_DIFFERS = "currency_differs"
+    ORDER_DIFFERS = "order_differs"
+    EXCEEDS_REMAINING = "exceeds_remaining"
+    EVIDENCE_MISSING = "evidence_missing"
+    OVER_CAP = "over_cap"
+    OVER_DAY_CAP = "over_day_cap"
+    APPROVAL_NEEDED = "approval_needed"
+    DRY_RUN = "dry_run"
+    DISPUTED = "disputed"
+    NOT_REFUNDABLE = "not_refundable"
+    NOT_FOUND = "not_found"
+    ALREADY_REFUNDED = "already_refunded"
+    UNSUPPORTED = "unsupported"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    AMOUNT_CHANGED = "amount_changed"
+    AMOUNT_DIFFERS = "amount_differs"
+    REFUND_FAILED = "refund_failed"
+    REFUND_CANCELED = "refund_canceled"
+
+
+REMEDIES: Mapping[Reason, str] = {
+    Reason.NO_PAYMENT: (
+        "Put the payment's id into the ticket's field payment_intent (or charge_id), then set"
+        " the status to refunded again."
+    ),
+    Reason.NO_AMOUNT: "Fill in refund_amount, then set the status to refunded again.",
+    Reason.AMOUNT_NOT_EXACT: (
+        "Correct refund_amount, then set the status to refunded again. Nothing is rounded."
+    ),
+    Reason.AMOUNT_ZERO: "Correct refund_amount, or close the ticket: there is nothing to pay.",
+    Reason.CURRENCY_DIFFERS: (
+        "Give refund_amount in the payment's currency, correct the field currency, then set the"
+        " status to refunded again."
+    ),
+    Reason.ORDER_DIFFERS: (
+        "Check which order this return belongs to, correct order_id or the payment's id, then"
+        " set the status to refunded again."
+    ),
+    Reason.EXCEEDS_REMAINING: (
+        "Look at the payment's earlier refunds, correct refund_amount, then set the status to"
+        " refunded again."
+    ),
+    Reason.EVIDENCE_MISSING: (
+        "Complete the receipt of the item on the ticket, then set the status to refunded again."
+    ),
+    Reason.OVER_CAP: (
+        "Check the amount. If it is right, refund it by hand or raise the cap per refund, then"
+        " run: dispatch-returns refunds retry."
+    ),
+    Reason.OVER_DAY_CAP: (
+        "Check today's refunds. If they are right, raise the cap per day or wait until tomorrow"
+        " (UTC), then run: dispatch-returns refunds retry."
+    ),
+    Reason.APPROVAL_NEEDED: "A second person must run: dispatch-returns refunds approve.",
+    Reason.DRY_RUN: (
+        "Nothing was paid, because dry run is on. Turn it off, then run: dispatch-returns"
+        " refunds retry."
+    ),
+    Reason.DISPUTED: (
+        "The customer disputes this payment with the bank. Answer the dispute; do not refund it"
+        " as well."
+    ),
+    Reason.NOT_REFUNDABLE: "Look at the payment at the processor and pay the customer another way.",
+    Reason.NOT_FOUND: (
+        "Correct the payment's id on the ticket (or the processor's account and key), then set"
+        " the status to refunded again."
+    ),
+    Reason.ALREADY_REFUNDED: (
+        "Nothing is left on this payment, and no refund of it was found. Look at it at the"
+        " processor."
+    ),
+    Reason.UNSUPPORTED: "The processor cannot do this. Pay the customer another way.",
+    Reason.REJECTED: (
+        "The processor did not accept the request. Correct what it names, then run:"
+        " dispatch-returns refunds retry."
+    ),
+    Reason.UNREACHABLE: (
+        "The processor could not be reached or refused the key for a day. Run dispatch-returns"
+        " doctor, then: dispatch-returns refunds retry."
+    ),
+    Reason.OUTCOME_UNKNOWN: (
+        "It may have been paid. Look for it at the processor by the metadata dispatch_refund_id."
+        " If it is there, run: dispatch-returns refunds retry. If it is certainly not there, run"
+        " the same with --nothing-was-paid."
+    ),
+    Reason.AMOUNT_CHANGED: "The refund stands as it was paid. A further payment is made by hand.",
+    Reason.REFUND_FAILED: (
+        "The money came back to you. Ask the customer for another way, or try again with:"
+        " dispatch-returns refunds retry."
+    ),
+    Reason.REFUND_CANCELED: (
+        "Nothing was paid. If it should be, run: dispatch-returns refunds retry."
+    ),
+    Reason.AMOUNT_DIFFERS: (
+        "Look at this refund at the processor and settle the difference by hand."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A refusal to pay: ``detail`` says what is the case, the reason's remedy what to do."""
+
+    reason: Reason
+    detail: str
+
+    @property
+    def remedy(self) -> str:
+        """What a person should do."""
+        return REMEDIES[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Rails:
+    """What must be the case before money moves. Amounts are major units by currency code.
+
+    Where a limit names some currencies, a currency it does not name is refused: a merchant
+    who sells in a new one should decide and not find out. ``evidence``: custom fields the
+    ticket must carry, with the values that are accepted (none named: any value).
+    """
+
+    kill_switch: bool = False
+    dry_run: bool = False
+    max_refund: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    max_per_day: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    approve_above: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    evidence: Mapping[str, frozenset[str]] = field(
+        default_factory=lambda: {"received_date": frozenset()}
+    )
+
+
+def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
+    """Return the exact amount to pay, or why a person must look first."""
+    amount = _amount(facts, payment)
+    if isinstance(amount, Hold):
+        return amount
+    return (
+        _order(facts, payment)
+        or _evidence(facts, rails)
+        or _payment(amount, payment)
+        or _cap(amount, rails)
+        or amount
+    )
+
+
+def dry_run_hold(amount: Money) -> Hold:
+    """Return the hold that dry run puts in the place of a payment."""
+    return Hold(Reason.DRY_RUN, f"{amount} would have been paid.")
+
+
+def needs_approval(amount: Money, rails: Rails) -> Hold | None:
+    """Return a hold if a second person must agree to `amount`."""
+    if not rails.approve_above:
+        return None
+    limit = rails.approve_above.get(amount.currency)
+    if limit is not None and amount.major <= limit:
+        return None
+    above = "no limit is set for it" if limit is None else f"above {limit} {amount.currency}"
+    return Hold(Reason.APPROVAL_NEEDED, f"{amount} needs a second person: {above}.")
+
+
+def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | None:
+    """Return a hold if `amount` on top of today's would be more than the cap per day."""
+    if not rails.max_per_day:
+        return None
+    limit = rails.max_per_day.get(amount.currency)
+    total = Money(amount.minor + sent_today_minor, amount.currency, amount.decimals)
+    if limit is not None and total.major <= limit:
+        return None
+    return Hold(
+        Reason.OVER_DAY_CAP,
+        f"{amount} would bring today's refunds to {total}; the cap per day is"
+        f" {'not set for this currency' if limit is None else limit}.",
+    )
+
+
+def _amount(facts: Facts, payment: Payment) -> Money | Hold:
+    if facts.amount is None:
+        return Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
+    if isinstance(facts.amount, str):
+        return Hold(Reason.AMOUNT_NOT_EXACT, "refund_amount is not a number.")
+    if facts.currency is not None and facts.currency.upper() != payment.currency:
+        return Hold(
+            Reason.CURRENCY_DIFFERS,
+            f"The ticket's currency is not the payment's, {payment.currency}.",
+        )
+    try:
+        amount = Money.from_decimal(facts.amount, payment.currency, payment.rule)
+    except MoneyError as error:
+        return Hold(Reason.AMOUNT_NOT_EXACT, f"refund_amount: {error}.")
+    if amount.minor == 0:
+        return Hold(Reason.AMOUNT_ZERO, "refund_amount is 0.")
+    return amount
+
+
+def _order(facts: Facts, payment: Payment) -> Hold | None:
+    if payment.order_id is None or facts.order_id is None or payment.order_id == facts.order_id:
+        return None
+    return Hold(Reason.ORDER_DIFFERS, "The payment belongs to another order than the ticket.")
+
+
+def _evidence(facts: Facts, rails: Rails) -> Hold | None:
+    for name, accepted in rails.evidence.items():
+        value = facts.fields.get(name)
+        if value is None or value == "":
+            return Hold(Reason.EVIDENCE_MISSING, f"The ticket has no {name}.")
+        if accepted and str(value) not in accepted:
+            wanted = ", ".join(sorted(accepted))
+            return Hold(Reason.EVIDENCE_MISSING, f"{name} is none of: {wanted}.")
+    return None
+
+
+def _payment(amount: Money, payment: Payment) -> Hold | None:
+    if payment.disputed:
+        return Hold(Reason.DISPUTED, "The payment is disputed.")
+    remaining = payment.remaining
+    if remaining is None or amount <= remaining:
+        return None
+    if remaining.minor == 0:
+        return None  # by whom, and whether it was us, the processor is asked
+    return Hold(
+        Reason.EXCEEDS_REMAINING,
+        f"refund_amount is {amount} and {remaining} is left on the payment.",
+    )
+
+
+def _cap(amount: Money, rails: Rails) -> Hold | None:
+    if not rails.max_refund:
+        return None
+    limit = rails.max_refund.get(amount.currency)
+    if limit is not None and amount.major <= limit:
+        return None
+    known = "not set for this currency" if limit is None else f"{limit} {amount.currency}"
+    return Hold(Reason.OVER_CAP, f"{amount} is over the cap per refund, which is {known}.")

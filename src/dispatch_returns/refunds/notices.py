@@ -1,0 +1,98 @@
+"""What the ticket is told about its refund, as messages for the outbox.
+
+Three kinds: ``ticket`` (bring the ticket's fields in line with the ledger, as it is when the
+message is delivered), ``comment`` (the customer reads it), ``note`` (only agents do).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.store import outbox
+from dispatch_returns.store.ledger import Refund, State
+
+_FOR_CUSTOMER = {
+    State.PENDING: "Your refund of {amount} is on its way to your original payment method.",
+    State.SUCCEEDED: "Your refund of {amount} was sent to your original payment method.",
+    State.REQUIRES_ACTION: (
+        "Your refund of {amount} needs a step from you: you have been sent an e-mail that says"
+        " how to receive it."
+    ),
+}
+
+
+def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Bring the ticket in line with `refund`."""
+    what = f"{refund.state}:{refund.reason}:{refund.processor_id}:{refund.arn}"
+    _add(conn, refund, "ticket", what, now)
+
+
+def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+    """Take the ticket back from `refunded`, and say why and what to do.
+
+    Once for each time that a person set it to `refunded`: while the ticket has not been told
+    yet, more events about it say nothing new. A dry run writes to no ticket.
+    """
+    if hold.reason is Reason.DRY_RUN:
+        return
+    told = sum(
+        m.kind == "ticket" and m.state is not outbox.MessageState.WAITING
+        for m in outbox.of_refund(conn, refund.id)
+    )
+    what = f"{hold.reason}:{hold.detail}:{told}"
+    _add(conn, refund, "ticket", what, now)
+    _add(conn, refund, "note", what, now, body=_note(refund, hold))
+
+
+def tell_customer(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Tell the customer where the money is, once for each state worth telling."""
+    text = _FOR_CUSTOMER.get(refund.state)
+    if text is None or refund.adopted:
+        return
+    # "Sent" after "on its way" would only be noise.
+    told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
+    _add(conn, refund, "comment", told, now, body=text.format(amount=refund.amount))
+
+
+def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+    """Leave an internal note that says what is the case and what to do."""
+    _add(conn, refund, "note", f"{hold.reason}:{hold.detail}", now, body=_note(refund, hold))
+
+
+def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Say that the money was paid back by somebody else, and that nothing more was paid."""
+    body = (
+        f"This payment had been refunded already, by {refund.processor_id}, which was not made"
+        f" from this ticket. Nothing more was paid. (Refund {refund.id})"
+    )
+    _add(conn, refund, "note", "adopted", now, body=body)
+
+
+def _note(refund: Refund, hold: Hold) -> str:
+    return f"Refund {refund.state}: {hold.detail} {hold.remedy} (Refund {refund.id})"
+
+
+def _add(
+    conn: Connection,
+    refund: Refund,
+    kind: str,
+    what: str,
+    now: datetime,
+    *,
+    body: str | None = None,
+) -> None:
+    # What is told can be long, and the key also serves as the comment's idempotency key.
+    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    message = outbox.NewMessage(
+        dedupe_key=f"{refund.id}-g{refund.generation}-{kind}-{digest}",
+        kind=kind,
+        workspace_id=refund.workspace_id,
+        ticket_id=refund.ticket_id,
+        refund_id=refund.id,
+        payload={} if body is None else {"body": body},
+    )
+    outbox.add(conn, message, now)

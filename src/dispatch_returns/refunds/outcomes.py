@@ -1,0 +1,69 @@
+"""What follows from an adapter's error: a pure table, so that it can be read in one go.
+
+The rule behind it: only the processor's own word that it refused makes a refund `held` or lets
+a new idempotency key be used. Silence, and everything that may be silence, is `unknown`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.guard import Hold, Reason
+
+
+class Verdict(enum.Enum):
+    """What the service does next."""
+
+    AGAIN = enum.auto()
+    """It was not carried out: the same key again, later."""
+    UNKNOWN = enum.auto()
+    """It may have been carried out: look it up, and the same key again, later."""
+    REFUSED = enum.auto()
+    """The processor refused: a person must look, unless an earlier call had gone through."""
+    LOOK = enum.auto()
+    """A refund is there: ours or somebody else's, the processor must say."""
+
+
+_VERDICTS: Mapping[ErrorKind, Verdict] = {
+    ErrorKind.NOT_SENT: Verdict.AGAIN,
+    ErrorKind.RATE_LIMITED: Verdict.AGAIN,
+    ErrorKind.AUTH: Verdict.AGAIN,
+    ErrorKind.UNKNOWN_OUTCOME: Verdict.UNKNOWN,
+    ErrorKind.IN_PROGRESS: Verdict.UNKNOWN,
+    ErrorKind.ALREADY_REFUNDED: Verdict.LOOK,
+    ErrorKind.KEY_CONFLICT: Verdict.LOOK,
+    ErrorKind.EXCEEDS_REMAINING: Verdict.REFUSED,
+    ErrorKind.DISPUTED: Verdict.REFUSED,
+    ErrorKind.NOT_REFUNDABLE: Verdict.REFUSED,
+    ErrorKind.NOT_FOUND: Verdict.REFUSED,
+    ErrorKind.CONFIG: Verdict.REFUSED,
+}
+
+_REASONS: Mapping[ErrorKind, Reason] = {
+    ErrorKind.ALREADY_REFUNDED: Reason.ALREADY_REFUNDED,
+    ErrorKind.EXCEEDS_REMAINING: Reason.EXCEEDS_REMAINING,
+    ErrorKind.DISPUTED: Reason.DISPUTED,
+    ErrorKind.NOT_REFUNDABLE: Reason.NOT_REFUNDABLE,
+    ErrorKind.NOT_FOUND: Reason.NOT_FOUND,
+    ErrorKind.CONFIG: Reason.REJECTED,
+}
+
+
+def verdict(kind: ErrorKind, *, uncertain: bool) -> Verdict:
+    """Return what follows from `kind`.
+
+    `uncertain`: an earlier call with this key may have been carried out. Then "not carried
+    out" is said of the last call only, and a refusal may be the echo of our own success.
+    """
+    found = _VERDICTS[kind]
+    if not uncertain:
+        return found
+    return {Verdict.AGAIN: Verdict.UNKNOWN, Verdict.REFUSED: Verdict.LOOK}.get(found, found)
+
+
+def hold_for(error: AdapterError) -> Hold | None:
+    """Return why a person must look, for the kinds that a processor refuses with."""
+    reason = _REASONS.get(error.kind)
+    return None if reason is None else Hold(reason, error.message)

@@ -1,0 +1,148 @@
+"""`Settings`: everything that can be set, and the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from dispatch_returns.errors import ConfigurationError
+
+
+def _amounts(value: Any) -> Any:
+    """Read ``500 USD, 60000 JPY``."""
+    if not isinstance(value, str):
+        return value
+    return dict(_amount(part) for part in _parts(value))
+
+
+def _amount(part: str) -> tuple[str, Decimal]:
+    number, _, currency = part.partition(" ")
+    try:
+        amount = Decimal(number)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not re.fullmatch(r"[A-Za-z]{3}", currency.strip()) or not amount >= 0:
+        raise ValueError('write amounts as "500 USD, 60000 JPY"')
+    return currency.strip().upper(), amount
+
+
+def _evidence(value: Any) -> Any:
+    """Read ``received_date, condition=good|like_new``."""
+    if not isinstance(value, str):
+        return value
+    pairs = (part.partition("=") for part in _parts(value))
+    return {
+        name.strip(): frozenset(filter(None, accepted.split("|"))) for name, _, accepted in pairs
+    }
+
+
+def _secrets(value: Any) -> Any:
+    """Read a comma-separated list: while a secret is rotated, both are accepted."""
+    return tuple(_parts(value)) if isinstance(value, str) else value
+
+
+def _parts(value: str, separator: str = ",") -> list[str]:
+    return [part.strip() for part in value.split(separator) if part.strip()]
+
+
+Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
+
+
+class Settings(BaseModel):
+    """What a `Connector` is built from. Build it in Python, or from the environment.
+
+    Amounts are major units by currency code; where a limit names some currencies, a refund in
+    another is held. `evidence` names the custom fields a ticket must carry before it is paid,
+    with the values that are accepted (none named: any value).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_key: SecretStr
+    workspace: str
+    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)] = ()
+    base_url: str = "https://api.dispatchtickets.com/v1"
+    style: Literal["workspaces", "brands"] = "workspaces"
+    database_url: str = "sqlite:///dispatch-returns.db"
+    adapter: str = "stripe"
+    adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    stripe_search: bool = False
+    kill_switch: bool = False
+    dry_run: bool = False
+    max_refund: Amounts = Field(default_factory=dict)
+    max_per_day: Amounts = Field(default_factory=dict)
+    approve_above: Amounts = Field(default_factory=dict)
+    evidence: Annotated[dict[str, frozenset[str]], BeforeValidator(_evidence)] = Field(
+        default_factory=lambda: {"received_date": frozenset[str]()}
+    )
+    workers: int = Field(default=4, ge=1, le=64)
+    refunded_status: str = "refunded"
+    review_status: str = "needs_review"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Return the settings in `environ` (default: the process's own).
+
+        Raises `ConfigurationError` that names every variable that is missing or wrong.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {
+            field: environ[name] for field, name in VARIABLES.items() if environ.get(name)
+        }
+        adapter = str(values.get("adapter", "stripe"))
+        values["adapter_options"] = _options(environ, adapter)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+
+VARIABLES: Mapping[str, str] = {
+    "api_key": "DISPATCH_API_KEY",
+    "workspace": "DISPATCH_WORKSPACE",
+    "webhook_secrets": "DISPATCH_WEBHOOK_SECRET",
+    "base_url": "DISPATCH_BASE_URL",
+    "style": "DISPATCH_STYLE",
+} | {
+    name: f"DISPATCH_RETURNS_{name.upper()}"
+    for name in (
+        "database_url",
+        "adapter",
+        "stripe_search",
+        "kill_switch",
+        "dry_run",
+        "max_refund",
+        "max_per_day",
+        "approve_above",
+        "evidence",
+        "workers",
+        "refunded_status",
+        "review_status",
+    )
+}
+"""Setting -> environment variable. An adapter's own start with its name: ``STRIPE_API_KEY``."""
+
+
+def _options(environ: Mapping[str, str], adapter: str) -> dict[str, str]:
+    """Return the variables that start with the adapter's name, as its options."""
+    prefix = re.sub(r"[^A-Za-z0-9]", "_", adapter).upper() + "_"
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in environ.items()
+        if name.startswith(prefix) and value
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    """Say which variables are wrong, and never what was in them."""
+    problems = []
+    for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        what = "is not set" if problem["type"] == "missing" else problem["msg"]
+        problems.append(f"{VARIABLES.get(field, field)}: {what}")
+    return "; ".join(problems)

@@ -1,0 +1,1 @@
+"""What an event leads to: a refund, and what the ticket is told about it."""

@@ -1,0 +1,128 @@
+"""From an accepted event to what follows from it, in one commit.
+
+The event says only that something happened to a ticket. What to do is decided from the ticket
+as the API gives it at this moment, so late, repeated and reordered events do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import (
+    AdapterError,
+    APIError,
+    EventError,
+    LeaseLostError,
+    NotFoundError,
+)
+from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.intake import Decision, Intake
+from dispatch_returns.store import Store, inbox, outbox
+from dispatch_returns.store.inbox import StoredEvent
+from dispatch_returns.store.queue import backoff
+from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.workflow.handlers import Handlers
+
+log = logging.getLogger(__name__)
+
+
+class EventProcessor:
+    """Deals with one event at a time. Safe to run in many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: DispatchClient,
+        intake: Intake,
+        handlers: Handlers,
+        *,
+        workspace: str,
+        refunded_status: str = "refunded",
+        lease: timedelta = timedelta(minutes=3),
+        first_retry: timedelta = timedelta(seconds=5),
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._intake = intake
+        self._handlers = handlers
+        self._workspace = workspace
+        self._refunded_status = refunded_status
+        self._lease = lease
+        self._first_retry = first_retry
+        self._clock = clock
+
+    def claim(self, limit: int) -> list[StoredEvent]:
+        """Take up to `limit` events that wait to be dealt with."""
+        return self._store.write(
+            "event.claim", lambda conn: inbox.claim(conn, self._clock(), self._lease, limit)
+        )
+
+    def process(self, stored: StoredEvent) -> None:
+        """Deal with a claimed event; what cannot be done now is put off."""
+        try:
+            self._process(stored)
+        except LeaseLostError:
+            log.info("event %s was taken over by another worker", stored.event_id)
+
+    def _process(self, stored: StoredEvent) -> None:
+        try:
+            event = parse(stored.body)
+            decision = self._decide(event)
+        except EventError as error:
+            self._keep_unreadable(stored, error)
+        except (APIError, AdapterError) as error:
+            self._postpone(stored, error)
+        else:
+            self._store.write("event.done", lambda conn: self._done(conn, stored, event, decision))
+
+    def _decide(self, event: Event) -> Decision | None:
+        if event.ticket_id is None:
+            return None
+        try:
+            ticket = self._client.tickets.get(event.ticket_id)
+        except NotFoundError:
+            log.info("event %s is about a ticket that is gone", event.id)
+            return None
+        if ticket.status != self._refunded_status:
+            return None
+        return self._intake.judge(Facts.of(ticket, self._workspace))
+
+    def _done(
+        self, conn: Connection, stored: StoredEvent, event: Event, decision: Decision | None
+    ) -> None:
+        now = self._clock()
+        if decision is not None:
+            self._intake.enter(conn, decision)
+        for name in self._handlers.names(event.type):
+            message = outbox.NewMessage(
+                dedupe_key=f"event-{stored.id}-{name}",
+                kind="handler",
+                workspace_id=self._workspace,
+                ticket_id=event.ticket_id,
+                payload={"event": stored.id, "type": event.type, "handler": name},
+            )
+            outbox.add(conn, message, now)
+        inbox.finish(conn, stored, now)
+
+    def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
+        log.warning("event %s is kept as unreadable: %s", stored.event_id, error)
+        self._store.write(
+            "event.unreadable", lambda conn: inbox.set_unreadable(conn, stored, str(error))
+        )
+
+    def _postpone(self, stored: StoredEvent, error: APIError | AdapterError) -> None:
+        why = f"{type(error).__name__}: {error.message}"
+        log.warning("event %s is put off: %s", stored.event_id, type(error).__name__)
+        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+        wait = backoff(stored.tries, random.random(), first=self._first_retry)  # noqa: S311
+        self._store.write(
+            "event.postpone",
+            lambda conn: inbox.postpone(conn, stored, self._clock() + wait, why),
+        )

@@ -1,0 +1,50 @@
+"""The three queues as what a runner sees: something to claim, something to run."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue(Generic[T]):
+    """Work that several workers may take at once.
+
+    `claim` takes up to so many items under a lease; `run` deals with one. An item whose `run`
+    raised, or whose worker died, is claimed again when its lease ends.
+    """
+
+    name: str
+    claim: Callable[[int], list[T]]
+    run: Callable[[T], None]
+
+    def run_safely(self, item: T) -> None:
+        """Run one item; what it raises is logged by its kind and place, never by its text."""
+        try:
+            self.run(item)
+        except Exception as error:  # noqa: BLE001 - one bad item must not end the worker
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(  # noqa: TRY400 - a traceback may show a customer's data
+                "%s: an item failed with %s at %s:%s and comes back when its lease ends",
+                self.name,
+                type(error).__name__,
+                place.filename,
+                place.lineno,
+            )
+
+
+def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:
+    """Deal with everything that is due, in this thread; return how many items that were."""
+    done = 0
+    while items := [(queue, item) for queue in queues for item in queue.claim(batch)]:
+        for queue, item in items:
+            queue.run_safely(item)
+        done += len(items)
+    return done

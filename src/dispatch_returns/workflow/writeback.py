@@ -1,0 +1,178 @@
+"""Delivers the outbox: the ticket's fields, comments and notes, and the merchant's handlers.
+
+Each delivery may happen again after a crash, so each is made to do no harm twice: fields are
+set to what the ledger says now, a comment carries an idempotency key and is looked for before
+it is written a second time, and handlers are told that they are called at least once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from datetime import timedelta
+from typing import Any
+
+from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.errors import APIError, LeaseLostError, NotFoundError, ValidationError
+from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.store import Store, inbox, ledger, outbox
+from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.outbox import Message, MessageState
+from dispatch_returns.store.queue import backoff
+from dispatch_returns.webhooks.events import parse
+from dispatch_returns.workflow.handlers import Context, Handlers
+
+log = logging.getLogger(__name__)
+
+_MARK = "dispatch_returns"
+"""The metadata key by which a comment of ours is recognised."""
+_FOR_REVIEW = frozenset({State.HELD, State.FAILED, State.UNKNOWN})
+
+
+class HandlerError(Exception):
+    """The merchant's own function raised. Where, and never with what: that may be private."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        super().__init__(f"{name} raised {type(error).__name__} at {place.filename}:{place.lineno}")
+
+
+class Messenger:
+    """Delivers one message at a time. Safe to run in many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: DispatchClient,
+        handlers: Handlers,
+        *,
+        refunded_status: str = "refunded",
+        review_status: str = "needs_review",
+        lease: timedelta = timedelta(minutes=3),
+        first_retry: timedelta = timedelta(seconds=5),
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._handlers = handlers
+        self._refunded_status = refunded_status
+        self._review_status = review_status
+        self._lease = lease
+        self._first_retry = first_retry
+        self._clock = clock
+
+    def claim(self, limit: int) -> list[Message]:
+        """Take up to `limit` messages that wait to be delivered."""
+        return self._store.write(
+            "message.claim", lambda conn: outbox.claim(conn, self._clock(), self._lease, limit)
+        )
+
+    def deliver(self, message: Message) -> None:
+        """Deliver a claimed message; what cannot be delivered now is put off."""
+        try:
+            self._deliver(message)
+        except LeaseLostError:
+            log.info("message %s was taken over by another worker", message.id)
+
+    def _deliver(self, message: Message) -> None:
+        try:
+            if message.kind == "ticket":
+                self._update_ticket(message)
+            elif message.kind == "handler":
+                self._call_handler(message)
+            else:
+                self._comment(message)
+        except (NotFoundError, ValidationError) as error:
+            # Asking again changes nothing: the ticket is gone, or the workspace says no.
+            log.warning("message %s was refused: %s", message.id, type(error).__name__)
+            self._finish(message, MessageState.REFUSED, str(error))
+        except (APIError, HandlerError) as error:
+            self._postpone(message, str(error))
+        else:
+            self._finish(message, MessageState.DONE, None)
+
+    def _update_ticket(self, message: Message) -> None:
+        with self._store.read() as conn:
+            refund = ledger.get(conn, message.refund_id or "")
+        assert refund is not None, "a message about a refund was written with its row"
+        assert message.ticket_id is not None
+        ticket = self._client.tickets.get(message.ticket_id)
+        fields = ticket.custom_fields | _fields(refund)
+        changes: dict[str, Any] = {}
+        if fields != ticket.custom_fields:
+            # The whole map: whether the API merges or replaces is not documented.
+            changes["custom_fields"] = fields
+        if refund.state in _FOR_REVIEW and ticket.status == self._refunded_status:
+            changes["status"] = self._review_status
+        if changes:
+            self._patch(ticket, changes)
+
+    def _patch(self, ticket: Ticket, changes: dict[str, Any]) -> None:
+        try:
+            self._client.tickets.update(ticket.id, **changes)
+        except ValidationError:
+            fields = changes.get("custom_fields")
+            if "status" not in changes or fields is None:
+                raise
+            log.warning("the status %s is missing: run setup", self._review_status)
+            self._client.tickets.update(ticket.id, custom_fields=fields)
+
+    def _comment(self, message: Message) -> None:
+        assert message.ticket_id is not None
+        # How long the API remembers an idempotency key is not documented.
+        if message.claims > 1 and self._is_there(message):
+            return
+        self._client.comments.create(
+            message.ticket_id,
+            body=message.payload["body"],
+            internal=message.kind == "note",
+            metadata={_MARK: message.dedupe_key},
+            idempotency_key=message.dedupe_key,
+        )
+
+    def _is_there(self, message: Message) -> bool:
+        assert message.ticket_id is not None
+        comments = self._client.comments.list(message.ticket_id)
+        return any((c.metadata or {}).get(_MARK) == message.dedupe_key for c in comments)
+
+    def _call_handler(self, message: Message) -> None:
+        payload = message.payload
+        handler = self._handlers.get(payload["type"], payload["handler"])
+        if handler is None:
+            log.warning("message %s: the handler %s is gone", message.id, payload["handler"])
+            return
+        with self._store.read() as conn:
+            stored = inbox.get(conn, payload["event"])
+        assert stored is not None, "events are kept"
+        try:
+            handler(parse(stored.body), Context(self._client, message.ticket_id))
+        except Exception as error:
+            raise HandlerError(payload["handler"], error) from None
+
+    def _finish(self, message: Message, state: MessageState, error: str | None) -> None:
+        self._store.write(
+            "message.done",
+            lambda conn: outbox.finish(conn, message, self._clock(), state, error),
+        )
+
+    def _postpone(self, message: Message, why: str) -> None:
+        log.warning("message %s is put off: %s", message.id, why)
+        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+        wait = backoff(message.tries, random.random(), first=self._first_retry)  # noqa: S311
+        self._store.write(
+            "message.postpone",
+            lambda conn: outbox.postpone(conn, message, self._clock() + wait, why),
+        )
+
+
+def _fields(refund: Refund) -> dict[str, Any]:
+    """Return what the ticket shows of a refund; what is not known yet is left out."""
+    shown = {
+        "refund_id": refund.processor_id,
+        "refund_status": str(refund.state),
+        "refund_reason": refund.reason,
+        "refund_arn": refund.arn,
+    }
+    # A reason that was there and is not any more must go.
+    return {name: value for name, value in shown.items() if value or name == "refund_reason"}
