@@ -49,13 +49,24 @@ _WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long things may take: `lease` must be longer than three calls to the processor."""
+    """How long things may take: `lease` must be longer than three calls to the processor.
+
+    ``follow_ups``: when a refund that succeeded is looked at again, each after the one before.
+    The bank's tracing number comes later, and a refund can still fail for 30 days
+    (https://docs.stripe.com/refunds#failed-refunds).
+    """
 
     lease: timedelta = timedelta(minutes=3)
     first_retry: timedelta = timedelta(seconds=5)
     longest_retry: timedelta = timedelta(hours=1)
     first_poll: timedelta = timedelta(minutes=5)
     longest_poll: timedelta = timedelta(hours=6)
+    follow_ups: tuple[timedelta, ...] = (
+        timedelta(hours=1),
+        timedelta(days=1),
+        timedelta(days=6),
+        timedelta(days=23),
+    )
 
 
 class RefundService:
@@ -104,7 +115,7 @@ class RefundService:
         if refund.adapter != self.adapter.name:
             detail = f"waits for the adapter {refund.adapter}"
             self._postpone(refund, self.pace.longest_retry, detail)
-        elif refund.state in _WAITING:
+        elif refund.state in _WAITING or refund.state is State.SUCCEEDED:
             self._poll(refund)
         elif refund.state is State.REQUESTED and not refund.uncertain:
             self._send(refund)
@@ -190,11 +201,12 @@ class RefundService:
         return self.now() < refund.first_sent_at + lifetime - _KEY_MARGIN
 
     def _poll(self, refund: Refund) -> None:
-        """Ask where a refund stands that the processor has accepted and not finished."""
+        """Ask where a refund stands that the processor has accepted."""
         try:
             found = self._find(refund)
         except AdapterError as error:
-            self._postpone(refund, self._retry_in(refund, error), error.message)
+            log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code)
+            self._postpone(refund, self._poll_in(refund.tries), refund.detail)
             return
         if found is None or not found.ours:
             self._postpone(refund, self._poll_in(refund.tries), refund.detail)
@@ -344,8 +356,8 @@ class RefundService:
             arn=result.arn or refund.arn,
             failure_reason=result.failure_reason,
             uncertain=False,
-            tries=refund.tries + 1 if state == refund.state else 0,
-            due_at=self._next_poll(refund, state, now),
+            tries=refund.tries + 1 if state is refund.state else 0,
+            due_at=self._next_poll(refund, state, result, now),
             **explained,
         )
         self._tell(conn, refund, changed, now)
@@ -362,10 +374,17 @@ class RefundService:
             hold = Hold(Reason(after.reason), after.detail or "")
             notices.tell_agents(conn, after, hold, now)
 
-    def _next_poll(self, refund: Refund, state: State, now: datetime) -> datetime | None:
-        if state not in _WAITING or not self.adapter.capabilities.lookup:
+    def _next_poll(
+        self, refund: Refund, state: State, result: RefundResult, now: datetime
+    ) -> datetime | None:
+        if not self.adapter.capabilities.lookup or not result.ours:
             return None
-        return now + self._poll_in(refund.tries if state == refund.state else 0)
+        polls = refund.tries + 1 if state is refund.state else 0
+        if state in _WAITING:
+            return now + self._poll_in(polls)
+        if state is State.SUCCEEDED and polls < len(self.pace.follow_ups):
+            return now + self.pace.follow_ups[polls]
+        return None
 
     def _poll_in(self, tries: int) -> timedelta:
         pace = self.pace
@@ -384,8 +403,7 @@ class RefundService:
         def record(conn: Connection) -> None:
             now = self.now()
             due_at = None if wait is None else now + wait
-            tries = refund.tries + 1
-            ledger.change(conn, refund, now, detail=detail, due_at=due_at, tries=tries)
+            ledger.change(conn, refund, now, detail=detail, due_at=due_at)
 
         self.store.write("refund.postpone", record)
 
