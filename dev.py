@@ -134,33 +134,28 @@ def pip_of_venv() -> list[str]:
     """Make the environment if it is not there, and return the pip command that fills it."""
     if works("pip"):
         return [str(PYTHON), "-m", "pip"]
-    if missing("venv"):
-        raise SetupError(no_pip())
-    say(f"making {VENV}")
+    if missing("venv") or (missing("ensurepip") and missing("pip")):
+        raise SetupError(
+            "this Python can neither make an environment with pip nor has pip itself."
+            " On Debian or Ubuntu: sudo apt install python3-venv, then the same command again."
+        )
     if not missing("ensurepip"):
         make_venv()
         return [str(PYTHON), "-m", "pip"]
     # Debian ships Python without ensurepip; its pip, if there, can fill another environment.
-    if missing("pip"):
-        raise SetupError(no_pip())
-    make_venv("--without-pip")
+    if not works():
+        make_venv("--without-pip")
     return [sys.executable, "-m", "pip", "--python", str(PYTHON)]
 
 
 def make_venv(*options: str) -> None:
+    say(f"making {VENV}")
     if run(sys.executable, "-m", "venv", "--clear", *options, str(VENV), stdout=sys.stderr):
         raise SetupError(f"could not make {VENV}: Python's own words are above.")
 
 
 def missing(module: str) -> bool:
     return importlib.util.find_spec(module) is None
-
-
-def no_pip() -> str:
-    return (
-        "this Python can neither make an environment with pip nor has pip itself."
-        " On Debian or Ubuntu: sudo apt install python3-venv, then the same command again."
-    )
 
 
 def install_peers() -> None:
