@@ -1,0 +1,1 @@
+"""The processors this package speaks to; others are plugins (see `refunds.registry`)."""

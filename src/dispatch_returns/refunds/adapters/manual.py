@@ -1,0 +1,79 @@
+"""No processor: a person pays, and confirms it in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Self
+
+from dispatch_returns.errors import InvalidArgumentError, MoneyError, UnsupportedFeatureError
+from dispatch_returns.money import stripe_rule
+from dispatch_returns.refunds.adapter import (
+    Capabilities,
+    Payment,
+    PaymentRef,
+    RefundRequest,
+    RefundResult,
+    RefundStatus,
+    RefundUpdate,
+)
+from dispatch_returns.refunds.adapters.options import check_options
+
+_FOR_GOOD = timedelta(days=36_500)
+
+
+class ManualAdapter:
+    """A `RefundAdapter` that moves no money: each refund is ``pending`` until a person confirms.
+
+    ``currency`` is what all payments are in, since no processor can be asked. Raises
+    `InvalidArgumentError` for what is no currency code.
+
+    The same refund always gets the same answer, so a key is remembered for good; nothing can
+    be looked up, because nothing is kept.
+    """
+
+    name = "manual"
+    capabilities = Capabilities(key_lifetime=_FOR_GOOD, asynchronous=True, manual=True)
+
+    def __init__(self, currency: str = "USD") -> None:
+        try:
+            self._rule = stripe_rule(currency)
+        except MoneyError as error:
+            raise InvalidArgumentError("currency", str(error)) from None
+        self._currency = currency.upper()
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from ``currency`` (optional)."""
+        check_options(cls.name, options, optional=("currency",))
+        return cls(**options)
+
+    def __repr__(self) -> str:
+        return f"ManualAdapter(currency={self._currency!r})"
+
+    def payment(self, ref: PaymentRef) -> Payment:  # noqa: ARG002 - there is none to look at
+        """Return what is known: the currency."""
+        return Payment(currency=self._currency, rule=self._rule)
+
+    def refund(self, request: RefundRequest) -> RefundResult:
+        """Return a pending refund, whose id follows from the ledger's. Nothing is sent."""
+        return RefundResult(
+            processor_id=f"manual_{request.refund_id}",
+            status=RefundStatus.PENDING,
+            amount=request.amount,
+        )
+
+    def find(self, request: RefundRequest) -> RefundResult | None:  # noqa: ARG002 - nothing is kept
+        """Raise `UnsupportedFeatureError`: whether a person has paid, the ledger knows."""
+        raise UnsupportedFeatureError("a person pays: there is no processor to look it up with")
+
+    def parse_event(
+        self,
+        body: bytes,  # noqa: ARG002 - the protocol's
+        headers: Mapping[str, str],  # noqa: ARG002
+    ) -> RefundUpdate | None:
+        """Return None: a person sends no webhooks."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""

@@ -1,0 +1,7 @@
+"""Refunds through Stripe. Nothing here imports Stripe's SDK before an adapter is made."""
+
+from __future__ import annotations
+
+from dispatch_returns.refunds.adapters.stripe.adapter import StripeAdapter
+
+__all__ = ["StripeAdapter"]

@@ -1,0 +1,288 @@
+"""The adapter: each method is one question to Stripe, put and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+from dispatch_returns.errors import (
+    AdapterError,
+    ConfigurationError,
+    ErrorKind,
+    InvalidArgumentError,
+    MissingExtraError,
+    UnsupportedFeatureError,
+)
+from dispatch_returns.refunds.adapter import (
+    Capabilities,
+    Payment,
+    PaymentRef,
+    RefundRequest,
+    RefundResult,
+    RefundUpdate,
+)
+from dispatch_returns.refunds.adapters.options import check_options
+from dispatch_returns.refunds.adapters.stripe import events, objects
+
+if TYPE_CHECKING:
+    import httpx
+
+    from dispatch_returns.refunds.adapters.stripe.wire import Answer, Wire
+
+T = TypeVar("T")
+
+_KEY_LIFETIME = timedelta(hours=24)
+_PAGE = 100
+_LONGEST_METADATA = 500
+_PRINTABLE = re.compile(r"[!-~]{1,255}")
+_ID = re.compile(r"[A-Za-z0-9_]{1,255}")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class StripeAdapter:
+    """A `RefundAdapter` for PaymentIntents and Charges, on Stripe's own SDK.
+
+    ``timeout``: seconds for each step of a call (connecting takes at most 10 of them). A
+    refund's lease must outlast three calls, so the default is far below the SDK's 80.
+    ``webhook_secrets``: what Stripe signs its events with; several while they are rotated.
+    ``http_client``: your own, with your proxies and certificates; it is not closed here.
+    ``base_url``: another server, without ``/v1``.
+
+    The SDK retries nothing here, because the refund service knows more, and sends no telemetry.
+    That switch is one for the whole process (``stripe.enable_telemetry``). The SDK's logger,
+    ``stripe``, shows request bodies at DEBUG, a customer's email among them: leave it at INFO.
+
+    Raises `MissingExtraError` without the SDK, `InvalidArgumentError` for a bad argument.
+    """
+
+    name = "stripe"
+    capabilities = Capabilities(key_lifetime=_KEY_LIFETIME, lookup=True, asynchronous=True)
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str | None = None,
+        timeout: float = 30.0,
+        webhook_secrets: str | Sequence[str] = (),
+        http_client: httpx.Client | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        _check_api_key(api_key)
+        if base_url is not None:
+            base_url = _checked_url(base_url, api_key)
+        if not timeout > 0:
+            raise InvalidArgumentError("timeout", "must be more than 0 seconds")
+        self._secrets = [webhook_secrets] if isinstance(webhook_secrets, str) else webhook_secrets
+        if not all(self._secrets):
+            raise InvalidArgumentError("webhook_secrets", "a secret is empty")
+        self._shown = f"mode={_mode(api_key)!r}, base_url={base_url!r}"
+        self._clock = clock
+        self._wire = _new_wire(api_key, base_url, timeout, http_client)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from ``api_key``, and ``base_url``, ``timeout``, ``webhook_secret`` (optional).
+
+        Several webhook secrets are separated by commas. Raises `ConfigurationError`.
+        """
+        optional = ("base_url", "timeout", "webhook_secret")
+        check_options(cls.name, options, required=("api_key",), optional=optional)
+        try:
+            timeout = float(options.get("timeout") or 30.0)
+        except ValueError:
+            raise ConfigurationError("timeout: not a number of seconds") from None
+        secrets = [secret.strip() for secret in options.get("webhook_secret", "").split(",")]
+        return cls(
+            options["api_key"],
+            base_url=options.get("base_url") or None,
+            timeout=timeout,
+            webhook_secrets=[secret for secret in secrets if secret],
+        )
+
+    def __repr__(self) -> str:
+        return f"StripeAdapter({self._shown})"
+
+    def payment(self, ref: PaymentRef) -> Payment:
+        """Return what Stripe says of the payment, in one call.
+
+        Raises `AdapterError`: not_refundable too, where nothing was captured.
+        """
+        kind = _stripe_kind(ref)
+        path = f"/v1/{kind}s/{_checked_id(ref)}"
+        if kind == "charge":
+            answer = self._wire.get(path, ref.account)
+            return _understood(lambda: objects.payment_of_charge(answer.data), answer)
+        answer = self._wire.get(path, ref.account, expand=["latest_charge"])
+        return _understood(lambda: objects.payment_of_intent(answer.data), answer)
+
+    def refund(self, request: RefundRequest) -> RefundResult:
+        """Create the refund under the request's key, with our ids in its metadata."""
+        params = _params(request)
+        answer = self._wire.post(
+            "/v1/refunds", request.payment.account, request.idempotency_key, **params
+        )
+        return _understood(
+            lambda: objects.refund_result(answer.data, request_id=answer.request_id), answer
+        )
+
+    def find(self, request: RefundRequest) -> RefundResult | None:
+        """Look the refund up among all of its payment's (a list, which is consistent; no search).
+
+        Somebody else's is returned only if nothing is left on the payment. Raises
+        `AdapterError` (key_conflict) when several of ours move money.
+        """
+        return _understood(lambda: self._find(request))
+
+    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
+        """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
+
+        Raises `SignatureError` for what Stripe did not sign in the last 5 minutes, `EventError`
+        for what cannot be understood.
+        """
+        names = {name.lower(): value for name, value in headers.items()}
+        events.verify(body, names.get(events.HEADER), self._secrets, self._clock())
+        return events.refund_update(body)
+
+    def close(self) -> None:
+        """Close the connections, unless the HTTP client is yours."""
+        self._wire.close()
+
+    def _find(self, request: RefundRequest) -> RefundResult | None:
+        refunds = self._refunds(request.payment)
+        if ours := objects.our_refund(refunds, request):
+            return objects.refund_result(ours)
+        others = objects.others_refund(refunds, request)
+        if others is None or not _nothing_left(self.payment(request.payment)):
+            return None
+        return objects.refund_result(others, ours=False)
+
+    def _refunds(self, ref: PaymentRef) -> list[objects.StripeObject]:
+        """Return all refunds of a payment, newest first."""
+        params: dict[str, Any] = {_stripe_kind(ref): _checked_id(ref), "limit": _PAGE}
+        refunds: list[objects.StripeObject] = []
+        while True:
+            page = self._wire.get("/v1/refunds", ref.account, **params).data
+            refunds += page["data"]
+            if not page["has_more"]:
+                return refunds
+            if refunds[-1]["id"] == params.get("starting_after"):
+                raise ValueError("the pages repeat")
+            params["starting_after"] = refunds[-1]["id"]
+
+
+def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
+    """Return what `read` makes of Stripe's answer, or raise that nobody can rely on it."""
+    try:
+        return read()
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise AdapterError(
+            ErrorKind.UNKNOWN_OUTCOME,
+            "Stripe's answer is not as Stripe documents it: it may have been carried out.",
+            request_id=answer.request_id if answer else None,
+        ) from None
+
+
+def _nothing_left(payment: Payment) -> bool:
+    return payment.remaining is not None and not payment.remaining.minor
+
+
+def _params(request: RefundRequest) -> dict[str, Any]:
+    """Return the form of ``POST /v1/refunds``. Raises `UnsupportedFeatureError`."""
+    ref = request.payment
+    if not request.amount.minor:
+        raise UnsupportedFeatureError("Stripe refunds at least one minor unit")
+    if not _PRINTABLE.fullmatch(request.idempotency_key):
+        raise UnsupportedFeatureError("Stripe's keys are 1 to 255 printable characters")
+    params: dict[str, Any] = {
+        _stripe_kind(ref): _checked_id(ref),
+        "amount": request.amount.minor,
+        # Never "fraudulent": Stripe then blocks the customer's card and email.
+        "reason": "requested_by_customer",
+        "metadata": _metadata(request),
+    }
+    if ref.reverse_transfer:
+        params["reverse_transfer"] = True
+    if ref.refund_application_fee:
+        params["refund_application_fee"] = True
+    if request.instructions_email:
+        params["instructions_email"] = request.instructions_email
+    return params
+
+
+def _metadata(request: RefundRequest) -> dict[str, str]:
+    values = {
+        objects.REFUND_ID: request.refund_id,
+        objects.IDEMPOTENCY_KEY: request.idempotency_key,
+        "dispatch_workspace_id": request.workspace_id,
+        "dispatch_ticket_id": request.ticket_id,
+    }
+    if request.order_id:
+        values["order_id"] = request.order_id
+    for name, value in values.items():
+        if len(value) > _LONGEST_METADATA:
+            raise UnsupportedFeatureError(
+                f"{name}: Stripe's metadata holds at most {_LONGEST_METADATA} characters"
+            )
+    return values
+
+
+def _stripe_kind(ref: PaymentRef) -> str:
+    if ref.kind == "reference":
+        raise UnsupportedFeatureError(
+            "Stripe refunds a PaymentIntent (pi_...) or a charge (ch_...), not another reference"
+        )
+    return ref.kind
+
+
+def _checked_id(ref: PaymentRef) -> str:
+    """Return the payment's id. It goes into a path, and an empty one would list all payments."""
+    if not _ID.fullmatch(ref.id) or (ref.account is not None and not _ID.fullmatch(ref.account)):
+        raise AdapterError(
+            ErrorKind.NOT_FOUND,
+            "The payment's id is not one of Stripe's: letters, digits and underscores.",
+        )
+    return ref.id
+
+
+def _new_wire(
+    api_key: str, base_url: str | None, timeout: float, http_client: httpx.Client | None
+) -> Wire:
+    try:
+        from dispatch_returns.refunds.adapters.stripe.wire import Wire
+    except ModuleNotFoundError as error:
+        if error.name != "stripe":
+            raise
+        raise MissingExtraError("stripe", "StripeAdapter") from None
+    return Wire(api_key, base_url, timeout, http_client)
+
+
+def _check_api_key(api_key: str) -> None:
+    if not _PRINTABLE.fullmatch(api_key):
+        raise InvalidArgumentError("api_key", "empty, or not a key: copy it from Stripe again")
+    if api_key.startswith("pk_"):
+        raise InvalidArgumentError(
+            "api_key", "this is the publishable key; refunds need the secret or a restricted one"
+        )
+
+
+def _mode(api_key: str) -> str:
+    return next((mode for mode in ("live", "test") if f"_{mode}_" in api_key), "unknown")
+
+
+def _checked_url(base_url: str, api_key: str) -> str:
+    """Return the URL as the SDK wants it. Raises `InvalidArgumentError`."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise InvalidArgumentError("base_url", "not a plain http or https address")
+    if parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise InvalidArgumentError("base_url", "only the server: /v1 is added to it")
+    if parts.scheme == "http" and _mode(api_key) == "live":
+        raise InvalidArgumentError("base_url", "a live key goes over https only")
+    return base_url.rstrip("/")

@@ -1,0 +1,168 @@
+"""Stripe's PaymentIntents, Charges and Refunds, read into our words.
+
+Pure. What does not look as Stripe documents it raises `KeyError`, `TypeError` or `ValueError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.money import Money, stripe_rule
+from dispatch_returns.refunds.adapter import (
+    Payment,
+    PaymentRef,
+    RefundRequest,
+    RefundResult,
+    RefundStatus,
+)
+
+StripeObject = Mapping[str, Any]
+
+_NOTHING: StripeObject = {}
+
+REFUND_ID = "dispatch_refund_id"
+IDEMPOTENCY_KEY = "dispatch_idempotency_key"
+
+_NOT_PAID: Mapping[str, str] = {
+    "requires_capture": "was authorised and never captured: cancel it in Stripe instead",
+    "canceled": "was canceled: nothing was paid",
+    "processing": "is still being processed: wait until it has succeeded",
+}
+_NO_MONEY_MOVED = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
+
+
+def payment_of_intent(intent: StripeObject) -> Payment:
+    """Read a PaymentIntent with its ``latest_charge`` expanded, the one that succeeded.
+
+    Raises `AdapterError` (not_refundable) where nothing was paid.
+    """
+    _expect(intent, "payment_intent")
+    charge = intent["latest_charge"]
+    if charge is None:
+        raise _not_paid("PaymentIntent", intent["status"])
+    return _payment(charge, "PaymentIntent", intent["status"])
+
+
+def payment_of_charge(charge: StripeObject) -> Payment:
+    """Read a Charge. Raises `AdapterError` (not_refundable) where nothing was paid."""
+    state = charge["status"] if charge["captured"] else "requires_capture"
+    return _payment(charge, "charge", state)
+
+
+def _payment(charge: StripeObject, what: str, state: str) -> Payment:
+    _expect(charge, "charge")
+    currency = charge["currency"].upper()
+    rule = stripe_rule(currency)
+    amount = Money(charge["amount"], currency, rule.decimals)
+    captured = replace(amount, minor=_captured(charge))
+    if charge["status"] != "succeeded" or not captured.minor:
+        raise _not_paid(what, state)
+    # A partial capture releases the rest, which Stripe counts as refunded too.
+    released = amount - captured
+    refunded = max(0, charge["amount_refunded"] - released.minor)
+    return Payment(
+        currency=currency,
+        rule=rule,
+        charged=captured,
+        refunded=replace(amount, minor=min(refunded, captured.minor)),
+        disputed=bool(charge.get("disputed")),
+    )
+
+
+def _captured(charge: StripeObject) -> int:
+    captured: int = charge.get("amount_captured", charge["amount"] if charge["captured"] else 0)
+    return captured
+
+
+def _not_paid(what: str, state: str) -> AdapterError:
+    why = _NOT_PAID.get(state, "was not paid, so there is nothing to refund")
+    return AdapterError(ErrorKind.NOT_REFUNDABLE, f"The {what} {why}.")
+
+
+def refund_result(
+    refund: StripeObject, *, ours: bool = True, request_id: str | None = None
+) -> RefundResult:
+    """Read a Refund."""
+    _expect(refund, "refund")
+    currency = refund["currency"].upper()
+    return RefundResult(
+        processor_id=_text(refund["id"]),
+        status=RefundStatus(refund["status"]),
+        amount=Money(refund["amount"], currency, stripe_rule(currency).decimals),
+        ours=ours,
+        arn=_arn(refund),
+        failure_reason=refund.get("failure_reason"),
+        request_id=request_id,
+    )
+
+
+def payment_ref(refund: StripeObject, account: str | None) -> PaymentRef | None:
+    """Return what a Refund pays back."""
+    if refund.get("payment_intent"):
+        return PaymentRef("payment_intent", _id(refund["payment_intent"]), account)
+    if refund.get("charge"):
+        return PaymentRef("charge", _id(refund["charge"]), account)
+    return None
+
+
+def metadata(refund: StripeObject) -> Mapping[str, Any]:
+    """Return a Refund's metadata, which may be null."""
+    return refund.get("metadata") or _NOTHING
+
+
+def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> StripeObject | None:
+    """Return the refund of this request, from a payment's refunds, newest first.
+
+    One that moves money is it, whichever key made it: adopting it is what keeps the customer
+    from being paid twice. One that failed counts only under the request's own key, because an
+    earlier generation's failure says nothing about this one. Raises `AdapterError`
+    (key_conflict) when several move money: a person must look.
+    """
+    ours = [r for r in refunds if metadata(r).get(REFUND_ID) == request.refund_id]
+    moving = [r for r in ours if r["status"] not in _NO_MONEY_MOVED]
+    if len(moving) > 1:
+        raise AdapterError(
+            ErrorKind.KEY_CONFLICT,
+            "This was refunded more than once: compare the refunds"
+            f" {', '.join(_text(r['id']) for r in moving)} in Stripe.",
+        )
+    key = request.idempotency_key
+    under_this_key = [r for r in ours if metadata(r).get(IDEMPOTENCY_KEY) == key]
+    return next(iter(moving or under_this_key), None)
+
+
+def others_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> StripeObject | None:
+    """Return the newest refund that moves money and is not of this request."""
+    for refund in refunds:
+        moves = refund["status"] not in _NO_MONEY_MOVED
+        if moves and metadata(refund).get(REFUND_ID) != request.refund_id:
+            return refund
+    return None
+
+
+def _arn(refund: StripeObject) -> str | None:
+    """The bank's tracing number; a card refund can also carry another kind of reference."""
+    details: StripeObject = refund.get("destination_details") or _NOTHING
+    card: StripeObject = details.get("card") or _NOTHING
+    if card.get("reference_type") != "acquirer_reference_number":
+        return None
+    return card.get("reference") or None
+
+
+def _expect(found: StripeObject, kind: str) -> None:
+    if found["object"] != kind:
+        raise ValueError(f"not a {kind}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a text")
+    return value
+
+
+def _id(value: Any) -> str:
+    """Return an id, from the id or from the expanded object."""
+    return _text(value if isinstance(value, str) else value["id"])

@@ -1,0 +1,171 @@
+"""What Stripe's error answers mean: tables, and one pure function.
+
+Only what Stripe itself says was refused counts as refused. Everything else, a stored 500 and
+an answer nobody understands included, is an unknown outcome.
+
+Sources: https://docs.stripe.com/error-codes, https://docs.stripe.com/error-low-level,
+https://docs.stripe.com/api/idempotent_requests.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+
+
+class _Meaning(NamedTuple):
+    kind: ErrorKind
+    text: str
+
+
+_UNKNOWN = _Meaning(
+    ErrorKind.UNKNOWN_OUTCOME,
+    "Stripe failed or gave no answer that can be relied on: it may have been carried out.",
+)
+_RATE_LIMITED = _Meaning(
+    ErrorKind.RATE_LIMITED, "Stripe takes no more requests at this moment; ask again later."
+)
+_IN_PROGRESS = _Meaning(
+    ErrorKind.IN_PROGRESS, "Stripe is working on this very refund at this moment; ask again later."
+)
+_KEY_CONFLICT = _Meaning(
+    ErrorKind.KEY_CONFLICT,
+    "This idempotency key was used before with another content:"
+    " look in Stripe what was refunded under it.",
+)
+_ALREADY_REFUNDED = _Meaning(
+    ErrorKind.ALREADY_REFUNDED, "Nothing is left on the payment: it was refunded before."
+)
+_EXCEEDS_REMAINING = _Meaning(
+    ErrorKind.EXCEEDS_REMAINING,
+    "The amount is more than what is left on the payment: look at its earlier refunds in Stripe,"
+    " and correct the amount.",
+)
+_DISPUTED = _Meaning(
+    ErrorKind.DISPUTED,
+    "The customer's bank disputes the payment, so it cannot be refunded: answer the dispute in"
+    " Stripe. If it is lost, the bank has paid the customer.",
+)
+_NOT_REFUNDABLE = _Meaning(
+    ErrorKind.NOT_REFUNDABLE,
+    "Stripe cannot refund this payment: look at it in Stripe, and pay the customer another way.",
+)
+_TOO_SMALL = _Meaning(
+    ErrorKind.NOT_REFUNDABLE,
+    "The amount is below the least that Stripe refunds in this currency:"
+    " pay the customer another way.",
+)
+_NO_BALANCE = _Meaning(
+    ErrorKind.NOT_REFUNDABLE,
+    "The Stripe balance does not cover the refund: top it up or wait for payments to settle,"
+    " then release this refund again.",
+)
+_NOT_FOUND = _Meaning(
+    ErrorKind.NOT_FOUND,
+    "Stripe knows no such payment: check its id, and that the API key is of the account and the"
+    " mode (test or live) that took it. A connected account's payment needs that account's id.",
+)
+_AUTH = _Meaning(
+    ErrorKind.AUTH,
+    "Stripe does not accept the API key for this: check that it is complete and not revoked, and"
+    " that it may write refunds and read charges and payment intents.",
+)
+_CONFIG = _Meaning(
+    ErrorKind.CONFIG,
+    "Stripe refuses the request as it stands: look the request up in Stripe's logs"
+    " (Developers, Logs).",
+)
+
+_BY_CODE: Mapping[str, _Meaning] = {
+    "idempotency_key_in_use": _IN_PROGRESS,
+    "lock_timeout": _RATE_LIMITED,
+    "rate_limit": _RATE_LIMITED,
+    "charge_already_refunded": _ALREADY_REFUNDED,
+    "charge_disputed": _DISPUTED,
+    "refund_disputed_payment": _DISPUTED,
+    "charge_not_refundable": _NOT_REFUNDABLE,
+    "charge_expired_for_capture": _NOT_REFUNDABLE,
+    "payment_intent_unexpected_state": _NOT_REFUNDABLE,
+    # The only upper bound a refund has is what is left on its payment.
+    "amount_too_large": _EXCEEDS_REMAINING,
+    "amount_too_small": _TOO_SMALL,
+    "balance_insufficient": _NO_BALANCE,
+    "insufficient_funds": _NO_BALANCE,
+    "resource_missing": _NOT_FOUND,
+}
+# 402: "the parameters were valid but the request failed", which is a refusal.
+_BY_STATUS: Mapping[int, _Meaning] = {
+    400: _CONFIG,
+    401: _AUTH,
+    402: _NOT_REFUNDABLE,
+    403: _AUTH,
+    404: _NOT_FOUND,
+    409: _IN_PROGRESS,
+}
+_MORE_THAN_IS_LEFT = re.compile(r"greater than (?:the )?(?:unrefunded|charge) amount")
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> AdapterError:
+    """Return what an answer of `status` (not 2xx) means.
+
+    Stripe's own message is read and never repeated: it can hold a part of the key, or a
+    customer's data.
+    """
+    error = _error_of(body)
+    code = plain(error.get("code")) or plain(error.get("type"))
+    request_id = plain(headers.get("request-id"))
+    meaning = _meaning(status, error)
+    return AdapterError(
+        meaning.kind,
+        meaning.text + _reference(status, code, request_id),
+        code=code,
+        request_id=request_id,
+        retry_after=_retry_after(headers) if meaning.kind is ErrorKind.RATE_LIMITED else None,
+    )
+
+
+def plain(value: object) -> str | None:
+    """Return `value` if it is a short plain word, as ids and codes are."""
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else None
+
+
+def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
+    code, kind = error.get("code"), error.get("type")
+    if status == 429:
+        return _RATE_LIMITED
+    if status is None or status not in _BY_STATUS or not error or kind == "api_error":
+        return _UNKNOWN
+    if isinstance(code, str) and code in _BY_CODE:
+        return _BY_CODE[code]
+    if kind == "idempotency_error" and status == 400:
+        return _KEY_CONFLICT
+    if code is None and _MORE_THAN_IS_LEFT.search(str(error.get("message"))):
+        return _EXCEEDS_REMAINING
+    return _BY_STATUS[status]
+
+
+def _error_of(body: object) -> Mapping[str, object]:
+    """Return Stripe's error object; empty where the answer has none, so is not Stripe's."""
+    return _mapping(_mapping(body).get("error"))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
+def _reference(status: int | None, code: str | None, request_id: str | None) -> str:
+    said = ", ".join(filter(None, (f"HTTP {status}" if status else None, code, request_id)))
+    return f" (Stripe: {said})" if said else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,130 @@
+"""Calls Stripe through its own SDK: each call once, and each failure as an `AdapterError`.
+
+Importing this imports ``stripe``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx
+import stripe
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapters.stripe.rejections import plain, rejection
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
+_LONGEST_CONNECT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 2xx answer's JSON object, and the id Stripe gave the request."""
+
+    data: dict[str, Any]
+    request_id: str | None
+
+
+class Wire:
+    """One Stripe account's API. Safe to use from many threads."""
+
+    def __init__(
+        self, api_key: str, base_url: str | None, timeout: float, http_client: httpx.Client | None
+    ) -> None:
+        # The SDK has no switch for one client alone. Left on, it writes a file into the
+        # user's home and sends it along; a merchant's own use of the SDK loses nothing by it.
+        stripe.enable_telemetry = False
+        self._http = http_client or httpx.Client()
+        self._owns_http = http_client is None
+        client = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": base_url} if base_url else {},
+            max_network_retries=0,
+            http_client=_PooledHTTP(self._http, timeout),
+        )
+        # Not the typed services: half their time goes into objects that are read once, and
+        # they make a warning of a header of Stripe's, after the money has moved.
+        self._request = cast(
+            "Callable[..., stripe.StripeResponse]",
+            client.raw_request,  # pyright: ignore[reportUnknownMemberType] - untyped there
+        )
+
+    def get(self, path: str, account: str | None, **params: Any) -> Answer:
+        """Read. Raises `AdapterError`."""
+        return self._call("get", path, stripe_account=account, **params)
+
+    def post(self, path: str, account: str | None, key: str, **params: Any) -> Answer:
+        """Write, under an idempotency key. Raises `AdapterError`."""
+        return self._call("post", path, stripe_account=account, idempotency_key=key, **params)
+
+    def close(self) -> None:
+        """Close the connections, unless the HTTP client was brought along."""
+        if self._owns_http:
+            self._http.close()
+
+    def _call(self, method: str, path: str, **params: Any) -> Answer:
+        try:
+            response = self._request(method, path, **params)
+        except stripe.StripeError as error:
+            raise rejection(error.http_status, error.json_body, error.headers or {}) from None
+        except _NOT_SENT as error:
+            raise _not_sent(error) from None
+        except Exception as error:  # noqa: BLE001 - whatever broke, the money may have moved
+            raise _unknown(type(error).__name__) from None
+        request_id = plain(response.headers.get("request-id"))
+        data: object = response.data
+        if not isinstance(data, dict):
+            raise _unknown("not a JSON object", request_id)
+        return Answer(cast("dict[str, Any]", data), request_id)
+
+
+class _PooledHTTP(stripe.HTTPClient):
+    """The SDK's calls over an `httpx.Client`: pooled, shared by threads, errors told apart."""
+
+    name = "httpx"
+
+    def __init__(self, client: httpx.Client, timeout: float) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - untyped there
+        self._client = client
+        self._timeout = httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT))
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        **_: Any,
+    ) -> tuple[Any, int, Mapping[str, str]]:
+        response = self._client.request(
+            method,
+            url,
+            headers=headers,
+            content=post_data,
+            timeout=self._timeout,
+            follow_redirects=False,
+        )
+        return response.content, response.status_code, response.headers
+
+
+def _not_sent(error: Exception) -> AdapterError:
+    return AdapterError(
+        ErrorKind.NOT_SENT,
+        "Stripe cannot be reached, and nothing was sent: check the network and status.stripe.com"
+        f" ({type(error).__name__})",
+    )
+
+
+def _unknown(why: str, request_id: str | None = None) -> AdapterError:
+    return AdapterError(
+        ErrorKind.UNKNOWN_OUTCOME,
+        f"Stripe gave no answer that can be relied on: it may have been carried out ({why})",
+        request_id=request_id,
+    )

@@ -1,0 +1,399 @@
+"""The behaviour the refund service relies on, as tests that any adapter's author inherits.
+
+::
+
+    from dispatch_returns.testing import RefundAdapterContract
+
+    class TestAcme(RefundAdapterContract):
+        cannot = {"test_a_disputed_payment_is_refused": "Acme has no disputes"}
+
+        def make_adapter(self) -> AcmeRefunds:
+            return AcmeRefunds(url=SANDBOX, key="test-key")
+
+        def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
+            return PaymentRef("reference", sandbox.pay(amount.minor, amount.currency))
+
+Run it with pytest, against something that really keeps payments: the processor's test mode or
+a stand-in, not a mock of the calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from dispatch_returns.errors import AdapterError, ErrorKind, SignatureError
+from dispatch_returns.money import Money, stripe_rule
+from dispatch_returns.refunds.adapter import (
+    PaymentRef,
+    RefundAdapter,
+    RefundRequest,
+    RefundResult,
+    RefundStatus,
+)
+
+_WAIT = 60.0
+
+
+class RefundAdapterContract:
+    """Inherit it as ``Test...``, and override the hooks.
+
+    A test that the processor makes impossible goes into ``cannot`` with the reason: it is then
+    shown as skipped for that reason, and fails once it passes, so the list stays true.
+    """
+
+    cannot: ClassVar[Mapping[str, str]] = {}
+    """Test name to the reason why this processor cannot pass it."""
+
+    secrets: ClassVar[Sequence[str]] = ()
+    """What must appear in no message and no ``repr``: every key the hooks use."""
+
+    currency: ClassVar[str] = "USD"
+    """An ordinary currency with two decimals that the processor accepts."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, reason in cls.cannot.items():
+            if not name.startswith("test_") or not hasattr(cls, name):
+                raise TypeError(f"{cls.__name__}.cannot: the contract has no {name}")
+            setattr(cls, name, _cannot(getattr(cls, name), reason))
+
+    # Hooks: the first two are needed, the others by the tests that call them.
+
+    def make_adapter(self) -> RefundAdapter:
+        """Return a new adapter for the processor under test."""
+        raise _not_overridden("make_adapter")
+
+    def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
+        """Let a customer pay `amount`; return the payment, captured and not refunded."""
+        raise _not_overridden("make_payment")
+
+    def unknown_payment(self) -> PaymentRef:
+        """Return a payment that the processor does not know."""
+        ref = self.make_payment(self.money(14900))
+        return replace(ref, id=f"{ref.id}unknown")
+
+    def make_adapter_with_wrong_credential(self) -> RefundAdapter:
+        """Return an adapter whose key the processor refuses."""
+        raise _not_overridden("make_adapter_with_wrong_credential")
+
+    def make_unreachable_adapter(self) -> RefundAdapter:
+        """Return an adapter that is pointed at a port where nobody listens."""
+        raise _not_overridden("make_unreachable_adapter")
+
+    def lose_next_response(self) -> None:
+        """Let the next call be carried out, and its answer never arrive."""
+        raise _not_overridden("lose_next_response")
+
+    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
+        """Refund as somebody else would, in the processor's dashboard."""
+        raise _not_overridden("refund_outside")
+
+    def fail_refund(self, result: RefundResult) -> None:  # noqa: ARG002 - a hook
+        """Let a refund fail after it was made, as a bank does that sends the money back."""
+        raise _not_overridden("fail_refund")
+
+    def dispute(self, ref: PaymentRef) -> None:  # noqa: ARG002 - a hook
+        """Let the customer's bank dispute the payment."""
+        raise _not_overridden("dispute")
+
+    # What the tests are written with.
+
+    @pytest.fixture
+    def adapter(self) -> Iterator[RefundAdapter]:
+        """The adapter under test, closed afterwards."""
+        adapter = self.make_adapter()
+        yield adapter
+        adapter.close()
+
+    def money(self, minor: int) -> Money:
+        """Return `minor` units of the contract's currency."""
+        return Money(minor, self.currency, stripe_rule(self.currency).decimals)
+
+    def request(self, ref: PaymentRef, minor: int) -> RefundRequest:
+        """Return a new intent to pay `minor` units of a payment back."""
+        refund_id = f"rfd_{uuid.uuid4().hex}"
+        return RefundRequest(
+            refund_id=refund_id,
+            idempotency_key=f"{refund_id}-g1",
+            payment=ref,
+            amount=self.money(minor),
+            workspace_id="ws_contract",
+            ticket_id="tkt_contract",
+            order_id="1234",
+        )
+
+    # What it is.
+
+    def test_it_satisfies_the_protocol(self, adapter: RefundAdapter) -> None:
+        assert isinstance(adapter, RefundAdapter)
+        assert adapter.name
+        assert adapter.capabilities == self.make_adapter().capabilities
+
+    def test_closing_twice_is_harmless(self, adapter: RefundAdapter) -> None:
+        adapter.close()
+        adapter.close()
+
+    def test_its_repr_holds_no_secret(self, adapter: RefundAdapter) -> None:
+        assert self.secrets, "set `secrets` to the keys the hooks use"
+        self._hides_secrets(repr(adapter), str(adapter))
+
+    # What a payment says.
+
+    def test_a_payment_tells_what_was_charged(self, adapter: RefundAdapter) -> None:
+        payment = adapter.payment(self.make_payment(self.money(14900)))
+        assert payment.currency == self.currency
+        assert payment.charged == self.money(14900)
+        assert payment.refunded == self.money(0)
+        assert payment.remaining == self.money(14900)
+        assert not payment.disputed
+
+    def test_a_payment_without_decimals_keeps_its_amount(self, adapter: RefundAdapter) -> None:
+        payment = adapter.payment(self.make_payment(Money(500, "JPY", 0)))
+        assert payment.rule.decimals == 0
+        assert payment.charged == Money(500, "JPY", 0)
+
+    def test_an_unknown_payment_is_not_found(self, adapter: RefundAdapter) -> None:
+        ref = self.unknown_payment()
+        assert _kind(lambda: adapter.payment(ref)) is ErrorKind.NOT_FOUND
+
+    # What a refund does.
+
+    def test_a_full_refund_leaves_nothing(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        result = adapter.refund(request)
+        assert result.processor_id
+        assert result.ours
+        assert result.amount == request.amount
+        assert result.status not in {RefundStatus.FAILED, RefundStatus.CANCELED}
+        assert self._refunded(adapter, request.payment) == 14900
+        assert self._remaining(adapter, request.payment) == 0
+
+    def test_partial_refunds_add_up(self, adapter: RefundAdapter) -> None:
+        ref = self.make_payment(self.money(14900))
+        first = adapter.refund(self.request(ref, 4900))
+        assert self._remaining(adapter, ref) == 10000
+        second = adapter.refund(self.request(ref, 10000))
+        assert self._remaining(adapter, ref) == 0
+        assert first.processor_id != second.processor_id
+
+    def test_more_than_is_left_is_refused(self, adapter: RefundAdapter) -> None:
+        ref = self.make_payment(self.money(14900))
+        adapter.refund(self.request(ref, 10000))
+        too_much = self.request(ref, 4901)
+        assert _kind(lambda: adapter.refund(too_much)) is ErrorKind.EXCEEDS_REMAINING
+        assert self._remaining(adapter, ref) == 4900
+
+    def test_a_payment_with_nothing_left_is_already_refunded(self, adapter: RefundAdapter) -> None:
+        ref = self.make_payment(self.money(14900))
+        adapter.refund(self.request(ref, 14900))
+        again = self.request(ref, 14900)
+        assert _kind(lambda: adapter.refund(again)) is ErrorKind.ALREADY_REFUNDED
+
+    def test_a_refund_of_an_unknown_payment_is_not_found(self, adapter: RefundAdapter) -> None:
+        request = self.request(self.unknown_payment(), 14900)
+        assert _kind(lambda: adapter.refund(request)) is ErrorKind.NOT_FOUND
+
+    def test_a_disputed_payment_is_refused(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        self.dispute(request.payment)
+        assert adapter.payment(request.payment).disputed
+        assert _kind(lambda: adapter.refund(request)) is ErrorKind.DISPUTED
+
+    # What an idempotency key does.
+
+    def test_the_same_key_twice_pays_once(self, adapter: RefundAdapter) -> None:
+        request = replace(self._new_request(14900), amount=self.money(4900))
+        first, second = adapter.refund(request), adapter.refund(request)
+        assert first.processor_id == second.processor_id
+        assert self._refunded(adapter, request.payment) == 4900
+
+    def test_the_same_key_from_another_process_pays_once(self, adapter: RefundAdapter) -> None:
+        request = replace(self._new_request(14900), amount=self.money(4900))
+        first = adapter.refund(request)
+        other = self.make_adapter()
+        try:
+            assert other.refund(request).processor_id == first.processor_id
+        finally:
+            other.close()
+        assert self._refunded(adapter, request.payment) == 4900
+
+    def test_the_same_key_with_another_amount_is_a_conflict(self, adapter: RefundAdapter) -> None:
+        request = replace(self._new_request(14900), amount=self.money(4900))
+        adapter.refund(request)
+        other = replace(request, amount=self.money(5000))
+        assert _kind(lambda: adapter.refund(other)) is ErrorKind.KEY_CONFLICT
+        assert self._refunded(adapter, request.payment) == 4900
+
+    def test_two_threads_with_one_key_make_one_refund(self, adapter: RefundAdapter) -> None:
+        request = replace(self._new_request(14900), amount=self.money(4900))
+        together = threading.Barrier(2, timeout=_WAIT)
+
+        def pay(_: int) -> str | ErrorKind:
+            together.wait()
+            try:
+                return adapter.refund(request).processor_id
+            except AdapterError as error:
+                return error.kind
+
+        with ThreadPoolExecutor(2) as pool:
+            answers = set(pool.map(pay, range(2), timeout=_WAIT))
+        assert len(answers - {ErrorKind.IN_PROGRESS}) == 1
+        assert self._refunded(adapter, request.payment) == 4900
+
+    # What a look-up finds.
+
+    def test_find_returns_our_refund(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        made = adapter.refund(request)
+        found = adapter.find(request)
+        assert found is not None
+        assert (found.processor_id, found.ours) == (made.processor_id, True)
+        assert found.amount == request.amount
+
+    def test_find_tells_two_refunds_of_a_payment_apart(self, adapter: RefundAdapter) -> None:
+        ref = self.make_payment(self.money(14900))
+        first, second = self.request(ref, 4900), self.request(ref, 5000)
+        made = [adapter.refund(request).processor_id for request in (first, second)]
+        found = [adapter.find(request) for request in (first, second)]
+        assert [result and result.processor_id for result in found] == made
+
+    def test_find_returns_nothing_before_a_refund(self, adapter: RefundAdapter) -> None:
+        assert adapter.find(self._new_request(14900)) is None
+
+    def test_find_ignores_a_part_refunded_by_somebody_else(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        self.refund_outside(request.payment, self.money(4900))
+        assert adapter.find(request) is None
+
+    def test_find_returns_somebody_elses_full_refund(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        self.refund_outside(request.payment, self.money(14900))
+        found = adapter.find(request)
+        assert found is not None
+        assert not found.ours
+        assert found.amount == request.amount
+
+    def test_find_shows_that_our_refund_failed(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        made = adapter.refund(request)
+        self.fail_refund(made)
+        found = adapter.find(request)
+        assert found is not None
+        assert (found.processor_id, found.status) == (made.processor_id, RefundStatus.FAILED)
+        assert self._remaining(adapter, request.payment) == 14900
+
+    def test_find_leaves_an_earlier_attempts_failure_out(self, adapter: RefundAdapter) -> None:
+        first = self._new_request(14900)
+        self.fail_refund(adapter.refund(first))
+        second = replace(first, idempotency_key=f"{first.refund_id}-g2")
+        assert adapter.find(second) is None
+        made = adapter.refund(second)
+        found = adapter.find(second)
+        assert found is not None
+        assert found.processor_id == made.processor_id
+
+    # What a failing call means.
+
+    def test_a_wrong_credential_is_an_auth_error(self) -> None:
+        adapter = self.make_adapter_with_wrong_credential()
+        request = self._new_request(14900)
+        try:
+            for call in (lambda: adapter.payment(request.payment), lambda: adapter.refund(request)):
+                error = _error(call)
+                assert error.kind is ErrorKind.AUTH
+                self._hides_secrets(str(error), repr(error), error.message)
+        finally:
+            adapter.close()
+
+    def test_an_unreachable_processor_was_not_sent_anything(self) -> None:
+        adapter = self.make_unreachable_adapter()
+        request = self._new_request(14900)
+        try:
+            for call in (lambda: adapter.payment(request.payment), lambda: adapter.refund(request)):
+                assert _kind(call) is ErrorKind.NOT_SENT
+        finally:
+            adapter.close()
+
+    def test_a_lost_response_is_an_unknown_outcome(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        self._lose(adapter, request)
+        assert self._refunded(adapter, request.payment) == 14900
+
+    def test_a_lost_refund_is_given_again_by_its_key(self, adapter: RefundAdapter) -> None:
+        request = replace(self._new_request(14900), amount=self.money(4900))
+        self._lose(adapter, request)
+        assert adapter.refund(request).amount == request.amount
+        assert self._refunded(adapter, request.payment) == 4900
+
+    def test_a_lost_refund_can_be_looked_up(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        self._lose(adapter, request)
+        found = adapter.find(request)
+        assert found is not None
+        assert found.ours
+
+    # What a webhook says.
+
+    def test_an_unsigned_event_is_refused(self, adapter: RefundAdapter) -> None:
+        with pytest.raises(SignatureError):
+            adapter.parse_event(b"{}", {})
+
+    def _new_request(self, minor: int) -> RefundRequest:
+        return self.request(self.make_payment(self.money(minor)), minor)
+
+    def _lose(self, adapter: RefundAdapter, request: RefundRequest) -> None:
+        adapter.payment(request.payment)  # so that the loss does not hit a connection's start
+        self.lose_next_response()
+        assert _kind(lambda: adapter.refund(request)) is ErrorKind.UNKNOWN_OUTCOME
+
+    def _refunded(self, adapter: RefundAdapter, ref: PaymentRef) -> int:
+        refunded = adapter.payment(ref).refunded
+        assert refunded is not None, "the processor does not tell what was refunded"
+        return refunded.minor
+
+    def _remaining(self, adapter: RefundAdapter, ref: PaymentRef) -> int:
+        remaining = adapter.payment(ref).remaining
+        assert remaining is not None, "the processor does not tell what is left"
+        return remaining.minor
+
+    def _hides_secrets(self, *texts: str) -> None:
+        for text in texts:
+            assert not any(secret in text for secret in self.secrets), "a secret is shown"
+
+
+def _error(call: Callable[[], object]) -> AdapterError:
+    with pytest.raises(AdapterError) as caught:
+        call()
+    return caught.value
+
+
+def _kind(call: Callable[[], object]) -> ErrorKind:
+    return _error(call).kind
+
+
+def _not_overridden(hook: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"override {hook}, or list this test in `cannot` with the reason why it is impossible"
+    )
+
+
+def _cannot(test: Callable[..., None], reason: str) -> Callable[..., None]:
+    """Return `test` as one that must fail, and is shown as skipped with the reason."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            test(*args, **kwargs)
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - it may fail in any way
+            pytest.skip(f"the processor cannot: {reason}")
+        pytest.fail(f"it can after all: take it out of `cannot` ({reason})")
+
+    return run
