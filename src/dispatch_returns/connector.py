@@ -56,7 +56,9 @@ class Connector:
     ) -> None:
         self.settings = settings
         self.client = client or _client(settings)
-        self.adapter = adapter or load_adapter(settings.adapter)(settings.adapter_options)
+        self.adapter = adapter or load_adapter(settings.adapter).from_settings(
+            settings.adapter_options
+        )
         self.store = store or Store.open(settings.database_url)
         pace = pace or Pace()
         resolver = PaymentResolver(lookups)

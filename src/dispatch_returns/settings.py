@@ -140,7 +140,7 @@ def _options(environ: Mapping[str, str], adapter: str) -> dict[str, str]:
 
 def _explain(error: ValidationError) -> str:
     """Say which variables are wrong, and never what was in them."""
-    problems = []
+    problems: list[str] = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
         what = "is not set" if problem["type"] == "missing" else problem["msg"]

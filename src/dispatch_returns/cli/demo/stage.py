@@ -1,0 +1,129 @@
+"""Everything the demo runs on: sandbox, payments, receiver, connector. All on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from stripe import StripeClient
+
+from dispatch_returns import sandbox
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.cli.demo.cast import Return
+from dispatch_returns.connector import Connector
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.service import Pace
+from dispatch_returns.sandbox import FaultRule
+from dispatch_returns.sandbox.server import serving
+from dispatch_returns.sandbox.stripe import API_KEY as STRIPE_KEY
+from dispatch_returns.sandbox.stripe import Fault
+from dispatch_returns.settings import Settings
+from dispatch_returns.webhooks import asgi
+
+STEPS = (
+    "return_requested",
+    "eligibility_check",
+    "approved",
+    "label_sent",
+    "item_received",
+    "refunded",
+)
+_BESIDE = ("needs_review", "rejected")
+
+DELIVERY_FAULTS = (
+    FaultRule("delivery", "duplicate", times=6),
+    FaultRule("delivery", "reorder", times=6, seconds=1.0),
+    FaultRule("delivery", "delay", times=6, seconds=1.5),
+    FaultRule("delivery", "drop", times=3),
+)
+
+# Days and minutes of real life, in seconds: the demo has to end within one.
+_PACE = Pace(
+    first_retry=timedelta(milliseconds=500),
+    longest_retry=timedelta(seconds=2),
+    first_poll=timedelta(seconds=1),
+    follow_ups=(timedelta(seconds=2), timedelta(seconds=2)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What runs while the demo plays."""
+
+    sandbox: sandbox.Sandbox
+    client: DispatchClient
+    stripe: StripeClient
+    connector: Connector
+    payments: dict[str, PaymentRef]
+    """Order id -> payment: what a merchant's own order table knows."""
+
+
+@contextlib.contextmanager
+def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
+    """Start the sandbox and the receiver, and let the customers pay."""
+    with contextlib.ExitStack() as stack:
+        box = stack.enter_context(sandbox.running())
+        client = stack.enter_context(
+            DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url)
+        )
+        for key in (*STEPS, *_BESIDE):
+            client.statuses.create(key=key, name=key.replace("_", " ").capitalize())
+        stripe = StripeClient(STRIPE_KEY, base_addresses={"api": box.url})
+        payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
+        secret = secrets.token_hex()
+        connector = _connector(box, f"sqlite:///{folder}/demo.db", secret, payments)
+        stack.enter_context(connector)
+        app = Starlette(routes=[Mount("/webhooks/dispatch", asgi.app(connector))])
+        url = stack.enter_context(serving(app))
+        client.webhooks.create(
+            url=f"{url}/webhooks/dispatch/", events=["ticket.updated"], secret=secret
+        )
+        _arm(box, cast, payments)
+        connector.start()
+        yield Stage(box, client, stripe, connector, payments)
+
+
+def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
+    intent = stripe.v1.payment_intents.create(
+        {
+            "amount": one.paid.minor,
+            "currency": one.paid.currency.lower(),
+            "confirm": True,
+            "payment_method": "pm_card_visa",
+            "metadata": {"order_id": one.order_id},
+        }
+    )
+    return PaymentRef("payment_intent", intent.id)
+
+
+def _connector(
+    box: sandbox.Sandbox, database_url: str, secret: str, payments: dict[str, PaymentRef]
+) -> Connector:
+    settings = Settings(
+        api_key=SecretStr(sandbox.API_KEY),
+        workspace=sandbox.WORKSPACE,
+        webhook_secrets=(SecretStr(secret),),
+        base_url=box.api_url,
+        database_url=database_url,
+        adapter_options={"api_key": STRIPE_KEY, "base_url": box.url},
+    )
+    return Connector(settings, lookups=(payments.get,), pace=_PACE)
+
+
+def _arm(box: sandbox.Sandbox, cast: list[Return], payments: dict[str, PaymentRef]) -> None:
+    """Tell the stand-ins what is to go wrong."""
+    for one in cast:
+        if one.fault:
+            payment = payments[one.order_id].id
+            box.state.stripe.faults.add(
+                Fault.model_validate(one.fault | {"payment_intent": payment})
+            )
+    for rule in DELIVERY_FAULTS:
+        box.state.faults.add(replace(rule))

@@ -1,0 +1,71 @@
+"""The places where a worker can die, read from the source, so that no new one is forgotten.
+
+Every write is named (``store.write("refund.sending", ...)``), and every call that leaves the
+process goes through the client or the adapter. Each gives two points: before it took effect,
+and after.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import dispatch_returns
+
+SOURCE = Path(dispatch_returns.__file__).parent
+FOLDERS = ("refunds", "workflow", "webhooks")
+
+# What is not on the way from claiming an event to the end of its write-back in a plain return.
+ELSEWHERE = {
+    "inbox.accept": "the web request: until it is on disk the sender is not answered",
+    "refund.*": "a person's act: one transaction, no call to a processor",
+    "event.unreadable": "an event that is not understood moves no money",
+    "event.postpone": "an event put off changes nothing but its time",
+    "message.postpone": "a message put off changes nothing but its time",
+    "refund.postpone": "a refund put off changes nothing but its time",
+    "adapter.find": "only after a crash or an unknown outcome: killed in the second worker",
+    "comments.list": "only when a comment is delivered a second time: killed in the second worker",
+}
+
+
+def steps() -> set[str]:
+    """Return the name of every write and of every call that leaves the process."""
+    return {name for folder in FOLDERS for name in _in_folder(SOURCE / folder)}
+
+
+def _in_folder(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*.py"):
+        if "adapters" in path.parts or path.stem == "setup":
+            continue  # an adapter's own calls happen inside ours; setup is run by a person
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (name := _step(node)):
+                yield name
+
+
+def _step(call: ast.Call) -> str | None:
+    *objects, method = _dotted(call.func)
+    if method in {"write", "submit"} and objects[-1:] in (["store"], ["_store"]):
+        return _name(call.args[0])
+    if objects[-1:] == ["adapter"]:
+        return None if method in {"close", "from_settings"} else f"adapter.{method}"
+    if objects[-2:-1] in (["client"], ["_client"]):
+        return f"{objects[-1]}.{method}"
+    return None
+
+
+def _dotted(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Attribute):
+        return [*_dotted(node.value), node.attr]
+    return [node.id] if isinstance(node, ast.Name) else [""]
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    assert isinstance(node, ast.JoinedStr), "a write's name is written out"
+    return "".join(str(v.value) if isinstance(v, ast.Constant) else "*" for v in node.values)
+
+
+ON_THE_WAY = sorted(steps() - set(ELSEWHERE))
+POINTS = [f"{when} {step}" for step in ON_THE_WAY for when in ("before", "after")]
