@@ -1,0 +1,82 @@
+"""The receiver as a plain ASGI application, for any ASGI server or framework."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from dispatch_returns.webhooks.receiver import Answer, HasReceiver
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def app(connector: HasReceiver) -> Mount:
+    """Return an ASGI application that takes deliveries at whatever path it is mounted."""
+    return Mount(connector)
+
+
+class Mount:
+    """The application. Not a function, which Starlette would take for an endpoint of its own."""
+
+    def __init__(self, connector: HasReceiver) -> None:
+        self._connector = connector
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        receiver = self._connector.receiver
+        method, headers = scope["method"], _headers(scope["headers"])
+        answer = receiver.refusal(method, headers)
+        if answer is None:
+            body = await _body(receive, receiver.max_body)
+            if body is None:
+                return
+            answer = await receiver.receive_async(method, headers, body)
+        await _send(answer, send)
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """Return the body, or so much of it that it is seen to be over `limit`.
+
+    None: the client is gone, and nobody waits for an answer.
+    """
+    body = bytearray()
+    more = True
+    while more and len(body) <= limit:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    length = str(len(answer.body))
+    headers = [(k.encode(), v.encode()) for k, v in (*answer.headers, ("content-length", length))]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})

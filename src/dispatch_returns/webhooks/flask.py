@@ -1,0 +1,54 @@
+"""The receiver as a Flask blueprint.
+
+::
+
+    app.register_blueprint(webhooks.flask.blueprint(connector), url_prefix="/webhooks")
+"""
+
+from __future__ import annotations
+
+from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.webhooks.receiver import HasReceiver
+from dispatch_returns.webhooks.wsgi import read_body
+
+try:
+    from flask import Blueprint, Response, request
+    from flask.blueprints import BlueprintSetupState
+except ImportError as error:
+    raise MissingExtraError("flask", "the Flask mount") from error
+
+PATH = "/dispatch"
+
+
+def blueprint(connector: HasReceiver) -> Blueprint:
+    """Return a blueprint that takes deliveries at ``/dispatch`` under its ``url_prefix``.
+
+    Where the application protects its forms against forged requests, exempt the blueprint: a
+    delivery proves itself by its signature.
+    """
+
+    def receive() -> Response:
+        receiver = connector.receiver
+        headers = dict(request.headers)
+        answer = receiver.refusal(request.method, headers)
+        if answer is None:
+            answer = receiver.receive(request.method, headers, _body(receiver.max_body + 1))
+        return Response(answer.body, answer.status, list(answer.headers))
+
+    def add(state: BlueprintSetupState) -> None:
+        # Not add_url_rule, which wants a list of methods: the receiver answers to all of them.
+        endpoint = f"{state.name_prefix}.{state.name}.receive".lstrip(".")
+        path = (state.url_prefix or "").rstrip("/") + PATH
+        rule = state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain)
+        state.app.url_map.add(rule)
+        state.app.view_functions[endpoint] = receive
+
+    mount = Blueprint("dispatch_webhooks", __name__)
+    mount.record(add)
+    return mount
+
+
+def _body(limit: int) -> bytes:
+    if request.content_length is None:  # sent in chunks, so nothing else bounds it
+        return read_body(request.stream, limit)
+    return request.get_data()  # also right where the application has read the body before

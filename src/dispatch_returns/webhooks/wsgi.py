@@ -1,0 +1,72 @@
+"""The receiver as a plain WSGI application, for any WSGI server or framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from dispatch_returns.webhooks.receiver import BROKEN_OFF, Answer, HasReceiver
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., object]
+
+
+class Readable(Protocol):
+    """The stream a request's body comes from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, and none at the end."""
+        ...
+
+
+def app(connector: HasReceiver) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """Return a WSGI application that takes deliveries at whatever path it is mounted."""
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        answer = _answer(connector, environ)
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
+        return [answer.body]
+
+    return application
+
+
+def _answer(connector: HasReceiver, environ: Environ) -> Answer:
+    receiver = connector.receiver
+    method, headers = environ["REQUEST_METHOD"], _headers(environ)
+    if refusal := receiver.refusal(method, headers):
+        return refusal
+    try:
+        body = read_body(environ["wsgi.input"], _length(environ, receiver.max_body + 1))
+    except OSError:  # the client is gone; servers raise their own kinds of it
+        return BROKEN_OFF
+    return receiver.receive(method, headers, body)
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    headers = {
+        key.removeprefix("HTTP_").replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a length not given
+        headers["CONTENT-LENGTH"] = length
+    return headers
+
+
+def _length(environ: Mapping[str, Any], limit: int) -> int:
+    """Return how many bytes may be read: beyond the body a read would wait for ever."""
+    if length := environ.get("CONTENT_LENGTH"):
+        return min(int(length), limit)
+    return limit if environ.get("wsgi.input_terminated") else 0
+
+
+def read_body(stream: Readable, limit: int) -> bytes:
+    """Return the body, or its first `limit` bytes. A stream may give less than is asked for."""
+    body = bytearray()
+    while chunk := stream.read(limit - len(body)):
+        body += chunk
+        if len(body) >= limit:
+            break
+    return bytes(body)
