@@ -52,9 +52,9 @@ def dispatch() -> Iterator[sandbox.Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def stand_in(dispatch: sandbox.Sandbox) -> Processor:
+def stand_in(dispatch: sandbox.Sandbox) -> Iterator[Processor]:
     """Our own stand-in for Stripe: PaymentIntents."""
-    key = "sk_test_sandbox_stripe"
+    key = sandbox.stripe.API_KEY
     http = httpx.Client(base_url=dispatch.url, auth=(key, ""))
 
     def pay() -> dict[str, str]:
@@ -71,15 +71,15 @@ def stand_in(dispatch: sandbox.Sandbox) -> Processor:
         listed = http.get("/v1/refunds", params=field).raise_for_status().json()
         return list(listed["data"])
 
-    return Processor("stand-in", dispatch.url, key, pay, refunds)
+    with http:
+        yield Processor("stand-in", dispatch.url, key, pay, refunds)
 
 
 @pytest.fixture(scope="module")
 def stateful_mock() -> Iterator[Processor]:
     """npm's stripe-stateful-mock, written by others: charges."""
-    with peers.start_stateful_mock() as url:
-        key = "sk_test_crash"
-        http = httpx.Client(base_url=url, auth=(key, ""))
+    key = "sk_test_crash"
+    with peers.start_stateful_mock() as url, httpx.Client(base_url=url, auth=(key, "")) as http:
 
         def pay() -> dict[str, str]:
             form = {"amount": 14900, "currency": "usd", "source": "tok_visa"}
