@@ -1,0 +1,41 @@
+"""Run the benchmarks: all of them, which writes docs/benchmarks.md, or those that are named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.benchmarks import claim, client, imports, machine, report, verify
+
+BENCHMARKS = {
+    "verify": verify.verify,
+    "client": client.call,
+    "import": imports.package,
+    "import-client": imports.client,
+    "listing": client.listing,
+    "claim": claim.claim,
+}
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+
+def main(names: list[str]) -> int:
+    if unknown := set(names) - set(BENCHMARKS):
+        print(f"no such benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}")
+        return 2
+    console = Console()
+    measured_on = machine.describe()
+    results = []
+    for name in names or BENCHMARKS:
+        with console.status(f"measuring {name}"):
+            results.append(BENCHMARKS[name]())
+        console.print(report.table(results[-1]))
+    if not names:
+        report.write(PAGE, measured_on, results)
+        console.print(f"written to {PAGE.relative_to(Path.cwd())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
