@@ -1,0 +1,76 @@
+"""The typed client of the Dispatch API, blocking and async.
+
+The names are imported when they are first used: the client needs pydantic only once there is
+one, and not at all to be imported.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch_returns.api.arguments import UNSET, Unset
+    from dispatch_returns.api.async_client import AsyncDispatchClient
+    from dispatch_returns.api.client import DispatchClient
+    from dispatch_returns.api.exact_json import JsonValue
+    from dispatch_returns.api.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo
+    from dispatch_returns.api.models import (
+        Comment,
+        Customer,
+        Delivery,
+        Field,
+        Page,
+        Status,
+        Ticket,
+        Webhook,
+        Workspace,
+    )
+    from dispatch_returns.api.scope import Style
+
+__all__ = [
+    "UNSET",
+    "AsyncDispatchClient",
+    "Comment",
+    "Customer",
+    "Delivery",
+    "DispatchClient",
+    "Field",
+    "Hooks",
+    "JsonValue",
+    "Page",
+    "RequestInfo",
+    "ResponseInfo",
+    "RetryInfo",
+    "Status",
+    "Style",
+    "Ticket",
+    "Unset",
+    "Webhook",
+    "Workspace",
+]
+
+_ELSEWHERE = {
+    "UNSET": "arguments",
+    "Unset": "arguments",
+    "AsyncDispatchClient": "async_client",
+    "DispatchClient": "client",
+    "JsonValue": "exact_json",
+    "Hooks": "hooks",
+    "RequestInfo": "hooks",
+    "ResponseInfo": "hooks",
+    "RetryInfo": "hooks",
+    "Style": "scope",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_ELSEWHERE.get(name, 'models')}")
+    globals()[name] = value = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,130 @@
+"""The async client's resources. Each method carries out an operation of `api.operations`.
+
+A method has its operation's arguments and docstring, so that what the two clients offer cannot
+drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from dispatch_returns.api.operation import Operation, Page, signature
+from dispatch_returns.api.operations import (
+    comments,
+    customers,
+    fields,
+    statuses,
+    tickets,
+    webhooks,
+    workspaces,
+)
+from dispatch_returns.api.scope import Scope
+
+if TYPE_CHECKING:
+    from dispatch_returns.api.async_client import AsyncDispatchClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncResource:
+    """The base of the resources."""
+
+    def __init__(self, client: AsyncDispatchClient) -> None:
+        self.client = client
+
+
+def _method(
+    build: Callable[Concatenate[Scope, P], Operation[T]],
+) -> Callable[Concatenate[AsyncResource, P], Coroutine[Any, Any, T]]:
+    """Return the method that carries out what `build` describes, with the same arguments."""
+
+    @wraps(build)
+    async def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.client.call(build(self.client.scope, *args, **kwargs))
+
+    method.__dict__["__signature__"] = signature(build, "{}")
+    return method
+
+
+def _pages(
+    build: Callable[Concatenate[Scope, P], Operation[Page[T]]],
+) -> Callable[Concatenate[AsyncResource, P], AsyncIterator[T]]:
+    """Return the method that walks over all pages from the one `build` describes."""
+
+    @wraps(build)
+    def method(self: AsyncResource, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self.client.walk(build(self.client.scope, *args, **kwargs))
+
+    method.__dict__["__signature__"] = signature(build, "AsyncIterator[{}]")
+    return method
+
+
+class AsyncTickets(AsyncResource):
+    """Tickets of the workspace."""
+
+    create = _method(tickets.create)
+    get = _method(tickets.get)
+    list = _pages(tickets.list_page)
+    list_page = _method(tickets.list_page)
+    update = _method(tickets.update)
+    delete = _method(tickets.delete)
+
+
+class AsyncComments(AsyncResource):
+    """Comments and internal notes on a ticket."""
+
+    create = _method(comments.create)
+    list = _method(comments.list_all)
+    get = _method(comments.get)
+    update = _method(comments.update)
+    delete = _method(comments.delete)
+
+
+class AsyncWebhooks(AsyncResource):
+    """Webhooks of the workspace, and what was delivered to them."""
+
+    create = _method(webhooks.create)
+    list = _method(webhooks.list_all)
+    get = _method(webhooks.get)
+    delete = _method(webhooks.delete)
+    deliveries = _method(webhooks.deliveries)
+
+
+class AsyncStatuses(AsyncResource):
+    """Statuses that tickets of the workspace can have."""
+
+    create = _method(statuses.create)
+    list = _method(statuses.list_all)
+    get = _method(statuses.get)
+    update = _method(statuses.update)
+    delete = _method(statuses.delete)
+
+
+class AsyncFields(AsyncResource):
+    """Definitions of custom fields."""
+
+    list = _method(fields.list_all)
+    create = _method(fields.create)
+    update = _method(fields.update)
+    delete = _method(fields.delete)
+
+
+class AsyncCustomers(AsyncResource):
+    """Customers of the workspace."""
+
+    create = _method(customers.create)
+    get = _method(customers.get)
+    list = _pages(customers.list_page)
+    list_page = _method(customers.list_page)
+    search = _method(customers.search)
+    update = _method(customers.update)
+
+
+class AsyncWorkspaces(AsyncResource):
+    """The workspaces the key can see."""
+
+    list = _method(workspaces.list_all)
+    get = _method(workspaces.get)

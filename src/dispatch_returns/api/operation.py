@@ -1,0 +1,140 @@
+"""What a call is, before anybody makes it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from dispatch_returns.api import arguments
+from dispatch_returns.api.arguments import UNSET
+from dispatch_returns.api.scope import Scope
+from dispatch_returns.errors import APIResponseError, PaginationError
+
+T = TypeVar("T")
+
+Query = tuple[tuple[str, str], ...]
+
+
+class UnreadableError(Exception):
+    """An answer is not what was asked for. ``problem`` names the field, never a value."""
+
+    def __init__(self, problem: str, raises: type[APIResponseError] = APIResponseError) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.raises = raises
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One call: what to send, and ``answer``, which reads the body of a good answer.
+
+    ``following`` is there for pages: from a cursor it makes the operation for the next one.
+    What may be a customer's stays out of the ``repr``.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[bytes], T] = field(repr=False)
+    query: Query = field(default=(), repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    idempotency_key: str | None = None
+    following: Callable[[str], Operation[T]] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list. ``cursor`` asks for the next one; there is one while ``has_more``."""
+
+    data: list[T]
+    cursor: str | None
+    has_more: bool
+
+
+def get(path: str, answer: Callable[[bytes], T], query: Query = ()) -> Operation[T]:
+    """Return a GET."""
+    return Operation("GET", path, answer, query)
+
+
+def post(
+    scope: Scope,
+    path: str,
+    answer: Callable[[bytes], T],
+    fields: Mapping[str, object],
+    idempotency_key: str | None,
+) -> Operation[T]:
+    """Return a POST of those `fields` that are not None."""
+    if idempotency_key is not None:
+        arguments.token("idempotency_key", idempotency_key)
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Operation("POST", path, answer, (), scope.body(given), idempotency_key)
+
+
+def patch(
+    scope: Scope, path: str, answer: Callable[[bytes], T], fields: Mapping[str, object]
+) -> Operation[T]:
+    """Return a PATCH of those `fields` that are not `UNSET`: None clears a field."""
+    changed = {name: value for name, value in fields.items() if value is not UNSET}
+    return Operation("PATCH", path, answer, (), scope.body(changed))
+
+
+def delete(path: str) -> Operation[None]:
+    """Return a DELETE. Its answer may be empty or JSON, and is not looked at."""
+    return Operation("DELETE", path, _nothing)
+
+
+def query(scope: Scope, filters: Mapping[str, str | list[str] | datetime | None]) -> Query:
+    """Return those `filters` that are not None as query parameters, lists with commas."""
+    return tuple(
+        (scope.name(name), _parameter(name, value))
+        for name, value in filters.items()
+        if value is not None
+    )
+
+
+def signature(build: Callable[..., Operation[Any]], answer: str) -> inspect.Signature:
+    """Return the signature of the method made of `build`, for ``help`` and for editors.
+
+    `answer` is what the method returns, ``{}`` in it standing for what is asked for.
+    """
+    asked = inspect.signature(build)
+    # The annotation is a string: Operation[Ticket], or Operation[Page[Ticket]].
+    wanted = asked.return_annotation.removeprefix("Operation[").removesuffix("]")
+    item = wanted if answer == "{}" else wanted.removeprefix("Page[").removesuffix("]")
+    return asked.replace(return_annotation=answer.format(item))
+
+
+def _nothing(content: bytes) -> None:
+    del content
+
+
+def _parameter(name: str, value: str | list[str] | datetime) -> str:
+    if isinstance(value, datetime):
+        return arguments.moment(name, value)
+    return arguments.text(name, ",".join(value) if isinstance(value, list) else value)
+
+
+class Walk(Generic[T]):
+    """A walk over all pages: ``operation`` is the page to fetch now, None at the end."""
+
+    def __init__(self, first: Operation[Page[T]]) -> None:
+        self.operation: Operation[Page[T]] | None = first
+        self._seen: set[str] = set()
+
+    def take(self, page: Page[T]) -> list[T]:
+        """Return what the fetched `page` holds, and turn to the next one.
+
+        Raises `PaginationError` if its cursor was there before: the pages would never end.
+        """
+        operation, self.operation = self.operation, None
+        if page.cursor is not None and operation is not None and operation.following is not None:
+            if page.cursor in self._seen:
+                raise PaginationError(f"{operation}: a page cursor repeats")
+            self._seen.add(page.cursor)
+            self.operation = operation.following(page.cursor)
+        return page.data
