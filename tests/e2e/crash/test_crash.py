@@ -38,7 +38,7 @@ class Processor:
     url: str
     key: str
     pay: Callable[[], dict[str, str]]
-    """Takes a payment of 149.00 USD and returns the ticket's field that names it."""
+    """Takes 500.00 USD, enough to pay 149.00 back three times, and names it as a ticket does."""
     refunds: Callable[[dict[str, str]], list[dict[str, Any]]]
 
 
@@ -59,7 +59,7 @@ def stand_in(dispatch: sandbox.Sandbox) -> Iterator[Processor]:
 
     def pay() -> dict[str, str]:
         form = {
-            "amount": 14900,
+            "amount": 50000,
             "currency": "usd",
             "confirm": "true",
             "payment_method": "pm_card_visa",
@@ -82,7 +82,7 @@ def stateful_mock() -> Iterator[Processor]:
     with peers.start_stateful_mock() as url, httpx.Client(base_url=url, auth=(key, "")) as http:
 
         def pay() -> dict[str, str]:
-            form = {"amount": 14900, "currency": "usd", "source": "tok_visa"}
+            form = {"amount": 50000, "currency": "usd", "source": "tok_visa"}
             made = http.post("/v1/charges", data=form).raise_for_status().json()
             return {"charge_id": made["id"]}
 
