@@ -11,15 +11,40 @@ if TYPE_CHECKING:
     from dispatch_returns import errors as errors
     from dispatch_returns import refunds as refunds
     from dispatch_returns import webhooks as webhooks
+    from dispatch_returns.api import AsyncDispatchClient as AsyncDispatchClient
+    from dispatch_returns.api import DispatchClient as DispatchClient
+    from dispatch_returns.connector import Connector as Connector
+    from dispatch_returns.connector import Context as Context
     from dispatch_returns.money import Money as Money
+    from dispatch_returns.settings import Settings as Settings
     from dispatch_returns.store import Store as Store
 
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset({"errors", "refunds", "webhooks"})
-_HOMES = {"Money": "money", "Store": "store"}
+_HOMES = {
+    "AsyncDispatchClient": "api",
+    "Connector": "connector",
+    "Context": "connector",
+    "DispatchClient": "api",
+    "Money": "money",
+    "Settings": "settings",
+    "Store": "store",
+}
 
-__all__ = ["Money", "Store", "__version__", "errors", "refunds", "webhooks"]
+__all__ = [
+    "AsyncDispatchClient",
+    "Connector",
+    "Context",
+    "DispatchClient",
+    "Money",
+    "Settings",
+    "Store",
+    "__version__",
+    "errors",
+    "refunds",
+    "webhooks",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -7,15 +7,17 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self, TypeVar
 
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import RefundStateError
 from dispatch_returns.refunds.adapter import RefundAdapter
 from dispatch_returns.refunds.clock import Clock, utc_now
-from dispatch_returns.refunds.facts import OrderLookup, PaymentResolver
+from dispatch_returns.refunds.facts import Facts, OrderLookup, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import Pace, RefundService
 from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store
+from dispatch_returns.store import Store, ledger
+from dispatch_returns.store.ledger import Refund
 from dispatch_returns.webhooks.receiver import Receiver
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import Context, Handlers
@@ -120,6 +122,27 @@ class Connector:
             return handler
 
         return register
+
+    def refund(self, ticket_id: str) -> Refund:
+        """Pay back a ticket that is `refunded` now, without waiting for an event.
+
+        The same path, guards and ledger as for an event: a ticket that was paid back already
+        is not paid again. Returns the refund as it stands then; what is not finished goes on
+        in the workers. Raises `RefundStateError` for a ticket in another status, `APIError`
+        and `AdapterError` when the ticket or the payment cannot be read.
+        """
+        ticket = self.client.tickets.get(ticket_id)
+        if ticket.status != self.settings.refunded_status:
+            raise RefundStateError(
+                f"{ticket_id} is {ticket.status}: set it to {self.settings.refunded_status} first"
+            )
+        decision = self.refunds.intake.judge(Facts.of(ticket, self.settings.workspace))
+        entered = self.store.write(
+            "refund.enter", lambda conn: self.refunds.intake.enter(conn, decision)
+        )
+        self.work_off()
+        with self.store.read() as conn:
+            return ledger.get(conn, entered.id) or entered
 
     def start(self) -> None:
         """Start the worker threads, which also pick up what a crash left behind."""

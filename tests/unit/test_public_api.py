@@ -7,7 +7,12 @@ import pytest
 import dispatch_returns
 
 NAMES = [
+    "AsyncDispatchClient",
+    "Connector",
+    "Context",
+    "DispatchClient",
     "Money",
+    "Settings",
     "Store",
     "__version__",
     "errors",

@@ -1,0 +1,81 @@
+"""Make a paid order and its return in the sandbox, up to the status `refunded`.
+
+    dispatch-returns sandbox                    # in another terminal; export what it prints
+    dispatch-returns setup                      # creates the statuses
+    python examples/make_return.py 149.00
+
+Prints the ticket's id. With a receiver running (see fastapi_app.py or flask_app.py) the refund
+follows by itself; without one, hand the id to refund_script.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from decimal import Decimal
+
+import stripe
+
+from dispatch_returns import DispatchClient, Money
+
+STEPS = ("eligibility_check", "approved", "label_sent")
+
+
+def take_payment(amount: Money, order_id: str) -> str:
+    """Let the sandbox's customer pay; return the PaymentIntent's id."""
+    sandbox = stripe.StripeClient(
+        os.environ["STRIPE_API_KEY"], base_addresses={"api": os.environ["STRIPE_BASE_URL"]}
+    )
+    intent = sandbox.v1.payment_intents.create(
+        {
+            "amount": amount.minor,
+            "currency": amount.currency.lower(),
+            "payment_method": "pm_card_visa",
+            "confirm": True,
+            "metadata": {"order_id": order_id},
+        }
+    )
+    return intent.id
+
+
+def make_return(dispatch: DispatchClient, order_id: str, payment_intent: str, paid: Money) -> str:
+    """Walk a return through its steps; return the ticket's id."""
+    ticket = dispatch.tickets.create(
+        subject=f"Return Request - Order #{order_id}",
+        customer_email="jane@example.com",
+        status="return_requested",
+        custom_fields={
+            "order_id": order_id,
+            "return_reason": "wrong_size",
+            "items_to_return": ["SKU-001"],
+            "original_order_total": paid.major,
+            "payment_intent": payment_intent,
+        },
+    )
+    for step in STEPS:
+        dispatch.tickets.update(ticket.id, status=step)
+    dispatch.tickets.update(
+        ticket.id,
+        status="item_received",
+        custom_fields={
+            "received_date": "2024-01-15",
+            "condition": "good",
+            "refund_amount": paid.major,
+        },
+    )
+    return dispatch.tickets.update(ticket.id, status="refunded").id
+
+
+def main(amount: str = "149.00") -> None:
+    paid = Money.from_decimal(Decimal(amount), "USD")
+    payment_intent = take_payment(paid, order_id="1234")
+    with DispatchClient(
+        api_key=os.environ["DISPATCH_API_KEY"],
+        workspace=os.environ["DISPATCH_WORKSPACE"],
+        base_url=os.environ["DISPATCH_BASE_URL"],
+    ) as dispatch:
+        print(make_return(dispatch, "1234", payment_intent, paid))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

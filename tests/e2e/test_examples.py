@@ -1,0 +1,138 @@
+"""The examples, run as their headers say: as programs, against the sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dispatch_returns import DispatchClient, sandbox
+from dispatch_returns.api import Ticket
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
+
+
+class Shop:
+    """A folder, the sandbox, and the environment that `dispatch-returns sandbox` prints."""
+
+    def __init__(self, box: sandbox.Sandbox, folder: Path) -> None:
+        self.box = box
+        self.folder = folder
+        self.environment = os.environ | {
+            "DISPATCH_API_KEY": sandbox.API_KEY,
+            "DISPATCH_WORKSPACE": sandbox.WORKSPACE,
+            "DISPATCH_BASE_URL": box.api_url,
+            "STRIPE_API_KEY": sandbox.stripe.API_KEY,
+            "STRIPE_BASE_URL": box.url,
+            "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{folder}/shop.db",
+        }
+
+    def run(self, *command: str) -> str:
+        """Run a command to its end; return what it printed."""
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def example(self, name: str, *args: str) -> str:
+        """Run an example."""
+        return self.run(sys.executable, str(EXAMPLES / name), *args)
+
+    def set_up(self, *args: str) -> None:
+        """Run `dispatch-returns setup` and export the secret it prints."""
+        printed = self.run(COMMAND, "setup", *args)
+        if secret := re.search(r"whsec_\w+", printed):
+            self.environment["DISPATCH_WEBHOOK_SECRET"] = secret.group()
+
+    @contextlib.contextmanager
+    def serving(self, port: int, *command: str) -> Iterator[None]:
+        """Run a server until it listens, and end it afterwards."""
+        with subprocess.Popen(command, env=self.environment, cwd=self.folder) as server:
+            try:
+                wait_until(lambda: _answers(port), 30)
+                yield
+            finally:
+                server.terminate()
+                server.wait(30)
+
+    def ticket(self, ticket_id: str) -> Ticket:
+        """Read a ticket."""
+        key, workspace = sandbox.API_KEY, sandbox.WORKSPACE
+        with DispatchClient(key, workspace, base_url=self.box.api_url) as client:
+            return client.tickets.get(ticket_id)
+
+    def refund_status(self, ticket_id: str) -> object:
+        """Return what the ticket says of its refund."""
+        return self.ticket(ticket_id).custom_fields.get("refund_status")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with sandbox.running() as box:
+        yield Shop(box, tmp_path)
+
+
+def test_the_refund_script_pays_once(shop: Shop) -> None:
+    shop.set_up()
+    ticket_id = shop.example("make_return.py", "149.00")
+    first = shop.example("refund_script.py", ticket_id)
+    assert first.startswith("149.00 USD: succeeded (re_")
+    assert shop.example("refund_script.py", ticket_id) == first
+    assert shop.box.state.stripe.report()["refunds"] == 1
+    assert shop.refund_status(ticket_id) == "succeeded"
+
+
+def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:
+    shop.set_up()
+    ticket_id = shop.example("make_return.py", "149.00")
+    given = shop.example("store_credit.py", ticket_id)
+    assert given == "149.00 USD: succeeded (credit_1)"
+    assert shop.box.state.stripe.report()["refunds"] == 0
+
+
+def test_the_fastapi_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
+    port = free_port()
+    shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")
+    app = ["--app-dir", str(EXAMPLES), "fastapi_app:app", "--port", str(port)]
+    with shop.serving(port, sys.executable, "-m", "uvicorn", *app):
+        ticket_id = shop.example("make_return.py", "89.90")
+        wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
+
+
+def test_the_flask_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
+    port = free_port()
+    shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")
+    app = ["--app", str(EXAMPLES / "flask_app"), "run", "--port", str(port)]
+    with shop.serving(port, sys.executable, "-m", "flask", *app):
+        ticket_id = shop.example("make_return.py", "19.99")
+        wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
+
+
+def test_every_example_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"}
+    assert all(name in here for name in names), names
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=5)
+        return True
+    return False
