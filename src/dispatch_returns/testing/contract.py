@@ -10,7 +10,7 @@
         def make_adapter(self) -> AcmeRefunds:
             return AcmeRefunds(url=SANDBOX, key="test-key")
 
-        def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
+        def make_payment(self, amount: Money) -> PaymentRef:
             return PaymentRef("reference", sandbox.pay(amount.minor, amount.currency))
 
 Run it with pytest, against something that really keeps payments: the processor's test mode or
@@ -19,90 +19,31 @@ a stand-in, not a mock of the calls.
 
 from __future__ import annotations
 
-import functools
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, ClassVar
 
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, SignatureError
-from dispatch_returns.money import Money, stripe_rule
+from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
+    Capabilities,
     PaymentRef,
     RefundAdapter,
     RefundRequest,
-    RefundResult,
     RefundStatus,
 )
+from dispatch_returns.testing.hooks import AdapterHooks
 
 _WAIT = 60.0
 
 
-class RefundAdapterContract:
-    """Inherit it as ``Test...``, and override the hooks.
-
-    A test that the processor makes impossible goes into ``cannot`` with the reason: it is then
-    shown as skipped for that reason, and fails once it passes, so the list stays true.
-    """
-
-    cannot: ClassVar[Mapping[str, str]] = {}
-    """Test name to the reason why this processor cannot pass it."""
-
-    secrets: ClassVar[Sequence[str]] = ()
-    """What must appear in no message and no ``repr``: every key the hooks use."""
-
-    currency: ClassVar[str] = "USD"
-    """An ordinary currency with two decimals that the processor accepts."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name, reason in cls.cannot.items():
-            if not name.startswith("test_") or not hasattr(cls, name):
-                raise TypeError(f"{cls.__name__}.cannot: the contract has no {name}")
-            setattr(cls, name, _cannot(getattr(cls, name), reason))
-
-    # Hooks: the first two are needed, the others by the tests that call them.
-
-    def make_adapter(self) -> RefundAdapter:
-        """Return a new adapter for the processor under test."""
-        raise _not_overridden("make_adapter")
-
-    def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
-        """Let a customer pay `amount`; return the payment, captured and not refunded."""
-        raise _not_overridden("make_payment")
-
-    def unknown_payment(self) -> PaymentRef:
-        """Return a payment that the processor does not know."""
-        ref = self.make_payment(self.money(14900))
-        return replace(ref, id=f"{ref.id}unknown")
-
-    def make_adapter_with_wrong_credential(self) -> RefundAdapter:
-        """Return an adapter whose key the processor refuses."""
-        raise _not_overridden("make_adapter_with_wrong_credential")
-
-    def make_unreachable_adapter(self) -> RefundAdapter:
-        """Return an adapter that is pointed at a port where nobody listens."""
-        raise _not_overridden("make_unreachable_adapter")
-
-    def lose_next_response(self) -> None:
-        """Let the next call be carried out, and its answer never arrive."""
-        raise _not_overridden("lose_next_response")
-
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
-        """Refund as somebody else would, in the processor's dashboard."""
-        raise _not_overridden("refund_outside")
-
-    def fail_refund(self, result: RefundResult) -> None:  # noqa: ARG002 - a hook
-        """Let a refund fail after it was made, as a bank does that sends the money back."""
-        raise _not_overridden("fail_refund")
-
-    def dispute(self, ref: PaymentRef) -> None:  # noqa: ARG002 - a hook
-        """Let the customer's bank dispute the payment."""
-        raise _not_overridden("dispute")
+class RefundAdapterContract(AdapterHooks):
+    """Inherit it as ``Test...`` and override the hooks (see `AdapterHooks`)."""
 
     # What the tests are written with.
 
@@ -115,7 +56,7 @@ class RefundAdapterContract:
 
     def money(self, minor: int) -> Money:
         """Return `minor` units of the contract's currency."""
-        return Money(minor, self.currency, stripe_rule(self.currency).decimals)
+        return Money(minor, self.currency)
 
     def request(self, ref: PaymentRef, minor: int) -> RefundRequest:
         """Return a new intent to pay `minor` units of a payment back."""
@@ -135,7 +76,7 @@ class RefundAdapterContract:
     def test_it_satisfies_the_protocol(self, adapter: RefundAdapter) -> None:
         assert isinstance(adapter, RefundAdapter)
         assert adapter.name
-        assert adapter.capabilities == self.make_adapter().capabilities
+        assert isinstance(adapter.capabilities, Capabilities)
 
     def test_closing_twice_is_harmless(self, adapter: RefundAdapter) -> None:
         adapter.close()
@@ -202,9 +143,8 @@ class RefundAdapterContract:
         assert _kind(lambda: adapter.refund(request)) is ErrorKind.NOT_FOUND
 
     def test_a_disputed_payment_is_refused(self, adapter: RefundAdapter) -> None:
-        request = self._new_request(14900)
-        self.dispute(request.payment)
-        assert adapter.payment(request.payment).disputed
+        request = self.request(self.make_disputed_payment(self.money(14900)), 14900)
+        self._until(lambda: adapter.payment(request.payment).disputed)
         assert _kind(lambda: adapter.refund(request)) is ErrorKind.DISPUTED
 
     # What an idempotency key does.
@@ -282,23 +222,20 @@ class RefundAdapterContract:
         assert found.amount == request.amount
 
     def test_find_shows_that_our_refund_failed(self, adapter: RefundAdapter) -> None:
-        request = self._new_request(14900)
+        request = self.request(self.make_payment_that_bounces(self.money(14900)), 14900)
         made = adapter.refund(request)
-        self.fail_refund(made)
+        self._until(lambda: self._failed(adapter, request))
         found = adapter.find(request)
         assert found is not None
-        assert (found.processor_id, found.status) == (made.processor_id, RefundStatus.FAILED)
-        assert self._remaining(adapter, request.payment) == 14900
+        assert (found.processor_id, found.ours) == (made.processor_id, True)
 
     def test_find_leaves_an_earlier_attempts_failure_out(self, adapter: RefundAdapter) -> None:
-        first = self._new_request(14900)
-        self.fail_refund(adapter.refund(first))
+        first = self.request(self.make_payment_that_bounces(self.money(14900)), 14900)
+        made = adapter.refund(first)
+        self._until(lambda: self._failed(adapter, first))
         second = replace(first, idempotency_key=f"{first.refund_id}-g2")
         assert adapter.find(second) is None
-        made = adapter.refund(second)
-        found = adapter.find(second)
-        assert found is not None
-        assert found.processor_id == made.processor_id
+        assert adapter.refund(second).processor_id != made.processor_id
 
     # What a failing call means.
 
@@ -354,6 +291,16 @@ class RefundAdapterContract:
         self.lose_next_response()
         assert _kind(lambda: adapter.refund(request)) is ErrorKind.UNKNOWN_OUTCOME
 
+    def _failed(self, adapter: RefundAdapter, request: RefundRequest) -> bool:
+        found = adapter.find(request)
+        return found is not None and found.status is RefundStatus.FAILED
+
+    def _until(self, happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _WAIT
+        while not happened():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            self.let_time_pass()
+
     def _refunded(self, adapter: RefundAdapter, ref: PaymentRef) -> int:
         refunded = adapter.payment(ref).refunded
         assert refunded is not None, "the processor does not tell what was refunded"
@@ -377,23 +324,3 @@ def _error(call: Callable[[], object]) -> AdapterError:
 
 def _kind(call: Callable[[], object]) -> ErrorKind:
     return _error(call).kind
-
-
-def _not_overridden(hook: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"override {hook}, or list this test in `cannot` with the reason why it is impossible"
-    )
-
-
-def _cannot(test: Callable[..., None], reason: str) -> Callable[..., None]:
-    """Return `test` as one that must fail, and is shown as skipped with the reason."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            test(*args, **kwargs)
-        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - it may fail in any way
-            pytest.skip(f"the processor cannot: {reason}")
-        pytest.fail(f"it can after all: take it out of `cannot` ({reason})")
-
-    return run

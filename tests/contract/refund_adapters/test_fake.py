@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import PaymentRef, RefundResult, RefundStatus
+from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
 from dispatch_returns.testing import FakeAdapter, RefundAdapterContract
 
 
@@ -37,8 +37,11 @@ class TestFakeAdapter(RefundAdapterContract):
     def refund_outside(self, ref: PaymentRef, amount: Money) -> None:
         self.fake.refund_outside(ref.id, amount)
 
-    def fail_refund(self, result: RefundResult) -> None:
-        self.fake.set_status(result.processor_id, RefundStatus.FAILED)
+    def make_payment_that_bounces(self, amount: Money) -> PaymentRef:
+        self.fake.first_status = RefundStatus.FAILED
+        return self.make_payment(amount)
 
-    def dispute(self, ref: PaymentRef) -> None:
+    def make_disputed_payment(self, amount: Money) -> PaymentRef:
+        ref = self.make_payment(amount)
         self.fake.dispute(ref.id)
+        return ref

@@ -87,9 +87,9 @@ def _refund_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _update(event: Mapping[str, Any], refund: Mapping[str, Any]) -> RefundUpdate:
     refund_id = objects.metadata(refund).get(objects.REFUND_ID)
     return RefundUpdate(
-        event_id=event["id"],
+        event_id=objects.text(event["id"]),
         type=event["type"],
-        refund_id=refund_id,
+        refund_id=None if refund_id is None else objects.text(refund_id),
         payment=objects.payment_ref(refund, event.get("account")),
         result=objects.refund_result(refund, ours=refund_id is not None),
     )

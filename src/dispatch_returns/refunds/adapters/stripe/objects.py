@@ -89,7 +89,7 @@ def refund_result(
     _expect(refund, "refund")
     currency = refund["currency"].upper()
     return RefundResult(
-        processor_id=_text(refund["id"]),
+        processor_id=text(refund["id"]),
         status=RefundStatus(refund["status"]),
         amount=Money(refund["amount"], currency, stripe_rule(currency).decimals),
         ours=ours,
@@ -127,7 +127,7 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
         raise AdapterError(
             ErrorKind.KEY_CONFLICT,
             "This was refunded more than once: compare the refunds"
-            f" {', '.join(_text(r['id']) for r in moving)} in Stripe.",
+            f" {', '.join(text(r['id']) for r in moving)} in Stripe.",
         )
     key = request.idempotency_key
     under_this_key = [r for r in ours if metadata(r).get(IDEMPOTENCY_KEY) == key]
@@ -157,7 +157,8 @@ def _expect(found: StripeObject, kind: str) -> None:
         raise ValueError(f"not a {kind}")
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Return a text that is not empty. Raises `ValueError` for anything else."""
     if not isinstance(value, str) or not value:
         raise ValueError("not a text")
     return value
@@ -165,4 +166,4 @@ def _text(value: object) -> str:
 
 def _id(value: Any) -> str:
     """Return an id, from the id or from the expanded object."""
-    return _text(value if isinstance(value, str) else value["id"])
+    return text(value if isinstance(value, str) else value["id"])

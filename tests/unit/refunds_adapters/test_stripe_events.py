@@ -1,0 +1,230 @@
+"""Stripe's webhooks: what is authentic, and what it says of a refund."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_returns.errors import EventError, InvalidArgumentError, SignatureError
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.adapters.stripe.events import refund_update, verify
+
+NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+OLD_SECRET, NEW_SECRET = "whsec_old", "whsec_new"
+REFUND: dict[str, Any] = {
+    "id": "re_1",
+    "object": "refund",
+    "amount": 14900,
+    "currency": "usd",
+    "status": "failed",
+    "failure_reason": "expired_or_canceled_card",
+    "metadata": {"dispatch_refund_id": "rfd_1"},
+    "payment_intent": "pi_1",
+    "charge": "ch_1",
+    "created": 1,
+}
+
+
+def an_event(kind: str, **data: Any) -> bytes:
+    return json.dumps({"id": "evt_1", "type": kind, "data": {"object": data}}).encode()
+
+
+def signature(body: bytes, *, at: datetime = NOW, secret: str = NEW_SECRET) -> str:
+    timestamp = str(int(at.timestamp()))
+    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
+    return f"t={timestamp},v1={digest.hexdigest()}"
+
+
+@pytest.fixture
+def adapter() -> Iterator[StripeAdapter]:
+    adapter = StripeAdapter(
+        "sk_test_1", webhook_secrets=[OLD_SECRET, NEW_SECRET], clock=lambda: NOW
+    )
+    yield adapter
+    adapter.close()
+
+
+BODY = an_event("refund.updated", **REFUND)
+
+
+@pytest.mark.parametrize("secret", [OLD_SECRET, NEW_SECRET])
+@pytest.mark.parametrize("name", ["Stripe-Signature", "stripe-signature", "STRIPE-SIGNATURE"])
+def test_an_authentic_event_is_read(adapter: StripeAdapter, secret: str, name: str) -> None:
+    update = adapter.parse_event(BODY, {"Host": "x", name: signature(BODY, secret=secret)})
+    assert update is not None
+    assert (update.event_id, update.type, update.refund_id) == ("evt_1", "refund.updated", "rfd_1")
+    assert update.payment == PaymentRef("payment_intent", "pi_1")
+    assert update.result.status is RefundStatus.FAILED
+    assert update.result.amount == Money(14900, "USD")
+    assert update.result.failure_reason == "expired_or_canceled_card"
+    assert update.result.ours
+
+
+@pytest.mark.parametrize("minutes", [-5, 0, 5])
+def test_five_minutes_off_is_accepted_in_both_directions(minutes: int) -> None:
+    header = signature(BODY, at=NOW + timedelta(minutes=minutes))
+    verify(BODY, header, [NEW_SECRET], NOW)
+
+
+@pytest.mark.parametrize("seconds", [-301, 301])
+def test_more_than_that_is_refused_in_both_directions(seconds: int) -> None:
+    header = signature(BODY, at=NOW + timedelta(seconds=seconds))
+    with pytest.raises(SignatureError, match="too old, or from the future"):
+        verify(BODY, header, [NEW_SECRET], NOW)
+
+
+def test_one_of_several_signatures_is_enough() -> None:
+    timestamp, good = signature(BODY).split(",")
+    verify(BODY, f"{timestamp}, v0=1,v1=00, {good} ,v1=", [NEW_SECRET], NOW)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "t=1748779200",
+        "v1=00",
+        "t=,v1=00",
+        "t=x,v1=00",
+        "t=١٢٣,v1=00",  # digits for int(), and never Stripe's
+        "t=-1,v1=00",
+        "t=1e9,v1=00",
+        "t=9999999999999999999999,v1=00",
+        "t=1748779200,t=1748779200,v1=00",
+        "t=1748779200,v1=ü",
+        "t=1748779200,v1=\ud800",
+        "t=1748779200;v1=00",
+        signature(BODY, secret="whsec_other"),
+        signature(BODY + b" "),
+        signature(BODY).replace("v1=", "v0="),
+        signature(BODY).upper(),
+    ],
+)
+def test_anything_that_is_not_signed_is_refused(header: str | None) -> None:
+    with pytest.raises(SignatureError):
+        verify(BODY, header, [NEW_SECRET], NOW)
+
+
+def test_without_a_secret_everything_is_refused() -> None:
+    adapter = StripeAdapter("sk_test_1", clock=lambda: NOW)
+    with pytest.raises(SignatureError, match="no Stripe webhook secret"):
+        adapter.parse_event(BODY, {"Stripe-Signature": signature(BODY, secret="")})
+    adapter.close()
+
+
+@pytest.mark.parametrize("secrets", ["", ["whsec_1", ""]])
+def test_an_empty_secret_is_refused(secrets: str | list[str]) -> None:
+    with pytest.raises(InvalidArgumentError, match="webhook_secrets"):
+        StripeAdapter("sk_test_1", webhook_secrets=secrets)
+
+
+@given(header=st.text(), body=st.binary())
+def test_no_header_makes_another_error(header: str, body: bytes) -> None:
+    with pytest.raises(SignatureError):
+        verify(body, header, [NEW_SECRET], NOW)
+
+
+@given(
+    timestamp=st.text(st.characters(codec="utf-8")),
+    signatures=st.lists(st.text(st.characters(codec="utf-8"))),
+)
+def test_no_parts_of_a_header_make_another_error(timestamp: str, signatures: list[str]) -> None:
+    header = ",".join([f"t={timestamp}", *(f"v1={s}" for s in signatures)])
+    with pytest.raises(SignatureError):
+        verify(b"{}", header, [NEW_SECRET], NOW)
+
+
+def test_no_message_shows_a_secret_or_the_signature() -> None:
+    header = signature(BODY, secret="whsec_other")
+    with pytest.raises(SignatureError) as caught:
+        verify(BODY, header, [NEW_SECRET], NOW)
+    assert NEW_SECRET not in str(caught.value)
+    assert header.rpartition("=")[2] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"]
+)
+def test_these_events_have_a_refund_as_their_object(kind: str) -> None:
+    update = refund_update(an_event(kind, **REFUND))
+    assert update is not None
+    assert (update.type, update.result.processor_id) == (kind, "re_1")
+
+
+def test_a_refunded_charge_tells_of_its_newest_refund() -> None:
+    newest = REFUND | {"id": "re_2", "created": 3}
+    refunds = [REFUND | {"created": 2}, newest, REFUND]
+    update = refund_update(an_event("charge.refunded", object="charge", refunds={"data": refunds}))
+    assert update is not None
+    assert update.result.processor_id == "re_2"
+
+
+@pytest.mark.parametrize("refunds", [{}, {"refunds": None}, {"refunds": {"data": []}}])
+def test_a_refunded_charge_without_its_refunds_tells_nothing(refunds: dict[str, Any]) -> None:
+    assert refund_update(an_event("charge.refunded", object="charge", **refunds)) is None
+
+
+@pytest.mark.parametrize("kind", ["charge.succeeded", "refund.something_new", "payout.paid"])
+def test_other_events_tell_nothing(kind: str) -> None:
+    assert refund_update(an_event(kind, object="whatever")) is None
+
+
+def test_a_refund_from_the_dashboard_is_not_ours() -> None:
+    update = refund_update(an_event("refund.created", **REFUND | {"metadata": {}}))
+    assert update is not None
+    assert update.refund_id is None
+    assert not update.result.ours
+
+
+def test_an_event_of_a_connected_account_names_it() -> None:
+    event = json.loads(an_event("refund.created", **REFUND)) | {"account": "acct_1"}
+    update = refund_update(json.dumps(event).encode())
+    assert update is not None
+    assert update.payment == PaymentRef("payment_intent", "pi_1", "acct_1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"type": "refund.updated"}',
+        b'{"type": ["refund.updated"], "id": "evt_1"}',
+        an_event("refund.updated", **REFUND | {"status": "new_status"}),
+        an_event("refund.updated", **REFUND | {"metadata": 7}),
+        an_event("refund.updated", **REFUND | {"metadata": {"dispatch_refund_id": 7}}),
+        an_event("refund.updated", **REFUND).replace(b'"evt_1"', b"1"),
+        b"[" * 100_000,
+    ],
+)
+def test_an_event_that_makes_no_sense_is_an_event_error(body: bytes) -> None:
+    with pytest.raises(EventError):
+        refund_update(body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.sampled_from(["refund.updated", "charge.refunded", "other"]),
+)
+def test_no_content_makes_another_error(content: Any, kind: str) -> None:
+    event = {"id": "evt_1", "type": kind, "data": {"object": content}}
+    with contextlib.suppress(EventError):
+        refund_update(json.dumps(event).encode())

@@ -1,0 +1,252 @@
+"""Stripe's objects, read into our words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundStatus
+from dispatch_returns.refunds.adapters.stripe import objects
+
+REQUEST = RefundRequest(
+    refund_id="rfd_1",
+    idempotency_key="rfd_1-g2",
+    payment=PaymentRef("payment_intent", "pi_1"),
+    amount=Money(14900, "USD"),
+    workspace_id="ws_1",
+    ticket_id="tkt_1",
+)
+
+
+def a_charge(**changes: Any) -> dict[str, Any]:
+    charge = {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 14900,
+        "amount_captured": 14900,
+        "amount_refunded": 0,
+        "captured": True,
+        "currency": "usd",
+        "disputed": False,
+        "status": "succeeded",
+    }
+    return charge | changes
+
+
+def an_intent(charge: Any, **changes: Any) -> dict[str, Any]:
+    intent = {
+        "id": "pi_1",
+        "object": "payment_intent",
+        "status": "succeeded",
+        "latest_charge": charge,
+    }
+    return intent | changes
+
+
+def a_refund(refund_id: str = "re_1", **changes: Any) -> dict[str, Any]:
+    refund = {
+        "id": refund_id,
+        "object": "refund",
+        "amount": 14900,
+        "currency": "usd",
+        "status": "succeeded",
+        "metadata": {},
+        "payment_intent": "pi_1",
+        "charge": "ch_1",
+    }
+    return refund | changes
+
+
+def ours(refund_id: str, status: str, generation: int = 2) -> dict[str, Any]:
+    metadata = {
+        "dispatch_refund_id": "rfd_1",
+        "dispatch_idempotency_key": f"rfd_1-g{generation}",
+    }
+    return a_refund(refund_id, status=status, metadata=metadata)
+
+
+@pytest.mark.parametrize("read", [objects.payment_of_charge, None])
+def test_a_payment_is_what_was_captured(read: Any) -> None:
+    charge = a_charge(amount_refunded=4900)
+    payment = read(charge) if read else objects.payment_of_intent(an_intent(charge))
+    assert payment.currency == "USD"
+    assert payment.charged == Money(14900, "USD")
+    assert payment.remaining == Money(10000, "USD")
+    assert not payment.disputed
+
+
+def test_a_currency_without_decimals_and_one_with_three() -> None:
+    yen = objects.payment_of_charge(a_charge(currency="jpy"))
+    dinar = objects.payment_of_charge(a_charge(currency="kwd"))
+    assert yen.charged == Money(14900, "JPY", 0)
+    assert dinar.charged == Money(14900, "KWD", 3)
+
+
+def test_a_dispute_is_told() -> None:
+    assert objects.payment_of_charge(a_charge(disputed=True)).disputed
+
+
+def test_older_apis_do_not_say_how_much_was_captured_nor_of_disputes() -> None:
+    charge = a_charge()
+    del charge["amount_captured"], charge["disputed"]
+    payment = objects.payment_of_charge(charge)
+    assert payment.charged == Money(14900, "USD")
+    assert not payment.disputed
+
+
+@pytest.mark.parametrize(
+    ("captured", "counted_as_refunded", "refunded"),
+    [
+        (10000, 4900, 0),
+        (10000, 5900, 1000),
+        (10000, 14900, 10000),
+        (4900, 10000, 0),
+        (10000, 0, 0),
+        (10000, 99999, 10000),
+    ],
+)
+def test_what_a_partial_capture_released_is_no_refund(
+    captured: int, counted_as_refunded: int, refunded: int
+) -> None:
+    charge = a_charge(amount_captured=captured, amount_refunded=counted_as_refunded)
+    payment = objects.payment_of_charge(charge)
+    assert payment.charged == Money(captured, "USD")
+    assert payment.refunded == Money(refunded, "USD")
+
+
+@pytest.mark.parametrize(
+    ("intent", "says"),
+    [
+        (an_intent(None, status="requires_payment_method"), "was not paid"),
+        (an_intent(None, status="canceled"), "canceled"),
+        (an_intent(a_charge(status="failed"), status="requires_payment_method"), "was not paid"),
+        (an_intent(a_charge(status="pending"), status="processing"), "wait"),
+        (
+            an_intent(a_charge(captured=False, amount_captured=0), status="requires_capture"),
+            "cancel it in Stripe instead",
+        ),
+    ],
+)
+def test_an_intent_nobody_paid_cannot_be_refunded(intent: dict[str, Any], says: str) -> None:
+    with pytest.raises(AdapterError, match=says) as caught:
+        objects.payment_of_intent(intent)
+    assert caught.value.kind is ErrorKind.NOT_REFUNDABLE
+
+
+@pytest.mark.parametrize(
+    ("charge", "says"),
+    [
+        (a_charge(status="failed"), "was not paid"),
+        (a_charge(captured=False, amount_captured=0), "cancel it in Stripe instead"),
+    ],
+)
+def test_a_charge_nobody_paid_cannot_be_refunded(charge: dict[str, Any], says: str) -> None:
+    with pytest.raises(AdapterError, match=says) as caught:
+        objects.payment_of_charge(charge)
+    assert caught.value.kind is ErrorKind.NOT_REFUNDABLE
+
+
+@pytest.mark.parametrize("status", list(RefundStatus))
+def test_a_refund_keeps_stripes_status(status: RefundStatus) -> None:
+    refund = a_refund(status=status.value, failure_reason="declined")
+    result = objects.refund_result(refund, request_id="req_1")
+    assert result.status is status
+    assert (result.processor_id, result.amount) == ("re_1", Money(14900, "USD"))
+    assert (result.failure_reason, result.request_id, result.ours) == ("declined", "req_1", True)
+
+
+@pytest.mark.parametrize(
+    ("card", "arn"),
+    [
+        ({"reference": "7400", "reference_type": "acquirer_reference_number"}, "7400"),
+        ({"reference": "7400", "reference_type": "system_trace_audit_number"}, None),
+        ({"reference_type": "acquirer_reference_number", "reference_status": "pending"}, None),
+        ({"reference": "", "reference_type": "acquirer_reference_number"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_arn_is_the_reference_of_that_type(card: Any, arn: str | None) -> None:
+    refund = a_refund(destination_details={"type": "card", "card": card})
+    assert objects.refund_result(refund).arn == arn
+
+
+@pytest.mark.parametrize("details", [None, {}, {"type": "blik"}])
+def test_without_a_card_there_is_no_arn(details: Any) -> None:
+    assert objects.refund_result(a_refund(destination_details=details)).arn is None
+
+
+@pytest.mark.parametrize(
+    "refund",
+    [
+        a_refund(status="new_status"),
+        a_refund(status=None),
+        a_refund(object="charge"),
+        a_refund(refund_id=""),
+        a_refund(amount="14900"),
+        a_refund(amount=149.0),
+        a_refund(amount=-1),
+        a_refund(currency="dollars"),
+        {},
+    ],
+)
+def test_what_is_not_as_documented_is_not_guessed_at(refund: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        objects.refund_result(refund)
+
+
+@pytest.mark.parametrize(
+    ("refund", "ref"),
+    [
+        (a_refund(), PaymentRef("payment_intent", "pi_1", "acct_1")),
+        (a_refund(payment_intent={"id": "pi_2"}), PaymentRef("payment_intent", "pi_2", "acct_1")),
+        (a_refund(payment_intent=None), PaymentRef("charge", "ch_1", "acct_1")),
+        (a_refund(payment_intent=None, charge=None), None),
+    ],
+)
+def test_a_refund_tells_its_payment(refund: dict[str, Any], ref: PaymentRef | None) -> None:
+    assert objects.payment_ref(refund, "acct_1") == ref
+
+
+FOREIGN = a_refund("re_foreign", metadata=None)
+OTHER_TICKET = a_refund("re_other", metadata={"dispatch_refund_id": "rfd_2"})
+
+
+@pytest.mark.parametrize(
+    ("refunds", "found"),
+    [
+        ([], None),
+        ([FOREIGN, OTHER_TICKET], None),
+        ([FOREIGN, ours("re_2", "pending"), OTHER_TICKET], "re_2"),
+        ([ours("re_2", "succeeded"), ours("re_1", "failed", 1)], "re_2"),
+        ([ours("re_2", "failed"), ours("re_1", "failed", 1)], "re_2"),
+        ([ours("re_1", "failed", 1)], None),
+        ([ours("re_1", "canceled", 1)], None),
+        # An earlier generation came back to life: paying again would pay twice.
+        ([ours("re_1", "requires_action", 1)], "re_1"),
+        ([ours("re_2", "failed"), ours("re_1", "pending", 1)], "re_1"),
+    ],
+)
+def test_our_refund_is_the_one_that_pays_else_the_one_of_this_key(
+    refunds: list[dict[str, Any]], found: str | None
+) -> None:
+    refund = objects.our_refund(refunds, REQUEST)
+    assert (refund and refund["id"]) == found
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_two_refunds_of_ours_that_pay_need_a_person(generation: int) -> None:
+    twice = [ours("re_2", "succeeded"), ours("re_1", "pending", generation)]
+    with pytest.raises(AdapterError, match="re_2, re_1") as caught:
+        objects.our_refund(twice, REQUEST)
+    assert caught.value.kind is ErrorKind.KEY_CONFLICT
+
+
+def test_the_newest_refund_of_somebody_else_is_the_first_that_pays() -> None:
+    failed = a_refund("re_failed", status="failed")
+    newest = objects.others_refund([failed, ours("re_2", "failed"), FOREIGN, OTHER_TICKET], REQUEST)
+    assert newest is FOREIGN
+    assert objects.others_refund([failed], REQUEST) is None

@@ -1,0 +1,154 @@
+"""What each of Stripe's error answers is read as."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapters.stripe.rejections import rejection
+
+INVALID = "invalid_request_error"
+
+
+def answer(
+    status: int | None, headers: dict[str, str] | None = None, **error: object
+) -> AdapterError:
+    return rejection(status, {"error": error} if error else None, headers or {})
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (400, {"type": INVALID, "code": "charge_already_refunded"}, ErrorKind.ALREADY_REFUNDED),
+        (400, {"type": INVALID, "code": "charge_disputed"}, ErrorKind.DISPUTED),
+        (400, {"type": INVALID, "code": "refund_disputed_payment"}, ErrorKind.DISPUTED),
+        (400, {"type": INVALID, "code": "charge_not_refundable"}, ErrorKind.NOT_REFUNDABLE),
+        (400, {"type": INVALID, "code": "charge_expired_for_capture"}, ErrorKind.NOT_REFUNDABLE),
+        (
+            400,
+            {"type": INVALID, "code": "payment_intent_unexpected_state"},
+            ErrorKind.NOT_REFUNDABLE,
+        ),
+        (400, {"type": INVALID, "code": "amount_too_small"}, ErrorKind.NOT_REFUNDABLE),
+        (400, {"type": INVALID, "code": "amount_too_large"}, ErrorKind.EXCEEDS_REMAINING),
+        (400, {"type": INVALID, "code": "balance_insufficient"}, ErrorKind.NOT_REFUNDABLE),
+        (400, {"type": INVALID, "code": "insufficient_funds"}, ErrorKind.NOT_REFUNDABLE),
+        (402, {"type": "card_error", "code": "something_new"}, ErrorKind.NOT_REFUNDABLE),
+        (404, {"type": INVALID, "code": "resource_missing"}, ErrorKind.NOT_FOUND),
+        (400, {"type": INVALID, "code": "resource_missing"}, ErrorKind.NOT_FOUND),
+        (404, {"type": INVALID}, ErrorKind.NOT_FOUND),
+        (401, {"type": INVALID}, ErrorKind.AUTH),
+        (401, {"type": INVALID, "code": "api_key_expired"}, ErrorKind.AUTH),
+        (403, {"type": INVALID, "code": "account_invalid"}, ErrorKind.AUTH),
+        (400, {"type": INVALID, "code": "parameter_unknown"}, ErrorKind.CONFIG),
+        (400, {"type": INVALID}, ErrorKind.CONFIG),
+        (400, {"type": "idempotency_error"}, ErrorKind.KEY_CONFLICT),
+        (
+            409,
+            {"type": "idempotency_error", "code": "idempotency_key_in_use"},
+            ErrorKind.IN_PROGRESS,
+        ),
+        (409, {"type": INVALID}, ErrorKind.IN_PROGRESS),
+        (409, {"type": INVALID, "code": "lock_timeout"}, ErrorKind.RATE_LIMITED),
+        (429, {"type": INVALID, "code": "lock_timeout"}, ErrorKind.RATE_LIMITED),
+        (429, {"type": INVALID, "code": "rate_limit"}, ErrorKind.RATE_LIMITED),
+        (429, {}, ErrorKind.RATE_LIMITED),
+        (400, {"type": INVALID, "code": "rate_limit"}, ErrorKind.RATE_LIMITED),
+    ],
+)
+def test_a_refusal_that_stripe_attests(status: int, error: dict[str, Any], kind: ErrorKind) -> None:
+    assert answer(status, **error).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (500, {"type": "api_error"}),
+        (500, {}),
+        (502, {}),
+        (503, {"type": INVALID, "code": "charge_already_refunded"}),
+        (400, {"type": "api_error"}),
+        (402, {"type": "api_error", "code": "charge_already_refunded"}),
+        (408, {"type": INVALID}),
+        (424, {"type": INVALID}),
+        (301, {}),
+        (200, {}),
+        (None, {}),
+        (400, {}),
+        (401, {}),
+        (404, {}),
+        (409, {}),
+        (418, {"type": INVALID}),
+    ],
+)
+def test_anything_else_may_have_been_carried_out(status: int | None, error: dict[str, Any]) -> None:
+    assert answer(status, **error).kind is ErrorKind.UNKNOWN_OUTCOME
+
+
+@pytest.mark.parametrize("body", [None, "text", [], {"error": None}, {"error": "x"}, {"error": []}])
+def test_a_body_that_is_not_stripes_is_an_unknown_outcome(body: object) -> None:
+    assert rejection(400, body, {}).kind is ErrorKind.UNKNOWN_OUTCOME
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Refund amount ($25.00) is greater than unrefunded amount on charge ($21.45)",
+        "Refund amount (£93.90) is greater than charge amount (£54.45)",
+    ],
+)
+def test_more_than_is_left_has_no_code_and_is_known_by_its_message(message: str) -> None:
+    assert answer(400, type=INVALID, message=message).kind is ErrorKind.EXCEEDS_REMAINING
+    coded = answer(400, type=INVALID, code="parameter_invalid_integer", message=message)
+    assert coded.kind is ErrorKind.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("2", 2.0),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        ("-1", None),
+        ("soon", None),
+        ("inf", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_the_time_to_wait_is_taken_from_its_header(header: str, seconds: float | None) -> None:
+    error = answer(429, {"retry-after": header}, type=INVALID)
+    assert error.retry_after == seconds
+
+
+def test_only_a_rate_limit_has_a_time_to_wait() -> None:
+    assert answer(500, {"retry-after": "2"}).retry_after is None
+
+
+def test_stripes_code_and_request_are_named_and_its_message_is_not() -> None:
+    error = answer(
+        401,
+        {"request-id": "req_1"},
+        type=INVALID,
+        code="api_key_expired",
+        message="Expired API Key provided: sk_test_****4242, jane@example.com",
+    )
+    assert (error.code, error.request_id) == ("api_key_expired", "req_1")
+    assert error.message.endswith("(Stripe: HTTP 401, api_key_expired, req_1)")
+    assert "4242" not in repr(error)
+    assert "jane" not in repr(error)
+
+
+@pytest.mark.parametrize("said", ["jane@example.com", "two words", "", "x" * 101, 7, None])
+def test_a_code_or_request_id_that_is_no_plain_word_is_not_repeated(said: Any) -> None:
+    error = rejection(400, {"error": {"type": said, "code": said}}, {"request-id": said})
+    assert (error.code, error.request_id) == (None, None)
+    assert error.message.endswith("(Stripe: HTTP 400)")
+
+
+def test_every_message_tells_what_to_do() -> None:
+    for status, code in [(400, "charge_disputed"), (401, None), (404, None), (429, None)]:
+        said = answer(status, type=INVALID, code=code).message
+        assert any(word in said for word in ("check", "answer", "look", "later")), said
