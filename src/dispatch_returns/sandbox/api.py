@@ -1,0 +1,184 @@
+"""The Dispatch half without I/O: from a request to an answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
+
+from dispatch_returns.sandbox.answers import (
+    Headers,
+    Problem,
+    Refusal,
+    Reply,
+    conflict,
+    invalid,
+    not_found,
+)
+from dispatch_returns.sandbox.endpoints import Call, Handler, Routes, require_method
+from dispatch_returns.sandbox.limits import Allowance
+from dispatch_returns.sandbox.naming import Style
+from dispatch_returns.sandbox.resources import ENDPOINTS, workspaces
+from dispatch_returns.sandbox.wire import Record, dumps, loads
+from dispatch_returns.sandbox.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dispatch_returns.sandbox.state import SandboxState
+
+_MAX_KEY = 255
+_ROUTES = Routes(ENDPOINTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the API looks at; ``below`` is the part of the path behind ``/v1/<style>/``."""
+
+    method: str
+    path: str
+    below: str
+    query: str = ""
+    authorization: str = ""
+    idempotency_key: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back, ``delay`` seconds after the call was carried out."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+    delay: float = 0.0
+
+
+class DispatchApi:
+    """One style of the API over one state."""
+
+    def __init__(self, state: SandboxState, style: Style) -> None:
+        self._state = state
+        self._style = style
+
+    def answer(self, request: Request) -> Answer:
+        """Carry out a call: rate limit and faults first, then key, path, body and work."""
+        allowance = self._state.rate_limit.take()
+        headers = _limit_headers(allowance)
+        try:
+            if allowance.exceeded:
+                raise _too_many(allowance.wait)
+            delay = self._suffer(request)
+            status, body = self._carry_out(request)
+        except Refusal as refusal:
+            return self.refuse(refusal, headers)
+        return Answer(status, body, headers, delay)
+
+    def refuse(self, refusal: Refusal, headers: Headers = ()) -> Answer:
+        """Write a refusal in this style."""
+        body = dumps(refusal.body(self._style))
+        return Answer(refusal.status, body, headers + refusal.headers)
+
+    def _suffer(self, request: Request) -> float:
+        """Give the seconds a fault makes the answer late, or raise what it answers instead."""
+        rule = self._state.faults.take("api", method=request.method, path=request.path)
+        if rule is None:
+            return 0.0
+        if rule.action == "slow":
+            return rule.seconds
+        retry_after = ((b"retry-after", b"%d" % rule.seconds),) if rule.seconds else ()
+        raise Refusal(rule.status, "fault", "A fault rule of the sandbox", headers=retry_after)
+
+    def _carry_out(self, request: Request) -> tuple[int, bytes]:
+        if request.authorization != f"Bearer {self._state.api_key}":
+            raise Refusal(401, "unauthorized", "Invalid API key")
+        if not request.below:
+            require_method(request.method, {"GET": workspaces.list_all})
+            with self._state.transaction():
+                return self._render(workspaces.list_all(self._state))
+        workspace_id, _, path = request.below.partition("/")
+        workspace = self._state.workspaces.get(workspace_id)
+        if workspace is None:
+            raise not_found("Workspace")
+        handler, ids = _ROUTES.find(request.method, path)
+        return self._call(request, workspace, handler, ids)
+
+    def _call(
+        self, request: Request, workspace: Workspace, handler: Handler, ids: list[str]
+    ) -> tuple[int, bytes]:
+        call = Call(
+            state=self._state,
+            workspace=workspace,
+            query=self._read_query(request.query),
+            body=self._style.read(_read_object(request.body)),
+        )
+
+        def work() -> tuple[int, bytes]:
+            return self._render(handler(call, *ids))
+
+        with self._state.transaction():
+            once = request.method == "POST" and request.idempotency_key
+            return self._once(request, work) if once else work()
+
+    def _once(self, request: Request, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+        """Work at most once for a key and the path it is used on; a refusal is not kept."""
+        key = request.idempotency_key
+        if len(key) > _MAX_KEY:
+            raise invalid(Problem("X-Idempotency-Key", f"must have at most {_MAX_KEY} characters"))
+        replay_id = f"{request.path} {key}"
+        digest = hashlib.sha256(request.body).hexdigest()
+        known = self._state.replays.get(replay_id)
+        if known is None:
+            status, body = work()
+            kept = {"id": replay_id, "digest": digest, "status": status, "body": body.decode()}
+            self._state.keep_replay(kept)
+            return status, body
+        if known["digest"] != digest:
+            raise conflict("This idempotency key was used with another body")
+        return known["status"], known["body"].encode()
+
+    def _render(self, reply: Reply) -> tuple[int, bytes]:
+        write = self._style.write
+        data: Any = reply.data
+        if data is None:
+            return reply.status, b""
+        if isinstance(data, dict):
+            return reply.status, dumps(write(cast("Record", data)))
+        data = [write(record) for record in data]
+        if reply.pagination is not None:
+            data = {"data": data, "pagination": reply.pagination}
+        return reply.status, dumps(data)
+
+    def _read_query(self, query: str) -> Mapping[str, str]:
+        values: dict[str, str] = {}
+        for wire_name, value in parse_qsl(query, keep_blank_values=True) if query else ():
+            name = self._style.name(wire_name)
+            if name is not None:
+                values[name] = f"{values[name]},{value}" if name in values else value
+        return values
+
+
+def _read_object(body: bytes) -> Record:
+    # Some calls have a JSON content type and no body at all.
+    if not body:
+        return {}
+    try:
+        value = loads(body)
+    except ValueError:
+        raise Refusal(400, "malformed_json", "The body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "malformed_json", "The body is not a JSON object")
+    return cast("Record", value)
+
+
+def _too_many(wait: int) -> Refusal:
+    headers = ((b"retry-after", b"%d" % wait),)
+    return Refusal(429, "rate_limited", "Too many requests", headers=headers)
+
+
+def _limit_headers(allowance: Allowance) -> Headers:
+    return (
+        (b"x-ratelimit-limit", b"%d" % allowance.limit),
+        (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
+        (b"x-ratelimit-reset", b"%d" % allowance.reset),
+    )

@@ -1,0 +1,198 @@
+"""The sandbox as an ASGI application: both halves, the control API, and a mark on every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request as HTTPRequest
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dispatch_returns.sandbox import control, stripe
+from dispatch_returns.sandbox.answers import Refusal
+from dispatch_returns.sandbox.api import Answer, DispatchApi, Request
+from dispatch_returns.sandbox.courier import Courier
+from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES, Style
+from dispatch_returns.sandbox.resources.webhooks import is_loopback
+from dispatch_returns.sandbox.state import SandboxState
+
+MAX_BODY = 1_048_576
+"""Bytes a request may have."""
+_SAVE_EVERY = 0.5
+_MARK = (b"x-sandbox", b"dispatch-returns")
+_ABOUT = {
+    "sandbox": "dispatch-returns",
+    "about": "A test double for the Dispatch Tickets API and for Stripe. It is neither of them, "
+    "and moves no money.",
+    "api": "/v1",
+    "control": "/_sandbox",
+}
+
+
+def create_app(state: SandboxState) -> Starlette:
+    """Make the ASGI application of a sandbox; webhooks are delivered while its lifespan lasts."""
+    routes = [
+        *_dispatch_routes(state, WORKSPACES),
+        *_dispatch_routes(state, BRANDS),
+        *stripe.routes(state.stripe),
+        *control.routes(state),
+        Route("/", _about),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(_Mark)],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=_lifespan(state),
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class DispatchEndpoint:
+    """The ASGI shell of one style of the API."""
+
+    def __init__(self, state: SandboxState, style: Style) -> None:
+        self._api = DispatchApi(state, style)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        try:
+            body = await read_body(receive)
+        except Refusal as refusal:
+            answer = self._api.refuse(refusal)
+        else:
+            if body is None:
+                return
+            answer = self._api.answer(_request(scope, body))
+        if answer.delay:
+            await asyncio.sleep(answer.delay)
+        await _send(send, answer)
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Give a request's body, None when the caller hung up; raise a 413 when it is too large."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            raise Refusal(413, "too_large", f"A body has at most {MAX_BODY} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    authorization = key = ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value.decode("latin-1")
+        elif name == b"x-idempotency-key":
+            key = value.decode("latin-1")
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        below=scope["path_params"].get("below", ""),
+        query=scope["query_string"].decode("latin-1"),
+        authorization=authorization,
+        idempotency_key=key,
+        body=body,
+    )
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    headers: list[tuple[bytes, bytes]] = list(answer.headers)
+    if answer.status != 204:
+        headers.append((b"content-type", b"application/json"))
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _dispatch_routes(state: SandboxState, style: Style) -> list[Route]:
+    endpoint = DispatchEndpoint(state, style)
+    return [
+        Route(f"/v1/{style.word}", endpoint),
+        Route(f"/v1/{style.word}/{{below:path}}", endpoint),
+    ]
+
+
+class _Mark:
+    """Puts ``x-sandbox`` and ``x-request-id`` on every answer.
+
+    It also keeps the control API, which has no key, to callers on this machine.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = (b"x-request-id", b"req_" + secrets.token_hex(8).encode())
+
+        async def send_marked(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                others = [pair for pair in message["headers"] if pair[0] != _MARK[0]]
+                message["headers"] = [*others, _MARK, request_id]
+            await send(message)
+
+        if scope["path"].startswith("/_sandbox") and not _is_local(scope):
+            refused = JSONResponse({"message": "The control API is for this machine"}, 403)
+            await refused(scope, receive, send_marked)
+        else:
+            await self._app(scope, receive, send_marked)
+
+
+def _is_local(scope: Scope) -> bool:
+    client = scope.get("client")
+    return client is None or is_loopback(client[0])
+
+
+async def _about(_: HTTPRequest) -> JSONResponse:
+    return JSONResponse(_ABOUT)
+
+
+async def _http_error(_: HTTPRequest, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = "not_found" if error.status_code == 404 else "method_not_allowed"
+    refusal = Refusal(error.status_code, code, error.detail)
+    return JSONResponse(refusal.body(BRANDS), error.status_code, headers=error.headers)
+
+
+def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        courier = Courier(state.deliveries, verify_tls=state.allow_remote)
+        with state.lock:
+            courier.start()
+        saving = asyncio.create_task(_keep_stripe(state))
+        try:
+            yield
+        finally:
+            saving.cancel()
+            await courier.stop()
+            state.save_stripe()
+
+    return lifespan
+
+
+async def _keep_stripe(state: SandboxState) -> None:
+    """Save the Stripe half soon after it was called; it can only be saved as a whole."""
+    saved = None
+    while True:
+        await asyncio.sleep(_SAVE_EVERY)
+        log = state.stripe.log
+        if log and log[-1] is not saved:
+            saved = log[-1]
+            state.save_stripe()

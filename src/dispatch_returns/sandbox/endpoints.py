@@ -1,0 +1,87 @@
+"""How an endpoint is described: a method, a path below the workspace, and its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dispatch_returns.sandbox.answers import Refusal, Reply, not_found
+from dispatch_returns.sandbox.wire import Record
+
+if TYPE_CHECKING:
+    from dispatch_returns.sandbox.state import SandboxState
+    from dispatch_returns.sandbox.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorized call to a workspace; query and body have our names."""
+
+    state: SandboxState
+    workspace: Workspace
+    query: Mapping[str, str]
+    body: Record
+
+
+Handler = Callable[..., Reply]
+"""Takes the call, and then the ids in its path as strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``path`` is relative to ``/v1/<style>/<workspace>``; ``*`` stands for an id."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+@dataclass(slots=True)
+class _Node:
+    handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
+    named: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
+    by_id: _Node | None = None
+
+    def below(self, word: str) -> _Node:
+        if word != "*":
+            return self.named.setdefault(word, _Node())
+        if self.by_id is None:
+            self.by_id = _Node()
+        return self.by_id
+
+
+class Routes:
+    """Finds handlers by path, one look-up for each of its parts; a word goes before an id."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._root = _Node()
+        for endpoint in endpoints:
+            node = self._root
+            for word in endpoint.path.split("/") if endpoint.path else ():
+                node = node.below(word)
+            node.handlers[endpoint.method] = endpoint.handler
+
+    def find(self, method: str, path: str) -> tuple[Handler, list[str]]:
+        """Give the handler and the ids in the path; raise the 404 or 405 where there is none."""
+        node = self._root
+        ids: list[str] = []
+        for part in path.split("/") if path else ():
+            named = node.named.get(part)
+            if named is None:
+                ids.append(part)
+            below = named or node.by_id
+            if below is None or not part:
+                raise not_found("Path")
+            node = below
+        return require_method(method, node.handlers), ids
+
+
+def require_method(method: str, handlers: Mapping[str, Handler]) -> Handler:
+    """Give the handler of a method; raise a 405 that names the allowed ones."""
+    if method in handlers:
+        return handlers[method]
+    if not handlers:
+        raise not_found("Path")
+    allowed = (b"allow", ", ".join(handlers).encode())
+    raise Refusal(405, "method_not_allowed", "Method not allowed", headers=(allowed,))

@@ -1,0 +1,90 @@
+"""Comments of a ticket: an internal note carries ``metadata.isInternal``."""
+
+from __future__ import annotations
+
+from dispatch_returns.sandbox import checks
+from dispatch_returns.sandbox.answers import NO_CONTENT, Problem, Reply, invalid, not_found
+from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.resources import tickets
+from dispatch_returns.sandbox.wire import Record
+
+_CHECKS = {
+    "body": checks.filled,
+    "authorName": checks.nullable(checks.text),
+    "authorType": checks.one_of("CUSTOMER", "AGENT", "SYSTEM"),
+    "parentId": checks.nullable(checks.text),
+    "metadata": checks.mapping,
+    "cc": checks.texts,
+}
+_CHANGEABLE = {name: _CHECKS[name] for name in ("body", "authorName", "metadata")}
+
+
+def create(call: Call, ticket_id: str) -> Reply:
+    state, workspace = call.state, call.workspace
+    ticket = tickets.find(workspace, ticket_id)
+    known = _CHECKS | {"setStatus": tickets.known_status(workspace)}
+    values = checks.accept(call.body, known, required=("body",))
+    status = values.pop("setStatus", None)
+    if status == "closed":
+        raise invalid(Problem("setStatus", "must not be closed"))
+    parent = values.get("parentId")
+    if parent is not None and parent not in workspace.comments[ticket_id]:
+        raise invalid(Problem("parentId", "is not a comment of this ticket"))
+    comment = tickets.add_comment(state, workspace, ticket, values)
+    data = {
+        "ticketId": ticket_id,
+        "ticketNumber": str(ticket["ticketNumber"]),
+        "comment": {name: comment[name] for name in _IN_EVENT},
+    } | tickets.about_customer(workspace, ticket)
+    state.deliveries.emit(workspace, "ticket.comment.created", data, ticket)
+    if status is not None:
+        tickets.change(state, workspace, ticket, {"status": status})
+    return Reply(comment, 201)
+
+
+def list_all(call: Call, ticket_id: str) -> Reply:
+    tickets.find(call.workspace, ticket_id)
+    return Reply(list(call.workspace.comments[ticket_id].values()))
+
+
+def get(call: Call, ticket_id: str, comment_id: str) -> Reply:
+    return Reply(_find(call, ticket_id, comment_id))
+
+
+def update(call: Call, ticket_id: str, comment_id: str) -> Reply:
+    comment = _find(call, ticket_id, comment_id)
+    values = checks.accept(call.body, _CHANGEABLE)
+    if "metadata" in values and call.state.merges:
+        values["metadata"] = comment["metadata"] | values["metadata"]
+    comment.update(values, updatedAt=call.state.now())
+    call.state.save("comment", comment, call.workspace)
+    return Reply(comment)
+
+
+def delete(call: Call, ticket_id: str, comment_id: str) -> Reply:
+    comment = _find(call, ticket_id, comment_id)
+    ticket = call.workspace.tickets[ticket_id]
+    del call.workspace.comments[ticket_id][comment_id]
+    ticket["commentCount"] -= 1
+    call.state.forget("comment", comment)
+    call.state.save("ticket", ticket, call.workspace)
+    return NO_CONTENT
+
+
+def _find(call: Call, ticket_id: str, comment_id: str) -> Record:
+    tickets.find(call.workspace, ticket_id)
+    comment = call.workspace.comments[ticket_id].get(comment_id)
+    if comment is None:
+        raise not_found("Comment")
+    return comment
+
+
+_IN_EVENT = ("id", "body", "authorId", "authorType", "createdAt")
+
+ENDPOINTS = (
+    Endpoint("POST", "tickets/*/comments", create),
+    Endpoint("GET", "tickets/*/comments", list_all),
+    Endpoint("GET", "tickets/*/comments/*", get),
+    Endpoint("PATCH", "tickets/*/comments/*", update),
+    Endpoint("DELETE", "tickets/*/comments/*", delete),
+)

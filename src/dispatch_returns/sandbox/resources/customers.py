@@ -1,0 +1,126 @@
+"""Customers, also served as contacts: one for each email address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dispatch_returns.sandbox import checks
+from dispatch_returns.sandbox.answers import Problem, Reply, conflict, invalid, not_found
+from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.index import Paging
+from dispatch_returns.sandbox.wire import Record, new_id
+from dispatch_returns.sandbox.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dispatch_returns.sandbox.state import SandboxState
+
+_CHECKS = {
+    "email": checks.email,
+    "name": checks.nullable(checks.text),
+    "companyId": checks.nullable(checks.text),
+    "metadata": checks.mapping,
+}
+_SORTS = {"createdAt": "createdAt", "name": "name", "email": "email", "created_at": "createdAt"}
+
+
+def create(call: Call) -> Reply:
+    values = checks.accept(call.body, _CHECKS, required=("email",))
+    _require_new(call.workspace, values["email"])
+    return Reply(_add(call.state, call.workspace, values), 201)
+
+
+def get(call: Call, customer_id: str) -> Reply:
+    return Reply(_find(call, customer_id))
+
+
+def list_page(call: Call) -> Reply:
+    company, wanted = call.query.get("companyId"), call.query.get("search", "")
+    return Paging.read(call.query, _SORTS).page(
+        call.workspace.customer_list,
+        keep=lambda customer: (
+            company in (None, customer["companyId"]) and _mentions(customer, wanted)
+        ),
+        show=lambda customer: customer,
+    )
+
+
+def search(call: Call) -> Reply:
+    wanted = call.query.get("q")
+    if not wanted:
+        raise invalid(Problem("q", "is required"))
+    customers = call.workspace.customers.values()
+    return Reply([customer for customer in customers if _mentions(customer, wanted)])
+
+
+def update(call: Call, customer_id: str) -> Reply:
+    customer = _find(call, customer_id)
+    values = checks.accept(call.body, _CHECKS)
+    if "email" in values and call.workspace.customer(values["email"]) is not customer:
+        _require_new(call.workspace, values["email"])
+    if "metadata" in values and call.state.merges:
+        values["metadata"] = customer["metadata"] | values["metadata"]
+    del call.workspace.customers_by_email[customer["email"].lower()]
+    call.workspace.customer_list.change(customer, values | {"updatedAt": call.state.now()})
+    call.workspace.customers_by_email[customer["email"].lower()] = customer
+    call.state.save("customer", customer, call.workspace)
+    return Reply(customer)
+
+
+def link(state: SandboxState, workspace: Workspace, ticket_values: Record) -> str | None:
+    """Give the id of a ticket's customer; an address that is new makes a new one."""
+    email = ticket_values.get("customerEmail")
+    if email is None:
+        return None
+    known = workspace.customer(email)
+    if known is None:
+        name = ticket_values.get("customerName")
+        known = _add(state, workspace, {"email": email, "name": name})
+    customer_id: str = known["id"]
+    return customer_id
+
+
+def _mentions(customer: Record, wanted: str) -> bool:
+    return wanted.lower() in f"{customer['email']}\n{customer['name'] or ''}".lower()
+
+
+def _add(state: SandboxState, workspace: Workspace, values: Record) -> Record:
+    now = state.now()
+    fresh: Record = {
+        "id": new_id("cus"),
+        "brandId": workspace.id,
+        "email": values["email"],
+        "name": None,
+        "companyId": None,
+        "metadata": {},
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    customer = fresh | values
+    workspace.add_customer(customer)
+    state.save("customer", customer, workspace)
+    return customer
+
+
+def _require_new(workspace: Workspace, email: str) -> None:
+    if workspace.customer(email) is not None:
+        raise conflict("A customer with this email exists already")
+
+
+def _find(call: Call, customer_id: str) -> Record:
+    customer = call.workspace.customers.get(customer_id)
+    if customer is None:
+        raise not_found("Customer")
+    return customer
+
+
+ENDPOINTS = tuple(
+    Endpoint(method, path.format(word), handler)
+    for word in ("customers", "contacts")
+    for method, path, handler in (
+        ("POST", "{}", create),
+        ("GET", "{}", list_page),
+        ("GET", "{}/search", search),
+        ("GET", "{}/*", get),
+        ("PATCH", "{}/*", update),
+    )
+)

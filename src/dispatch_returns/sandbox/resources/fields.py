@@ -1,0 +1,103 @@
+"""Definitions of custom fields. Values are not held against them: any custom field is accepted."""
+
+from __future__ import annotations
+
+from dispatch_returns.sandbox import checks
+from dispatch_returns.sandbox.answers import NO_CONTENT, Reply, conflict, not_found
+from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.wire import Record, new_id
+
+ENTITIES = ("ticket", "customer")
+TYPES = (
+    "text", "number", "boolean", "date", "select", "multiselect", "url", "array", "object",
+)  # fmt: skip
+
+_CHECKS = {
+    "label": checks.filled,
+    "type": checks.one_of(*TYPES),
+    "required": checks.boolean,
+    "options": checks.nullable(checks.array),
+    "description": checks.nullable(checks.text),
+    "placeholder": checks.nullable(checks.text),
+    "defaultValue": checks.anything,
+    "sortOrder": checks.integer,
+}
+
+
+def create(call: Call, entity: str) -> Reply:
+    _require_entity(entity)
+    required = ("key", "label", "type")
+    values = checks.accept(call.body, _CHECKS | {"key": checks.key}, required=required)
+    if (entity, values["key"]) in call.workspace.fields:
+        raise conflict("A field with this key exists already")
+    now = call.state.now()
+    fresh: Record = {
+        "id": new_id("fld"),
+        "brandId": call.workspace.id,
+        "entity": entity,
+        "key": values["key"],
+        "label": values["label"],
+        "type": values["type"],
+        "required": False,
+        "options": None,
+        "description": None,
+        "placeholder": None,
+        "defaultValue": None,
+        "sortOrder": len(call.workspace.fields),
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    field = fresh | values
+    call.workspace.add_field(field)
+    call.state.save("field", field, call.workspace)
+    return Reply(field, 201)
+
+
+def list_all(call: Call) -> Reply:
+    return Reply(list(call.workspace.fields.values()))
+
+
+def list_entity(call: Call, entity: str) -> Reply:
+    _require_entity(entity)
+    fields = (field for field in call.workspace.fields.values() if field["entity"] == entity)
+    return Reply(sorted(fields, key=lambda field: field["sortOrder"]))
+
+
+def get(call: Call, entity: str, key: str) -> Reply:
+    return Reply(_find(call, entity, key))
+
+
+def update(call: Call, entity: str, key: str) -> Reply:
+    field = _find(call, entity, key)
+    field.update(checks.accept(call.body, _CHECKS), updatedAt=call.state.now())
+    call.state.save("field", field, call.workspace)
+    return Reply(field)
+
+
+def delete(call: Call, entity: str, key: str) -> Reply:
+    field = _find(call, entity, key)
+    del call.workspace.fields[entity, key]
+    call.state.forget("field", field)
+    return NO_CONTENT
+
+
+def _require_entity(entity: str) -> None:
+    if entity not in ENTITIES:
+        raise not_found("Entity")
+
+
+def _find(call: Call, entity: str, key: str) -> Record:
+    field = call.workspace.fields.get((entity, key))
+    if field is None:
+        raise not_found("Field")
+    return field
+
+
+ENDPOINTS = (
+    Endpoint("GET", "fields", list_all),
+    Endpoint("GET", "fields/*", list_entity),
+    Endpoint("POST", "fields/*", create),
+    Endpoint("GET", "fields/*/*", get),
+    Endpoint("PATCH", "fields/*/*", update),
+    Endpoint("DELETE", "fields/*/*", delete),
+)
