@@ -92,8 +92,14 @@ class Event(Record):
 
     @property
     def ticket_id(self) -> str | None:
-        """The ticket it is about, where there is one."""
-        return None
+        """The ticket it is about, so far as one can tell without knowing the type."""
+        value = self.data.get("ticketId", self.data.get("ticket_id"))
+        if value is None and self.type.startswith("ticket."):
+            value = self.data.get("id")
+        try:
+            return optional_identifier(value)
+        except MISFITS:
+            return None
 
     def __repr__(self) -> str:
         return (
@@ -103,21 +109,9 @@ class Event(Record):
 
 
 class UnknownEvent(Event):
-    """An event of a type we have no class for."""
+    """An event of a type we have no class for: all there is to it is in ``data``."""
 
     __slots__ = ()
-
-    @property
-    def ticket_id(self) -> str | None:
-        """The ticket it names, so far as one can tell without knowing the type."""
-        data = self.data
-        value = data.get("ticketId", data.get("ticket_id"))
-        if value is None and self.type.startswith("ticket."):
-            value = data.get("id")
-        try:
-            return optional_identifier(value)
-        except MISFITS:
-            return None
 
 
 class _CustomerEvent(Event):

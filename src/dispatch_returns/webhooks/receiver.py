@@ -176,7 +176,7 @@ class Receiver:
     def _fresh(self, event: Event, body: bytes) -> Answer | NewEvent:
         age = self._clock() - event.timestamp
         if age > self._max_age or -age > self._max_future:
-            _log.warning("delivery refused: event %s is %s old: a replay?", event.id, age)
+            _log.warning("delivery refused: event %s is %s old: taken for a replay", event.id, age)
             return _UNAUTHORIZED
         return NewEvent(
             source=_SOURCE,

@@ -1,0 +1,281 @@
+"""The contract of a mount, held by each of the four; and what is each one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import socket
+import sys
+import threading
+import wsgiref.simple_server
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import fastapi
+import flask
+import httpx
+import pytest
+import uvicorn
+import werkzeug.serving
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from dispatch_returns import webhooks
+from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.store import Store
+from tests.support.waiting import wait_until
+from tests.support.web_requests import Reply, Request, ask_asgi, ask_wsgi, environ_of
+from tests.support.webhook_mounts import MountContract, delivery
+from tests.support.webhooks import Shop, event_body, shop, signed, stored
+
+
+@contextlib.contextmanager
+def uvicorn_serving(app: Any) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_config=None, lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def running(server: Any) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+@contextlib.contextmanager
+def werkzeug_serving(app: Any) -> Iterator[str]:
+    with running(werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)) as url:
+        yield url
+
+
+class QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name for it
+        """Say nothing on the terminal."""
+
+
+class TestASGI(MountContract):
+    PATH = "/anywhere"
+
+    def mount(self, connector: Shop) -> Any:
+        return webhooks.asgi.app(connector)
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_asgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return uvicorn_serving(app)
+
+    def test_nobody_is_answered_who_is_gone(self, store: Store) -> None:
+        request = delivery(event_body(), length=str(len(event_body()) + 5), breaks_off=True)
+        assert self.send(store, request).status is None
+
+    def test_a_websocket_is_turned_away(self, store: Store) -> None:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        asyncio.run(self.mount(shop(store))({"type": "websocket"}, receive, send))
+        assert sent == [{"type": "websocket.close", "code": 1000}]
+
+    def test_a_body_in_chunks_behind_a_real_server(self, store: Store) -> None:
+        with self.serve(self.mount(shop(store))) as url:
+            assert post_in_chunks(url + self.PATH).status_code == 200
+        assert len(stored(store)) == 1
+
+
+def post_in_chunks(url: str) -> httpx.Response:
+    body = event_body()
+    pieces = (body[start : start + 100] for start in range(0, len(body), 100))
+    with httpx.Client(timeout=10, trust_env=False) as client:
+        return client.post(url, content=pieces, headers=signed(body))
+
+
+class TestFastAPI(MountContract):
+    def mount(self, connector: Shop) -> fastapi.FastAPI:
+        app = fastapi.FastAPI()
+        app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
+        return app
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_asgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return uvicorn_serving(app)
+
+    def test_the_path_is_not_part_of_the_merchants_own_api(self, store: Store) -> None:
+        assert self.mount(shop(store)).openapi()["paths"] == {}
+
+    def test_other_paths_are_not_ours(self, store: Store) -> None:
+        app = self.mount(shop(store))
+        assert self.ask(app, delivery(event_body()), "/webhooks/other").status == 404
+        assert self.ask(app, delivery(event_body()), "/dispatch").status == 404
+
+    def test_a_router_may_stand_inside_another(self, store: Store) -> None:
+        outer = fastapi.APIRouter(prefix="/v1")
+        outer.include_router(webhooks.fastapi.router(shop(store)), prefix="/hooks")
+        app = fastapi.FastAPI()
+        app.include_router(outer)
+        assert self.ask(app, delivery(event_body()), "/v1/hooks/dispatch").status == 200
+
+    def test_a_client_library_that_raises_sees_no_exception(self, store: Store) -> None:
+        transport = httpx.ASGITransport(self.mount(shop(store)), raise_app_exceptions=True)
+
+        async def post() -> httpx.Response:
+            async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+                body = event_body()
+                return await client.post(self.PATH, content=body, headers=signed(body))
+
+        assert asyncio.run(post()).json() == {"status": "accepted"}
+
+
+class TestStarlette(MountContract):
+    def mount(self, connector: Shop) -> Starlette:
+        route: Route = webhooks.fastapi.route(connector, "/dispatch")
+        return Starlette(routes=[Mount("/webhooks", routes=[route])])
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_asgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return uvicorn_serving(app)
+
+
+class TestWSGI(MountContract):
+    PATH = "/anywhere"
+
+    def mount(self, connector: Shop) -> Any:
+        return webhooks.wsgi.app(connector)
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_wsgi(app, request, path)
+
+    @contextlib.contextmanager
+    def serve(self, app: Any) -> Generator[str]:
+        server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, handler_class=QuietHandler)
+        with running(server) as url:
+            yield url
+
+    def test_the_rules_of_wsgi_are_kept(self, store: Store) -> None:
+        app = validator(self.mount(shop(store)))
+        for request in (delivery(event_body()), Request(method="GET"), Request(b"unsigned")):
+            assert self.ask(app, request, self.PATH).status in (200, 401, 405)
+
+    def test_a_server_that_cannot_end_a_body_is_not_waited_for(self, store: Store) -> None:
+        environ = environ_of(delivery(event_body(), length=None), self.PATH, terminated=False)
+        environ["CONTENT_LENGTH"] = ""
+        seen: list[str] = []
+        self.mount(shop(store))(environ, lambda status, headers: seen.append(status))
+        assert seen == ["401 Unauthorized"]
+
+    def test_a_client_that_is_gone_is_no_error(self, store: Store) -> None:
+        request = delivery(event_body(), length=str(len(event_body()) + 5), breaks_off=True)
+        reply = self.send(store, request)
+        assert (reply.status, reply.word) == (400, "broken off")
+
+    @pytest.mark.parametrize(
+        ("status", "request_"),
+        [("200 OK", delivery(event_body())), ("405 Method Not Allowed", Request(method="GET"))],
+    )
+    def test_the_status_line_is_whole(self, store: Store, status: str, request_: Request) -> None:
+        seen: list[str] = []
+        environ = environ_of(request_, self.PATH, terminated=False)
+        self.mount(shop(store))(environ, lambda line, headers: seen.append(line))
+        assert seen == [status]
+
+
+class TestFlask(MountContract):
+    def mount(self, connector: Shop) -> flask.Flask:
+        app = flask.Flask("shop")
+        app.testing = True  # what the application raises comes through
+        app.register_blueprint(webhooks.flask.blueprint(connector), url_prefix="/webhooks")
+        return app
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_wsgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return werkzeug_serving(app)
+
+    def test_other_paths_are_not_ours(self, store: Store) -> None:
+        app = self.mount(shop(store))
+        assert self.ask(app, delivery(event_body()), "/webhooks/other").status == 404
+        assert self.ask(app, delivery(event_body()), "/dispatch").status == 404
+
+    def test_it_needs_no_prefix_and_may_be_mounted_twice(self, store: Store) -> None:
+        app = flask.Flask("shop")
+        app.register_blueprint(webhooks.flask.blueprint(shop(store)))
+        app.register_blueprint(
+            webhooks.flask.blueprint(shop(store)), url_prefix="/again/", name="again"
+        )
+        assert self.ask(app, delivery(event_body()), "/dispatch").word == "accepted"
+        assert self.ask(app, delivery(event_body()), "/again/dispatch").word == "repeated"
+
+    def test_a_blueprint_may_stand_inside_another(self, store: Store) -> None:
+        outer = flask.Blueprint("hooks", "shop", url_prefix="/hooks")
+        outer.register_blueprint(webhooks.flask.blueprint(shop(store)))
+        app = flask.Flask("shop")
+        app.register_blueprint(outer)
+        assert self.ask(app, delivery(event_body()), "/hooks/dispatch").status == 200
+
+    def test_the_application_may_have_read_the_body_before(self, store: Store) -> None:
+        app = self.mount(shop(store))
+        app.before_request(lambda: flask.request.get_data() and None)
+        assert self.ask(app, delivery(event_body()), self.PATH).status == 200
+
+    def test_a_client_library_that_raises_sees_no_exception(self, store: Store) -> None:
+        body = event_body()
+        with self.mount(shop(store)).test_client() as client:
+            answer = client.post(self.PATH, data=body, headers=signed(body))
+        assert answer.json == {"status": "accepted"}
+
+    def test_a_body_in_chunks_behind_a_real_server(self, store: Store) -> None:
+        with self.serve(self.mount(shop(store))) as url:
+            assert post_in_chunks(url + self.PATH).status_code == 200
+        assert len(stored(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mount", "missing", "extra"),
+    [("flask", "flask", "flask"), ("fastapi", "starlette.routing", "fastapi")],
+)
+def test_a_missing_framework_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, mount: str, missing: str, extra: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"dispatch_returns.webhooks.{mount}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError) as caught:
+        importlib.import_module(f"dispatch_returns.webhooks.{mount}")
+    assert caught.value.extra == extra
+    assert f'pip install "dispatch-returns[{extra}]"' in str(caught.value)
+
+
+def test_starlette_alone_is_enough_for_its_route(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with Store.open(f"sqlite:///{tmp_path / 'inbox.db'}") as store:
+        assert webhooks.fastapi.route(shop(store)).path == "/dispatch"
+        with pytest.raises(MissingExtraError):
+            webhooks.fastapi.router(shop(store))
