@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import claim, client, imports, machine, report, verify
+from tests.benchmarks import accept, claim, client, imports, machine, report, verify
 
 BENCHMARKS = {
     "verify": verify.verify,
     "client": client.call,
     "import": imports.package,
     "import-client": imports.client,
+    "accept": accept.accept,
     "listing": client.listing,
     "claim": claim.claim,
 }

@@ -1,0 +1,91 @@
+"""A FastAPI app under uvicorn that takes deliveries at four paths, which differ in their store.
+
+``python -m tests.benchmarks.receiving FOLDER`` keeps its databases in FOLDER.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import Connection, create_engine
+
+from dispatch_returns.store import Store
+from dispatch_returns.webhooks import fastapi
+from dispatch_returns.webhooks.receiver import InboxStore, Receiver
+from tests.benchmarks import events, processes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """What a mount takes: something with a receiver."""
+
+    receiver: Receiver
+
+
+class NoStore:
+    """Keeps nothing."""
+
+    def submit(self, name: str, work: Callable[[Connection], T], /) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(cast("T", True))
+        return done
+
+
+class CommitEach:
+    """Commits each event on its own, as one would write it first; every commit is flushed.
+
+    `journal` is SQLite's: ``delete`` is what it begins with, ``wal`` is what ours uses.
+    """
+
+    def __init__(self, path: Path, journal: str) -> None:
+        Store.open(f"sqlite:///{path}").close()  # for the schema
+        self._engine = create_engine(f"sqlite:///{path}")
+        with self._engine.connect() as conn:
+            conn.exec_driver_sql(f"PRAGMA journal_mode={journal}")
+
+    def submit(self, name: str, work: Callable[[Connection], T], /) -> Future[T]:
+        done: Future[T] = Future()
+        with self._engine.begin() as conn:
+            result = work(conn)
+        done.set_result(result)
+        return done
+
+
+def build(folder: Path) -> FastAPI:
+    app = FastAPI()
+    stores: dict[str, InboxStore] = {
+        "grouped": Store.open(f"sqlite:///{folder / 'grouped.db'}"),
+        "none": NoStore(),
+        "wal": CommitEach(folder / "wal.db", "wal"),
+        "delete": CommitEach(folder / "delete.db", "delete"),
+    }
+    for name, store in stores.items():
+        mounted = Mounted(Receiver(store, events.SECRET))
+        app.include_router(fastapi.router(mounted), prefix=f"/{name}")
+    return app
+
+
+async def main(folder: Path) -> None:
+    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    config = uvicorn.Config(build(folder), log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+    await processes.stdin_closed()
+    server.should_exit = True
+    await serving
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
