@@ -50,6 +50,7 @@ def _parts(value: str, separator: str = ",") -> list[str]:
     return [part.strip() for part in value.split(separator) if part.strip()]
 
 
+DATABASE_URL = "sqlite:///dispatch-returns.db"
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
 
@@ -68,7 +69,7 @@ class Settings(BaseModel):
     webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)] = ()
     base_url: str = "https://api.dispatchtickets.com/v1"
     style: Literal["workspaces", "brands"] = "workspaces"
-    database_url: str = "sqlite:///dispatch-returns.db"
+    database_url: str = DATABASE_URL
     adapter: str = "stripe"
     adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
     stripe_search: bool = False
@@ -126,6 +127,11 @@ VARIABLES: Mapping[str, str] = {
     )
 }
 """Setting -> environment variable. An adapter's own start with its name: ``STRIPE_API_KEY``."""
+
+
+def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the text of one setting, None if it is not set: for what needs no other one."""
+    return (os.environ if environ is None else environ).get(VARIABLES[field]) or None
 
 
 def _options(environ: Mapping[str, str], adapter: str) -> dict[str, str]:

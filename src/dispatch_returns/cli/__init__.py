@@ -1,0 +1,33 @@
+"""The command ``dispatch-returns``. Only `main` is here, so that it starts without its extra."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (default: the process's own) and return its exit code.
+
+    0: done, and all is well. 1: what was asked about is not right, or was refused. 2: the
+    command was written wrongly. 3: a setting is missing or wrong. 4: the API or the database
+    cannot be reached. 130: Ctrl-C.
+    """
+    try:
+        _check_extra()
+        from dispatch_returns.cli.app import run
+
+        return run(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _check_extra() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("typer") is not None and find_spec("rich") is not None:
+        return
+    from dispatch_returns.errors import MissingExtraError
+
+    sys.stderr.write(f"Error: {MissingExtraError('cli', 'the command')}\n")
+    raise SystemExit(3)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, make_url
@@ -34,18 +35,24 @@ class Store:
         self._closed = False
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, *, create: bool = True) -> Self:
         """Open the database at `url` (``sqlite:///refunds.db``) and bring SQLite's schema up.
 
-        Raises `ConfigurationError` for a URL that cannot work, and `StoreUnavailableError`
-        when the file cannot be opened or written.
+        Without `create`, a SQLite file must be there already: who only wants to look should
+        not make an empty one by a typing error. Raises `ConfigurationError` for a URL that
+        cannot work, and `StoreUnavailableError` when the file cannot be opened or written.
         """
         engine = _engine(url)
+        if not create:
+            _check_is_there(engine)
         try:
             migrate.upgrade_if_needed(engine)
         except DBAPIError as error:
             engine.dispose()
             raise StoreUnavailableError(_why(error)) from None
+        except ConfigurationError:
+            engine.dispose()
+            raise
         return cls(engine)
 
     def __repr__(self) -> str:
@@ -69,6 +76,11 @@ class Store:
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
         """Do as `submit` and wait for the result."""
         return self.submit(name, work).result()
+
+    def check_writable(self) -> None:
+        """Write what is there already, through to the disk. Raises `StoreUnavailableError`."""
+        same = "UPDATE alembic_version SET version_num = version_num"
+        self.write("store.check", lambda conn: conn.exec_driver_sql(same))
 
     @contextlib.contextmanager
     def read(self) -> Generator[Connection]:
@@ -106,6 +118,29 @@ class Store:
         self._guard = threading.Lock()
         self._writer = None
         self._engine.dispose(close=False)
+
+
+def revision(url: str) -> str | None:
+    """Return the migration the database at `url` is at, None for an empty one; change nothing.
+
+    Raises as `Store.open` does without ``create``.
+    """
+    engine = _engine(url)
+    _check_is_there(engine)
+    try:
+        with engine.connect() as conn:
+            return migrate.revision(conn)
+    except DBAPIError as error:
+        raise StoreUnavailableError(_why(error)) from None
+    finally:
+        engine.dispose()
+
+
+def _check_is_there(engine: Engine) -> None:
+    path = Path(engine.url.database or "")
+    named_plainly = engine.dialect.name == "sqlite" and not engine.url.query
+    if named_plainly and not path.is_file():
+        raise StoreUnavailableError(f"there is no database at {path.absolute()}")
 
 
 def _engine(url: str) -> Engine:

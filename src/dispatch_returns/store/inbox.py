@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import inbox
@@ -132,6 +132,19 @@ def find(conn: Connection, source: str, event_id: str) -> StoredEvent | None:
     query = select(inbox).where(inbox.c.source == source, inbox.c.event_id == event_id)
     row = conn.execute(query).mappings().one_or_none()
     return _stored(row) if row else None
+
+
+def with_event_id(conn: Connection, event_id: str) -> list[StoredEvent]:
+    """Return the events with this sender's id; each sender may have used it."""
+    query = select(inbox).where(inbox.c.event_id == event_id).order_by(inbox.c.id)
+    return [_stored(row) for row in conn.execute(query).mappings()]
+
+
+def oldest_waiting(conn: Connection) -> datetime | None:
+    """Return when the oldest event was received that is not dealt with yet."""
+    query = select(func.min(inbox.c.received_at)).where(inbox.c.due_at.is_not(None))
+    oldest: datetime | None = conn.execute(query).scalar_one()
+    return oldest
 
 
 def newest(

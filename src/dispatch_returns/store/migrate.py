@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
 
+from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.store.schema import REVISION
 
 
@@ -36,14 +37,22 @@ def upgrade_if_needed(engine: Engine) -> bool:
 
 
 def _upgrade(conn: Connection) -> bool:
-    if revision(conn) == REVISION:
+    found = revision(conn)
+    if found == REVISION:
         return False
     # Alembic takes 100 ms to import and is needed once in a database's life.
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError:
+        raise ConfigurationError(
+            f"this version does not know the database's schema {found}, a newer one seems to have"
+            " made it: upgrade dispatch-returns"
+        ) from None
     return True

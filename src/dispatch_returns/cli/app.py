@@ -1,0 +1,84 @@
+"""All commands, and how one is run. A new command is registered here and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from dispatch_returns import __version__
+from dispatch_returns.cli import db, doctor, events, refunds, sandbox, serve, setup, trigger
+from dispatch_returns.cli.demo.command import demo
+from dispatch_returns.cli.errors import explain, fail
+from dispatch_returns.errors import DispatchReturnsError
+
+_EPILOG = (
+    "Exit codes: 0 all is well, 1 it is not or was refused, 2 wrong usage, 3 a setting is"
+    " missing or wrong, 4 the API or the database cannot be reached, 130 Ctrl-C. With --json,"
+    ' stdout holds one JSON document in every case: {"error": {...}} where something failed.'
+)
+
+app = typer.Typer(
+    help="Returns as tickets in Dispatch, refunds through Stripe, each paid exactly once.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo)
+app.command("sandbox")(sandbox.sandbox)
+app.command("setup")(setup.setup)
+app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
+app.command("worker")(serve.worker)
+app.command("trigger")(trigger.trigger)
+app.add_typer(events.app, name="events")
+app.add_typer(refunds.app, name="refunds")
+app.add_typer(db.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"dispatch-returns {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Stand for the options of the command itself."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    # Looked for here, because a usage error ends the parsing before the option is read.
+    as_json = "--json" in arguments
+    try:
+        return _run(arguments, as_json=as_json)
+    except DispatchReturnsError as error:
+        code, message = explain(error)
+        fail(type(error).__name__, message, as_json=as_json)
+        return code
+    except typer.TyperException as error:
+        fail("UsageError", error.format_message(), as_json=as_json)
+        return error.exit_code
+
+
+def _run(arguments: Sequence[str], *, as_json: bool) -> int:
+    try:
+        # In standalone mode typer shows its own errors, with the usage line, and exits.
+        result: object = app(arguments, prog_name="dispatch-returns", standalone_mode=not as_json)
+    except SystemExit as done:
+        result = done.code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,276 @@
+"""The checks of ``doctor``. Each looks at one thing; what stops one does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Literal, Protocol, runtime_checkable
+
+import httpx
+
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.cli.errors import explain
+from dispatch_returns.cli.opening import database_url, open_store
+from dispatch_returns.cli.output import moment, span
+from dispatch_returns.cli.setup import client_for, planned
+from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
+from dispatch_returns.refunds.adapter import RefundAdapter
+from dispatch_returns.refunds.registry import load_adapter
+from dispatch_returns.settings import Settings
+from dispatch_returns.store import inbox, ledger
+from dispatch_returns.store.database import revision
+from dispatch_returns.store.schema import REVISION
+from dispatch_returns.workflow.setup import Finding, Step, listens
+
+Outcome = Literal["ok", "warning", "failed"]
+
+_CLOCK_WARNING = timedelta(seconds=30)
+_CLOCK_FAILURE = timedelta(minutes=5)
+"""From here on the receiver takes a fresh delivery for one from the future."""
+_WAITS_TOO_LONG = timedelta(minutes=5)
+_TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one look found; `remedy` says what to do about it."""
+
+    name: str
+    status: Outcome
+    detail: str
+    remedy: str | None = None
+
+
+@runtime_checkable
+class _Checkable(RefundAdapter, Protocol):
+    """An adapter that can say whether its processor lets it in: one call that only reads."""
+
+    def check(self) -> str: ...
+
+
+def run() -> list[Check]:
+    """Look at everything that the settings allow to look at."""
+    try:
+        settings = Settings.from_env()
+    except ConfigurationError as error:
+        remedy = "Set what it names; `dispatch-returns sandbox` prints values to try it with."
+        return [Check("settings", "failed", str(error), remedy), *_database()]
+    return [
+        Check("settings", "ok", f"workspace {settings.workspace}, adapter {settings.adapter}"),
+        _rails(settings),
+        *_api(settings),
+        _webhook_secret(settings),
+        *_database(),
+        _look("payments", partial(_payments, settings)),
+    ]
+
+
+def _look(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except DispatchReturnsError as error:
+        return Check(name, "failed", explain(error)[1])
+
+
+def _rails(settings: Settings) -> Check:
+    if settings.kill_switch:
+        remedy = "Unset DISPATCH_RETURNS_KILL_SWITCH to pay."
+        return Check("paying", "warning", "the kill switch is on: nothing is paid", remedy)
+    if settings.dry_run:
+        remedy = "Unset DISPATCH_RETURNS_DRY_RUN to pay."
+        return Check("paying", "warning", "dry run is on: nothing is paid", remedy)
+    limits = {
+        "per refund": settings.max_refund,
+        "per day": settings.max_per_day,
+        "alone": settings.approve_above,
+    }
+    said = [
+        f"at most {amount} {currency} {what}"
+        for what, amounts in limits.items()
+        for currency, amount in amounts.items()
+    ]
+    return Check("paying", "ok", "on, " + (", ".join(said) or "without limits"))
+
+
+def _webhook_secret(settings: Settings) -> Check:
+    number = len(settings.webhook_secrets)
+    if number:
+        return Check("webhook secret", "ok", "set" if number == 1 else f"{number} are set")
+    return Check(
+        "webhook secret",
+        "failed",
+        "DISPATCH_WEBHOOK_SECRET is not set: every delivery is refused",
+        "Set it to what was shown when the webhook was made, or make one with: dispatch-returns"
+        " setup --webhook-url https://...",
+    )
+
+
+# The Dispatch API.
+
+
+def _api(settings: Settings) -> list[Check]:
+    offsets: list[timedelta] = []
+
+    def note_date(response: httpx.Response) -> None:
+        if (offset := _offset(response.headers.get("date"), datetime.now(UTC))) is not None:
+            offsets.append(offset)
+
+    with httpx.Client(timeout=_TIMEOUT_SECONDS, event_hooks={"response": [note_date]}) as http:
+        try:
+            client = client_for(settings, http_client=http, max_retries=1)
+        except DispatchReturnsError as error:
+            return [Check("API", "failed", explain(error)[1])]
+        found = _look("key and workspace", partial(_workspace, client, settings))
+        if found.status == "failed":
+            return [found, *_clock(offsets)]
+        return [found, *_clock(offsets), *_workflow(client, settings)]
+
+
+def _workspace(client: DispatchClient, settings: Settings) -> Check:
+    name = "key and workspace"
+    try:
+        workspace = client.workspaces.get()
+    except NotFoundError:
+        seen = ", ".join(known.id for known in client.workspaces.list()) or "none"
+        remedy = f"Set DISPATCH_WORKSPACE; this key sees: {seen}."
+        return Check(name, "failed", f"there is no workspace {settings.workspace}", remedy)
+    return Check(name, "ok", f"{workspace.name} ({workspace.id}) at {settings.base_url}")
+
+
+def _offset(date: str | None, now: datetime) -> timedelta | None:
+    """Return how far this machine's clock is ahead of an answer's ``Date``."""
+    try:
+        return now - parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return None
+
+
+def _clock(offsets: Sequence[timedelta]) -> list[Check]:
+    if not offsets:
+        return []
+    offset = min(offsets, key=abs)
+    if abs(offset) <= _CLOCK_WARNING:
+        return [Check("clock", "ok", "agrees with the API's")]
+    status: Outcome = "failed" if abs(offset) >= _CLOCK_FAILURE else "warning"
+    way = "ahead of" if offset > timedelta(0) else "behind"
+    detail = f"{span(abs(offset))} {way} the API's: fresh deliveries may be refused as replays"
+    return [Check("clock", status, detail, "Set this machine's clock (NTP).")]
+
+
+def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
+    try:
+        steps = planned(client, settings, None)
+    except DispatchReturnsError as error:
+        checks = [Check("statuses and fields", "failed", explain(error)[1])]
+    else:
+        checks = [
+            _wanted("statuses", [step for step in steps if step.kind == "status"], "failed"),
+            # The API takes fields that are not defined, so refunds work without.
+            _wanted("fields", [step for step in steps if step.kind == "field"], "warning"),
+        ]
+    return [*checks, _look("webhook", partial(_webhook, client))]
+
+
+def _wanted(name: str, steps: Sequence[Step], otherwise: Outcome) -> Check:
+    missing = [step.key for step in steps if step.to_do]
+    if missing:
+        return Check(
+            name, otherwise, f"missing: {', '.join(missing)}", "Run: dispatch-returns setup."
+        )
+    differing = [f"{step.key}: {step.note}" for step in steps if step.finding is Finding.DIFFERS]
+    if differing:
+        return Check(name, "warning", "; ".join(differing))
+    return Check(name, "ok", f"all {len(steps)} are there")
+
+
+def _webhook(client: DispatchClient) -> Check:
+    listening = [hook for hook in client.webhooks.list() if listens(hook)]
+    enabled = [hook for hook in listening if hook.enabled]
+    if not enabled:
+        state = "is switched off" if listening else "does not exist"
+        return Check(
+            "webhook",
+            "failed",
+            f"one that is sent ticket.updated {state}",
+            "Run: dispatch-returns setup --webhook-url https://... (delete one that is off first).",
+        )
+    failing = [hook for hook in enabled if hook.failure_count]
+    if failing:
+        hook = failing[0]
+        detail = f"{hook.url} failed {hook.failure_count} times, last {moment(hook.last_failure)}"
+        remedy = "See whether the receiver runs and can be reached, and has the right secret."
+        return Check("webhook", "warning", detail, remedy)
+    return Check("webhook", "ok", ", ".join(hook.url for hook in enabled))
+
+
+# The database.
+
+
+def _database() -> list[Check]:
+    return [_look("database", _usable), *_waiting()]
+
+
+def _usable() -> Check:
+    url = database_url()
+    try:
+        found = revision(url)
+    except DispatchReturnsError as error:
+        remedy = "`dispatch-returns db upgrade` makes a new one."
+        return Check("database", "failed", explain(error)[1], remedy)
+    if found != REVISION:
+        detail = f"its schema is {found or 'empty'}, this version's is {REVISION}"
+        return Check("database", "failed", detail, "Run: dispatch-returns db upgrade.")
+    with open_store() as store:
+        store.check_writable()
+    return Check("database", "ok", f"opens, is writable, schema {found}")
+
+
+def _waiting() -> list[Check]:
+    try:
+        if revision(database_url()) != REVISION:
+            return []
+        with open_store() as store, store.read() as conn:
+            oldest = inbox.oldest_waiting(conn)
+            refunds = ledger.count_by_state(conn)
+    except DispatchReturnsError:
+        return []  # the check of the database has said so
+    return [_events(oldest, datetime.now(UTC)), _refunds(refunds)]
+
+
+def _events(oldest: datetime | None, now: datetime) -> Check:
+    if oldest is None:
+        return Check("events", "ok", "none waits")
+    detail = f"the oldest waits since {span(now - oldest)}"
+    if now - oldest <= _WAITS_TOO_LONG:
+        return Check("events", "ok", detail)
+    remedy = (
+        "See that `dispatch-returns serve` or `worker` runs; why: dispatch-returns events list."
+    )
+    return Check("events", "warning", detail, remedy)
+
+
+def _refunds(counts: dict[str, int]) -> Check:
+    for_people = {
+        state: counts[state] for state in ("held", "failed", "unknown") if state in counts
+    }
+    if not for_people:
+        return Check("refunds", "ok", f"{sum(counts.values())}, none waits for a person")
+    said = ", ".join(f"{number} {state}" for state, number in for_people.items())
+    remedy = f"Look: dispatch-returns refunds list --state {next(iter(for_people))}."
+    return Check("refunds", "warning", f"{said}: a person must look", remedy)
+
+
+# The processor.
+
+
+def _payments(settings: Settings) -> Check:
+    adapter = load_adapter(settings.adapter).from_settings(settings.adapter_options)
+    try:
+        if isinstance(adapter, _Checkable):
+            return Check("payments", "ok", f"{adapter.name}: {adapter.check()}")
+        return Check("payments", "ok", f"{adapter.name} is set up; it cannot be asked more")
+    finally:
+        adapter.close()

@@ -1,0 +1,111 @@
+"""``events list|show|replay``: the inbox. Needs the database and no other setting."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
+from dispatch_returns.errors import StoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dispatch_returns.store.inbox import StoredEvent
+
+app = typer.Typer(
+    help="List, show and replay the events that were accepted.",
+    no_args_is_help=True,
+)
+
+State = Literal["accepted", "done", "unreadable"]
+"""`EventState`, spelled out: importing the store would make ``--help`` slow."""
+_Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The number in the list, or the event's id.")
+]
+
+
+@app.command("list")
+def list_events(
+    *,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    ticket: Annotated[str | None, typer.Option(help="Only those about this ticket.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the events, newest first."""
+    from dispatch_returns.store import inbox
+    from dispatch_returns.store.inbox import EventState
+
+    wanted = EventState(state) if state else None
+    with open_store() as store, store.read() as conn:
+        events = inbox.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
+    columns = ("#", "received (UTC)", "type", "ticket", "state", "error")
+    rows = [
+        (e.id, f"{e.received_at:%Y-%m-%d %H:%M}", e.type, e.ticket_id, e.state, e.error)
+        for e in events
+    ]
+    table = Table(columns, rows, empty="There are no such events.")
+    show({"events": [_document(event) for event in events]}, table, as_json=json)
+
+
+@app.command("show")
+def show_event(
+    event_id: _Id,
+    *,
+    body: Annotated[
+        bool, typer.Option("--body", help="Print the body too: it may hold a customer's data.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show one event."""
+    with open_store() as store, store.read() as conn:
+        event = _find(conn, event_id)
+    document = _document(event)
+    parts: list[Part] = [Listing(document)]
+    if body:
+        document["body"] = event.body.decode(errors="backslashreplace")
+        parts += ["", document["body"]]
+    show({"event": document}, *parts, as_json=json)
+
+
+@app.command()
+def replay(event_id: _Id, *, json: Json = False) -> None:
+    """Have an event dealt with again.
+
+    What it leads to is decided anew, from its ticket as it is then. A refund that was made
+    already is not made twice.
+    """
+    from dispatch_returns.store import inbox
+
+    def again(conn: Connection) -> StoredEvent:
+        event = _find(conn, event_id)
+        inbox.replay(conn, event, datetime.now(UTC))
+        return _find(conn, str(event.id))
+
+    with open_store() as store:
+        event = store.write("event.replay", again)
+    said = f"Event {event.id} ({event.event_id}) is due now: a running worker takes it up."
+    show({"event": _document(event)}, said, as_json=json)
+
+
+def _find(conn: Connection, text: str) -> StoredEvent:
+    from dispatch_returns.store import inbox
+
+    # SQLite's row numbers have 63 bits.
+    if text.isdecimal() and len(text) < 19 and (event := inbox.get(conn, int(text))):
+        return event
+    found = inbox.with_event_id(conn, text)
+    if not found:
+        raise StoreError(f"there is no event {text}: dispatch-returns events list shows them")
+    if len(found) > 1:
+        numbers = ", ".join(f"{event.id} ({event.source})" for event in found)
+        raise StoreError(f"several events have the id {text}: name one by its number: {numbers}")
+    return found[0]
+
+
+def _document(event: StoredEvent) -> dict[str, Any]:
+    return plain(event, without={"body", "claims"})

@@ -1,0 +1,204 @@
+"""``serve`` and ``worker``: what a merchant runs who has no web application to mount into."""
+
+from __future__ import annotations
+
+import contextlib
+import json as jsonlib
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_returns.cli.errors import REFUSED
+from dispatch_returns.cli.output import Json, Listing, show, warn
+from dispatch_returns.cli.stopping import Stop, stop_signals
+from dispatch_returns.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+    from dispatch_returns.connector import Connector
+    from dispatch_returns.webhooks.asgi import Mount, Receive, Scope, Send
+
+PATH = "/webhooks/dispatch"
+"""The guide's own."""
+
+_HANG_UP_SECONDS = 10
+_NOT_FOUND = jsonlib.dumps({"status": "not found", "webhook": PATH}).encode()
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    json: Json = False,
+) -> None:
+    """Receive events and pay refunds, in one process.
+
+    Ctrl-C or SIGTERM stops it: what is under way is finished first.
+    """
+    from dispatch_returns.webhooks import asgi
+
+    _log_to_stderr()
+    with stop_signals() as stop, _connector() as connector, listen(host, port) as listener:
+        if not connector.settings.webhook_secrets:
+            raise ConfigurationError(
+                "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
+                " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
+            )
+        with serving(_OnePath(asgi.app(connector)), listener, stop):
+            connector.start()
+            _announce(connector, {"url": _url(listener) + PATH}, as_json=json)
+            stop.wait()
+    raise typer.Exit(stop.code)
+
+
+def worker(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work off what is due now, then exit.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Pay refunds, without receiving events.
+
+    Any number of workers may run beside each other and beside `serve`. Ctrl-C or SIGTERM stops
+    it: what is under way is finished first.
+    """
+    _log_to_stderr()
+    if once:
+        _work_off(as_json=json)
+        return
+    with stop_signals() as stop, _connector() as connector:
+        connector.start()
+        _announce(connector, {}, as_json=json)
+        stop.wait()
+    raise typer.Exit(stop.code)
+
+
+@contextlib.contextmanager
+def listen(host: str, port: int) -> Generator[socket.socket]:
+    """Give a socket that listens. Raises `ConfigurationError` where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise cannot_listen(host, port, error) from None
+    with listener:
+        yield listener
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
+    """Return the error for an address that cannot be listened on."""
+    return ConfigurationError(
+        f"cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with"
+        " --port or --host"
+    )
+
+
+@contextlib.contextmanager
+def serving(app: Any, listener: socket.socket, stop: Stop) -> Generator[None]:
+    """Serve an ASGI application in a thread while the block lasts; its end tells `stop`."""
+    server = _server(app)
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            # An end that nobody asked for is a failure.
+            if not server.should_exit:
+                stop.tell(REFUSED)
+
+    # In a thread, because in the main one uvicorn takes the signals and ends by them.
+    thread = threading.Thread(target=run, name="dispatch-returns-server", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(app: Any) -> Server:
+    try:
+        import uvicorn
+    except ModuleNotFoundError:
+        from dispatch_returns.errors import MissingExtraError
+
+        raise MissingExtraError("cli", "dispatch-returns serve") from None
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=_HANG_UP_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+class _OnePath:
+    """Hands on what comes to the webhook's path; there is nothing else here."""
+
+    def __init__(self, mount: Mount) -> None:
+        self._mount = mount
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["path"].rstrip("/") == PATH:
+            await self._mount(scope, receive, send)
+            return
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": _NOT_FOUND})
+
+
+@contextlib.contextmanager
+def _connector() -> Generator[Connector]:
+    from dispatch_returns.connector import Connector
+
+    with Connector.from_env() as connector:
+        yield connector
+
+
+def _work_off(*, as_json: bool) -> None:
+    with _connector() as connector:
+        steps = connector.work_off()
+    show({"steps": steps}, f"{steps} steps were due, and are done.", as_json=as_json)
+
+
+def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
+    settings = connector.settings
+    document = {
+        **more,
+        "workspace": settings.workspace,
+        "adapter": connector.adapter.name,
+        "workers": settings.workers,
+        "kill_switch": settings.kill_switch,
+        "dry_run": settings.dry_run,
+    }
+    show(document, Listing(document), "Ctrl-C stops it.", as_json=as_json)
+    if settings.kill_switch:
+        warn("the kill switch is on: nothing is paid")
+    if settings.dry_run:
+        warn("dry run is on: nothing is paid")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    # One line for each call would bury our own.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

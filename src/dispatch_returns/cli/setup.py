@@ -1,0 +1,156 @@
+"""``setup``: makes in a workspace what the workflow needs and is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, working
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import DispatchClient
+    from dispatch_returns.api.models import Webhook
+    from dispatch_returns.settings import Settings
+    from dispatch_returns.workflow.setup import Step
+
+_DONE = {"missing": "created", "inactive": "switched on"}
+_WOULD_BE_DONE = {"missing": "would be created", "inactive": "would be switched on"}
+
+
+def setup(
+    *,
+    webhook_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Where your receiver can be reached, path included. Without it, no webhook is"
+            " made."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be made.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make the statuses, fields and webhook in a workspace.
+
+    What is there already is left as it is, so it may be run again at any time. The webhook's
+    secret is shown once, when it is made.
+    """
+    from dispatch_returns.settings import Settings
+
+    settings = Settings.from_env()
+    if webhook_url is not None:
+        _check_url(webhook_url)
+    with client_for(settings) as client:
+        with working("Looking at the workspace"):
+            steps = planned(client, settings, webhook_url)
+        made = None if dry_run else _apply(client, steps)
+    words = _WOULD_BE_DONE if dry_run else _DONE
+    document = _document(settings, steps, words, made, dry_run=dry_run)
+    show(document, *_said(settings, document, made), as_json=json)
+
+
+def client_for(settings: Settings, **options: Any) -> DispatchClient:
+    """Return a client for the environment's workspace."""
+    from dispatch_returns.api import DispatchClient
+
+    return DispatchClient(
+        settings.api_key.get_secret_value(),
+        settings.workspace,
+        base_url=settings.base_url,
+        style=settings.style,
+        **options,
+    )
+
+
+def planned(client: DispatchClient, settings: Settings, url: str | None) -> list[Step]:
+    """Return how everything stands in the workspace that the workflow wants."""
+    from dispatch_returns.workflow.setup import plan, status_keys
+
+    keys = status_keys(settings.refunded_status, settings.review_status)
+    webhooks = client.webhooks.list() if url is not None else ()
+    return plan(client.statuses.list(), client.fields.list(), webhooks, keys=keys, url=url)
+
+
+def _check_url(url: str) -> None:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise typer.BadParameter(
+            "--webhook-url: write it whole, https://your-app.com/webhooks/dispatch"
+        )
+
+
+def _apply(client: DispatchClient, steps: list[Step]) -> Webhook | None:
+    from dispatch_returns.workflow.setup import apply
+
+    made = None
+    for step in steps:
+        if step.to_do:
+            with working(f"Making the {step.kind} {step.key}"):
+                made = apply(client, step)
+    return made
+
+
+def _document(
+    settings: Settings,
+    steps: list[Step],
+    words: dict[str, str],
+    made: Webhook | None,
+    *,
+    dry_run: bool,
+) -> dict[str, Any]:
+    shown = [
+        {
+            "kind": step.kind,
+            "key": step.key,
+            "result": words.get(step.finding, str(step.finding)),
+            "note": _note(step, settings),
+        }
+        for step in steps
+    ]
+    return {
+        "workspace": settings.workspace,
+        "dry_run": dry_run,
+        "steps": shown,
+        "webhook_secret": made.secret if made else None,
+    }
+
+
+def _note(step: Step, settings: Settings) -> str | None:
+    from dispatch_returns.workflow.setup import Finding
+
+    if step.kind == "webhook" and step.finding is Finding.EXISTS and not settings.webhook_secrets:
+        return (
+            "its secret was shown when it was made, and DISPATCH_WEBHOOK_SECRET is not set: set"
+            " it, or delete the webhook and run this again"
+        )
+    return step.note
+
+
+def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) -> list[Part]:
+    rows = [
+        [step[name] for name in ("kind", "key", "result", "note")] for step in document["steps"]
+    ]
+    if not any(row[-1] for row in rows):
+        rows = [row[:-1] for row in rows]
+    columns = ("what", "key", "result", "note")[: len(rows[0])]
+    parts: list[Part] = [f"Workspace {settings.workspace}", "", Table(columns, rows)]
+    return parts if made is None else [*parts, *_secret(settings, made)]
+
+
+def _secret(settings: Settings, made: Webhook) -> list[Part]:
+    if made.secret is None:
+        return ["", "The API did not show the webhook's secret: look for it in Dispatch."]
+    beside = (
+        ""
+        if not settings.webhook_secrets
+        else (" Another one is set already: write both, with a comma between them.")
+    )
+    return [
+        "",
+        f"The webhook's secret is shown now and never again.{beside}",
+        Verbatim([f"export DISPATCH_WEBHOOK_SECRET={made.secret}"]),
+    ]

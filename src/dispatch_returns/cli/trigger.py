@@ -1,0 +1,113 @@
+"""``trigger``: one signed test event, to see what a receiver makes of it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dispatch_returns.cli.errors import REFUSED, UNREACHABLE, fail
+from dispatch_returns.cli.output import Json, Listing, show, working
+from dispatch_returns.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT_SECONDS = 10
+"""As long as senders of webhooks usually wait."""
+_LONGEST_ANSWER = 500
+
+
+def trigger(
+    url: Annotated[str, typer.Argument(help="The receiver's address, path included.")],
+    *,
+    event: Annotated[str, typer.Option(help="The event's type.")] = "ticket.updated",
+    ticket: Annotated[str, typer.Option(help="The ticket it is about.")] = "tkt_test",
+    status: Annotated[str, typer.Option(help="The status it names.")] = "refunded",
+    secret: Annotated[
+        str | None,
+        typer.Option(help="What it is signed with. Default: DISPATCH_WEBHOOK_SECRET."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Send a signed test event to a receiver.
+
+    Shows the answer; exits with 1 if the event was not accepted.
+
+    An event only says that something happened: what follows is decided from the ticket itself,
+    so an event about a ticket that does not exist leads to nothing.
+    """
+    from dispatch_returns.webhooks.signature import HEADER, sign
+
+    body = _body(event, ticket, status)
+    signature = sign(body, secret or _secret())
+    with working(f"Sending {event} to {url}"):
+        answer = _post(url, body, {HEADER: signature, "Content-Type": "application/json"})
+    if isinstance(answer, str):
+        fail("ConnectionError", f"{url} cannot be reached: {answer}", as_json=json)
+        raise typer.Exit(UNREACHABLE)
+    accepted = answer.is_success
+    document = {
+        "accepted": accepted,
+        "status": answer.status_code,
+        "answer": answer.text[:_LONGEST_ANSWER],
+        "event_id": jsonlib.loads(body)["id"],
+        "seconds": round(answer.elapsed.total_seconds(), 3),
+    }
+    show(document, Listing(document), as_json=json)
+    if not accepted:
+        raise typer.Exit(REFUSED)
+
+
+def _secret() -> str:
+    """Return the first of the environment's secrets: while they rotate, each is accepted."""
+    from dispatch_returns.settings import read_one
+
+    secret = (read_one("webhook_secrets") or "").partition(",")[0].strip()
+    if not secret:
+        raise ConfigurationError("there is no secret to sign with: set DISPATCH_WEBHOOK_SECRET")
+    return secret
+
+
+def _body(event: str, ticket: str, status: str) -> bytes:
+    from dispatch_returns.settings import read_one
+
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    envelope = {
+        "id": f"evt_test_{secrets.token_hex(8)}",
+        "event": event,
+        "brand_id": read_one("workspace") or "ws_test",
+        "data": _data(event, ticket, status, now),
+        "timestamp": now,
+    }
+    return jsonlib.dumps(envelope).encode()
+
+
+def _data(event: str, ticket: str, status: str, now: str) -> dict[str, Any]:
+    """Return what this type of event carries, as the API documents it."""
+    if "comment" in event:
+        comment = {"id": "cmt_test", "body": "A test.", "authorType": "AGENT", "createdAt": now}
+        return {"ticketId": ticket, "ticketNumber": "1", "comment": comment}
+    data = {"id": ticket, "ticketNumber": 1, "title": "A test", "status": status}
+    if event == "ticket.updated":
+        data |= {"updatedAt": now, "changes": ["status"]}
+    return data
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response | str:
+    """Return the answer, or why there was none."""
+    import httpx
+
+    try:
+        return httpx.post(url, content=body, headers=headers, timeout=_TIMEOUT_SECONDS)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise typer.BadParameter(
+            "URL: write it whole, http://127.0.0.1:8000/webhooks/dispatch"
+        ) from None
+    except httpx.TimeoutException:
+        return f"no answer within {_TIMEOUT_SECONDS} s"
+    except httpx.TransportError as error:
+        return str(error) or type(error).__name__
