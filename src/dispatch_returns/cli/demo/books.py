@@ -10,7 +10,7 @@ from typing import Any
 from dispatch_returns.api import Ticket
 from dispatch_returns.cli.demo.cast import Return
 from dispatch_returns.cli.demo.play import ENDS, rows_by_ticket
-from dispatch_returns.cli.demo.stage import Stage
+from dispatch_returns.cli.demo.stage import STEPS, Stage
 from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.store.ledger import Refund, State
 
@@ -23,6 +23,8 @@ class Line:
 
     one: Return
     ticket: Ticket
+    path: list[str]
+    """The statuses the ticket went through, as its own history has them."""
     row: Refund | None
     at_stripe: list[dict[str, Any]]
     """Every refund that Stripe has for this row, whatever became of it."""
@@ -100,12 +102,24 @@ def close(stage: Stage, tickets: dict[str, Return]) -> Books:
         data = refund.to_dict()
         at_stripe[data["metadata"].get("dispatch_refund_id", "")].append(data)
     lines = [
-        Line(one, stage.client.tickets.get(ticket_id), row, at_stripe[row.id] if row else [])
+        Line(
+            one,
+            stage.client.tickets.get(ticket_id),
+            _path(stage, ticket_id),
+            rows.get(ticket_id),
+            at_stripe[rows[ticket_id].id] if ticket_id in rows else [],
+        )
         for ticket_id, one in tickets.items()
-        for row in [rows.get(ticket_id)]
     ]
     strangers = set(at_stripe) - {row.id for row in rows.values()}
     return Books(lines, sum(len(at_stripe[row_id]) for row_id in strangers), _totals(lines))
+
+
+def _path(stage: Stage, ticket_id: str) -> list[str]:
+    comments = stage.client.comments.list(ticket_id)
+    changes = [c.body.split() for c in comments if c.author_type == "SYSTEM"]
+    # "Status changed from A to B"
+    return [STEPS[0], *(words[-1] for words in changes)]
 
 
 def _totals(lines: list[Line]) -> dict[str, Totals]:

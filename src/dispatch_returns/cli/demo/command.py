@@ -2,77 +2,67 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
-from dispatch_returns.cli.demo import books, cast, play, show, stage
+from dispatch_returns.cli.errors import REFUSED
+from dispatch_returns.cli.output import Json, show
+from dispatch_returns.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from dispatch_returns.cli.demo.books import Books
+    from dispatch_returns.cli.demo.cast import Return
 
 _PATIENCE = 50.0
 
 
-def demo(
-    as_json: bool = typer.Option(False, "--json", help="Print the result as one JSON document."),
-) -> None:
+def demo(*, json: Json = False) -> None:
     """Take 25 returns from the request to the money, with everything going wrong on the way.
 
     Needs no key and no configuration: the Dispatch API and Stripe are local stand-ins, and all
-    calls between them are real HTTP on this machine. Exit status 0 only if every refund that
-    is owed was paid, none was paid twice, and the three books agree.
+    calls between them are real HTTP on this machine. The exit code is 0 only if every refund
+    that is owed was paid, none was paid twice, and the three books agree.
     """
+    if any(find_spec(needed) is None for needed in ("starlette", "stripe", "uvicorn")):
+        raise MissingExtraError("demo", "dispatch-returns demo")
     # The troubles are the demo's own; its tables tell them better than log lines do.
     logging.getLogger("dispatch_returns").setLevel(logging.CRITICAL)
+    _run(as_json=json)
+
+
+def _run(*, as_json: bool) -> None:
+    from dispatch_returns.cli.demo import cast, stage
+    from dispatch_returns.cli.demo import show as shown
+
     started = time.monotonic()
     returns = cast.returns()
     with tempfile.TemporaryDirectory(prefix="dispatch-returns-demo-") as folder:
         result = _play(Path(folder), returns)
     seconds = time.monotonic() - started
-    if as_json:
-        typer.echo(json.dumps(show.as_json(result, seconds, _faults(returns)), indent=2))
-    else:
-        _print(result, seconds)
-    raise typer.Exit(0 if _is_good(result) else 1)
+    deliveries = {rule.action: rule.times or 0 for rule in stage.DELIVERY_FAULTS}
+    payments = Counter(str(one.fault["kind"]) for one in returns if one.fault)
+    document = shown.document(result, seconds, deliveries | payments)
+    show(document, *shown.parts(result, seconds, deliveries), as_json=as_json)
+    good = result.agree and not result.duplicates and not result.lost
+    raise typer.Exit(0 if good else REFUSED)
 
 
-def _play(folder: Path, returns: list[cast.Return]) -> books.Books:
-    bars = show.progress(Console(stderr=True))
+def _play(folder: Path, returns: list[Return]) -> Books:
+    from rich.console import Console
+
+    from dispatch_returns.cli.demo import books, play, stage
+    from dispatch_returns.cli.demo import show as shown
+
+    bars = shown.progress(Console(stderr=True))
     with bars, stage.set_up(folder, returns) as set_up:
-        tell = show.teller(bars, len(returns))
+        tell = shown.teller(bars, len(returns))
         tickets = play.walk(set_up, returns, tell)
         play.wait(set_up, tickets, _PATIENCE, tell)
         return books.close(set_up, tickets)
-
-
-def _is_good(result: books.Books) -> bool:
-    return result.agree and not result.duplicates and not result.lost
-
-
-def _faults(returns: list[cast.Return]) -> dict[str, int]:
-    """Count what was made to go wrong."""
-    deliveries = {rule.action: rule.times or 0 for rule in stage.DELIVERY_FAULTS}
-    return deliveries | Counter(str(one.fault["kind"]) for one in returns if one.fault)
-
-
-def _print(result: books.Books, seconds: float) -> None:
-    console = Console()
-    for table in show.tables(result):
-        console.print(table)
-    verdict = "agree" if result.agree else "[red]differ[/]"
-    console.print(
-        f"{len(result.lines)} returns in {seconds:.1f} s: {result.count(play.ENDS['refunded'])}"
-        f" paid back, {result.count(play.ENDS['held'])} held for a person,"
-        f" {result.count(play.ENDS['failed'])} failed later. Double: {result.duplicates}."
-        f" Lost: {result.lost}. The three books {verdict}."
-    )
-    deliveries = ", ".join(f"{rule.times} {rule.action}" for rule in stage.DELIVERY_FAULTS)
-    console.print(f"Faults in the deliveries: {deliveries}. In the payments: see the table.")
-    console.print(
-        "[dim]Dispatch and Stripe were stand-ins on this machine, and so was everybody who"
-        " set a status; the rest was the real thing.[/]"
-    )

@@ -6,12 +6,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from dispatch_returns.cli.demo.books import Books, Line
 from dispatch_returns.cli.demo.play import ENDS, Tell
-
-_STYLES = {"succeeded": "green", "held": "yellow", "failed": "red"}
+from dispatch_returns.cli.demo.stage import STEPS
+from dispatch_returns.cli.output import Part, Table
 
 
 def progress(console: Console) -> Progress:
@@ -38,31 +37,50 @@ def teller(bars: Progress, total: int) -> Tell:
     return tell
 
 
-def tables(books: Books) -> list[Table]:
-    """Return the table of tickets and the balance of the three books."""
-    return [_tickets(books), _balance(books)]
+def parts(books: Books, seconds: float, deliveries: dict[str, int]) -> list[Part]:
+    """Return the result for people."""
+    return [_tickets(books), _legend(), _balance(books), *_said(books, seconds, deliveries)]
+
+
+def _said(books: Books, seconds: float, deliveries: dict[str, int]) -> list[str]:
+    verdict = "agree" if books.agree else "DIFFER"
+    faults = ", ".join(f"{count} {what}" for what, count in deliveries.items())
+    result = (
+        f"{len(books.lines)} returns in {seconds:.1f} s: {books.count(ENDS['refunded'])} paid"
+        f" back, {books.count(ENDS['held'])} held for a person, {books.count(ENDS['failed'])}"
+        f" failed later. Double: {books.duplicates}. Lost: {books.lost}. The three books"
+        f" {verdict}."
+    )
+    honest = (
+        "Dispatch and Stripe were stand-ins on this machine, and everybody who set a status was"
+        " the demo; the rest was the real thing."
+    )
+    return [result, f"Faults in the deliveries: {faults}. In the payments: as above.", honest]
 
 
 def _tickets(books: Books) -> Table:
-    table = Table(title="25 returns", title_justify="left", expand=True)
-    for name, options in (
-        ("order", {"no_wrap": True}),
-        ("ticket is", {"no_wrap": True}),
-        ("refund", {"no_wrap": True}),
-        ("amount", {"justify": "right", "no_wrap": True}),
-        ("what happened", {"ratio": 1}),
-    ):
-        table.add_column(name, **options)
-    for line in books.lines:
-        state = str(line.row.state) if line.row else "missing"
-        table.add_row(
+    rows = [
+        (
             f"#{line.one.order_id}",
-            line.ticket.status,
-            f"[{_STYLES.get(state, 'red')}]{state}[/]",
+            _path(line.path),
+            line.row.state if line.row else "missing",
             f"{line.one.asked} {line.one.paid.currency}",
             _story(line),
         )
-    return table
+        for line in books.lines
+    ]
+    columns = ("order", "path", "refund", "asked", "what happened")
+    return Table(columns, rows, title=f"{len(rows)} returns")
+
+
+def _path(statuses: list[str]) -> str:
+    """Return a step as its number, and whatever is beside the steps as its name."""
+    numbers = {step: str(number) for number, step in enumerate(STEPS, start=1)}
+    return " ".join(numbers.get(status, status) for status in statuses)
+
+
+def _legend() -> str:
+    return "  ".join(f"{number} {step}" for number, step in enumerate(STEPS, start=1)) + "\n"
 
 
 def _story(line: Line) -> str:
@@ -72,19 +90,19 @@ def _story(line: Line) -> str:
 
 
 def _balance(books: Books) -> Table:
-    table = Table(title="Three books", title_justify="left")
-    table.add_column("paid back, says")
     currencies = sorted({code for totals in books.totals.values() for code in totals})
-    for code in currencies:
-        table.add_column(code, justify="right")
     names = {"tickets": "the tickets", "ledger": "the ledger", "stripe": "Stripe's own list"}
-    for book, totals in books.totals.items():
-        amounts = (f"{totals[code].major:f}" if code in totals else "-" for code in currencies)
-        table.add_row(names[book], *amounts)
-    return table
+    rows = [
+        (
+            names[book],
+            *(f"{totals[code].major:f}" if code in totals else "-" for code in currencies),
+        )
+        for book, totals in books.totals.items()
+    ]
+    return Table(("paid back, says", *currencies), rows, title="Three books")
 
 
-def as_json(books: Books, seconds: float, faults: dict[str, int]) -> dict[str, Any]:
+def document(books: Books, seconds: float, faults: dict[str, int]) -> dict[str, Any]:
     """Return the result for machines. Amounts are strings in major units."""
     return {
         "returns": len(books.lines),
@@ -109,7 +127,7 @@ def _line_as_json(line: Line) -> dict[str, Any]:
     return {
         "order": line.one.order_id,
         "ticket": line.ticket.id,
-        "status": line.ticket.status,
+        "path": line.path,
         "refund": row.processor_id if row else None,
         "refund_status": str(row.state) if row else None,
         "amount": str(row.amount) if row and row.amount else None,

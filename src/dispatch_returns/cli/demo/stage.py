@@ -19,7 +19,7 @@ from dispatch_returns.api import DispatchClient
 from dispatch_returns.cli.demo.cast import Return
 from dispatch_returns.connector import Connector
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.refunds.service import Pace
+from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.sandbox import FaultRule
 from dispatch_returns.sandbox.server import serving
 from dispatch_returns.sandbox.stripe import API_KEY as STRIPE_KEY

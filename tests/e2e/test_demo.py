@@ -1,0 +1,76 @@
+"""The demo: as a program, and whether its books would notice what must never happen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dispatch_returns.cli.demo import books, cast, play, stage
+from dispatch_returns.store.ledger import State
+
+COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
+
+
+def test_the_demo_pays_everything_once_and_its_books_agree(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [COMMAND, "demo", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    counted = {key: result[key] for key in ("returns", "refunded", "held", "failed")}
+    assert counted == {"returns": 25, "refunded": 22, "held": 2, "failed": 1}
+    assert (result["duplicates"], result["lost"], result["books_agree"]) == (0, 0, True)
+    assert result["seconds"] < 60
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_books_notice_a_double_and_a_lost_refund(tmp_path: Path) -> None:
+    paid_twice, not_paid = cast.returns()[0], cast.returns()[2]
+    few = [paid_twice, not_paid]
+    with stage.set_up(tmp_path, few) as running:
+        tickets = play.walk(running, few, lambda _what, _done: None)
+        play.wait(running, tickets, 30, lambda _what, _done: None)
+        assert books.close(running, tickets).agree
+        _pay_again(running, paid_twice)
+        _lose(running, not_paid)
+        result = books.close(running, tickets)
+    assert (result.duplicates, result.lost, result.agree) == (1, 1, False)
+    assert all(line.problems for line in result.lines)
+
+
+def _pay_again(running: stage.Stage, one: cast.Return) -> None:
+    """Put a second refund with the same id beside the first, as no processor would."""
+    (refund,) = (r for r in _at_stripe(running, one))
+    state = running.sandbox.state.stripe
+    with state.lock:
+        second = state.book().refunds[refund] | {"id": "re_second"}
+        state.book().refunds["re_second"] = second
+
+
+def _lose(running: stage.Stage, one: cast.Return) -> None:
+    (refund,) = (r for r in _at_stripe(running, one))
+    with running.sandbox.state.stripe.lock:
+        running.sandbox.state.stripe.book().refunds[refund]["status"] = "failed"
+
+
+def _at_stripe(running: stage.Stage, one: cast.Return) -> list[str]:
+    intent = running.payments[one.order_id].id
+    return [r.id for r in running.stripe.v1.refunds.list({"payment_intent": intent}).data]
+
+
+@pytest.mark.parametrize("end", ["refunded", "held", "failed"])
+def test_the_cast_has_every_end(end: str) -> None:
+    returns = cast.returns()
+    assert len(returns) == 25
+    assert any(one.end == end for one in returns)
+    assert set(play.ENDS.values()) == {State.SUCCEEDED, State.HELD, State.FAILED}
