@@ -8,7 +8,8 @@ and is named in its package's metadata::
     acme = "acme_refunds:AcmeRefunds"
 
 ``options`` has what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
-``{"api_key": ...}``. It raises `ConfigurationError` for what is missing or wrong.
+``{"api_key": ...}``. It has every variable of that prefix, whosoever it is, so a name that the
+adapter does not know is no mistake. `ConfigurationError` is for what is missing or wrong.
 """
 
 from __future__ import annotations

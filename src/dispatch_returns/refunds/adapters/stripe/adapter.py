@@ -24,7 +24,7 @@ from dispatch_returns.refunds.adapter import (
     RefundResult,
     RefundUpdate,
 )
-from dispatch_returns.refunds.adapters.options import check_options
+from dispatch_returns.refunds.adapters.options import required
 from dispatch_returns.refunds.adapters.stripe import events, objects
 
 if TYPE_CHECKING:
@@ -92,15 +92,13 @@ class StripeAdapter:
 
         Several webhook secrets are separated by commas. Raises `ConfigurationError`.
         """
-        optional = ("base_url", "timeout", "webhook_secret")
-        check_options(cls.name, options, required=("api_key",), optional=optional)
         try:
             timeout = float(options.get("timeout") or 30.0)
         except ValueError:
             raise ConfigurationError("timeout: not a number of seconds") from None
         secrets = [secret.strip() for secret in options.get("webhook_secret", "").split(",")]
         return cls(
-            options["api_key"],
+            required(cls.name, options, "api_key"),
             base_url=options.get("base_url") or None,
             timeout=timeout,
             webhook_secrets=[secret for secret in secrets if secret],
