@@ -172,7 +172,7 @@ def find_endpoint(method: str, path: str) -> tuple[EndpointName, str]:
     if name in ENDPOINTS:
         return cast("EndpointName", name), ""
     parts = path.split("/")
-    if len(parts) > 3 and parts[3]:
+    if len(parts) > 3:
         object_id, parts[3] = parts[3], ":id"
         name = f"{method} {'/'.join(parts)}"
         if name in ENDPOINTS:
