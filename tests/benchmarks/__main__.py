@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import accept, claim, client, imports, machine, report, verify
+from tests.benchmarks import accept, claim, client, imports, machine, refund, report, verify
 
 BENCHMARKS = {
     "verify": verify.verify,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "import": imports.package,
     "import-client": imports.client,
     "accept": accept.accept,
+    "refund": refund.refund,
     "listing": client.listing,
     "claim": claim.claim,
 }
