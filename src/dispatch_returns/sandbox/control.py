@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dispatch_returns.errors import InvalidArgumentError
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Refusal, invalid, not_found
-from dispatch_returns.sandbox.faults import ACTIONS, MATCHES, FaultRule
+from dispatch_returns.sandbox.faults import ACTIONS, FaultRule
 from dispatch_returns.sandbox.naming import BRANDS
 from dispatch_returns.sandbox.state import SandboxState
 from dispatch_returns.sandbox.wire import Record, dumps, loads
@@ -86,14 +87,12 @@ def _read_rule(values: Record) -> FaultRule:
     if unknown:
         raise invalid(*(Problem(name, "is not known") for name in unknown))
     fields = checks.accept(values, _CHECKS, ("scope", "action"))
-    scope = fields["scope"]
-    if fields["action"] not in ACTIONS[scope]:
-        raise invalid(Problem("action", f"must be one of {', '.join(ACTIONS[scope])}"))
-    if not fields.get("match", {}).keys() <= set(MATCHES[scope]):
-        raise invalid(Problem("match", f"may hold {', '.join(MATCHES[scope])}"))
     if "seconds" in fields:
         fields["seconds"] = float(fields["seconds"])
-    return FaultRule(**fields)
+    try:
+        return FaultRule(**fields)
+    except InvalidArgumentError as error:
+        raise invalid(Problem(error.argument, str(error))) from None
 
 
 def _seconds(value: Any) -> str | None:

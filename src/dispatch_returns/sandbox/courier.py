@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
+from itertools import count
 
 import httpx
 
@@ -27,7 +28,8 @@ class Courier:
         self._verify_tls = verify_tls
         self._tasks: set[asyncio.Task[None]] = set()
         self._places: defaultdict[str, asyncio.Semaphore]
-        self._held: defaultdict[str, list[asyncio.Event]]
+        self._held: defaultdict[str, dict[int, asyncio.Event]]
+        self._turns = count()
         self._loop: asyncio.AbstractEventLoop
         self._http: httpx.AsyncClient
 
@@ -36,7 +38,7 @@ class Courier:
         policy = self._deliveries.policy
         self._loop = asyncio.get_running_loop()
         self._places = defaultdict(lambda: asyncio.Semaphore(policy.parallel))
-        self._held = defaultdict(list)
+        self._held = defaultdict(dict)
         self._http = httpx.AsyncClient(
             verify=self._verify_tls,
             # The environment's proxy must not see what is meant for this machine.
@@ -70,8 +72,9 @@ class Courier:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, delivery_id: str, webhook_id: str, fault: FaultRule | None) -> None:
+        turn = next(self._turns)
         if fault is not None:
-            await self._hold_back(webhook_id, fault)
+            await self._hold_back(webhook_id, turn, fault)
         drop = fault is not None and fault.action == "drop"
         again, number = True, 0
         while again:
@@ -84,17 +87,18 @@ class Courier:
                 outcome = _DROPPED if drop else await self._send(attempt)
             again = self._deliveries.report(delivery_id, outcome)
             drop, number = False, attempt.number
-            for held in self._held.pop(webhook_id, []):
-                held.set()
+            for held, overtaken in self._held[webhook_id].items():
+                if held < turn:
+                    overtaken.set()
 
-    async def _hold_back(self, webhook_id: str, fault: FaultRule) -> None:
+    async def _hold_back(self, webhook_id: str, turn: int, fault: FaultRule) -> None:
         if fault.action == "delay":
             await asyncio.sleep(fault.seconds)
         elif fault.action == "reorder":
-            overtaken = asyncio.Event()
-            self._held[webhook_id].append(overtaken)
+            overtaken = self._held[webhook_id][turn] = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(overtaken.wait(), fault.seconds or _LONGEST_HOLD)
+            del self._held[webhook_id][turn]
 
     async def _send(self, attempt: Attempt) -> Outcome:
         headers = {

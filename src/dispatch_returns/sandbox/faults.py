@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, Literal
 
+from dispatch_returns.errors import InvalidArgumentError
 from dispatch_returns.sandbox.wire import new_id
 
 Scope = Literal["api", "delivery"]
@@ -43,7 +44,8 @@ class FaultRule:
     - ``delay``: the first attempt is made ``seconds`` later.
     - ``drop``: the first attempt is not sent; the retry is.
 
-    Patterns are shell-style (``*/tickets/*``), upper and lower case distinguished.
+    Patterns are shell-style (``*/tickets/*``), upper and lower case distinguished. Raises
+    ``InvalidArgumentError`` for an action or a match that its scope does not have.
     """
 
     scope: Scope
@@ -53,6 +55,12 @@ class FaultRule:
     status: int = 500
     seconds: float = 0.0
     id: str = field(default_factory=lambda: new_id("flt"))
+
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS.get(self.scope, ()):
+            raise InvalidArgumentError("action", f"{self.scope} has no {self.action}")
+        if not self.match.keys() <= set(MATCHES[self.scope]):
+            raise InvalidArgumentError("match", f"may hold {', '.join(MATCHES[self.scope])}")
 
     def as_record(self) -> dict[str, Any]:
         """Give the rule as the control API shows it; ``times`` is what is left."""

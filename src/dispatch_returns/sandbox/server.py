@@ -82,6 +82,7 @@ def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> Generato
     with _listen(host, port) as listener:
         config = uvicorn.Config(
             app,
+            log_config=None,  # the program's own logging stays as it is
             log_level="warning",
             access_log=False,
             lifespan="on",

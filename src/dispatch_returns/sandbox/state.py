@@ -21,7 +21,7 @@ from dispatch_returns.sandbox.workspace import Workspace
 
 API_KEY = "sk_test_sandbox"
 WORKSPACE = "ws_sandbox"
-_REPLAYS_KEPT = 100_000
+_REPLAYS_KEPT = 10_000
 
 
 def utc_now() -> datetime:

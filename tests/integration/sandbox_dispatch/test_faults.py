@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+from dispatch_returns import errors, sandbox
 from tests.support.hook_server import HookServer
+from tests.support.waiting import wait_until
 
 WAIT = 10.0
 
@@ -58,6 +59,25 @@ class TestDeliveries:
             create(api, title)
         titles = [post.json["data"]["title"] for post in hooks.wait_for(2)]
         assert titles == ["second", "first"]
+
+    def test_what_was_under_way_before_overtakes_nothing(
+        self,
+        box: sandbox.Sandbox,
+        api: httpx.Client,
+        control: httpx.Client,
+        hooks: HookServer,
+        webhook: dict[str, Any],
+    ) -> None:
+        hooks.answering.clear()
+        create(api, "under way")
+        hooks.wait_for(1)
+        arm(control, "delivery", "reorder", seconds=60)
+        create(api, "held")
+        hooks.answering.set()
+        wait_until(lambda: box.state.deliveries.counts()["SUCCESS"] == 1, WAIT)
+        create(api, "overtaking")
+        titles = [post.json["data"]["title"] for post in hooks.wait_for(3)]
+        assert titles == ["under way", "overtaking", "held"]
 
     def test_reorder_with_nothing_behind_comes_in_the_end(
         self, api: httpx.Client, control: httpx.Client, hooks: HookServer, webhook: dict[str, Any]
@@ -189,12 +209,16 @@ class TestCalls:
 
         thread = threading.Thread(target=post)
         thread.start()
-        deadline = time.monotonic() + WAIT
-        while not api.get("tickets").json()["data"]:
-            assert time.monotonic() < deadline
+        wait_until(lambda: bool(api.get("tickets").json()["data"]), WAIT)
         done.append("get")
         thread.join()
         assert done == ["get", "post"]
+
+
+def test_a_rule_made_in_python_is_checked_too() -> None:
+    for scope, action, match in (("api", "drop", {}), ("api", "slow", {"event": "x"})):
+        with pytest.raises(errors.InvalidArgumentError):
+            sandbox.FaultRule(scope, action, match=match)  # type: ignore[arg-type]
 
 
 class TestControl:
