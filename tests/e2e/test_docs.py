@@ -1,0 +1,115 @@
+"""The docs: every Python example runs, every command exists, every setting and link is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from dispatch_returns import DispatchClient, sandbox
+from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.settings import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
+
+# The pages' own key and workspace, and a client that goes to the sandbox without saying so.
+_PRELUDE = """
+import json, os, warnings
+warnings.simplefilter("error")
+from dispatch_returns import api
+for client in (api.DispatchClient, api.AsyncDispatchClient):
+    client.__init__.__kwdefaults__["base_url"] = os.environ["DISPATCH_BASE_URL"]
+scope = {"__name__": "page"}
+for block in json.loads(os.environ["BLOCKS"]):
+    exec(compile(block, "page", "exec"), scope)
+if "connector" in scope:
+    scope["connector"].close()
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a page in one language."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [dedent(block) for block in found]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    state = sandbox.SandboxState(api_key="sk_live_...", workspaces=["ws_xxx"])
+    with sandbox.running(state=state) as box:
+        workspace = {"api_key": "sk_live_...", "workspace": "ws_xxx", "base_url": box.api_url}
+        _create_statuses(**workspace)
+        yield os.environ | {
+            "DISPATCH_API_KEY": "sk_live_...",
+            "DISPATCH_WORKSPACE": "ws_xxx",
+            "DISPATCH_BASE_URL": box.api_url,
+            "DISPATCH_WEBHOOK_SECRET": "whsec_test123",
+            "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{tmp_path}/docs.db",
+            "STRIPE_API_KEY": sandbox.stripe.API_KEY,
+            "STRIPE_BASE_URL": box.url,
+        }
+
+
+def _create_statuses(**workspace: str) -> None:
+    with DispatchClient(**workspace) as client:  # type: ignore[arg-type]
+        for key in ("return_requested", "item_received"):
+            client.statuses.create(key=key, name=key)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+def test_the_python_examples_run(page: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PRELUDE],
+        env=environment | {"BLOCKS": json.dumps(blocks(page, "python"))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_commands_exist(page: Path) -> None:
+    for line in "".join(blocks(page, "console")).splitlines():
+        if line.startswith("$ dispatch-returns "):
+            words = shlex.split(line.removeprefix("$ dispatch-returns "), comments=True)
+            known = _help([w for w in words[:2] if re.fullmatch(r"[a-z]+", w)])
+            options = [word for word in words if word.startswith("--")]
+            assert all(option in known for option in options), line
+
+
+def _help(words: list[str]) -> str:
+    done = subprocess.run(
+        [COMMAND, *words, "--help"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_the_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert all((page.parent / link).exists() for link in links), links
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert set(VARIABLES.values()) == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+
+
+def test_every_reason_of_a_refund_is_documented() -> None:
+    text = (ROOT / "docs" / "refunds.md").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if f"`{reason}`" not in text] == []
