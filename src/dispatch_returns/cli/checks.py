@@ -189,14 +189,12 @@ def _wanted(name: str, steps: Sequence[Step], otherwise: Outcome) -> Check:
 def _webhook(client: DispatchClient) -> Check:
     listening = [hook for hook in client.webhooks.list() if listens(hook)]
     enabled = [hook for hook in listening if hook.enabled]
+    if not enabled and listening:
+        remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
+        return Check("webhook", "failed", f"{listening[0].url} is switched off", remedy)
     if not enabled:
-        state = "is switched off" if listening else "does not exist"
-        return Check(
-            "webhook",
-            "failed",
-            f"one that is sent ticket.updated {state}",
-            "Run: dispatch-returns setup --webhook-url https://... (delete one that is off first).",
-        )
+        remedy = "Run: dispatch-returns setup --webhook-url https://..."
+        return Check("webhook", "failed", "there is none that is sent ticket.updated", remedy)
     failing = [hook for hook in enabled if hook.failure_count]
     if failing:
         hook = failing[0]
@@ -218,8 +216,10 @@ def _usable() -> Check:
     try:
         found = revision(url)
     except DispatchReturnsError as error:
-        remedy = "`dispatch-returns db upgrade` makes a new one."
-        return Check("database", "failed", explain(error)[1], remedy)
+        remedy = (
+            "Check DISPATCH_RETURNS_DATABASE_URL; `dispatch-returns db upgrade` makes a new one."
+        )
+        return Check("database", "failed", str(error), remedy)
     if found != REVISION:
         detail = f"its schema is {found or 'empty'}, this version's is {REVISION}"
         return Check("database", "failed", detail, "Run: dispatch-returns db upgrade.")
@@ -270,7 +270,7 @@ def _payments(settings: Settings) -> Check:
     adapter = load_adapter(settings.adapter).from_settings(settings.adapter_options)
     try:
         if isinstance(adapter, _Checkable):
-            return Check("payments", "ok", f"{adapter.name}: {adapter.check()}")
+            return Check("payments", "ok", f"{adapter.name} {adapter.check()}")
         return Check("payments", "ok", f"{adapter.name} is set up; it cannot be asked more")
     finally:
         adapter.close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dispatch_returns.cli.opening import open_store
-from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
+from dispatch_returns.cli.output import Json, Listing, Part, Table, Verbatim, plain, show, span
 from dispatch_returns.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ def list_events(
     wanted = EventState(state) if state else None
     with open_store() as store, store.read() as conn:
         events = inbox.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
-    columns = ("#", "received (UTC)", "type", "ticket", "state", "error")
-    rows = [
-        (e.id, f"{e.received_at:%Y-%m-%d %H:%M}", e.type, e.ticket_id, e.state, e.error)
-        for e in events
-    ]
-    table = Table(columns, rows, empty="There are no such events.")
+    now = datetime.now(UTC)
+    table = Table(
+        ("#", "type", "ticket", "state", "age", "error"),
+        [(e.id, e.type, e.ticket_id, e.state, span(now - e.received_at), e.error) for e in events],
+        empty="There are no such events.",
+        whole={"#", "ticket"},
+    )
     show({"events": [_document(event) for event in events]}, table, as_json=json)
 
 
@@ -67,8 +68,9 @@ def show_event(
     document = _document(event)
     parts: list[Part] = [Listing(document)]
     if body:
-        document["body"] = event.body.decode(errors="backslashreplace")
-        parts += ["", document["body"]]
+        text = event.body.decode(errors="backslashreplace")
+        document = document | {"body": text}
+        parts += ["", Verbatim([text])]
     show({"event": document}, *parts, as_json=json)
 
 

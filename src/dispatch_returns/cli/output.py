@@ -43,12 +43,17 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; `empty` is said where there are none."""
+    """Rows under headings; `empty` is said where there are none.
+
+    A column without a value in any row is left out. `whole` are those that are folded last:
+    what is in them will be copied.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     title: str = ""
     empty: str = ""
+    whole: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +146,16 @@ def _table(part: Table) -> RenderableType:
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
     )
-    for column in part.columns:
-        table.add_column(column, overflow="fold")
+    used = [i for i in range(len(part.columns)) if any(row[i] is not None for row in part.rows)]
+    for i in used:
+        name = part.columns[i]
+        table.add_column(name, overflow="fold", no_wrap=name in part.whole)
     for row in part.rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_cell(row[i]) for i in used))
     return table
 
 
@@ -159,7 +167,7 @@ def _listing(part: Listing) -> RenderableType:
     grid.add_column(overflow="fold")
     for name, value in part.values.items():
         if value is not None:
-            grid.add_row(_cell(name), _cell(value))
+            grid.add_row(_cell(name.replace("_", " ")), _cell(value))
     return grid
 
 

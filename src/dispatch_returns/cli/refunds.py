@@ -60,8 +60,12 @@ def list_refunds(
     wanted = ledger.State(state) if state else None
     with open_store() as store, store.read() as conn:
         refunds = ledger.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
-    columns = ("refund", "ticket", "amount", "state", "reason", "age")
-    table = Table(columns, [_row(refund) for refund in refunds], empty="There are no such refunds.")
+    table = Table(
+        ("refund", "ticket", "amount", "state", "reason", "age"),
+        [_row(refund) for refund in refunds],
+        empty="There are no such refunds.",
+        whole={"refund", "ticket", "amount"},
+    )
     show({"refunds": [_document(refund) for refund in refunds]}, table, as_json=json)
 
 
@@ -237,7 +241,8 @@ def _report(refund: Refund, *, as_json: bool) -> None:
 def _row(refund: Refund) -> tuple[object, ...]:
     age = span(datetime.now(UTC) - refund.created_at)
     short = refund.id[:_SHOWN_OF_ID]
-    return short, refund.ticket_id, refund.amount, refund.state, refund.reason, age
+    reason = refund.reason and refund.reason.replace("_", " ")
+    return short, refund.ticket_id, refund.amount, refund.state, reason, age
 
 
 def _document(refund: Refund) -> dict[str, Any]:
@@ -257,7 +262,7 @@ def _listing(refund: Refund) -> Listing:
     document["payment"] = payment and f"{payment['kind']} {payment['id']}"
     first = ("id", "state", "reason", "detail", "remedy", "amount", "payment", "ticket_id")
     ordered = [*first, *(name for name in document if name not in first)]
-    return Listing({name.replace("_", " "): document[name] for name in ordered})
+    return Listing({name: document[name] for name in ordered})
 
 
 def _history(conn: Connection, refund: Refund) -> dict[str, list[dict[str, Any]]]:

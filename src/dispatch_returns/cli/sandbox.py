@@ -67,11 +67,11 @@ def environment_of(box: Sandbox) -> dict[str, str]:
 def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ...]:
     exports = Verbatim([f"export {name}={value}" for name, value in environment.items()])
     return (
-        f"The sandbox is at {box.url}: a test double, which moves no money. To use it:",
+        f"The sandbox is at {box.url}. It is a test double and moves no money.",
         "",
+        "To use it from another terminal:",
         exports,
-        "",
-        "Then: dispatch-returns setup. Ctrl-C stops the sandbox.",
+        "dispatch-returns setup makes the workflow's statuses and fields in it. Ctrl-C stops it.",
     )
 
 

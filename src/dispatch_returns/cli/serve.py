@@ -169,7 +169,7 @@ def _connector() -> Generator[Connector]:
 def _work_off(*, as_json: bool) -> None:
     with _connector() as connector:
         steps = connector.work_off()
-    show({"steps": steps}, f"{steps} steps were due, and are done.", as_json=as_json)
+    show({"steps": steps}, f"Nothing more is due. Steps done: {steps}.", as_json=as_json)
 
 
 def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
@@ -195,8 +195,9 @@ def _log_to_stderr() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
-    # One line for each call would bury our own.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They would bury our own lines: one for each call, and one for each plugin.
+    for chatty in ("httpx", "stripe", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _url(listener: socket.socket) -> str:

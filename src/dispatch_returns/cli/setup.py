@@ -131,13 +131,14 @@ def _note(step: Step, settings: Settings) -> str | None:
 
 
 def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) -> list[Part]:
-    rows = [
-        [step[name] for name in ("kind", "key", "result", "note")] for step in document["steps"]
+    rows = [(step["kind"], step["key"], step["result"]) for step in document["steps"]]
+    notes = [f"{step['key']}: {step['note']}." for step in document["steps"] if step["note"]]
+    parts: list[Part] = [
+        f"Workspace {settings.workspace}",
+        "",
+        Table(("what", "key", "result"), rows),
+        *(part for note in notes for part in ("", note)),
     ]
-    if not any(row[-1] for row in rows):
-        rows = [row[:-1] for row in rows]
-    columns = ("what", "key", "result", "note")[: len(rows[0])]
-    parts: list[Part] = [f"Workspace {settings.workspace}", "", Table(columns, rows)]
     return parts if made is None else [*parts, *_secret(settings, made)]
 
 

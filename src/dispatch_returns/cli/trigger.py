@@ -22,7 +22,9 @@ _LONGEST_ANSWER = 500
 
 
 def trigger(
-    url: Annotated[str, typer.Argument(help="The receiver's address, path included.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The receiver's address, path included.")
+    ],
     *,
     event: Annotated[str, typer.Option(help="The event's type.")] = "ticket.updated",
     ticket: Annotated[str, typer.Option(help="The ticket it is about.")] = "tkt_test",

@@ -148,6 +148,14 @@ class StripeAdapter:
         events.verify(body, names.get(events.HEADER), self._secrets, self._clock())
         return events.refund_update(body)
 
+    def check(self) -> str:
+        """Read one refund, as the key must be allowed to; return what it is a key of.
+
+        For ``dispatch-returns doctor``. Raises `AdapterError`.
+        """
+        self._wire.get("/v1/refunds", None, limit=1)
+        return f"lets the key in ({self._shown})"
+
     def close(self) -> None:
         """Close the connections, unless the HTTP client is yours."""
         self._wire.close()
