@@ -41,7 +41,10 @@ def an_event(kind: str, **data: Any) -> bytes:
 
 
 def signature(body: bytes, *, at: datetime = NOW, secret: str = NEW_SECRET) -> str:
-    timestamp = str(int(at.timestamp()))
+    return signed_at(str(int(at.timestamp())), body, secret)
+
+
+def signed_at(timestamp: str, body: bytes = b"{}", secret: str = NEW_SECRET) -> str:
     digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     return f"t={timestamp},v1={digest.hexdigest()}"
 
@@ -115,6 +118,17 @@ def test_one_of_several_signatures_is_enough() -> None:
 def test_anything_that_is_not_signed_is_refused(header: str | None) -> None:
     with pytest.raises(SignatureError):
         verify(BODY, header, [NEW_SECRET], NOW)
+
+
+@pytest.mark.parametrize("timestamp", ["", "now", "-1", "1.5", "\u0660", "²", "9" * 13, "9" * 5000])
+def test_a_signed_time_that_is_none_is_refused(timestamp: str) -> None:
+    with pytest.raises(SignatureError, match="malformed"):
+        verify(b"{}", signed_at(timestamp), [NEW_SECRET], NOW)
+
+
+def test_two_times_are_one_too_many() -> None:
+    with pytest.raises(SignatureError, match="malformed"):
+        verify(BODY, f"{signature(BODY)},t=1", [NEW_SECRET], NOW)
 
 
 def test_without_a_secret_everything_is_refused() -> None:
