@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self, TypeVar
 
 from dispatch_returns.api import DispatchClient
-from dispatch_returns.errors import RefundStateError
+from dispatch_returns.errors import ConfigurationError, RefundStateError
 from dispatch_returns.refunds.adapter import RefundAdapter
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, OrderLookup, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.registry import load_adapter
-from dispatch_returns.refunds.service import Pace, RefundService
+from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
 from dispatch_returns.store import Store, ledger
@@ -63,7 +64,7 @@ class Connector:
         )
         self.store = store or Store.open(settings.database_url)
         pace = pace or Pace()
-        resolver = PaymentResolver(lookups)
+        resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
         self.refunds = RefundService(
             self.store, self.adapter, resolver, _rails(settings), pace=pace, clock=clock
         )
@@ -189,6 +190,18 @@ def _client(settings: Settings) -> DispatchClient:
         base_url=settings.base_url,
         style=settings.style,
     )
+
+
+def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ...]:
+    """Return the processor's own search by order id, where it was asked for."""
+    if not settings.stripe_search:
+        return ()
+    find_payment: OrderLookup | None = getattr(adapter, "find_payment", None)
+    if find_payment is None:
+        raise ConfigurationError(
+            f"DISPATCH_RETURNS_STRIPE_SEARCH is on, and the adapter {adapter.name} cannot search"
+        )
+    return (find_payment,)
 
 
 def _rails(settings: Settings) -> Rails:

@@ -250,3 +250,15 @@ def test_the_newest_refund_of_somebody_else_is_the_first_that_pays() -> None:
     newest = objects.others_refund([failed, ours("re_2", "failed"), FOREIGN, OTHER_TICKET], REQUEST)
     assert newest is FOREIGN
     assert objects.others_refund([failed], REQUEST) is None
+
+
+def test_the_order_that_the_shop_noted_on_the_payment_is_told() -> None:
+    charge = a_charge(metadata={"order_id": "1234"})
+    assert objects.payment_of_charge(charge).order_id == "1234"
+    intent = an_intent(charge) | {"metadata": {"order_id": "5678"}}
+    assert objects.payment_of_intent(intent).order_id == "5678"
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"order_id": ""}])
+def test_a_payment_without_a_noted_order_has_none(metadata: Any) -> None:
+    assert objects.payment_of_charge(a_charge(metadata=metadata)).order_id is None

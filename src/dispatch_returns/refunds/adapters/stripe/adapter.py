@@ -56,7 +56,8 @@ class StripeAdapter:
 
     The SDK retries nothing here, because the refund service knows more, and sends no telemetry.
     That switch is one for the whole process (``stripe.enable_telemetry``). The SDK's logger,
-    ``stripe``, shows request bodies at DEBUG, a customer's email among them: leave it at INFO.
+    ``stripe``, shows Stripe's messages at INFO and request bodies at DEBUG, a customer's email
+    among them: leave it at WARNING.
 
     Raises `MissingExtraError` without the SDK, `InvalidArgumentError` for a bad argument.
     """
@@ -147,6 +148,18 @@ class StripeAdapter:
         names = {name.lower(): value for name, value in headers.items()}
         events.verify(body, names.get(events.HEADER), self._secrets, self._clock())
         return events.refund_update(body)
+
+    def find_payment(self, order_id: str) -> PaymentRef | None:
+        """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not just one.
+
+        Good for finding a payment, never for whether it was refunded: search lags behind
+        (https://docs.stripe.com/search#data-freshness). Raises `AdapterError`.
+        """
+        escaped = order_id.replace("\\", "\\\\").replace("'", "\\'")
+        query = f"metadata['order_id']:'{escaped}'"
+        page = self._wire.get("/v1/payment_intents/search", None, query=query, limit=_PAGE)
+        found = _understood(lambda: objects.payments_found(page.data), page)
+        return found[0] if len(found) == 1 else None
 
     def check(self) -> str:
         """Read one refund, as the key must be allowed to; return what it is a key of.

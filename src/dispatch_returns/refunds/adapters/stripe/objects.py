@@ -43,7 +43,8 @@ def payment_of_intent(intent: StripeObject) -> Payment:
     charge = intent["latest_charge"]
     if charge is None:
         raise _not_paid("PaymentIntent", intent["status"])
-    return _payment(charge, "PaymentIntent", intent["status"])
+    payment = _payment(charge, "PaymentIntent", intent["status"])
+    return replace(payment, order_id=_order_id(intent))
 
 
 def payment_of_charge(charge: StripeObject) -> Payment:
@@ -69,7 +70,20 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
         charged=captured,
         refunded=replace(amount, minor=min(refunded, captured.minor)),
         disputed=bool(charge.get("disputed")),
+        order_id=_order_id(charge),
     )
+
+
+def _order_id(payment: StripeObject) -> str | None:
+    """Return the order that the shop noted on the payment, where it did."""
+    metadata: StripeObject = payment.get("metadata") or _NOTHING
+    return metadata.get("order_id") or None
+
+
+def payments_found(page: StripeObject) -> list[PaymentRef]:
+    """Read a page of a search for PaymentIntents: those that were paid."""
+    paid = (intent for intent in page["data"] if intent["status"] == "succeeded")
+    return [PaymentRef("payment_intent", intent["id"]) for intent in paid]
 
 
 def _captured(charge: StripeObject) -> int:
