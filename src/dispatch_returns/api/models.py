@@ -52,11 +52,10 @@ Properties = Annotated[dict[str, Any], BeforeValidator(_none_is_empty)]
 """A map whose keys are the merchant's own: they are never renamed. Amounts are `Decimal`."""
 
 
-class Model(BaseModel):
+class Model(BaseModel, frozen=True):
     """The base of all answers."""
 
     model_config = ConfigDict(
-        frozen=True,
         extra="allow",
         defer_build=True,
         alias_generator=AliasGenerator(validation_alias=_both_spellings),
@@ -67,7 +66,7 @@ class Model(BaseModel):
         return [(name, getattr(self, name)) for name in self.shown]
 
 
-class Customer(Model):
+class Customer(Model, frozen=True):
     """A person who opens tickets."""
 
     id: str
@@ -80,7 +79,7 @@ class Customer(Model):
     updated_at: AwareDatetime | None = None
 
 
-class Ticket(Model):
+class Ticket(Model, frozen=True):
     """A ticket; of a return, when it carries the workflow's custom fields."""
 
     shown = ("id", "ticket_number", "status")
@@ -124,7 +123,7 @@ class Ticket(Model):
     deleted_at: AwareDatetime | None = None
 
 
-class Comment(Model):
+class Comment(Model, frozen=True):
     """A message on a ticket, or an internal note."""
 
     shown = ("id", "ticket_id", "author_type")
@@ -148,7 +147,7 @@ class Comment(Model):
         return self.metadata.get("isInternal") is True
 
 
-class Webhook(Model):
+class Webhook(Model, frozen=True):
     """Where the API delivers events. ``secret`` is there only in the answer of create."""
 
     shown = ("id", "events", "enabled")
@@ -166,7 +165,7 @@ class Webhook(Model):
     updated_at: AwareDatetime | None = None
 
 
-class Delivery(Model):
+class Delivery(Model, frozen=True):
     """One event on its way to one webhook: PENDING, SUCCESS, FAILED or RETRYING."""
 
     shown = ("id", "event", "status", "attempts", "response_code")
@@ -184,7 +183,7 @@ class Delivery(Model):
     created_at: AwareDatetime | None = None
 
 
-class Status(Model):
+class Status(Model, frozen=True):
     """A status a ticket can have: data of the workspace, found by ``key``."""
 
     shown = ("id", "key", "is_system", "is_active")
@@ -200,7 +199,7 @@ class Status(Model):
     sort_order: int | None = None
 
 
-class Field(Model):
+class Field(Model, frozen=True):
     """The definition of a custom field."""
 
     shown = ("key", "type", "required")
@@ -216,7 +215,7 @@ class Field(Model):
     sort_order: int | None = None
 
 
-class Workspace(Model):
+class Workspace(Model, frozen=True):
     """A workspace, called a brand in the other style."""
 
     shown = ("id", "slug")

@@ -1,0 +1,67 @@
+"""The blocking and the async client behind one face, so that one test holds for both."""
+
+from __future__ import annotations
+
+import asyncio
+from operator import attrgetter
+from typing import Any, Protocol
+
+from dispatch_returns.api import AsyncDispatchClient, DispatchClient
+
+KEY = "sk_test_not_to_be_shown"
+
+
+class Caller(Protocol):
+    """Calls a method of a client by its name, such as ``tickets.get``."""
+
+    client: Any
+    waits: list[float]
+    """How long the client would have slept between attempts."""
+
+    def call(self, name: str, /, *args: Any, **arguments: Any) -> Any: ...
+    def collect(self, name: str, /, **arguments: Any) -> list[Any]: ...
+    def close(self) -> None: ...
+
+
+class Blocking:
+    """The blocking client."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.waits: list[float] = []
+        settings: dict[str, Any] = {"sleep": self.waits.append, "random": lambda: 0.0}
+        self.client = DispatchClient(KEY, "ws_1", base_url=url, **settings | options)
+
+    def call(self, name: str, /, *args: Any, **arguments: Any) -> Any:
+        return attrgetter(name)(self.client)(*args, **arguments)
+
+    def collect(self, name: str, /, **arguments: Any) -> list[Any]:
+        return list(self.call(name, **arguments))
+
+    def close(self) -> None:
+        self.client.close()
+
+
+class Asynchronous:
+    """The async client, in a loop of its own."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.waits: list[float] = []
+        self.runner = asyncio.Runner()
+        settings: dict[str, Any] = {"sleep": self._sleep, "random": lambda: 0.0}
+        self.client = AsyncDispatchClient(KEY, "ws_1", base_url=url, **settings | options)
+
+    def call(self, name: str, /, *args: Any, **arguments: Any) -> Any:
+        return self.runner.run(attrgetter(name)(self.client)(*args, **arguments))
+
+    def collect(self, name: str, /, **arguments: Any) -> list[Any]:
+        async def all_items() -> list[Any]:
+            return [item async for item in attrgetter(name)(self.client)(**arguments)]
+
+        return self.runner.run(all_items())
+
+    def close(self) -> None:
+        self.runner.run(self.client.aclose())
+        self.runner.close()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
