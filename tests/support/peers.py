@@ -27,7 +27,8 @@ _LOCALSTRIPE_HOME = PEERS / "localstripe"
 _LOCALSTRIPE_PYTHON = _LOCALSTRIPE_HOME / "bin" / "python"
 _INSTALL = "install it with: python -m tests.support.peers"
 
-# Each prints the port it was given, so that no two runs fight for one.
+# Each prints the port it was given, so that no two runs fight for one. localstripe keeps its
+# state in one file for the whole machine, which nobody reads here.
 _MOCK_SCRIPT = """
 const server = require('stripe-stateful-mock').createExpressApp().listen(0, '127.0.0.1',
     () => console.log(server.address().port));
@@ -35,7 +36,9 @@ const server = require('stripe-stateful-mock').createExpressApp().listen(0, '127
 _LOCALSTRIPE_SCRIPT = """
 import asyncio
 from aiohttp import web
-from localstripe.server import app
+from localstripe.server import app, store
+
+store.dump_to_disk = lambda: None
 
 async def main():
     runner = web.AppRunner(app)

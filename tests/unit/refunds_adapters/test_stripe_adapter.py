@@ -412,6 +412,14 @@ def test_what_was_released_at_capture_is_nobodys_refund(
     assert adapter.find(REQUEST) is None
 
 
+@pytest.mark.parametrize(("more", "found"), [(False, INTENT), (True, None)])
+def test_a_search_with_more_pages_has_not_found_the_only_payment(
+    server: Stripe, adapter: StripeAdapter, more: bool, found: PaymentRef | None
+) -> None:
+    server.will(a_list(PAID_INTENT, PAID_INTENT | {"status": "canceled"}, more=more))
+    assert adapter.find_payment("1234") == found
+
+
 # Secrets.
 
 

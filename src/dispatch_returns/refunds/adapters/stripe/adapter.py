@@ -159,7 +159,7 @@ class StripeAdapter:
         query = f"metadata['order_id']:'{escaped}'"
         page = self._wire.get("/v1/payment_intents/search", None, query=query, limit=_PAGE)
         found = _understood(lambda: objects.payments_found(page.data), page)
-        return found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 and not page.data.get("has_more") else None
 
     def check(self) -> str:
         """Read one refund, as the key must be allowed to; return what it is a key of.
