@@ -46,7 +46,7 @@ def parse(body: bytes) -> Event:
         name = "event"
         kind = _KINDS.get(raw.get("event", "")) or _kind_of(raw)
         name = "brand_id"
-        optional_identifier(_workspace_of(raw))
+        optional_identifier(raw.get("brand_id") or _workspace_of(raw))
         name = "timestamp"
         moment(raw.get("timestamp"))
         name = "data"

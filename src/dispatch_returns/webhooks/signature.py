@@ -28,7 +28,7 @@ def sign(body: bytes, secret: str) -> str:
     if not isinstance(body, bytes):
         raise InvalidArgumentError("body", "sign the raw bytes that are sent")
     try:
-        return _PREFIX + _digest(body, secret)
+        return _PREFIX + _digest(body, _several([secret])[0])
     except SignatureError as problem:
         raise InvalidArgumentError("secret", str(problem)) from None
 
@@ -46,7 +46,7 @@ def verify(body: bytes, signature: str | None, secrets: str | Sequence[str]) -> 
     if not isinstance(body, bytes):
         raise SignatureError("the body is not bytes")
     matches = False
-    for secret in _each(secrets):
+    for secret in (secrets,) if isinstance(secrets, str) else _several(secrets):
         matches |= hmac.compare_digest(_digest(body, secret), given)
     if not matches:
         raise SignatureError("the signature does not match")
@@ -62,18 +62,16 @@ def _digest_in(signature: str | None) -> str:
     return signature[len(_PREFIX) :].lower()
 
 
-def _each(secrets: Any) -> Sequence[object]:
-    if isinstance(secrets, str):
-        return (secrets,)
-    found: Sequence[object] = secrets
-    if not isinstance(secrets, Sequence) or not secrets:
+def _several(secrets: Any) -> Sequence[str]:
+    found: Sequence[str] = secrets
+    if not isinstance(secrets, Sequence) or not found:
         raise SignatureError("no secret is configured")
+    if not all(isinstance(secret, str) for secret in found):
+        raise SignatureError("a secret is not text")
     return found
 
 
-def _digest(body: bytes, secret: object) -> str:
-    if not isinstance(secret, str):
-        raise SignatureError("a secret is not text")
+def _digest(body: bytes, secret: str) -> str:
     mac = _keyed(secret).copy()
     mac.update(body)
     return mac.hexdigest()
