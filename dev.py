@@ -169,7 +169,7 @@ def install_peers() -> None:
 def run(*command: str, stdout: TextIO | None = None) -> int:
     """Run in the project's folder and return the exit code, as a shell would give it."""
     with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=stdout) as process:
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
         interrupted = False
         while process.returncode is None:
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.benchmarks import accept, claim, client, imports, machine, refund, report, verify
+from tests.benchmarks.harness import Result
 
 BENCHMARKS = {
     "verify": verify.verify,
@@ -28,7 +29,7 @@ def main(names: list[str]) -> int:
         return 2
     console = Console()
     measured_on = machine.describe()
-    results = []
+    results: list[Result] = []
     for name in names or BENCHMARKS:
         with console.status(f"measuring {name}"):
             results.append(BENCHMARKS[name]())

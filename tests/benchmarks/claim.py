@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +43,7 @@ SELECT 'rfd_' || i, 'ws_bench', 'tkt_' || i, 1, 'stripe',
 
 
 @contextmanager
-def filled(folder: Path, rows: int) -> Iterator[Connection]:
+def filled(folder: Path, rows: int) -> Generator[Connection]:
     """A transaction in a store with so many events and refunds."""
     facts: dict[str, Any] = {"rows": rows, "waiting": WAITING}
     facts |= {"past": "2026-01-01 00:00:00.000000", "later": "2026-02-01 00:00:00.000000"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -99,7 +99,7 @@ def repeated(name: str, work: Callable[[], object]) -> Side:
 
 
 @contextmanager
-def _timer() -> Iterator[Callable[[], float]]:
+def _timer() -> Generator[Callable[[], float]]:
     """Time what is inside, with the garbage collector waiting outside, as `timeit` does."""
     gc.collect()
     gc.disable()

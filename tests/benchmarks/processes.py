@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def serving(module: str, *arguments: str) -> Iterator[str]:
+def serving(module: str, *arguments: str) -> Generator[str]:
     """Run ``python -m module``, which prints its URL once it listens; give that URL.
 
     The server ends when its standard input does, so it never outlives the measurement.

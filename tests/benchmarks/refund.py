@@ -7,7 +7,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -70,7 +70,7 @@ class Shop:
 
 
 @contextmanager
-def shop() -> Iterator[Shop]:
+def shop() -> Generator[Shop]:
     with (
         processes.serving("tests.benchmarks.standing_in") as url,
         DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=f"{url}/v1") as dispatch,
