@@ -57,10 +57,15 @@ def explain(error: errors.DispatchReturnsError) -> tuple[int, str]:
     _, code, remedy = next(rule for rule in _RULES if isinstance(error, rule[0]))
     if isinstance(error, errors.AdapterError):
         code = _ADAPTER_CODES.get(error.kind, REFUSED)
-    said = str(error).strip()
+    said = _said(error)
     if not remedy:
         return code, said
     return code, f"{said}{'' if said.endswith('.') else '.'} {remedy}"
+
+
+def _said(error: errors.DispatchReturnsError) -> str:
+    problems = error.errors if isinstance(error, errors.APIError) else ()
+    return "; ".join([str(error), *(f"{problem.field} {problem.message}" for problem in problems)])
 
 
 def fail(kind: str, message: str, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -31,7 +31,10 @@ _Id = Annotated[
 @app.command("list")
 def list_events(
     *,
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[
+        State | None,
+        typer.Option(metavar="STATE", help=f"Only those that are {', '.join(get_args(State))}."),
+    ] = None,
     ticket: Annotated[str | None, typer.Option(help="Only those about this ticket.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     json: Json = False,

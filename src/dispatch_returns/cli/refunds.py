@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -49,7 +49,10 @@ _Why = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
 @app.command("list")
 def list_refunds(
     *,
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[
+        State | None,
+        typer.Option(metavar="STATE", help=f"Only those that are {', '.join(get_args(State))}."),
+    ] = None,
     ticket: Annotated[str | None, typer.Option(help="Only those of this ticket.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     json: Json = False,

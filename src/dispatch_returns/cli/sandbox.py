@@ -71,7 +71,9 @@ def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ..
         "",
         "To use it from another terminal:",
         exports,
-        "dispatch-returns setup makes the workflow's statuses and fields in it. Ctrl-C stops it.",
+        "",
+        "There, `dispatch-returns setup` makes the workflow's statuses and fields in it.",
+        "Ctrl-C stops it.",
     )
 
 

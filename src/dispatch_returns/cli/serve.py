@@ -96,9 +96,10 @@ def listen(host: str, port: int) -> Generator[socket.socket]:
 
 def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
     """Return the error for an address that cannot be listened on."""
+    # Python adds the address to the cause, which is named already.
+    why = (error.strerror or str(error)).partition(" (while")[0]
     return ConfigurationError(
-        f"cannot listen on {host}, port {port}: {error.strerror or error}. Choose another with"
-        " --port or --host"
+        f"cannot listen on {host}, port {port}: {why}. Choose another with --port or --host"
     )
 
 

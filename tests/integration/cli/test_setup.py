@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import pytest
+
+from dispatch_returns.api.models import Field, Status, Webhook
+from dispatch_returns.workflow.setup import (
+    EVENTS,
+    FIELDS,
+    Finding,
+    Step,
+    apply,
+    listens,
+    plan,
+    status_keys,
+)
+from tests.support.cli import Shop
+
+URL = "http://127.0.0.1:9/webhooks/dispatch"
+
+
+def hook(url: str = URL, events: tuple[str, ...] = EVENTS, *, enabled: bool = True) -> Webhook:
+    return Webhook(id="whk_1", url=url, events=list(events), enabled=enabled)
+
+
+def webhook_step(*hooks: Webhook) -> Step:
+    return plan([], [], hooks, url=URL)[-1]
+
+
+# The plan.
+
+
+def test_an_empty_workspace_lacks_everything_and_the_webhook_comes_last() -> None:
+    steps = plan([], [], [], url=URL)
+    assert {step.finding for step in steps} == {Finding.MISSING}
+    assert [step.key for step in steps if step.kind == "status"] == list(status_keys())
+    assert [(step.key, step.type) for step in steps if step.kind == "field"] == list(FIELDS)
+    assert (steps[-1].kind, steps[-1].key) == ("webhook", URL)
+
+
+def test_without_a_url_no_webhook_is_wanted() -> None:
+    assert not [step for step in plan([], [], [hook()]) if step.kind == "webhook"]
+
+
+def test_what_is_there_is_left_alone() -> None:
+    statuses = [Status(id=f"sts_{key}", key=key, name=key) for key in status_keys()]
+    fields = [Field(key=key, label=key, type=kind) for key, kind in FIELDS]
+    steps = plan(statuses, fields, [hook()], url=URL)
+    assert {step.finding for step in steps} == {Finding.EXISTS}
+    assert not any(step.to_do for step in steps)
+
+
+def test_two_statuses_can_be_named_otherwise() -> None:
+    keys = status_keys("paid_back", "look_at_it")
+    assert keys[-3:] == ("paid_back", "look_at_it", "rejected")
+    assert [step.key for step in plan([], [], [], keys=keys)][: len(keys)] == list(keys)
+
+
+def test_a_status_that_is_switched_off_is_to_be_switched_on() -> None:
+    off = Status(id="sts_1", key="refunded", name="Refunded", is_active=False)
+    (step,) = plan([off], [], [], keys=["refunded"])[:1]
+    assert (step.finding, step.id, step.to_do) == (Finding.INACTIVE, "sts_1", True)
+
+
+def test_a_field_of_another_type_is_reported_and_not_touched() -> None:
+    other = Field(key="refund_amount", label="Amount", type="text")
+    step = next(step for step in plan([], [other], []) if step.key == "refund_amount")
+    assert step.finding is Finding.DIFFERS
+    assert not step.to_do
+    assert "of the type text, wanted is number" in (step.note or "")
+
+
+@pytest.mark.parametrize(
+    ("known", "finding", "note"),
+    [
+        ((hook(),), Finding.EXISTS, ""),
+        ((hook(events=("*",)),), Finding.EXISTS, ""),
+        ((hook(url="http://127.0.0.1:9/other"),), Finding.MISSING, ""),
+        ((hook(enabled=False),), Finding.DIFFERS, "switched off"),
+        ((hook(events=("ticket.updated",)),), Finding.DIFFERS, "not sent ticket.created"),
+        ((hook(enabled=False), hook()), Finding.EXISTS, ""),
+    ],
+)
+def test_a_webhook_is_found_by_its_url(
+    known: tuple[Webhook, ...], finding: Finding, note: str
+) -> None:
+    step = webhook_step(*known)
+    assert step.finding is finding
+    assert note in (step.note or "")
+
+
+def test_a_webhook_listens_if_it_is_sent_changes_of_tickets() -> None:
+    assert listens(hook())
+    assert listens(hook(events=("*",)))
+    assert not listens(hook(events=("comment.created",)))
+
+
+# The workspace.
+
+
+def test_what_somebody_else_made_meanwhile_is_left_as_it_is(bare_shop: Shop) -> None:
+    with bare_shop.client() as client:
+        step = plan(client.statuses.list(), client.fields.list(), [])[0]
+        client.statuses.create(key=step.key, name="Theirs")
+        assert apply(client, step) is None
+        names = [status.name for status in client.statuses.list() if status.key == step.key]
+    assert names == ["Theirs"]
+
+
+def test_a_status_is_switched_on_again(bare_shop: Shop) -> None:
+    with bare_shop.client() as client:
+        made = client.statuses.create(key="refunded", name="Refunded")
+        client.statuses.update(made.id, is_active=False)
+        off = client.statuses.get(made.id)
+        (step,) = plan([off], [], [], keys=["refunded"])[:1]
+        apply(client, step)
+        assert client.statuses.get(made.id).is_active
+
+
+# The command.
+
+
+def test_a_dry_run_says_what_would_be_made_and_makes_nothing(bare_shop: Shop) -> None:
+    said = bare_shop.run("setup", "--dry-run", "--webhook-url", URL)
+    assert said.code == 0
+    assert "would be created" in said.out
+    with bare_shop.client() as client:
+        assert client.fields.list() == []
+        assert client.webhooks.list() == []
+    document = bare_shop.run("setup", "--dry-run", "--webhook-url", URL, "--json").json
+    assert {step["result"] for step in document["steps"]} == {"would be created"}
+    assert document["webhook_secret"] is None
+
+
+def test_setting_up_makes_everything_and_shows_the_secret_once(bare_shop: Shop) -> None:
+    first = bare_shop.run("setup", "--webhook-url", URL, "--json", DISPATCH_WEBHOOK_SECRET="")
+    assert first.code == 0
+    assert {step["result"] for step in first.json["steps"]} == {"created"}
+    assert first.json["webhook_secret"].startswith("whsec_")
+    with bare_shop.client() as client:
+        keys = {status.key for status in client.statuses.list()}
+        kinds = {(field.key, field.type) for field in client.fields.list()}
+        assert set(status_keys()) <= keys
+        assert kinds == set(FIELDS)
+        assert [made.url for made in client.webhooks.list()] == [URL]
+
+
+def test_the_second_time_nothing_is_made(bare_shop: Shop) -> None:
+    bare_shop.run("setup", "--webhook-url", URL)
+    second = bare_shop.run("setup", "--webhook-url", URL, "--json")
+    assert second.code == 0
+    assert {step["result"] for step in second.json["steps"]} == {"exists"}
+    assert second.json["webhook_secret"] is None
+    with bare_shop.client() as client:
+        assert len(client.webhooks.list()) == 1
+
+
+def test_the_secret_is_shown_as_a_line_to_copy(bare_shop: Shop) -> None:
+    said = bare_shop.run("setup", "--webhook-url", URL, DISPATCH_WEBHOOK_SECRET="")
+    (line,) = [line for line in said.out.splitlines() if line.startswith("export ")]
+    assert line.startswith("export DISPATCH_WEBHOOK_SECRET=whsec_")
+    assert "comma" not in said.out
+
+
+def test_a_second_secret_is_to_be_set_beside_the_first(bare_shop: Shop) -> None:
+    said = bare_shop.run("setup", "--webhook-url", URL)
+    assert "write both, with a comma between them" in said.text
+
+
+def test_a_webhook_whose_secret_nobody_knows_here_is_pointed_out(bare_shop: Shop) -> None:
+    bare_shop.run("setup", "--webhook-url", URL)
+    said = bare_shop.run("setup", "--webhook-url", URL, DISPATCH_WEBHOOK_SECRET="")
+    assert said.code == 0
+    assert "its secret was shown when it was made, and DISPATCH_WEBHOOK_SECRET is not set" in (
+        said.text
+    )
+
+
+def test_the_statuses_are_named_as_the_settings_say(bare_shop: Shop) -> None:
+    bare_shop.run("setup", DISPATCH_RETURNS_REFUNDED_STATUS="paid_back")
+    with bare_shop.client() as client:
+        keys = {status.key for status in client.statuses.list()}
+    assert "paid_back" in keys
+    assert "refunded" not in keys
+
+
+@pytest.mark.parametrize("url", ["your-app.com/hook", "ftp://a/b", "http://", ""])
+def test_a_url_that_is_not_whole_is_a_usage_error(bare_shop: Shop, url: str) -> None:
+    said = bare_shop.run("setup", "--webhook-url", url)
+    assert said.code == 2
+    assert "write it whole" in said.text
+
+
+def test_what_the_api_refuses_is_one_sentence(bare_shop: Shop) -> None:
+    said = bare_shop.run("setup", "--webhook-url", "https://your-app.com/hook")
+    assert said.code == 1
+    assert said.err.startswith("Error: ")
+    assert "400" in said.err
