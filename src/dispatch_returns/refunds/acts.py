@@ -7,11 +7,13 @@ act and a worker cannot both have their way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import InvalidArgumentError, RefundStateError
+from dispatch_returns.refunds import notices
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Reason
@@ -22,24 +24,30 @@ from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
 
+JUDGED_ANEW = frozenset({State.HELD, State.FAILED, State.CANCELED})
+"""The states that say that nothing was paid: `retry` needs the ticket for them."""
 
-def approve(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
-    """Agree to a refund that waits for a second person; return it, `requested`.
 
-    The approval is for this amount: another amount needs another one. Raises
-    `RefundStateError` if it does not wait for an approval.
+def approve(
+    service: RefundService, refund_id: str, *, who: str, facts: Facts, why: str | None = None
+) -> Refund:
+    """Agree to a refund that waits for a second person; return it as it stands then.
+
+    It is judged anew from `facts`, the ticket as it is now. The approval is for the amount and
+    the payment that the refund was held with: others need another one. Raises
+    `RefundStateError` if it does not wait for an approval, and `AdapterError` when the
+    processor cannot be asked.
     """
 
-    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+    def check(refund: Refund) -> Refund:
         if refund.reason != Reason.APPROVAL_NEEDED or refund.state is not State.HELD:
             raise RefundStateError(
                 f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
             )
         assert refund.amount is not None
-        approval = {"approved_by": who, "approved_minor": refund.amount.minor}
-        return _request_again(conn, refund, now, **approval)
+        return replace(refund, approved_by=who, approved_minor=refund.amount.minor)
 
-    return _act(service, refund_id, "approve", change, who=who, why=why)
+    return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
 
 
 def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
@@ -55,10 +63,17 @@ def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None 
                 f"{refund.id} is {_standing(refund)}: only a refund of which nothing was sent"
                 " can be canceled here. Cancel it at the processor."
             )
-        detail = f"Canceled by {who}."
-        return ledger.take_over(
-            conn, refund, now, state=State.CANCELED, reason=None, detail=detail, due_at=None
+        canceled = ledger.take_over(
+            conn,
+            refund,
+            now,
+            state=State.CANCELED,
+            reason=Reason.REFUND_CANCELED,
+            detail=f"Canceled by {who}.",
+            due_at=None,
         )
+        notices.tell_change(conn, canceled, now)
+        return canceled
 
     return _act(service, refund_id, "cancel", change, who=who, why=why)
 
@@ -77,7 +92,8 @@ def confirm(
     """
 
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
-        if not service.adapter.capabilities.manual or refund.state is not State.PENDING:
+        ours = refund.adapter == service.adapter.name and service.adapter.capabilities.manual
+        if not ours or refund.state is not State.PENDING:
             raise RefundStateError(
                 f"{refund.id} is {_standing(refund)} at {refund.adapter}: only a refund that a"
                 " person pays, and has not confirmed yet, can be confirmed"
@@ -101,21 +117,18 @@ def retry(
 ) -> Refund:
     """Try a refund again; return it as it stands then.
 
-    A `held` one is judged anew from `facts` (the ticket as it is now). A `failed` or
-    `canceled` one gets a new idempotency key: the processor, or a person, has said that nothing
-    was paid. An `unknown` one is looked up again; only with `nothing_was_paid`, a person's
-    word after looking at the processor, does it get a new key. Raises `RefundStateError` for
-    one that is paid or under way, and `AdapterError` when the processor cannot be asked.
+    One of which nothing was paid (`JUDGED_ANEW`) is judged anew from `facts`, the ticket as it
+    is now, and gets a new idempotency key if it was sent. An `unknown` one is looked up again;
+    only with `nothing_was_paid`, a person's word after looking at the processor, does it get a
+    new key. Raises `RefundStateError` for one that is paid or under way, and `AdapterError`
+    when the processor cannot be asked.
     """
-    refund = _get(service, refund_id)
-    if refund.state is State.HELD:
-        return _judge_anew(service, refund, facts, who=who, why=why)
+    if _get(service, refund_id).state in JUDGED_ANEW:
+        return _judge_anew(service, refund_id, "retry", facts, _nothing_paid, who=who, why=why)
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
-        if refund.state in {State.FAILED, State.CANCELED}:
-            return _request_again(conn, refund, now, **new_generation(refund))
         if refund.state is State.UNKNOWN:
-            return _unknown_again(conn, refund, now, nothing_was_paid=nothing_was_paid)
+            return _unknown_again(service, conn, refund, now, nothing_was_paid=nothing_was_paid)
         if refund.state is State.REQUESTED:
             return ledger.take_over(conn, refund, now, due_at=now)
         raise RefundStateError(f"{refund.id} is {_standing(refund)}: there is nothing to retry")
@@ -124,20 +137,41 @@ def retry(
 
 
 def _judge_anew(
-    service: RefundService, refund: Refund, facts: Facts | None, *, who: str, why: str | None
+    service: RefundService,
+    refund_id: str,
+    act: str,
+    facts: Facts | None,
+    check: Callable[[Refund], Refund],
+    *,
+    who: str,
+    why: str | None,
 ) -> Refund:
+    refund = check(_get(service, refund_id))
     if facts is None:
-        raise InvalidArgumentError("facts", "a held refund is judged anew from its ticket")
+        raise InvalidArgumentError("facts", "this refund is judged anew from its ticket")
+    if (facts.workspace_id, facts.ticket_id) != (refund.workspace_id, refund.ticket_id):
+        raise InvalidArgumentError("facts", f"{refund.id} belongs to another ticket")
     decision = service.intake.judge(facts)
 
-    def change(conn: Connection, _refund: Refund, _now: datetime) -> Refund:
-        return service.intake.enter(conn, decision)
+    def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
+        return service.intake.judge_anew(conn, check(refund), decision)
 
-    return _act(service, refund.id, "retry", change, who=who, why=why)
+    return _act(service, refund_id, act, change, who=who, why=why)
+
+
+def _nothing_paid(refund: Refund) -> Refund:
+    if refund.state not in JUDGED_ANEW:
+        raise RefundStateError(f"{refund.id} was {_standing(refund)} meanwhile")
+    return refund
 
 
 def _unknown_again(
-    conn: Connection, refund: Refund, now: datetime, *, nothing_was_paid: bool
+    service: RefundService,
+    conn: Connection,
+    refund: Refund,
+    now: datetime,
+    *,
+    nothing_was_paid: bool,
 ) -> Refund:
     if not nothing_was_paid:
         return ledger.take_over(conn, refund, now, due_at=now, reason=None)
@@ -145,19 +179,19 @@ def _unknown_again(
         raise RefundStateError(
             f"{refund.id} is still being looked up: nobody can say yet that nothing was paid"
         )
-    # `uncertain` stays: the service looks once more before it uses the new key.
-    return _request_again(conn, refund, now, **new_generation(refund), uncertain=True)
-
-
-def _request_again(conn: Connection, refund: Refund, now: datetime, **values: object) -> Refund:
-    fresh: dict[str, object] = {
-        "state": State.REQUESTED,
-        "reason": None,
-        "detail": None,
-        "tries": 0,
-        "due_at": now,
-    }
-    return ledger.take_over(conn, refund, now, **(fresh | values))
+    return ledger.take_over(
+        conn,
+        refund,
+        now,
+        state=State.REQUESTED,
+        reason=None,
+        detail=None,
+        tries=0,
+        due_at=now,
+        # Where the processor can be asked, it is asked once more before the new key is used.
+        uncertain=service.adapter.capabilities.lookup,
+        **new_generation(refund),
+    )
 
 
 def _act(

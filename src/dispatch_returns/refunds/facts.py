@@ -50,7 +50,7 @@ class Facts:
             ticket_id=ticket.id,
             order_id=_text(fields.get("order_id")),
             amount=_amount(fields.get("refund_amount")),
-            currency=_text(fields.get("currency")),
+            currency=_currency(fields.get("currency")),
             fields=fields,
             email=ticket.customer_email,
         )
@@ -87,6 +87,11 @@ def _text(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # an order number typed into a number field
     return value.strip() or None if isinstance(value, str) else None
+
+
+def _currency(value: Any) -> str | None:
+    """What cannot be read is no currency, and so not the payment's: it is not passed over."""
+    return None if value is None else str(value).strip() or None
 
 
 def _amount(value: Any) -> Decimal | str | None:

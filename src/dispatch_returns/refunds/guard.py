@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
@@ -36,8 +37,10 @@ class Reason(enum.StrEnum):
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    CHANGED_MEANWHILE = "changed_meanwhile"
     AMOUNT_CHANGED = "amount_changed"
     AMOUNT_DIFFERS = "amount_differs"
+    PAID_TWICE = "paid_twice"
     REFUND_FAILED = "refund_failed"
     REFUND_CANCELED = "refund_canceled"
 
@@ -107,6 +110,10 @@ REMEDIES: Mapping[Reason, str] = {
         " If it is there, run: dispatch-returns refunds retry. If it is certainly not there, run"
         " the same with --nothing-was-paid."
     ),
+    Reason.CHANGED_MEANWHILE: (
+        "Nothing was paid. Check refund_amount and the payment's id, then set the status to"
+        " refunded again."
+    ),
     Reason.AMOUNT_CHANGED: "The refund stands as it was paid. A further payment is made by hand.",
     Reason.REFUND_FAILED: (
         "The money came back to you. Ask the customer for another way, or try again with:"
@@ -118,6 +125,7 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.AMOUNT_DIFFERS: (
         "Look at this refund at the processor and settle the difference by hand."
     ),
+    Reason.PAID_TWICE: "Look at these refunds at the processor, and find out who made them.",
 }
 
 
@@ -226,12 +234,19 @@ def _order(facts: Facts, payment: Payment) -> Hold | None:
 def _evidence(facts: Facts, rails: Rails) -> Hold | None:
     for name, accepted in rails.evidence.items():
         value = facts.fields.get(name)
-        if value is None or value == "":
+        if _is_blank(value):
             return Hold(Reason.EVIDENCE_MISSING, f"The ticket has no {name}.")
         if accepted and str(value) not in accepted:
             wanted = ", ".join(sorted(accepted))
             return Hold(Reason.EVIDENCE_MISSING, f"{name} is none of: {wanted}.")
     return None
+
+
+def _is_blank(value: Any) -> bool:
+    """An empty text, a box that is not ticked and an empty list are no evidence."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value is False or value in ([], {})
 
 
 def _payment(amount: Money, payment: Payment) -> Hold | None:

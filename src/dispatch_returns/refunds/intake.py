@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import AdapterError, LeaseLostError, UnsupportedFeatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
-from dispatch_returns.refunds.adapter import PaymentRef, RefundAdapter
+from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
@@ -70,14 +70,19 @@ class Intake:
         checked = guard.check(facts, payment, self.rails)
         if isinstance(checked, Hold):
             return Decision(facts, ref, hold=checked)
-        moved = payment.refunded is not None and payment.refunded.minor > 0
-        return Decision(facts, ref, checked, look_first=moved)
+        return Decision(facts, ref, checked, look_first=self._may_have_been_paid(payment))
+
+    def _may_have_been_paid(self, payment: Payment) -> bool:
+        if payment.refunded is None:
+            return self.adapter.capabilities.lookup
+        return payment.refunded.minor > 0
 
     def enter(self, conn: Connection, decision: Decision) -> Refund:
         """Write `decision` into the ledger, inside the caller's transaction; return the row.
 
-        An intent has one row. Only a `held` one is judged anew: everything else has been, or
-        may have been, sent to the processor and stands.
+        An intent has one row. A `held` one is judged anew; one that waits to be sent is held if
+        the ticket says something else by now. Everything else has been, or may have been,
+        carried out by the processor and stands.
         """
         facts = decision.facts
         row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, _FIRST_ORDINAL)
@@ -85,9 +90,43 @@ class Intake:
         if known is None:
             return self._create(conn, decision)
         if known.state is State.HELD:
-            return self._judge_anew(conn, known, decision)
-        self._note_changed_amount(conn, known, decision)
+            return self.judge_anew(conn, known, decision)
+        if known.state is State.REQUESTED and known.nothing_carried_out:
+            return self._hold_if_changed(conn, known, decision)
+        if known.reason is not None:
+            # Only a person goes on with it, and the ticket says again that it is done.
+            hold = Hold(Reason(known.reason), known.detail or "")
+            notices.tell_held(conn, known, hold, self._clock())
+        else:
+            self._note_changed_amount(conn, known, decision)
         return known
+
+    def judge_anew(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
+        """Write `decision` into the row of a refund of which nothing was paid; return the row.
+
+        An approval counts for the same amount of the same payment, and a key that was sent is
+        not used again.
+        """
+        now = self._clock()
+        if known.payment != _payment(decision):
+            known = replace(known, approved_by=None, approved_minor=None)
+        hold = decision.hold or self._hold_on_entry(decision.amount, known.approved_minor)
+        values = _entry(decision, hold)
+        if hold is None and known.first_sent_at is not None:
+            values |= new_generation(known)
+        refund = ledger.take_over(
+            conn,
+            known,
+            now,
+            adapter=self.adapter.name,
+            approved_by=known.approved_by,
+            approved_minor=known.approved_minor,
+            due_at=None if hold else now,
+            **values,
+        )
+        if hold is not None:
+            notices.tell_held(conn, refund, hold, now)
+        return refund
 
     def _create(self, conn: Connection, decision: Decision) -> Refund:
         now = self._clock()
@@ -108,17 +147,15 @@ class Intake:
             notices.tell_held(conn, refund, hold, now)
         return refund
 
-    def _judge_anew(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
-        now = self._clock()
-        hold = decision.hold or self._hold_on_entry(decision.amount, known.approved_minor)
-        values = _entry(decision, hold)
-        if hold is None and known.first_sent_at is not None:
-            values |= new_generation(known)
-        due_at = None if hold else now
-        refund = ledger.take_over(conn, known, now, **values, due_at=due_at)
-        if hold is not None:
-            notices.tell_held(conn, refund, hold, now)
-        return refund
+    def _hold_if_changed(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
+        """A person may have corrected the ticket while the kill switch was on, say."""
+        hold = decision.hold
+        if hold is None:
+            if (known.amount, known.payment) == (decision.amount, _payment(decision)):
+                return known
+            detail = f"The ticket was changed before the refund of {known.amount} was sent."
+            hold = Hold(Reason.CHANGED_MEANWHILE, detail)
+        return self.judge_anew(conn, known, replace(decision, amount=None, hold=hold))
 
     def _hold_on_entry(self, amount: Money | None, approved_minor: int | None) -> Hold | None:
         assert amount is not None, "a decision has an amount or a hold"
@@ -144,13 +181,17 @@ def new_generation(refund: Refund) -> dict[str, object]:
     return {"generation": refund.generation + 1, "first_sent_at": None, "sent_day": None}
 
 
+def _payment(decision: Decision) -> dict[str, object] | None:
+    return None if decision.payment is None else asdict(decision.payment)
+
+
 def _entry(decision: Decision, hold: Hold | None) -> dict[str, object]:
     return {
         "state": State.HELD if hold else State.REQUESTED,
         "reason": hold and hold.reason,
         "detail": hold and hold.detail,
         "amount": decision.amount,
-        "payment": decision.payment and asdict(decision.payment),
+        "payment": _payment(decision),
         "order_id": decision.facts.order_id,
         "instructions_email": decision.facts.email,
         "uncertain": decision.look_first,

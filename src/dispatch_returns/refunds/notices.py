@@ -26,21 +26,22 @@ _FOR_CUSTOMER = {
 
 
 def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Bring the ticket in line with `refund`."""
-    what = f"{refund.state}:{refund.reason}:{refund.processor_id}:{refund.arn}"
+    """Bring the ticket in line with `refund`, which has just changed."""
+    # With the time: a refund may come back to a state of which the ticket was told before.
+    what = f"{refund.state}:{refund.reason}:{refund.arn}:{refund.updated_at.isoformat()}"
     _add(conn, refund, "ticket", what, now)
 
 
 def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Take the ticket back from `refunded`, and say why and what to do.
 
-    Once for each time that a person set it to `refunded`: while the ticket has not been told
-    yet, more events about it say nothing new. A dry run writes to no ticket.
+    Once for each time that a person set it to `refunded`: while the ticket has not been taken
+    back, more events about it say nothing new. A dry run writes to no ticket.
     """
     if hold.reason is Reason.DRY_RUN:
         return
     told = sum(
-        m.kind == "ticket" and m.state is not outbox.MessageState.WAITING
+        m.kind == "ticket" and m.state is outbox.MessageState.DONE
         for m in outbox.of_refund(conn, refund.id)
     )
     what = f"{hold.reason}:{hold.detail}:{told}"

@@ -1,4 +1,4 @@
-"""What follows from an adapter's error: a pure table, so that it can be read in one go.
+"""What follows from an adapter's answer: pure, and a table where it can be.
 
 The rule behind it: only the processor's own word that it refused makes a refund `held` or lets
 a new idempotency key be used. Silence, and everything that may be silence, is `unknown`.
@@ -10,7 +10,9 @@ import enum
 from collections.abc import Mapping
 
 from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapter import RefundResult
 from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.store.ledger import Refund, State
 
 
 class Verdict(enum.Enum):
@@ -67,3 +69,18 @@ def hold_for(error: AdapterError) -> Hold | None:
     """Return why a person must look, for the kinds that a processor refuses with."""
     reason = _REASONS.get(error.kind)
     return None if reason is None else Hold(reason, error.message)
+
+
+def standing(refund: Refund, result: RefundResult) -> tuple[State, dict[str, object]]:
+    """Return the state that `result` means, and what a person must know about it."""
+    if result.ours and result.amount != refund.amount:
+        detail = f"The processor has a refund of {result.amount} instead of {refund.amount}."
+        return State.UNKNOWN, {"reason": Reason.AMOUNT_DIFFERS, "detail": detail}
+    state = State(result.status)
+    if state is State.FAILED:
+        detail = f"The processor says: {result.failure_reason or 'no reason given'}."
+        return state, {"reason": Reason.REFUND_FAILED, "detail": detail}
+    if state is State.CANCELED:
+        detail = "The refund was canceled at the processor."
+        return state, {"reason": Reason.REFUND_CANCELED, "detail": detail}
+    return state, {"reason": None, "detail": None}

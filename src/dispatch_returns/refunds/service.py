@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -33,40 +33,16 @@ from dispatch_returns.refunds.facts import PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.outcomes import Verdict
+from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.store import Store, ledger
 from dispatch_returns.store.ledger import Refund, State
-from dispatch_returns.store.queue import backoff
 
 log = logging.getLogger(__name__)
 
 _KEY_MARGIN = timedelta(hours=1)
 """A key this close to the end of its life may be gone when the request arrives."""
-_PATIENCE = timedelta(hours=24)
-"""How long a processor may be out of reach before a person is told."""
 _KILL_SWITCH_PAUSE = timedelta(minutes=1)
-_WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things may take: `lease` must be longer than three calls to the processor.
-
-    ``follow_ups``: when a refund that succeeded is looked at again, each after the one before.
-    The bank's tracing number comes later, and a refund can still fail for 30 days
-    (https://docs.stripe.com/refunds#failed-refunds).
-    """
-
-    lease: timedelta = timedelta(minutes=3)
-    first_retry: timedelta = timedelta(seconds=5)
-    longest_retry: timedelta = timedelta(hours=1)
-    first_poll: timedelta = timedelta(minutes=5)
-    longest_poll: timedelta = timedelta(hours=6)
-    follow_ups: tuple[timedelta, ...] = (
-        timedelta(hours=1),
-        timedelta(days=1),
-        timedelta(days=6),
-        timedelta(days=23),
-    )
+_NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
 
 
 class RefundService:
@@ -115,7 +91,7 @@ class RefundService:
         if refund.adapter != self.adapter.name:
             detail = f"waits for the adapter {refund.adapter}"
             self._postpone(refund, self.pace.longest_retry, detail)
-        elif refund.state in _WAITING or refund.state is State.SUCCEEDED:
+        elif refund.state in WAITING or refund.state is State.SUCCEEDED:
             self._poll(refund)
         elif refund.state is State.REQUESTED and not refund.uncertain:
             self._send(refund)
@@ -133,10 +109,14 @@ class RefundService:
         sending = self.store.write("refund.sending", lambda conn: self._begin(conn, refund))
         if sending.state is not State.SENDING:
             return
+        assert sending.due_at is not None
+        if self.now() >= sending.due_at:
+            # Whoever claims the row next looks first; this call could come after its key's end.
+            raise LeaseLostError(f"the lease of {sending.id} ended before the call was made")
         try:
             result = self.adapter.refund(_request(sending))
         except UnsupportedFeatureError as error:
-            self._refuse(sending, Hold(Reason.UNSUPPORTED, f"{error}"), "unsupported")
+            self._unsupported(sending, error)
         except AdapterError as error:
             self._after_error(sending, error)
         else:
@@ -145,11 +125,13 @@ class RefundService:
     def _begin(self, conn: Connection, refund: Refund) -> Refund:
         """Move the row to `sending`, or to `held` when a rail says so at this last moment."""
         now = self.now()
-        today = now.date().isoformat()
-        if not refund.uncertain and refund.first_sent_at is None:
+        sent: dict[str, object] = {}
+        if refund.nothing_carried_out:
+            today = now.date().isoformat()
             hold = self._last_rails(conn, refund, today)
             if hold is not None:
                 return self._hold(conn, refund, hold, now)
+            sent = {"first_sent_at": now, "sent_day": today}
         ledger.record_attempt(conn, refund, "refund", "sent", now)
         return ledger.change(
             conn,
@@ -157,16 +139,15 @@ class RefundService:
             now,
             state=State.SENDING,
             uncertain=refund.uncertain,
-            first_sent_at=refund.first_sent_at or now,
-            sent_day=refund.sent_day or today,
             due_at=now + self.pace.lease,
+            **sent,
         )
 
     def _last_rails(self, conn: Connection, refund: Refund, today: str) -> Hold | None:
         assert refund.amount is not None
         if self.rails.dry_run:
             return guard.dry_run_hold(refund.amount)
-        sent = ledger.sent_on(conn, today, refund.amount.currency)
+        sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
         return guard.over_day_cap(refund.amount, sent, self.rails)
 
     def _settle(self, refund: Refund) -> None:
@@ -178,7 +159,7 @@ class RefundService:
         try:
             found = self._find(refund)
         except AdapterError as error:
-            self._stay_unknown(refund, error, "find")
+            self._cannot_look(refund, error)
             return
         if found is not None and (found.ours or not self._key_is_alive(refund)):
             self._record(refund, found, "find")
@@ -187,6 +168,13 @@ class RefundService:
         else:
             self._park_unknown(refund)
 
+    def _cannot_look(self, refund: Refund, error: AdapterError) -> None:
+        verdict = outcomes.verdict(error.kind, uncertain=True)
+        if verdict is Verdict.UNKNOWN:
+            self._stay_unknown(refund, error, "find")
+        else:
+            self._park_unknown(refund, error, "find")
+
     def _find(self, refund: Refund) -> RefundResult | None:
         if not self.adapter.capabilities.lookup:
             return None
@@ -194,7 +182,8 @@ class RefundService:
 
     def _key_is_alive(self, refund: Refund) -> bool:
         if refund.first_sent_at is None:
-            return True
+            # Never sent, as far as this store knows; but it may be an old backup.
+            return self.adapter.capabilities.lookup
         lifetime = self.adapter.capabilities.key_lifetime
         if lifetime is None:
             return False
@@ -205,13 +194,27 @@ class RefundService:
         try:
             found = self._find(refund)
         except AdapterError as error:
-            log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code)
-            self._postpone(refund, self._poll_in(refund.tries), refund.detail)
+            self._poll_later(refund, error)
             return
         if found is None or not found.ours:
-            self._postpone(refund, self._poll_in(refund.tries), refund.detail)
+            polls = refund.tries + 1
+            wait = self.pace.next_poll(refund.state, polls, self._jitter())
+            self._postpone(refund, wait, refund.detail, polls)
         else:
             self._record(refund, found, "find")
+
+    def _poll_later(self, refund: Refund, error: AdapterError) -> None:
+        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code)
+
+        def record(conn: Connection) -> None:
+            now = self.now()
+            wait = self.pace.poll_in(refund.tries, self._jitter())
+            changed = ledger.change(conn, refund, now, due_at=now + wait)
+            if error.kind is ErrorKind.KEY_CONFLICT:
+                hold = Hold(Reason.PAID_TWICE, error.message)
+                notices.tell_agents(conn, changed, hold, now)
+
+        self.store.write("refund.postpone", record)
 
     # What came of a call.
 
@@ -229,8 +232,17 @@ class RefundService:
             assert hold is not None, "every refusal has its reason"
             self._refuse(refund, hold, error.kind, error)
 
+    def _unsupported(self, refund: Refund, error: UnsupportedFeatureError) -> None:
+        if refund.uncertain:
+            # Said of this call only: an earlier one may have been carried out.
+            self._park_unknown(refund, AdapterError(ErrorKind.CONFIG, f"{error}"))
+        else:
+            self._refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"), "unsupported")
+
     def _try_again(self, refund: Refund, error: AdapterError) -> None:
-        if self.now() - (refund.first_sent_at or refund.created_at) > _PATIENCE:
+        with self.store.read() as conn:
+            patience_ends = ledger.tried_since(conn, refund) + self.pace.patience
+        if self.now() > patience_ends:
             self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error.kind, error)
             return
         self._retry_later(refund, error, "refund", state=State.REQUESTED)
@@ -244,24 +256,34 @@ class RefundService:
         def record(conn: Connection) -> None:
             now = self.now()
             _record_error(conn, refund, call, error, now)
-            ledger.change(
+            changed = ledger.change(
                 conn,
                 refund,
                 now,
                 detail=error.message,
                 tries=refund.tries + 1,
-                due_at=now + self._retry_in(refund, error),
+                due_at=now + self.pace.retry_in(refund.tries, error.retry_after, self._jitter()),
                 **values,
             )
+            self._tell_if_unknown_for_long(conn, changed, now)
 
         self.store.write("refund.outcome", record)
+
+    def _tell_if_unknown_for_long(self, conn: Connection, refund: Refund, now: datetime) -> None:
+        """Tell a person, once, and go on looking."""
+        if refund.state is not State.UNKNOWN or refund.reason is not None:
+            return
+        since = refund.first_sent_at or ledger.tried_since(conn, refund)
+        if now > since + self.pace.patience:
+            told = ledger.change(conn, refund, now, reason=_NOT_KNOWN.reason)
+            notices.tell_held(conn, told, _NOT_KNOWN, now)
 
     def _look(self, refund: Refund, error: AdapterError) -> None:
         """The processor says that there is a refund: take it over, whoever made it."""
         try:
             found = self._find(refund)
         except AdapterError as again:
-            self._stay_unknown(refund, again, "find")
+            self._cannot_look(refund, again)
             return
         if found is not None and (found.ours or error.kind is ErrorKind.ALREADY_REFUNDED):
             self._record(refund, found, "find")
@@ -301,14 +323,17 @@ class RefundService:
         notices.tell_held(conn, held, hold, now)
         return held
 
-    def _park_unknown(self, refund: Refund, error: AdapterError | None = None) -> None:
+    def _park_unknown(
+        self, refund: Refund, error: AdapterError | None = None, call: str = "refund"
+    ) -> None:
         """Nobody can say what happened, and asking again could pay twice: a person must look."""
-        hold = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
+        said = "" if error is None else f" {error.message}"
+        hold = Hold(_NOT_KNOWN.reason, f"{_NOT_KNOWN.detail}{said}")
 
         def record(conn: Connection) -> None:
             now = self.now()
             if error is not None:
-                _record_error(conn, refund, "refund", error, now)
+                _record_error(conn, refund, call, error, now)
             else:
                 ledger.record_attempt(conn, refund, "find", "none", now)
             parked = ledger.change(
@@ -321,8 +346,7 @@ class RefundService:
                 uncertain=True,
                 due_at=None,
             )
-            notices.tell_change(conn, parked, now)
-            notices.tell_agents(conn, parked, hold, now)
+            notices.tell_held(conn, parked, hold, now)
 
         self.store.write("refund.outcome", record)
 
@@ -345,7 +369,10 @@ class RefundService:
             code=result.failure_reason,
             request_id=result.request_id,
         )
-        state, explained = _state_of(refund, result)
+        state, explained = outcomes.standing(refund, result)
+        polls = refund.tries + 1 if state is refund.state else 0
+        followed = result.ours and self.adapter.capabilities.lookup
+        wait = self.pace.next_poll(state, polls, self._jitter()) if followed else None
         changed = ledger.change(
             conn,
             refund,
@@ -356,54 +383,34 @@ class RefundService:
             arn=result.arn or refund.arn,
             failure_reason=result.failure_reason,
             uncertain=False,
-            tries=refund.tries + 1 if state is refund.state else 0,
-            due_at=self._next_poll(refund, state, result, now),
+            tries=polls,
+            due_at=None if wait is None else now + wait,
             **explained,
         )
         self._tell(conn, refund, changed, now)
         return changed
 
     def _tell(self, conn: Connection, before: Refund, after: Refund, now: datetime) -> None:
-        if (before.state, before.arn) == (after.state, after.arn):
+        if _told_of(before) == _told_of(after):
             return
-        notices.tell_change(conn, after, now)
+        if after.reason is not None:
+            hold = Hold(Reason(after.reason), after.detail or "")
+            notices.tell_held(conn, after, hold, now)
+        else:
+            notices.tell_change(conn, after, now)
         notices.tell_customer(conn, after, now)
         if after.adopted:
             notices.tell_adopted(conn, after, now)
-        if after.reason is not None:
-            hold = Hold(Reason(after.reason), after.detail or "")
-            notices.tell_agents(conn, after, hold, now)
 
-    def _next_poll(
-        self, refund: Refund, state: State, result: RefundResult, now: datetime
-    ) -> datetime | None:
-        if not self.adapter.capabilities.lookup or not result.ours:
-            return None
-        polls = refund.tries + 1 if state is refund.state else 0
-        if state in _WAITING:
-            return now + self._poll_in(polls)
-        if state is State.SUCCEEDED and polls < len(self.pace.follow_ups):
-            return now + self.pace.follow_ups[polls]
-        return None
+    def _postpone(
+        self, refund: Refund, wait: timedelta | None, detail: str | None, tries: int | None = None
+    ) -> None:
+        tries = refund.tries if tries is None else tries
 
-    def _poll_in(self, tries: int) -> timedelta:
-        pace = self.pace
-        return backoff(tries, self._jitter(), first=pace.first_poll, longest=pace.longest_poll)
-
-    def _retry_in(self, refund: Refund, error: AdapterError) -> timedelta:
-        if error.retry_after is not None:
-            asked = timedelta(seconds=max(0.0, error.retry_after))
-            return min(asked, self.pace.longest_retry)
-        pace = self.pace
-        return backoff(
-            refund.tries, self._jitter(), first=pace.first_retry, longest=pace.longest_retry
-        )
-
-    def _postpone(self, refund: Refund, wait: timedelta | None, detail: str | None) -> None:
         def record(conn: Connection) -> None:
             now = self.now()
             due_at = None if wait is None else now + wait
-            ledger.change(conn, refund, now, detail=detail, due_at=due_at)
+            ledger.change(conn, refund, now, detail=detail, due_at=due_at, tries=tries)
 
         self.store.write("refund.postpone", record)
 
@@ -424,19 +431,9 @@ def _request(refund: Refund) -> RefundRequest:
     )
 
 
-def _state_of(refund: Refund, result: RefundResult) -> tuple[State, dict[str, object]]:
-    """Return the state that `result` means, and what a person must know about it."""
-    if result.ours and result.amount != refund.amount:
-        detail = f"The processor has a refund of {result.amount} instead of {refund.amount}."
-        return State.UNKNOWN, {"reason": Reason.AMOUNT_DIFFERS, "detail": detail}
-    state = State(result.status)
-    if state is State.FAILED:
-        detail = f"The processor says: {result.failure_reason or 'no reason given'}."
-        return state, {"reason": Reason.REFUND_FAILED, "detail": detail}
-    if state is State.CANCELED:
-        detail = "The refund was canceled at the processor."
-        return state, {"reason": Reason.REFUND_CANCELED, "detail": detail}
-    return state, {"reason": None, "detail": None}
+def _told_of(refund: Refund) -> tuple[object, ...]:
+    """Return what of a refund the ticket shows."""
+    return refund.state, refund.reason, refund.arn
 
 
 def _record_error(

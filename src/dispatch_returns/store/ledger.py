@@ -36,8 +36,8 @@ class Refund:
     """A row of the ledger.
 
     ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
-    present key may have been carried out; ``first_sent_at`` is when the present key was first
-    sent. ``adopted``: the refund was made by somebody else. ``claims`` is the fencing token.
+    present key may have been carried out; ``first_sent_at`` is when the first call that may have
+    been was made. ``adopted``: somebody else made the refund. ``claims`` is the fencing token.
     """
 
     id: str
@@ -72,6 +72,11 @@ class Refund:
     def idempotency_key(self) -> str:
         """The key of the present generation: the same row always gives the same key."""
         return f"{self.id}-g{self.generation}"
+
+    @property
+    def nothing_carried_out(self) -> bool:
+        """Whether nothing that was sent under the present key can have been carried out."""
+        return not self.uncertain or self.first_sent_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,13 @@ def get(conn: Connection, row_id: str) -> Refund | None:
     return _refund(row) if row else None
 
 
+def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
+    """Return up to `limit` refunds whose id begins with `text`, or whose ticket it is."""
+    meant = ledger.c.id.startswith(text, autoescape=True) | (ledger.c.ticket_id == text)
+    query = select(ledger).where(meant).order_by(ledger.c.id).limit(limit)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
 def newest(
     conn: Connection,
     *,
@@ -194,18 +206,29 @@ def newest(
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
-def sent_on(conn: Connection, day: str, currency: str) -> int:
-    """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`."""
+def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
+    """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`.
+
+    The refund with the id `but` is left out.
+    """
     total = select(func.coalesce(func.sum(ledger.c.amount_minor), 0)).where(
-        ledger.c.sent_day == day, ledger.c.currency == currency
+        ledger.c.sent_day == day, ledger.c.currency == currency, ledger.c.id != but
     )
     return int(conn.execute(total).scalar_one())
+
+
+def tried_since(conn: Connection, refund: Refund) -> datetime:
+    """Return when the first call with the present key was made, or the refund's beginning."""
+    first = select(func.min(attempts.c.at)).where(
+        attempts.c.refund_id == refund.id, attempts.c.generation == refund.generation
+    )
+    return conn.execute(first).scalar_one() or refund.created_at
 
 
 def count_by_state(conn: Connection) -> dict[str, int]:
     """Return how many refunds are in each state."""
     query = select(ledger.c.state, func.count()).group_by(ledger.c.state)
-    return {state: int(count) for state, count in conn.execute(query).tuples()}
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 
 def record_attempt(

@@ -23,7 +23,8 @@ def backoff(
     `jitter` (0 to 1) takes up to half off, so that what failed together does not come back
     together.
     """
-    return min(longest, first * 2 ** min(tries, 30)) * (1 - jitter / 2)
+    doubled: int = 2 ** min(tries, 30)
+    return min(longest, first * doubled) * (1 - jitter / 2)
 
 
 def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:

@@ -1,0 +1,56 @@
+"""How long things take: leases, retries, and when a refund is looked at again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dispatch_returns.store.ledger import State
+from dispatch_returns.store.queue import backoff
+
+WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})
+"""The processor has accepted the refund, and not finished it."""
+_SOONEST = timedelta(seconds=1)
+"""A processor that says "again, at once" is not asked in a loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things may take: `lease` must be longer than three calls to the processor.
+
+    ``patience``: how long a processor may be out of reach before a person is told.
+    ``follow_ups``: when a refund that succeeded is looked at again, each after the one before.
+    The bank's tracing number comes later, and a refund can still fail for 30 days
+    (https://docs.stripe.com/refunds#failed-refunds).
+    """
+
+    lease: timedelta = timedelta(minutes=3)
+    first_retry: timedelta = timedelta(seconds=5)
+    longest_retry: timedelta = timedelta(hours=1)
+    patience: timedelta = timedelta(hours=24)
+    first_poll: timedelta = timedelta(minutes=5)
+    longest_poll: timedelta = timedelta(hours=6)
+    follow_ups: tuple[timedelta, ...] = (
+        timedelta(hours=1),
+        timedelta(days=1),
+        timedelta(days=6),
+        timedelta(days=23),
+    )
+
+    def retry_in(self, tries: int, retry_after: float | None, jitter: float) -> timedelta:
+        """Return how long to wait after the failure number `tries`, or as the processor asks."""
+        if retry_after is None:
+            return backoff(tries, jitter, first=self.first_retry, longest=self.longest_retry)
+        return min(max(timedelta(seconds=retry_after), _SOONEST), self.longest_retry)
+
+    def poll_in(self, polls: int, jitter: float) -> timedelta:
+        """Return how long to wait after `polls` looks at a refund that is under way."""
+        return backoff(polls, jitter, first=self.first_poll, longest=self.longest_poll)
+
+    def next_poll(self, state: State, polls: int, jitter: float) -> timedelta | None:
+        """Return when to look again at a refund found `polls` times in `state`, None if never."""
+        if state in WAITING:
+            return self.poll_in(polls, jitter)
+        if state is State.SUCCEEDED and polls < len(self.follow_ups):
+            return self.follow_ups[polls]
+        return None
