@@ -91,5 +91,5 @@ def _json(content: bytes) -> Any:
 
 def _fields(invalid: ModelError) -> str:
     # The error's own text, and its cause, would show the values that were refused.
-    found = invalid.errors(include_url=False, include_context=False, include_input=False)
-    return ", ".join(f"{'.'.join(map(str, it['loc'])) or 'it'}: {it['type']}" for it in found[:5])
+    found = invalid.errors()[:5]
+    return ", ".join(f"{'.'.join(map(str, it['loc'])) or 'it'}: {it['type']}" for it in found)

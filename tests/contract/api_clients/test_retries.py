@@ -128,9 +128,12 @@ def test_nobody_listening_is_a_connection_error(make_caller: MakeCaller) -> None
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         caller = make_caller(f"http://127.0.0.1:{bound.getsockname()[1]}", max_retries=1)
-        with pytest.raises(errors.APIConnectionError, match=r"^GET .*/tkt_1: no connection: "):
+        refused = pytest.raises(errors.APIConnectionError, match=r"^GET .*/tkt_1: no connection: ")
+        with refused as caught:
             caller.call("tickets.get", "tkt_1")
     assert len(caller.waits) == 1
+    # httpx's error holds its request, and that one the key.
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_all_attempts_of_a_create_carry_the_same_key(server: ApiServer, caller: Caller) -> None:
