@@ -26,10 +26,12 @@ class Caller(Protocol):
 class Blocking:
     """The blocking client."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(
+        self, url: str, *, key: str = KEY, workspace: str = "ws_1", **options: Any
+    ) -> None:
         self.waits: list[float] = []
         settings: dict[str, Any] = {"sleep": self.waits.append, "random": lambda: 0.0}
-        self.client = DispatchClient(KEY, "ws_1", base_url=url, **settings | options)
+        self.client = DispatchClient(key, workspace, base_url=url, **settings | options)
 
     def call(self, name: str, /, *args: Any, **arguments: Any) -> Any:
         return attrgetter(name)(self.client)(*args, **arguments)
@@ -44,11 +46,13 @@ class Blocking:
 class Asynchronous:
     """The async client, in a loop of its own."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(
+        self, url: str, *, key: str = KEY, workspace: str = "ws_1", **options: Any
+    ) -> None:
         self.waits: list[float] = []
         self.runner = asyncio.Runner()
         settings: dict[str, Any] = {"sleep": self._sleep, "random": lambda: 0.0}
-        self.client = AsyncDispatchClient(KEY, "ws_1", base_url=url, **settings | options)
+        self.client = AsyncDispatchClient(key, workspace, base_url=url, **settings | options)
 
     def call(self, name: str, /, *args: Any, **arguments: Any) -> Any:
         return self.runner.run(attrgetter(name)(self.client)(*args, **arguments))
