@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, insert, select, update
+from sqlalchemy import Connection, Insert, RowMapping, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_returns.errors import LeaseLostError
@@ -29,9 +30,15 @@ def backoff(
 
 def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless one with the same unique key is there; return whether it was new."""
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    return conn.execute(statement).rowcount == 1
+    return conn.execute(_insert(table, conn.dialect.name), values).rowcount == 1
+
+
+@functools.cache
+def _insert(table: Table, dialect: str) -> Insert:
+    """Built once: on the way of every delivery, building it costs more than running it."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:

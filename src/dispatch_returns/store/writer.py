@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dispatch_returns.errors import StoreUnavailableError
 
@@ -29,13 +31,15 @@ class _Job:
 
     def run(self, conn: Connection) -> None:
         """Run inside a savepoint, so that one that fails does not spoil its neighbours'."""
-        conn.exec_driver_sql("SAVEPOINT job")
+        # Said to the driver itself: through SQLAlchemy it takes as long as the event's insert.
+        say = cast("sqlite3.Connection", conn.connection.driver_connection).execute
+        say("SAVEPOINT job")
         try:
             self.result = self.work(conn)
         except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
-            conn.exec_driver_sql("ROLLBACK TO job")
+            say("ROLLBACK TO job")
             self.error = error
-        conn.exec_driver_sql("RELEASE job")
+        say("RELEASE job")
 
     def resolve(self) -> None:
         if self.error is not None:
@@ -50,6 +54,7 @@ class GroupWriter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._busy = threading.Lock()
         self._thread = threading.Thread(
             target=self._run, name="dispatch-returns-writer", daemon=True
         )
@@ -67,12 +72,21 @@ class GroupWriter:
         self._jobs.put(None)
         self._thread.join()
 
+    def pause(self) -> None:
+        """Wait for the commit under way, and begin no other one until `resume`."""
+        self._busy.acquire()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._busy.release()
+
     def _run(self) -> None:
         open_for_more = True
         while open_for_more:
             batch, open_for_more = self._next_batch()
             if batch:
-                self._commit(batch)
+                with self._busy:
+                    self._commit(batch)
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
         batch: list[_Job] = []
@@ -112,7 +126,8 @@ class GroupWriter:
 
 
 def _as_store_error(error: BaseException) -> BaseException:
-    if isinstance(error, DBAPIError):
-        # The driver's words alone: SQLAlchemy's message repeats the values, customers' data too.
-        return StoreUnavailableError(f"the database did not commit: {error.orig}")
+    # The driver's words alone: SQLAlchemy's message repeats the statement.
+    said = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, DBAPIError | PoolTimeout | sqlite3.Error):
+        return StoreUnavailableError(f"the database did not commit: {said}")
     return error
