@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -12,12 +11,15 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.store import migrate, sqlite
+from dispatch_returns.store import forking, migrate, sqlite
 from dispatch_returns.store.writer import GroupWriter
 
 T = TypeVar("T")
+
+_CLOSED = "the store is closed"
 
 
 class Store:
@@ -31,8 +33,8 @@ class Store:
         self._engine = engine
         self._guard = threading.Lock()
         self._writer: GroupWriter | None = None
-        self._pid = os.getpid()
         self._closed = False
+        forking.watch(self)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
@@ -71,7 +73,12 @@ class Store:
         is, for people and for the crash tests. The future raises what `work` raised, or
         `StoreUnavailableError` when the commit did not happen.
         """
-        return self._current_writer().submit(name, work)
+        with self._guard:  # so that no job comes behind the end of the writer's queue
+            if self._closed:
+                raise StoreUnavailableError(_CLOSED)
+            if self._writer is None:
+                self._writer = GroupWriter(self._engine)
+            return self._writer.submit(name, work)
 
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
         """Do as `submit` and wait for the result."""
@@ -85,11 +92,12 @@ class Store:
     @contextlib.contextmanager
     def read(self) -> Generator[Connection]:
         """Give a connection for reading. Raises `StoreUnavailableError`."""
-        self._after_fork()
+        if self._closed:
+            raise StoreUnavailableError(_CLOSED)
         try:
             with self._engine.connect() as conn:
                 yield conn
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeout) as error:
             raise StoreUnavailableError(_why(error)) from None
 
     def close(self) -> None:
@@ -101,23 +109,24 @@ class Store:
             writer.close()
         self._engine.dispose()
 
-    def _current_writer(self) -> GroupWriter:
-        self._after_fork()
-        with self._guard:
-            if self._closed:
-                raise StoreUnavailableError("the store is closed")
-            if self._writer is None:
-                self._writer = GroupWriter(self._engine)
-            return self._writer
+    def before_fork(self) -> None:
+        """See `forking`."""
+        self._guard.acquire()
+        if self._writer is not None:
+            self._writer.pause()
+        self._engine.dispose()
 
-    def _after_fork(self) -> None:
-        """Leave the parent's thread and connections to the parent."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._guard = threading.Lock()
+    def after_fork_in_parent(self) -> None:
+        """See `forking`."""
+        if self._writer is not None:
+            self._writer.resume()
+        self._guard.release()
+
+    def after_fork_in_child(self) -> None:
+        """See `forking`."""
         self._writer = None
         self._engine.dispose(close=False)
+        self._guard.release()
 
 
 def revision(url: str) -> str | None:
@@ -157,7 +166,7 @@ def _engine(url: str) -> Engine:
     return sqlite.create(parsed)
 
 
-def _why(error: DBAPIError) -> str:
+def _why(error: DBAPIError | PoolTimeout) -> str:
     """Return the driver's own words: SQLAlchemy adds the statement and its values."""
-    original: Any = error.orig
-    return f"the database cannot be used now: {original}"
+    said: Any = error.orig if isinstance(error, DBAPIError) else error
+    return f"the database cannot be used now: {said}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.store.schema import REVISION
+
+_one_at_a_time = threading.Lock()
+"""Alembic keeps the connection it works on in a module's global."""
 
 
 def revision(conn: Connection) -> str | None:
@@ -49,7 +53,8 @@ def _upgrade(conn: Connection) -> bool:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = conn
     try:
-        command.upgrade(config, "head")
+        with _one_at_a_time:
+            command.upgrade(config, "head")
     except CommandError:
         raise ConfigurationError(
             f"this version does not know the database's schema {found}, a newer one seems to have"

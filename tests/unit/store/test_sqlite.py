@@ -1,0 +1,446 @@
+"""What is SQLite's own: durability, locks, files that cannot be used, forks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, select
+
+from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
+from dispatch_returns.store import Store, inbox, ledger, migrate, outbox, schema, sqlite
+from dispatch_returns.store.database import revision
+from tests.support.store_contract import NOW, accepting, claim, events, held_up
+from tests.support.stores import open_store
+
+SOON = 10.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path) as store:
+        yield store
+
+
+def statements(store: Store) -> list[str]:
+    """Return a list that grows with what is sent to the database."""
+    seen: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    return seen
+
+
+# On disk.
+
+
+def test_commits_wait_for_the_disk_and_readers_for_nobody(store: Store) -> None:
+    with store.read() as conn:
+        pragmas = {
+            name: conn.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,  # FULL
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+    }
+
+
+_KILLED = """
+import os, signal, sys
+from dispatch_returns.store import Store
+from tests.support.store_contract import accepting
+store = Store.open(sys.argv[1])
+for number in range(100):
+    store.write("accept", accepting(number))
+    print(number, flush=True)
+    if number == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/returns.db"
+    command = [sys.executable, "-c", _KILLED, url]
+    run = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert run.returncode == -signal.SIGKILL
+    acknowledged = {f"evt_{number}" for number in run.stdout.split()}
+    assert len(acknowledged) == 21
+    with Store.open(url) as store:
+        assert {e.event_id for e in events(store)} == acknowledged
+
+
+def test_what_waits_at_the_same_moment_shares_a_commit(store: Store) -> None:
+    seen = statements(store)
+    with held_up(store):
+        futures = [store.submit("accept", accepting(number)) for number in range(200)]
+    assert all(future.result(SOON) for future in futures)
+    assert Counter(seen)["COMMIT"] == 2
+    assert Counter(seen)["BEGIN IMMEDIATE"] == 2
+
+
+def test_a_group_has_a_limit(store: Store) -> None:
+    seen = statements(store)
+    with held_up(store):
+        futures = [store.submit("accept", accepting(number)) for number in range(600)]
+    assert all(future.result(SOON) for future in futures)
+    assert Counter(seen)["COMMIT"] == 4
+    assert len(events(store)) == 600
+
+
+# A commit that fails.
+
+
+def break_the_commit(conn: Connection) -> None:
+    """Leave a row without its refund, which SQLite finds out when it commits."""
+    conn.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    conn.execute(schema.acts.insert().values(refund_id="rfd_0", act="retry", who="Ann", at=NOW))
+
+
+def test_a_commit_that_fails_fails_for_everyone_and_writes_nothing(store: Store) -> None:
+    with held_up(store):
+        futures: list[Future[Any]] = [
+            store.submit("good", accepting(1)),
+            store.submit("broken", break_the_commit),
+            store.submit("good", accepting(2)),
+        ]
+    for future in futures:
+        with pytest.raises(StoreUnavailableError, match="did not commit: FOREIGN KEY"):
+            future.result(SOON)
+    assert events(store) == []
+    assert store.write("good", accepting(3))
+
+
+def test_a_transaction_that_sqlite_gave_up_fails_for_everyone(store: Store) -> None:
+    def gives_up(conn: Connection) -> None:
+        conn.exec_driver_sql("ROLLBACK")
+        raise KeyError("as after a full disk, which ends the transaction")
+
+    with held_up(store):
+        futures: list[Future[Any]] = [
+            store.submit("good", accepting(1)),
+            store.submit("broken", gives_up),
+        ]
+    for future in futures:
+        with pytest.raises(StoreUnavailableError):
+            future.result(SOON)
+    assert events(store) == []
+    assert store.write("good", accepting(1))
+
+
+def test_no_free_connection_is_an_unavailable_store(store: Store) -> None:
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+    def nothing_free() -> None:
+        raise PoolTimeout("QueuePool limit reached")
+
+    connect, store._engine.connect = store._engine.connect, nothing_free  # type: ignore[assignment, method-assign]
+    with pytest.raises(StoreUnavailableError, match="QueuePool limit"):
+        store.write("accept", accepting(1))
+    with pytest.raises(StoreUnavailableError, match="QueuePool limit"), store.read():
+        pass
+    store._engine.connect = connect  # type: ignore[method-assign]
+
+
+# Locks.
+
+
+def test_a_locked_database_is_unavailable_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sqlite._BUSY_SECONDS < 8, "the receiver must answer before its sender gives up"
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.3)
+    with open_store(tmp_path) as store:
+        other = sqlite3.connect(tmp_path / "returns.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="database is locked"):
+            store.write("accept", accepting(1))
+        assert 0.2 < time.monotonic() - begun < 3
+        assert events(store) == [], "readers do not wait"
+        other.execute("ROLLBACK")
+        other.close()
+        assert store.write("accept", accepting(1))
+
+
+def test_a_commit_waits_for_another_process(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "returns.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    future = store.submit("accept", accepting(1))
+    with pytest.raises(TimeoutError):
+        future.result(0.2)
+    other.execute("COMMIT")
+    other.close()
+    assert future.result(SOON)
+
+
+# Files that cannot be used.
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "not a url", "mysql://h/d"]
+)
+def test_a_url_that_cannot_work_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"sqlite:///refunds.db|name a file"):
+        Store.open(url)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="unable to open database file"):
+        Store.open(f"sqlite:///{tmp_path}/missing/returns.db")
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="unable to open database file"):
+        Store.open(f"sqlite:///{tmp_path}")
+
+
+def test_another_file_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database, but long enough to look at" * 30)
+    with pytest.raises(StoreUnavailableError, match="file is not a database"):
+        Store.open(f"sqlite:///{tmp_path}/notes.txt")
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    read_only = f"sqlite:///file:{tmp_path}/returns.db?mode=ro&uri=true"
+    with Store.open(read_only) as store, pytest.raises(StoreUnavailableError, match="readonly"):
+        store.check_writable()
+
+
+def test_who_only_looks_makes_no_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/typo.db"
+    with pytest.raises(StoreUnavailableError, match="there is no database at"):
+        Store.open(url, create=False)
+    with pytest.raises(StoreUnavailableError, match="there is no database at"):
+        revision(url)
+    assert list(tmp_path.iterdir()) == []
+    open_store(tmp_path, "typo.db").close()
+    Store.open(url, create=False).close()
+
+
+def test_a_repr_shows_where_it_is(store: Store, tmp_path: Path) -> None:
+    assert repr(store) == f"Store('sqlite:///{tmp_path}/returns.db')"
+
+
+# Migrations.
+
+
+def test_the_revision_is_that_of_the_newest_script() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    folder = Path(migrate.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
+
+
+def test_an_empty_file_is_migrated_once(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    url = f"sqlite:///{path}"
+    assert revision(url) is None
+    with Store.open(url) as store:
+        assert not migrate.upgrade_if_needed(store._engine)
+    assert revision(url) == schema.REVISION
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alembic import command
+
+    def fails(*given: Any) -> None:
+        upgrade(*given)
+        raise sqlite3.OperationalError("as when the power goes")
+
+    upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", fails)
+    url = f"sqlite:///{tmp_path}/returns.db"
+    with pytest.raises(sqlite3.OperationalError):
+        Store.open(url)
+    monkeypatch.undo()
+    assert revision(url) is None
+    Store.open(url).close()
+
+
+def test_a_newer_databases_schema_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    url = f"sqlite:///{tmp_path}/returns.db"
+    with sqlite3.connect(tmp_path / "returns.db") as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+    conn.close()
+    with pytest.raises(ConfigurationError, match=r"9999.*upgrade dispatch-returns"):
+        Store.open(url)
+    assert revision(url) == "9999"
+
+
+def _open_at_once(url: str, together: Any, said: Any) -> None:
+    together.wait(SOON)
+    try:
+        with Store.open(url) as store:
+            store.check_writable()
+    except BaseException as error:  # noqa: BLE001 - the parent reports it
+        said.put(repr(error))
+    else:
+        said.put("ok")
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_processes_that_open_a_new_file_at_once_make_one_schema(
+    tmp_path: Path, attempt: int
+) -> None:
+    context = multiprocessing.get_context("fork")
+    together, said = context.Barrier(4), context.SimpleQueue()
+    given = (f"sqlite:///{tmp_path}/new.db", together, said)
+    processes = [context.Process(target=_open_at_once, args=given) for _ in range(4)]
+    for process in processes:
+        process.start()
+    assert [said.get() for _ in processes] == ["ok"] * 4
+    for process in processes:
+        process.join(SOON)
+
+
+def test_threads_that_open_new_files_at_once_make_each_its_schema(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def open_one(number: int) -> str | None:
+        together.wait(SOON)
+        url = f"sqlite:///{tmp_path}/{number % 3}.db"
+        with Store.open(url):
+            return revision(url)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(open_one, range(6))) == [schema.REVISION] * 6
+
+
+# Forks.
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """Fork, do `work` in the child, and return its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise AssertionError("the child hangs")
+
+
+def test_child_and_parent_both_work_after_a_fork(store: Store) -> None:
+    store.write("accept", accepting(1))
+
+    def child() -> None:
+        assert store.write("accept", accepting(2))
+        assert len(events(store)) == 2
+        store.close()
+
+    assert in_a_child(child) == 0
+    assert store.write("accept", accepting(3))
+    assert {e.event_id for e in events(store)} == {"evt_1", "evt_2", "evt_3"}
+
+
+def test_a_store_that_was_not_used_yet_can_be_forked(store: Store) -> None:
+    assert in_a_child(lambda: store.write("accept", accepting(1))) == 0
+    assert len(events(store)) == 1
+
+
+def test_a_fork_in_the_midst_of_commits_takes_no_lock_along(store: Store) -> None:
+    stop = threading.Event()
+
+    def keep_writing() -> int:
+        number = 0
+        while not stop.is_set():
+            store.write("accept", accepting(number))
+            number += 1
+        return number
+
+    def child() -> None:
+        with ThreadPoolExecutor(4) as pool:
+            numbers = range(10**6 * os.getpid(), 10**6 * os.getpid() + 12)
+            assert all(pool.map(lambda n: store.write("accept", accepting(n)), numbers))
+
+    with ThreadPoolExecutor(1) as pool:
+        parent = pool.submit(keep_writing)
+        try:
+            codes = [in_a_child(child) for _ in range(6)]
+        finally:
+            stop.set()
+    assert codes == [0] * 6
+    with store.read() as conn:
+        rows = conn.exec_driver_sql("SELECT count(*) FROM inbox").scalar()
+        assert rows == parent.result(SOON) + 72
+        assert conn.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+def test_a_store_that_is_closed_does_not_hinder_a_fork(store: Store) -> None:
+    store.write("accept", accepting(1))
+    store.close()
+    assert in_a_child(lambda: None) == 0
+
+
+# Speed that does not depend on what is finished.
+
+
+@pytest.mark.parametrize(
+    ("table", "claims"),
+    [("inbox", inbox.claim), ("ledger", ledger.claim), ("outbox", outbox.claim)],
+)
+def test_a_claim_uses_the_index_of_what_waits(
+    store: Store, table: str, claims: Callable[..., Any]
+) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    store.write("claim", lambda conn: claims(conn, NOW, NOW - NOW, 10))
+    (update,) = [it for it in seen if it[0].startswith("UPDATE")]
+    with store.read() as conn:
+        plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {update[0]}", update[1]).all()
+    steps = " | ".join(row[-1] for row in plan)
+    assert f"SEARCH {table} USING" in steps
+    assert f"ix_{table}_due_at (due_at<?)" in steps
+    assert "SCAN" not in steps
+    assert "TEMP B-TREE" not in steps
+
+
+def test_what_is_finished_is_not_in_that_index(store: Store) -> None:
+    store.write("accept", accepting(1))
+    (claimed,) = claim(store, NOW)
+    store.write("done", lambda conn: inbox.finish(conn, claimed, NOW))
+    with store.read() as conn:
+        sql = conn.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE name = 'ix_inbox_due_at'"
+        ).scalar_one()
+        assert sql.endswith("WHERE due_at IS NOT NULL")
+        assert conn.execute(select(schema.inbox.c.due_at)).scalar_one() is None
