@@ -75,9 +75,19 @@ class Process:
         self._popen = popen
         self.first = first
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._popen.send_signal(number)
+
+    def log(self, until: str) -> None:
+        """Wait until a line of stderr holds `until`."""
+        assert self._popen.stderr is not None
+        while until not in self._popen.stderr.readline():
+            assert self._popen.poll() is None, f"{until!r} was never said"
+
     def end(self, number: signal.Signals) -> Said:
         """Send a signal and wait for the end."""
-        self._popen.send_signal(number)
+        self.send(number)
         return self.wait()
 
     def wait(self) -> Said:

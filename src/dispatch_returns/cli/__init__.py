@@ -14,7 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cannot be reached. 130: Ctrl-C.
     """
     try:
-        _check_extra()
+        if not _extra_is_there():
+            return 3
         from dispatch_returns.cli.app import run
 
         return run(sys.argv[1:] if arguments is None else list(arguments))
@@ -22,12 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _check_extra() -> None:
+def _extra_is_there() -> bool:
     from importlib.util import find_spec
 
-    if find_spec("typer") is not None and find_spec("rich") is not None:
-        return
+    if all(find_spec(needed) is not None for needed in ("typer", "rich")):
+        return True
     from dispatch_returns.errors import MissingExtraError
 
     sys.stderr.write(f"Error: {MissingExtraError('cli', 'the command')}\n")
-    raise SystemExit(3)
+    return False

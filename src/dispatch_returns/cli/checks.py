@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 import httpx
 
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.api.models import Webhook
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
@@ -195,13 +196,21 @@ def _webhook(client: DispatchClient) -> Check:
     if not enabled:
         remedy = "Run: dispatch-returns setup --webhook-url https://..."
         return Check("webhook", "failed", "there is none that is sent ticket.updated", remedy)
-    failing = [hook for hook in enabled if hook.failure_count]
+    failing = [hook for hook in enabled if _fails(hook)]
     if failing:
         hook = failing[0]
         detail = f"{hook.url} failed {hook.failure_count} times, last {moment(hook.last_failure)}"
         remedy = "See whether the receiver runs and can be reached, and has the right secret."
         return Check("webhook", "warning", detail, remedy)
     return Check("webhook", "ok", ", ".join(hook.url for hook in enabled))
+
+
+def _fails(hook: Webhook) -> bool:
+    """Return whether the last delivery failed; what failed before it has been made up for."""
+    if not hook.failure_count:
+        return False
+    last, failed = hook.last_triggered, hook.last_failure
+    return last is None or failed is None or failed >= last
 
 
 # The database.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dispatch_returns.connector import Connector
     from dispatch_returns.webhooks.asgi import Mount, Receive, Scope, Send
 
+log = logging.getLogger(__name__)
+
 PATH = "/webhooks/dispatch"
 """The guide's own."""
 
@@ -55,7 +57,7 @@ def serve(
         with serving(_OnePath(asgi.app(connector)), listener, stop):
             connector.start()
             _announce(connector, {"url": _url(listener) + PATH}, as_json=json)
-            stop.wait()
+            _wait(stop)
     raise typer.Exit(stop.code)
 
 
@@ -78,7 +80,7 @@ def worker(
     with stop_signals() as stop, _connector() as connector:
         connector.start()
         _announce(connector, {}, as_json=json)
-        stop.wait()
+        _wait(stop)
     raise typer.Exit(stop.code)
 
 
@@ -188,6 +190,11 @@ def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -
         warn("the kill switch is on: nothing is paid")
     if settings.dry_run:
         warn("dry run is on: nothing is paid")
+
+
+def _wait(stop: Stop) -> None:
+    stop.wait()
+    log.info("stopping: what is under way is finished first; Ctrl-C again ends it at once")
 
 
 def _log_to_stderr() -> None:

@@ -19,6 +19,9 @@ from dispatch_returns import __version__, cli, errors
 from dispatch_returns.cli.app import app
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.errors import AdapterError, DispatchReturnsError, ErrorKind
+from dispatch_returns.sandbox.stripe import Fault
+from dispatch_returns.store import ledger
+from dispatch_returns.store.ledger import State
 from tests.support.cli import COMMAND, PATIENCE, Shop, run, started
 from tests.support.waiting import wait_until
 
@@ -241,6 +244,38 @@ def test_ctrl_c_ends_even_a_command_that_waits(shop: Shop) -> None:
     popen.send_signal(signal.SIGINT)
     out, err = popen.communicate(timeout=PATIENCE)
     assert (popen.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_refund_under_way_is_finished_before_the_end(shop: Shop, number: signal.Signals) -> None:
+    with started("worker", environment=shop.settings, until="Ctrl-C", cwd=shop.folder) as process:
+        ticket = being_paid(shop, seconds=2)
+        process.end(number)
+    assert shop.row(ticket).state == "succeeded"
+
+
+def test_a_second_ctrl_c_waits_for_nothing(shop: Shop) -> None:
+    with started("worker", environment=shop.settings, until="Ctrl-C", cwd=shop.folder) as process:
+        ticket = being_paid(shop, seconds=25)
+        process.send(signal.SIGINT)
+        process.log("stopping")
+        said = process.end(signal.SIGINT)
+    assert said.code == -signal.SIGINT
+    assert shop.row(ticket).state == "sending"
+
+
+def being_paid(shop: Shop, seconds: float) -> str:
+    """Have a refund sent to a Stripe that takes its time; return the ticket."""
+    shop.box.state.stripe.faults.add(Fault(kind="slow", seconds=seconds))
+    ticket = shop.ticket(payment_intent=shop.pay())
+    shop.event(ticket)
+
+    def is_sent() -> bool:
+        with shop.store() as store, store.read() as conn:
+            return [row.state for row in ledger.newest(conn, limit=1)] == [State.SENDING]
+
+    wait_until(is_sent, PATIENCE)
+    return ticket
 
 
 # What runs for long, at work.

@@ -129,15 +129,19 @@ def test_a_webhook_must_be_there_switched_on_and_sent_changes_of_tickets(shop: S
     assert "is switched off" in checks(shop)["webhook"]["detail"]
 
 
-def test_a_webhook_that_fails_is_a_warning(shop: Shop) -> None:
+def test_a_webhook_whose_last_delivery_failed_is_a_warning(shop: Shop) -> None:
     with shop.client() as client:
         (hook,) = client.webhooks.list()
     with shop.box.state.lock:
         record = shop.box.state.workspaces["ws_sandbox"].webhooks[hook.id]
         record |= {"failureCount": 3, "lastFailure": "2026-01-15T10:00:00.000Z"}
+        record["lastTriggered"] = record["lastFailure"]
     found = checks(shop)
     assert found["webhook"]["status"] == "warning"
     assert "failed 3 times, last 2026-01-15 10:00:00 UTC" in found["webhook"]["detail"]
+    with shop.box.state.lock:
+        record["lastTriggered"] = "2026-01-15T10:00:01.000Z"
+    assert checks(shop)["webhook"]["status"] == "ok"
 
 
 # The database.

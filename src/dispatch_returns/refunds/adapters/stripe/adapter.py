@@ -83,7 +83,8 @@ class StripeAdapter:
         self._secrets = [webhook_secrets] if isinstance(webhook_secrets, str) else webhook_secrets
         if not all(self._secrets):
             raise InvalidArgumentError("webhook_secrets", "a secret is empty")
-        self._shown = f"mode={_mode(api_key)!r}, base_url={base_url!r}"
+        self._mode = _mode(api_key)
+        self._shown = f"mode={self._mode!r}, base_url={base_url!r}"
         self._clock = clock
         self._wire = _new_wire(api_key, base_url, timeout, http_client)
 
@@ -162,12 +163,12 @@ class StripeAdapter:
         return found[0] if len(found) == 1 and not page.data.get("has_more") else None
 
     def check(self) -> str:
-        """Read one refund, as the key must be allowed to; return what it is a key of.
+        """Read one refund, as the key must be allowed to; return that it may, and in which mode.
 
         For ``dispatch-returns doctor``. Raises `AdapterError`.
         """
         self._wire.get("/v1/refunds", None, limit=1)
-        return f"lets the key in ({self._shown})"
+        return f"lets the key in ({self._mode} mode)"
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is yours."""
