@@ -1,4 +1,7 @@
-"""What the three queues share: claim, finish, postpone. See `schema` for the idea."""
+"""What the three queues share: claim, finish, postpone. See `schema` for the idea.
+
+The statements are built once: building one takes longer than running it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,18 @@ import functools
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Insert, RowMapping, Table, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Insert,
+    RowMapping,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
 
@@ -35,7 +48,6 @@ def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
 
 @functools.cache
 def _insert(table: Table, dialect: str) -> Insert:
-    """Built once: on the way of every delivery, building it costs more than running it."""
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
@@ -43,27 +55,37 @@ def _insert(table: Table, dialect: str) -> Insert:
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:
     """Insert a row into an append-only table."""
-    conn.execute(insert(table).values(values))
+    conn.execute(_append(table), values)
+
+
+@functools.cache
+def _append(table: Table) -> Insert:
+    return insert(table)
 
 
 def claim(
     conn: Connection, table: Table, *, now: datetime, lease: timedelta, limit: int
 ) -> list[RowMapping]:
     """Take up to `limit` rows that are due, oldest first, until `now` + `lease`."""
+    values = {"now": now, "until": now + lease, "most": limit}
+    return list(conn.execute(_claim(table), values).mappings())
+
+
+@functools.cache
+def _claim(table: Table) -> ReturningUpdate[Any]:
     due = (
         select(table.c.id)
-        .where(table.c.due_at <= now)
+        .where(table.c.due_at <= bindparam("now"))
         .order_by(table.c.due_at)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
     )
-    taken = (
+    return (
         update(table)
         .where(table.c.id.in_(due))
-        .values(claims=table.c.claims + 1, due_at=now + lease)
+        .values(claims=table.c.claims + 1, due_at=bindparam("until"))
         .returning(*table.c)
     )
-    return list(conn.execute(taken).mappings())
 
 
 def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> RowMapping:
@@ -71,13 +93,19 @@ def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: An
 
     Raises `LeaseLostError` when somebody has claimed the row since.
     """
-    statement = (
-        update(table)
-        .where(table.c.id == row_id, table.c.claims == fence)
-        .values(**values)
-        .returning(*table.c)
-    )
-    row = conn.execute(statement).mappings().one_or_none()
+    given = {f"new_{name}": value for name, value in values.items()}
+    statement = _change(table, tuple(values))
+    row = conn.execute(statement, given | {"row": row_id, "fence": fence}).mappings().one_or_none()
     if row is None:
         raise LeaseLostError(f"{table.name} row {row_id} was claimed by another worker")
     return row
+
+
+@functools.cache
+def _change(table: Table, names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return (
+        update(table)
+        .where(table.c.id == bindparam("row"), table.c.claims == bindparam("fence"))
+        .values({name: bindparam(f"new_{name}") for name in names})
+        .returning(*table.c)
+    )
