@@ -118,7 +118,7 @@ class PaginationError(APIResponseError):
 class APIStatusError(APIError):
     """The API answered with a status of 400 or more."""
 
-    status_code: int
+    status_code: int  # pyright: ignore[reportIncompatibleVariableOverride] - narrower, and only read
 
     def __init__(
         self,
