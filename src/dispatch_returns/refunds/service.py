@@ -147,7 +147,9 @@ class RefundService:
         assert refund.amount is not None
         if self.rails.dry_run:
             return guard.dry_run_hold(refund.amount)
-        sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
+        sent = 0
+        if self.rails.max_per_day:
+            sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
         return guard.over_day_cap(refund.amount, sent, self.rails)
 
     def _settle(self, refund: Refund) -> None:

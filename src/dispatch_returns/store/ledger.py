@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
@@ -142,9 +142,8 @@ def create(
     conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
 ) -> Refund | None:
     """Write the row of a new intent; return None if the intent has one already."""
-    row_id = refund_id(workspace_id, ticket_id, ordinal)
     fresh = {
-        "id": row_id,
+        "id": refund_id(workspace_id, ticket_id, ordinal),
         "workspace_id": workspace_id,
         "ticket_id": ticket_id,
         "ordinal": ordinal,
@@ -153,9 +152,8 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    if not queue.insert_new(conn, ledger, fresh | _columns(values)):
-        return None
-    return get(conn, row_id)
+    row = queue.insert_and_get(conn, ledger, fresh | _columns(values))
+    return _refund(row) if row else None
 
 
 def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
@@ -179,8 +177,11 @@ def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list
 
 def get(conn: Connection, row_id: str) -> Refund | None:
     """Return the refund with our id."""
-    row = conn.execute(select(ledger).where(ledger.c.id == row_id)).mappings().one_or_none()
+    row = conn.execute(_BY_ID, {"row": row_id}).mappings().one_or_none()
     return _refund(row) if row else None
+
+
+_BY_ID = select(ledger).where(ledger.c.id == bindparam("row"))
 
 
 def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
