@@ -36,7 +36,6 @@ SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 EXTRAS = {
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},
-    "psycopg": {"store"},
     "pytest": {"testing"},
     "rich": {"cli"},
     "starlette": {"cli.demo", "sandbox", "webhooks.fastapi"},
