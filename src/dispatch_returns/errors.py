@@ -118,7 +118,7 @@ class PaginationError(APIResponseError):
 class APIStatusError(APIError):
     """The API answered with a status of 400 or more."""
 
-    status_code: int  # pyright: ignore[reportIncompatibleVariableOverride] - narrower, and only read
+    status_code: int
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class APIStatusError(APIError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id, retryable=retryable)
-        self.status_code = status_code
+        self.status_code = status_code  # pyright: ignore[reportIncompatibleVariableOverride] - read only
         self.code = code
         self.errors = tuple(errors)
         self.retry_after = retry_after
