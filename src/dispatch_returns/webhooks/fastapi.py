@@ -38,4 +38,4 @@ def router(connector: HasReceiver) -> APIRouter:
 
 def route(connector: HasReceiver, path: str = PATH) -> Route:
     """Return a Starlette route that takes deliveries at `path`; it needs no FastAPI."""
-    return Route(path, asgi.app(connector), name="dispatch_webhooks", include_in_schema=False)
+    return Route(path, asgi.app(connector), name="dispatch_webhooks")

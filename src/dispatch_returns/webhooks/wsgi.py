@@ -65,8 +65,6 @@ def _length(environ: Mapping[str, Any], limit: int) -> int:
 def read_body(stream: Readable, limit: int) -> bytes:
     """Return the body, or its first `limit` bytes. A stream may give less than is asked for."""
     body = bytearray()
-    while chunk := stream.read(limit - len(body)):
+    while chunk := stream.read(limit - len(body)):  # of 0 bytes, at the limit, there are none
         body += chunk
-        if len(body) >= limit:
-            break
     return bytes(body)

@@ -29,7 +29,7 @@ from dispatch_returns.store import Store
 from tests.support.waiting import wait_until
 from tests.support.web_requests import Reply, Request, ask_asgi, ask_wsgi, environ_of
 from tests.support.webhook_mounts import MountContract, delivery
-from tests.support.webhooks import Shop, event_body, shop, signed, stored
+from tests.support.webhooks import FullDisk, Shop, event_body, shop, signed, stored
 
 
 @contextlib.contextmanager
@@ -86,6 +86,22 @@ class TestASGI(MountContract):
     def test_nobody_is_answered_who_is_gone(self, store: Store) -> None:
         request = delivery(event_body(), length=str(len(event_body()) + 5), breaks_off=True)
         assert self.send(store, request).status is None
+
+    def test_a_server_that_starts_and_stops_it_is_answered(self, store: Store) -> None:
+        sent: list[str] = []
+        received = iter(["startup", "shutdown"])
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        async def receive() -> Any:
+            name = next(received)
+            assert len(sent) == (name == "shutdown")  # each is answered before the next is awaited
+            return {"type": f"lifespan.{name}"}
+
+        asyncio.run(self.mount(shop(store))({"type": "lifespan"}, receive, send))
+        assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert next(received, None) is None
 
     def test_a_websocket_is_turned_away(self, store: Store) -> None:
         sent: list[Any] = []
@@ -225,12 +241,15 @@ class TestFlask(MountContract):
 
     def test_it_needs_no_prefix_and_may_be_mounted_twice(self, store: Store) -> None:
         app = flask.Flask("shop")
+        app.url_map.merge_slashes = False
+        other = webhooks.flask.blueprint(shop(FullDisk()))
         app.register_blueprint(webhooks.flask.blueprint(shop(store)))
-        app.register_blueprint(
-            webhooks.flask.blueprint(shop(store)), url_prefix="/again/", name="again"
-        )
-        assert self.ask(app, delivery(event_body()), "/dispatch").word == "accepted"
-        assert self.ask(app, delivery(event_body()), "/again/dispatch").word == "repeated"
+        app.register_blueprint(other, url_prefix="/again/", name="again")
+        assert self.ask(app, delivery(event_body()), "/dispatch").status == 200
+        assert self.ask(app, delivery(event_body()), "/again/dispatch").status == 503
+        with app.test_request_context():
+            assert flask.url_for("dispatch_webhooks.receive") == "/dispatch"
+            assert flask.url_for("again.receive") == "/again/dispatch"
 
     def test_a_blueprint_may_stand_inside_another(self, store: Store) -> None:
         outer = flask.Blueprint("hooks", "shop", url_prefix="/hooks")
@@ -238,6 +257,19 @@ class TestFlask(MountContract):
         app = flask.Flask("shop")
         app.register_blueprint(outer)
         assert self.ask(app, delivery(event_body()), "/hooks/dispatch").status == 200
+        with app.test_request_context():
+            assert flask.url_for("hooks.dispatch_webhooks.receive") == "/hooks/dispatch"
+
+    def test_a_blueprint_may_have_its_subdomain(self, store: Store) -> None:
+        app = flask.Flask("shop", subdomain_matching=True)
+        app.config["SERVER_NAME"] = "shop.test"
+        app.register_blueprint(webhooks.flask.blueprint(shop(store)), subdomain="hooks")
+        client, body = app.test_client(), event_body()
+        for host, status in (("shop.test", 404), ("hooks.shop.test", 200)):
+            answer = client.post(
+                "/dispatch", base_url=f"http://{host}", data=body, headers=signed(body)
+            )
+            assert answer.status_code == status
 
     def test_the_application_may_have_read_the_body_before(self, store: Store) -> None:
         app = self.mount(shop(store))
