@@ -271,7 +271,11 @@ def test_what_stands_in_the_way_of_an_act_is_one_sentence(
     assert said in answer.err
     assert answer.err.count("\n") == 1
     assert answer.out == ""
-    again = shop.run("refunds", "retry", refund.id, "--json", **changed)
-    assert again.code == code
-    assert said in again.json["error"]["message"]
-    assert again.err == ""
+
+
+def test_with_json_what_stands_in_the_way_is_the_one_document(shop: Shop) -> None:
+    said = shop.run("refunds", "cancel", "tkt_1", "--json", DISPATCH_API_KEY="")
+    assert said.code == 3
+    assert said.json["error"]["type"] == "ConfigurationError"
+    assert "DISPATCH_API_KEY: is not set" in said.json["error"]["message"]
+    assert said.err == ""
