@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, Engine, create_engine, event, select
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
 from dispatch_returns.store import Store, inbox, ledger, migrate, outbox, schema, sqlite
@@ -252,6 +252,25 @@ def test_the_revision_is_that_of_the_newest_script() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
 
 
+def described(engine: Engine) -> set[str]:
+    """What SQLite says of each column, constraint and index, in no particular order."""
+    with engine.connect() as conn:
+        found = conn.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'trigger'"
+        )
+        lines = {line.strip(" ,\t") for (sql,) in found for line in sql.splitlines()}
+    return {line for line in lines if "alembic_version" not in line and "version_num" not in line}
+
+
+def test_the_migrations_make_the_same_tables_and_indexes_as_the_schema(
+    store: Store, tmp_path: Path
+) -> None:
+    other = create_engine(f"sqlite:///{tmp_path}/other.db")
+    schema.metadata.create_all(other)
+    assert described(store._engine) == described(other)
+    other.dispose()
+
+
 def test_an_empty_file_is_migrated_once(tmp_path: Path) -> None:
     path = tmp_path / "empty.db"
     path.touch()
@@ -301,6 +320,21 @@ def _open_at_once(url: str, together: Any, said: Any) -> None:
         said.put(repr(error))
     else:
         said.put("ok")
+
+
+def test_opening_waits_for_another_process_that_has_just_made_the_file(tmp_path: Path) -> None:
+    # SQLite itself answers at once that the file is locked when WAL is to be turned on.
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE busy (x)")
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(Store.open, f"sqlite:///{path}")
+        with pytest.raises(TimeoutError):
+            opening.result(0.2)
+        other.execute("COMMIT")
+        other.close()
+        opening.result(SOON).close()
 
 
 @pytest.mark.parametrize("attempt", range(4))
