@@ -17,6 +17,7 @@ from dispatch_returns.errors import (
     AdapterError,
     APIError,
     EventError,
+    InvalidArgumentError,
     LeaseLostError,
     NotFoundError,
 )
@@ -90,6 +91,8 @@ class EventProcessor:
         except NotFoundError:
             log.info("event %s is about a ticket that is gone", event.id)
             return None
+        except InvalidArgumentError:
+            raise EventError("the ticket's id cannot be one of the API's") from None
         if ticket.status != self._refunded_status:
             return None
         return self._intake.judge(Facts.of(ticket, self._workspace))

@@ -7,6 +7,7 @@ it is written a second time, and handlers are told that they are called at least
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import traceback
@@ -16,8 +17,9 @@ from typing import Any
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import APIError, LeaseLostError, NotFoundError, ValidationError
 from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.store import Store, inbox, ledger, outbox
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.webhooks.events import parse
@@ -27,7 +29,6 @@ log = logging.getLogger(__name__)
 
 _MARK = "dispatch_returns"
 """The metadata key by which a comment of ours is recognised."""
-_FOR_REVIEW = frozenset({State.HELD, State.FAILED, State.UNKNOWN})
 
 
 class HandlerError(Exception):
@@ -86,24 +87,43 @@ class Messenger:
         except (NotFoundError, ValidationError) as error:
             # Asking again changes nothing: the ticket is gone, or the workspace says no.
             log.warning("message %s was refused: %s", message.id, type(error).__name__)
-            self._finish(message, MessageState.REFUSED, str(error))
-        except (APIError, HandlerError) as error:
-            self._postpone(message, str(error))
+            fields = ", ".join(problem.field for problem in error.errors)
+            why = f"{error}: {fields}" if fields else str(error)
+            self._finish(message, MessageState.REFUSED, why)
+        except APIError as error:
+            self._postpone(message, type(error).__name__, str(error))
+        except HandlerError as error:
+            self._postpone(message, str(error), str(error))
         else:
             self._finish(message, MessageState.DONE, None)
 
     def _update_ticket(self, message: Message) -> None:
+        """Bring the ticket in line with the ledger, until the ledger has nothing newer to say.
+
+        Another worker may deliver a newer message about the same refund at this moment, and
+        what is written last stays.
+        """
+        refund = self._refund(message)
+        while True:
+            self._bring_in_line(refund)
+            said, refund = refund, self._refund(message)
+            if _shown(refund) == _shown(said):
+                return
+
+    def _refund(self, message: Message) -> Refund:
         with self._store.read() as conn:
             refund = ledger.get(conn, message.refund_id or "")
         assert refund is not None, "a message about a refund was written with its row"
-        assert message.ticket_id is not None
-        ticket = self._client.tickets.get(message.ticket_id)
-        fields = ticket.custom_fields | _fields(refund)
+        return refund
+
+    def _bring_in_line(self, refund: Refund) -> None:
+        ticket = self._client.tickets.get(refund.ticket_id)
+        fields = _merged(ticket.custom_fields, refund)
         changes: dict[str, Any] = {}
         if fields != ticket.custom_fields:
             # The whole map: whether the API merges or replaces is not documented.
             changes["custom_fields"] = fields
-        if refund.state in _FOR_REVIEW and ticket.status == self._refunded_status:
+        if _needs_review(refund) and ticket.status == self._refunded_status:
             changes["status"] = self._review_status
         if changes:
             self._patch(ticket, changes)
@@ -112,11 +132,12 @@ class Messenger:
         try:
             self._client.tickets.update(ticket.id, **changes)
         except ValidationError:
-            fields = changes.get("custom_fields")
-            if "status" not in changes or fields is None:
-                raise
-            log.warning("the status %s is missing: run setup", self._review_status)
-            self._client.tickets.update(ticket.id, custom_fields=fields)
+            log.warning("ticket %s cannot be changed: run setup", ticket.id)
+            for name, value in changes.items() if len(changes) > 1 else ():
+                # A missing status must not keep back the fields, nor they the status.
+                with contextlib.suppress(ValidationError):
+                    self._client.tickets.update(ticket.id, **{name: value})
+            raise
 
     def _comment(self, message: Message) -> None:
         assert message.ticket_id is not None
@@ -147,7 +168,7 @@ class Messenger:
         assert stored is not None, "events are kept"
         try:
             handler(parse(stored.body), Context(self._client, message.ticket_id))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the merchant's own code
             raise HandlerError(payload["handler"], error) from None
 
     def _finish(self, message: Message, state: MessageState, error: str | None) -> None:
@@ -156,8 +177,8 @@ class Messenger:
             lambda conn: outbox.finish(conn, message, self._clock(), state, error),
         )
 
-    def _postpone(self, message: Message, why: str) -> None:
-        log.warning("message %s is put off: %s", message.id, why)
+    def _postpone(self, message: Message, shown: str, why: str) -> None:
+        log.warning("message %s is put off: %s", message.id, shown)
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(message.tries, random.random(), first=self._first_retry)  # noqa: S311
         self._store.write(
@@ -166,13 +187,22 @@ class Messenger:
         )
 
 
-def _fields(refund: Refund) -> dict[str, Any]:
-    """Return what the ticket shows of a refund; what is not known yet is left out."""
-    shown = {
+def _shown(refund: Refund) -> dict[str, str | None]:
+    """Return what the ticket shows of a refund."""
+    return {
         "refund_id": refund.processor_id,
         "refund_status": str(refund.state),
         "refund_reason": refund.reason,
         "refund_arn": refund.arn,
     }
-    # A reason that was there and is not any more must go.
-    return {name: value for name, value in shown.items() if value or name == "refund_reason"}
+
+
+def _merged(fields: dict[str, Any], refund: Refund) -> dict[str, Any]:
+    """Return the ticket's fields with ours. What is not known is left out, or taken back."""
+    ours = _shown(refund).items()
+    return fields | {name: value for name, value in ours if value is not None or fields.get(name)}
+
+
+def _needs_review(refund: Refund) -> bool:
+    """Whether a person must look, and knows: an outcome that is still looked up has no reason."""
+    return refund.reason is not None and refund.reason != Reason.DRY_RUN

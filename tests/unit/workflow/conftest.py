@@ -1,0 +1,28 @@
+"""One stand-in for all tests here, and a workshop for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dispatch_returns import sandbox
+from dispatch_returns.api import DispatchClient
+from tests.support.workshop import Workshop
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[sandbox.Sandbox]:
+    with sandbox.running() as box:
+        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+            for key in ("item_received", "refunded", "needs_review"):
+                client.statuses.create(key=key, name=key)
+        yield box
+
+
+@pytest.fixture
+def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
+    shop = Workshop(box, tmp_path)
+    yield shop
+    shop.close()
