@@ -27,22 +27,17 @@ class ThreadRunner:
         self._workers = workers
         self._poll = poll
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._free = workers
-        self._counting = threading.Condition()
-        self._claimer: threading.Thread | None = None
+        self._run: _Run | None = None
         self._pid: int | None = None
 
     def start(self) -> None:
         """Start the threads; does nothing if they run in this process already."""
-        if self._claimer is not None and self._pid == os.getpid():
+        if self._run is not None and self._pid == os.getpid():
             return
         self._pid = os.getpid()
-        self._stopping.clear()
-        self._claimer = threading.Thread(
-            target=self._run, name="dispatch-returns-claimer", daemon=True
-        )
-        self._claimer.start()
+        self._wake = threading.Event()
+        self._run = _Run(self._queues, self._workers, self._poll, self._wake)
+        self._run.start()
 
     def wake(self) -> None:
         """Say that there is something to do."""
@@ -54,52 +49,84 @@ class ThreadRunner:
         `timeout` is in seconds. What did not end in time goes on until the process ends, and
         is picked up by the next one.
         """
-        if self._claimer is None:
-            return True
-        self._stopping.set()
-        self._wake.set()
-        self._claimer.join(timeout)
-        ended = not self._claimer.is_alive()
-        self._claimer = None
-        return ended
+        run, self._run = self._run, None
+        return run is None or run.stop(timeout)
 
-    def _run(self) -> None:
+
+class _Run:
+    """One start of the runner, to its stop."""
+
+    def __init__(
+        self, queues: Sequence[Queue[object]], workers: int, poll: float, wake: threading.Event
+    ) -> None:
+        self._queues = queues
+        self._workers = workers
+        self._poll = poll
+        self._wake = wake
+        # As many again as there are threads wait behind them: a thread that ends finds its next
+        # item at once, and one claim takes many.
+        self._free = 2 * workers
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(
+            target=self._claim_until_stopped, name="dispatch-returns-claimer", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float | None) -> bool:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._wake.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _claim_until_stopped(self) -> None:
         with ThreadPoolExecutor(self._workers, "dispatch-returns-worker") as pool:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._wake.clear()
                 if not self._claim_into(pool):
                     self._wake.wait(self._poll)
 
     def _claim_into(self, pool: ThreadPoolExecutor) -> bool:
-        """Hand what is due to the threads that are free; return whether there was anything."""
+        """Hand what is due to the threads; return whether there was anything."""
         found = False
         for queue in self._queues:
-            self._wait_for_a_free_thread()
-            try:
-                items = queue.claim(self._free)
-            except StoreError as error:
-                log.error("%s: nothing can be claimed now: %s", queue.name, error)  # noqa: TRY400 - the message says it all
-                continue
+            room = self._wait_for_room()
+            if self._stopping:
+                return True  # the loop looks at once, and ends
+            items = _claimed(queue, room)
             found = found or bool(items)
             for item in items:
-                self._take()
+                with self._changed:
+                    self._free -= 1
                 pool.submit(self._run_one, queue, item)
         return found
+
+    def _wait_for_room(self) -> int:
+        """Wait until no item waits behind another one; return how many may be claimed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= self._workers or self._stopping)
+            return self._free
 
     def _run_one(self, queue: Queue[object], item: object) -> None:
         try:
             queue.run_safely(item)
         finally:
-            with self._counting:
+            with self._changed:
                 self._free += 1
-                self._counting.notify()
+                self._changed.notify_all()
             # What one step leads to is due at once.
             self._wake.set()
 
-    def _take(self) -> None:
-        with self._counting:
-            self._free -= 1
 
-    def _wait_for_a_free_thread(self) -> None:
-        with self._counting:
-            self._counting.wait_for(lambda: self._free > 0)
+def _claimed(queue: Queue[object], room: int) -> list[object]:
+    try:
+        return queue.claim(room)
+    except StoreError as error:
+        log.error("%s: nothing can be claimed now: %s", queue.name, error)  # noqa: TRY400 - the message says it all
+    except Exception as error:  # noqa: BLE001 - without this thread nothing would be done any more
+        log.error("%s: nothing can be claimed: %s", queue.name, type(error).__name__)  # noqa: TRY400 - a traceback may show a customer's data
+    return []
