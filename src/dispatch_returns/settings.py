@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -17,28 +17,33 @@ def _amounts(value: Any) -> Any:
     """Read ``500 USD, 60000 JPY``."""
     if not isinstance(value, str):
         return value
-    return dict(_amount(part) for part in _parts(value))
+    amounts = [_amount(part) for part in _parts(value)]
+    if not amounts or len(dict(amounts)) < len(amounts):
+        raise ValueError("give one amount for each currency, such as 500 USD, 60000 JPY")
+    return dict(amounts)
 
 
 def _amount(part: str) -> tuple[str, Decimal]:
-    number, _, currency = part.partition(" ")
-    try:
-        amount = Decimal(number)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not re.fullmatch(r"[A-Za-z]{3}", currency.strip()) or not amount >= 0:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part, re.ASCII)
+    if found is None:
         raise ValueError('write amounts as "500 USD, 60000 JPY"')
-    return currency.strip().upper(), amount
+    number, currency = found.groups()
+    return currency.upper(), Decimal(number)
 
 
 def _evidence(value: Any) -> Any:
     """Read ``received_date, condition=good|like_new``."""
     if not isinstance(value, str):
         return value
-    pairs = (part.partition("=") for part in _parts(value))
-    return {
-        name.strip(): frozenset(filter(None, accepted.split("|"))) for name, _, accepted in pairs
-    }
+    return dict(_required(part) for part in _parts(value) or [""])
+
+
+def _required(part: str) -> tuple[str, frozenset[str]]:
+    name, equals, values = part.partition("=")
+    accepted = frozenset(_parts(values, "|"))
+    if not re.fullmatch(r"[\w.-]+", name.strip()) or "=" in values or (equals and not accepted):
+        raise ValueError('write evidence as "received_date, condition=good|like_new"')
+    return name.strip(), accepted
 
 
 def _secrets(value: Any) -> Any:
@@ -69,7 +74,7 @@ class Settings(BaseModel):
     webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)] = ()
     base_url: str = "https://api.dispatchtickets.com/v1"
     style: Literal["workspaces", "brands"] = "workspaces"
-    database_url: str = DATABASE_URL
+    database_url: str = Field(default=DATABASE_URL, repr=False)  # it may hold a password
     adapter: str = "stripe"
     adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
     stripe_search: bool = False

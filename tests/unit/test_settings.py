@@ -1,0 +1,209 @@
+"""Settings: every variable, and errors that name variables and never what is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+import dispatch_returns
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.settings import VARIABLES, Settings, read_one
+
+NEEDED = {"DISPATCH_API_KEY": "sk_live_secret", "DISPATCH_WORKSPACE": "ws_1"}
+
+
+def from_env(**variables: str) -> Settings:
+    return Settings.from_env(NEEDED | variables)
+
+
+def test_two_variables_are_enough() -> None:
+    settings = from_env()
+    assert settings.api_key == SecretStr("sk_live_secret")
+    assert settings.model_dump(exclude={"api_key"}) == {
+        "workspace": "ws_1",
+        "webhook_secrets": (),
+        "base_url": "https://api.dispatchtickets.com/v1",
+        "style": "workspaces",
+        "database_url": "sqlite:///dispatch-returns.db",
+        "adapter": "stripe",
+        "adapter_options": {},
+        "stripe_search": False,
+        "kill_switch": False,
+        "dry_run": False,
+        "max_refund": {},
+        "max_per_day": {},
+        "approve_above": {},
+        "evidence": {"received_date": frozenset()},
+        "workers": 4,
+        "refunded_status": "refunded",
+        "review_status": "needs_review",
+    }
+
+
+EVERY: dict[str, tuple[str, Any]] = {
+    "DISPATCH_API_KEY": ("sk_live_other", SecretStr("sk_live_other")),
+    "DISPATCH_WORKSPACE": ("ws_2", "ws_2"),
+    "DISPATCH_WEBHOOK_SECRET": (
+        "whsec_1, whsec_2",
+        (SecretStr("whsec_1"), SecretStr("whsec_2")),
+    ),
+    "DISPATCH_BASE_URL": ("http://localhost/v1", "http://localhost/v1"),
+    "DISPATCH_STYLE": ("brands", "brands"),
+    "DISPATCH_RETURNS_DATABASE_URL": ("sqlite:///other.db", "sqlite:///other.db"),
+    "DISPATCH_RETURNS_ADAPTER": ("manual", "manual"),
+    "DISPATCH_RETURNS_STRIPE_SEARCH": ("true", True),
+    "DISPATCH_RETURNS_KILL_SWITCH": ("on", True),
+    "DISPATCH_RETURNS_DRY_RUN": ("1", True),
+    "DISPATCH_RETURNS_MAX_REFUND": (
+        "500 USD, 60000 jpy,0.5 EUR",
+        {"USD": Decimal(500), "JPY": Decimal(60000), "EUR": Decimal("0.5")},
+    ),
+    "DISPATCH_RETURNS_MAX_PER_DAY": ("5000 USD", {"USD": Decimal(5000)}),
+    "DISPATCH_RETURNS_APPROVE_ABOVE": ("0 USD", {"USD": Decimal(0)}),
+    "DISPATCH_RETURNS_EVIDENCE": (
+        "received_date, condition = good | like_new,x=1 2",
+        {
+            "received_date": frozenset(),
+            "condition": frozenset({"good", "like_new"}),
+            "x": frozenset({"1 2"}),
+        },
+    ),
+    "DISPATCH_RETURNS_WORKERS": ("64", 64),
+    "DISPATCH_RETURNS_REFUNDED_STATUS": ("paid_back", "paid_back"),
+    "DISPATCH_RETURNS_REVIEW_STATUS": ("look", "look"),
+}
+
+
+def test_every_setting_has_a_variable_but_the_adapters_own() -> None:
+    assert set(VARIABLES) == set(Settings.model_fields) - {"adapter_options"}
+    assert set(VARIABLES.values()) == set(EVERY)
+
+
+@pytest.mark.parametrize(("field", "variable"), VARIABLES.items())
+def test_each_variable_sets_its_setting(field: str, variable: str) -> None:
+    text, expected = EVERY[variable]
+    assert getattr(from_env(**{variable: text}), field) == expected
+
+
+@pytest.mark.parametrize("variable", sorted(set(EVERY) - set(NEEDED)))
+def test_an_empty_variable_is_not_set(variable: str) -> None:
+    assert from_env(**{variable: ""}) == from_env()
+
+
+def test_what_is_missing_is_named_all_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({"DISPATCH_STYLE": "both"})
+    assert str(caught.value) == (
+        "DISPATCH_API_KEY: is not set; DISPATCH_WORKSPACE: is not set;"
+        " DISPATCH_STYLE: Input should be 'workspaces' or 'brands'"
+    )
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("DISPATCH_STYLE", "s3cret"),
+        ("DISPATCH_RETURNS_KILL_SWITCH", "s3cret"),
+        ("DISPATCH_RETURNS_DRY_RUN", "s3cret"),
+        ("DISPATCH_RETURNS_STRIPE_SEARCH", "s3cret"),
+        ("DISPATCH_RETURNS_WORKERS", "s3cret"),
+        ("DISPATCH_RETURNS_WORKERS", "0"),
+        ("DISPATCH_RETURNS_WORKERS", "65"),
+        *[
+            ("DISPATCH_RETURNS_EVIDENCE", text)
+            for text in (",", "=good", "condition=", "condition= |", "a=b=c", "s3cret condition")
+        ],
+        *[
+            (f"DISPATCH_RETURNS_{name}", text)
+            for name in ("MAX_REFUND", "MAX_PER_DAY", "APPROVE_ABOVE")
+            for text in (
+                "s3cret",
+                "500",
+                "USD",
+                "500 DOLLARS",
+                "-1 USD",
+                "NaN USD",
+                "Infinity USD",
+                "1e3 USD",
+                "1,000 USD",
+                "500 USD, 600 USD",
+                "500 USD, 600 usd",
+                ",",
+                "\N{ARABIC-INDIC DIGIT FIVE} USD",
+            )
+        ],
+    ],
+)
+def test_what_is_wrong_is_named_and_not_shown(variable: str, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_env(**{variable: text})
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_adapters_own_variables_start_with_its_name() -> None:
+    settings = from_env(
+        DISPATCH_RETURNS_ADAPTER="acme-pay",
+        ACME_PAY_API_KEY="k",
+        ACME_PAY_TIMEOUT="5",
+        ACME_PAY_EMPTY="",
+        STRIPE_API_KEY="other",
+    )
+    assert settings.adapter_options == {"api_key": "k", "timeout": "5"}
+    assert from_env(STRIPE_API_KEY="sk").adapter_options == {"api_key": "sk"}
+
+
+def test_nothing_secret_is_shown() -> None:
+    secrets = {
+        "DISPATCH_API_KEY": "sk_live_secret",
+        "DISPATCH_WEBHOOK_SECRET": "whsec_secret",
+        "STRIPE_API_KEY": "sk_secret",
+        "DISPATCH_RETURNS_DATABASE_URL": "postgresql://me:secret@db/returns",
+    }
+    settings = from_env(**secrets)
+    assert "secret" not in repr(settings).replace("webhook_secrets", "").replace("SecretStr", "")
+    assert "secret" not in str(settings).replace("webhook_secrets", "").replace("SecretStr", "")
+
+
+def test_settings_can_be_built_in_python() -> None:
+    settings = Settings(
+        api_key=SecretStr("k"), workspace="ws_1", max_refund={"USD": Decimal(1)}, evidence={}
+    )
+    assert (settings.max_refund, settings.evidence) == ({"USD": Decimal(1)}, {})
+    with pytest.raises(ValidationError):
+        settings.workspace = "ws_2"
+
+
+def test_a_mistake_in_python_shows_no_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(api_key=SecretStr("k"), workspace="ws_1", wrokers="s3cret")  # type: ignore[call-arg]
+    assert "wrokers" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_processs_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_env().workspace == "ws_1"
+    assert read_one("workspace") == "ws_1"
+    assert read_one("database_url") is None
+    assert read_one("database_url", {"DISPATCH_RETURNS_DATABASE_URL": "x"}) == "x"
+    assert read_one("database_url", {"DISPATCH_RETURNS_DATABASE_URL": ""}) is None
+
+
+def test_nobody_else_reads_the_environment() -> None:
+    source = Path(dispatch_returns.__file__).parent
+    readers = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if re.search(r"os\.environ|os\.getenv|getenv\(", path.read_text(encoding="utf-8"))
+    }
+    assert readers == {"settings.py"}
+    assert os.environ
