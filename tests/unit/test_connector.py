@@ -51,7 +51,7 @@ def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
-    given = {
+    given: dict[str, Any] = {
         "api_key": SecretStr("sk_test_1"),
         "workspace": "ws_1",
         "adapter": "manual",
@@ -208,13 +208,12 @@ def test_start_and_stop_without_an_app(shop: Workshop) -> None:
 
 
 def test_closing_stops_and_closes_everything_and_may_be_repeated(
-    box: sandbox.Sandbox, tmp_path: Path
+    box: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = Workshop(box, tmp_path)
     closed: list[str] = []
-    for name, part in (("client", shop.client), ("adapter", shop.fake)):
-        close = part.close
-        part.close = lambda name=name, close=close: (closed.append(name), close())  # type: ignore[method-assign]
+    monkeypatch.setattr(shop.client, "close", lambda: closed.append("client"))
+    monkeypatch.setattr(shop.fake, "close", lambda: closed.append("adapter"))
     with shop.connector as connector:
         connector.start()
     assert closed == ["client", "adapter"]
@@ -222,3 +221,5 @@ def test_closing_stops_and_closes_everything_and_may_be_repeated(
     with pytest.raises(StoreUnavailableError, match="closed"):
         shop.store.write("late", lambda _conn: None)
     shop.connector.close()
+    monkeypatch.undo()
+    shop.close()
