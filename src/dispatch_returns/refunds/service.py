@@ -230,22 +230,25 @@ class RefundService:
         elif verdict is Verdict.LOOK:
             self._look(refund, error)
         else:
-            hold = outcomes.hold_for(error)
-            assert hold is not None, "every refusal has its reason"
-            self._refuse(refund, hold, error.kind, error)
+            self._refused(refund, error)
+
+    def _refused(self, refund: Refund, error: AdapterError) -> None:
+        hold = outcomes.hold_for(error)
+        assert hold is not None, "every refusal has its reason"
+        self._refuse(refund, hold, error)
 
     def _unsupported(self, refund: Refund, error: UnsupportedFeatureError) -> None:
         if refund.uncertain:
             # Said of this call only: an earlier one may have been carried out.
             self._park_unknown(refund, AdapterError(ErrorKind.CONFIG, f"{error}"))
         else:
-            self._refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"), "unsupported")
+            self._refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"))
 
     def _try_again(self, refund: Refund, error: AdapterError) -> None:
         with self.store.read() as conn:
             patience_ends = ledger.tried_since(conn, refund) + self.pace.patience
         if self.now() > patience_ends:
-            self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error.kind, error)
+            self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error)
             return
         self._retry_later(refund, error, "refund", state=State.REQUESTED)
 
@@ -292,20 +295,19 @@ class RefundService:
         elif error.kind is ErrorKind.KEY_CONFLICT or not self.adapter.capabilities.lookup:
             self._park_unknown(refund, error)
         else:
-            hold = outcomes.hold_for(error) or Hold(Reason.REJECTED, error.message)
-            self._refuse(refund, hold, error.kind, error)
+            self._refused(refund, error)
 
-    def _refuse(
-        self, refund: Refund, hold: Hold, outcome: str, error: AdapterError | None = None
-    ) -> None:
-        """The processor has said that nothing was paid: a person must look."""
+    def _refuse(self, refund: Refund, hold: Hold, error: AdapterError | None = None) -> None:
+        """Nothing was paid: the processor said so, or was not asked. A person must look."""
 
         def record(conn: Connection) -> None:
             now = self.now()
             if error is not None:
                 _record_error(conn, refund, "refund", error, now)
             else:
-                ledger.record_attempt(conn, refund, "refund", outcome, now, message=hold.detail)
+                ledger.record_attempt(
+                    conn, refund, "refund", "unsupported", now, message=hold.detail
+                )
             self._hold(conn, refund, hold, now)
 
         self.store.write("refund.outcome", record)

@@ -1,0 +1,100 @@
+"""What is written down of a call, for the person who must find out later what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+from dispatch_returns.refunds.adapter import RefundStatus
+from dispatch_returns.testing import FakeAdapter
+from tests.support.desk import Desk
+
+
+class OtherAdapter(FakeAdapter):
+    """Another processor: its service leaves the refunds of the first one alone."""
+
+    name = "other"
+
+
+REFUSAL = AdapterError(
+    ErrorKind.EXCEEDS_REMAINING, "too much", code="amount_too_large", request_id="req_9"
+)
+
+
+def test_a_refusal_is_kept_with_the_processors_own_words(desk: Desk) -> None:
+    desk.fake.fail_next(REFUSAL)
+    desk.enter()
+    desk.step()
+    last = desk.attempts()[-1]
+    assert (last.call, last.outcome, last.message) == ("refund", "exceeds_remaining", "too much")
+    assert (last.code, last.request_id) == ("amount_too_large", "req_9")
+
+
+def test_a_refusal_that_a_look_confirms_is_kept_with_them_too(desk: Desk) -> None:
+    desk.fake.fail_next(AdapterError(ErrorKind.ALREADY_REFUNDED, "gone", request_id="req_7"))
+    desk.enter()
+    desk.step()
+    last = desk.attempts()[-1]
+    assert (last.call, last.outcome, last.message) == ("refund", "already_refunded", "gone")
+    assert last.request_id == "req_7"
+    assert (desk.only().state, desk.only().reason) == ("held", "already_refunded")
+
+
+def test_what_the_processor_has_no_words_for_is_kept_with_ours(desk: Desk) -> None:
+    desk.fake.fail_next(UnsupportedFeatureError("there are no words for it"))
+    desk.enter()
+    desk.step()
+    last = desk.attempts()[-1]
+    assert (last.outcome, last.message) == ("unsupported", "there are no words for it")
+
+
+def test_after_silence_they_are_kept_too(desk: Desk) -> None:
+    desk.fake.capabilities = replace(desk.fake.capabilities, lookup=False)
+    desk.fake.fail_next("lost_response")
+    desk.fake.fail_next(UnsupportedFeatureError("there are no words for it"))
+    desk.enter()
+    desk.run(minutes=1)
+    last = desk.attempts()[-1]
+    assert (last.outcome, last.message) == ("config", "there are no words for it")
+
+
+def test_a_poll_that_fails_is_logged_with_ids_and_kinds_alone(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.fake.first_status = RefundStatus.PENDING
+    refund = desk.enter()
+    desk.step()
+    desk.fake.fail_next(
+        AdapterError(ErrorKind.RATE_LIMITED, "slow down, jane@example.com", code="rate_limit"),
+        call="find",
+    )
+    desk.run(minutes=6)
+    assert f"refund {refund.id}: rate_limited (rate_limit)" in caplog.messages
+
+
+@pytest.mark.parametrize("poll_fails", [True, False])
+def test_putting_off_has_the_name_that_the_crash_test_knows(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, poll_fails: bool
+) -> None:
+    desk.fake.first_status = RefundStatus.PENDING
+    desk.enter()
+    desk.step()
+    if poll_fails:
+        desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "gone"), call="find")
+    else:
+        desk.restart(adapter=OtherAdapter({}))
+    names: list[str] = []
+    write = desk.store.write
+
+    def watched(name: str, work: Callable[[Any], Any]) -> Any:
+        names.append(name)
+        return write(name, work)
+
+    monkeypatch.setattr(desk.store, "write", watched)
+    desk.clock.turn(minutes=6)
+    desk.step()
+    assert names == ["refund.claim", "refund.postpone"]
