@@ -26,6 +26,8 @@ from tests.support.store_contract import NOW, accepting, claim, events, held_up
 from tests.support.stores import open_store
 
 SOON = 10.0
+# Python 3.12 advises against forks beside threads. Servers do it all the same.
+forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.fixture
@@ -337,6 +339,7 @@ def test_opening_waits_for_another_process_that_has_just_made_the_file(tmp_path:
         opening.result(SOON).close()
 
 
+@forks
 @pytest.mark.parametrize("attempt", range(4))
 def test_processes_that_open_a_new_file_at_once_make_one_schema(
     tmp_path: Path, attempt: int
@@ -389,6 +392,7 @@ def in_a_child(work: Callable[[], object]) -> int:
     raise AssertionError("the child hangs")
 
 
+@forks
 def test_child_and_parent_both_work_after_a_fork(store: Store) -> None:
     store.write("accept", accepting(1))
 
@@ -402,11 +406,13 @@ def test_child_and_parent_both_work_after_a_fork(store: Store) -> None:
     assert {e.event_id for e in events(store)} == {"evt_1", "evt_2", "evt_3"}
 
 
+@forks
 def test_a_store_that_was_not_used_yet_can_be_forked(store: Store) -> None:
     assert in_a_child(lambda: store.write("accept", accepting(1))) == 0
     assert len(events(store)) == 1
 
 
+@forks
 def test_a_fork_in_the_midst_of_commits_takes_no_lock_along(store: Store) -> None:
     stop = threading.Event()
 
@@ -435,6 +441,7 @@ def test_a_fork_in_the_midst_of_commits_takes_no_lock_along(store: Store) -> Non
         assert conn.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
 
 
+@forks
 def test_a_store_that_is_closed_does_not_hinder_a_fork(store: Store) -> None:
     store.write("accept", accepting(1))
     store.close()
