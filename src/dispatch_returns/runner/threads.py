@@ -63,9 +63,7 @@ class _Run:
         self._workers = workers
         self._poll = poll
         self._wake = wake
-        # As many again as there are threads wait behind them: a thread that ends finds its next
-        # item at once, and one claim takes many.
-        self._free = 2 * workers
+        self._free = workers
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(
@@ -94,10 +92,10 @@ class _Run:
         """Hand what is due to the threads; return whether there was anything."""
         found = False
         for queue in self._queues:
-            room = self._wait_for_room()
+            free = self._wait_for_free_threads()
             if self._stopping:
                 return True  # the loop looks at once, and ends
-            items = _claimed(queue, room)
+            items = _claimed(queue, free)
             found = found or bool(items)
             for item in items:
                 with self._changed:
@@ -105,10 +103,10 @@ class _Run:
                 pool.submit(self._run_one, queue, item)
         return found
 
-    def _wait_for_room(self) -> int:
-        """Wait until no item waits behind another one; return how many may be claimed."""
+    def _wait_for_free_threads(self) -> int:
+        """Return how many threads are free: what waits in line would lose its lease there."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= self._workers or self._stopping)
+            self._changed.wait_for(lambda: self._free > 0 or self._stopping)
             return self._free
 
     def _run_one(self, queue: Queue[object], item: object) -> None:
@@ -122,9 +120,9 @@ class _Run:
             self._wake.set()
 
 
-def _claimed(queue: Queue[object], room: int) -> list[object]:
+def _claimed(queue: Queue[object], free: int) -> list[object]:
     try:
-        return queue.claim(room)
+        return queue.claim(free)
     except StoreError as error:
         log.error("%s: nothing can be claimed now: %s", queue.name, error)  # noqa: TRY400 - the message says it all
     except Exception as error:  # noqa: BLE001 - without this thread nothing would be done any more
