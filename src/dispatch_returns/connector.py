@@ -78,7 +78,7 @@ class Connector:
         self.events = EventProcessor(
             self.store,
             self.client,
-            self.refunds.intake,
+            self.refunds,
             self._handlers,
             workspace=settings.workspace,
             **timing,

@@ -134,7 +134,7 @@ def ours(shop: Shop, connector: Connector) -> Side:
         connector.store.write("inbox.accept", lambda conn: keep(conn, accepted))
         countdown = Countdown(REFUNDS)
         events, refunds, _ = connector.queues
-        runner = ThreadRunner([events, countdown.watch(refunds)], WORKERS)
+        runner = ThreadRunner([countdown.watch(events), refunds], WORKERS)
         start = time.perf_counter()
         runner.start()
         countdown.wait()

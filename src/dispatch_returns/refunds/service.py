@@ -101,14 +101,38 @@ class RefundService:
         else:
             self._postpone(refund, None, refund.detail)
 
+    def begin(self, conn: Connection, refund: Refund) -> Refund | None:
+        """Say in the ledger that a refund just entered is sent now, inside the same transaction.
+
+        Return the row to hand to `carry_out` after the commit, or None where something stands
+        against it: then it is claimed when it is due, or waits for a person.
+        """
+        if refund.state is not State.REQUESTED or refund.uncertain or self.rails.kill_switch:
+            return None
+        if refund.due_at is None or refund.due_at > self.now():
+            return None
+        if refund.adapter != self.adapter.name:
+            return None
+        begun = self._begin(conn, refund)
+        return begun if begun.state is State.SENDING else None
+
+    def carry_out(self, sending: Refund) -> None:
+        """Make the call that `begin` has announced, and record what came of it."""
+        try:
+            self._call(sending)
+        except LeaseLostError:
+            log.info("refund %s was taken over by another worker", sending.id)
+
     def _send(self, refund: Refund) -> None:
         """Say in the ledger that the call is made, make it, and record what came of it."""
         if self.rails.kill_switch:
             self._postpone(refund, _KILL_SWITCH_PAUSE, "the kill switch is on")
             return
         sending = self.store.write("refund.sending", lambda conn: self._begin(conn, refund))
-        if sending.state is not State.SENDING:
-            return
+        if sending.state is State.SENDING:
+            self._call(sending)
+
+    def _call(self, sending: Refund) -> None:
         assert sending.due_at is not None
         if self.now() >= sending.due_at:
             # Whoever claims the row next looks first; this call could come after its key's end.
@@ -123,7 +147,10 @@ class RefundService:
             self._record(sending, result, "refund")
 
     def _begin(self, conn: Connection, refund: Refund) -> Refund:
-        """Move the row to `sending`, or to `held` when a rail says so at this last moment."""
+        """Move the row to `sending`, or to `held` when a rail says so at this last moment.
+
+        Whoever had claimed it before is fenced off: only this call is made.
+        """
         now = self.now()
         sent: dict[str, object] = {}
         if refund.nothing_carried_out:
@@ -133,7 +160,7 @@ class RefundService:
                 return self._hold(conn, refund, hold, now)
             sent = {"first_sent_at": now, "sent_day": today}
         ledger.record_attempt(conn, refund, "refund", "sent", now)
-        return ledger.change(
+        return ledger.take_over(
             conn,
             refund,
             now,

@@ -23,9 +23,11 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.refunds.intake import Decision, Intake
+from dispatch_returns.refunds.intake import Decision
+from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import Store, inbox, outbox
 from dispatch_returns.store.inbox import StoredEvent
+from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.workflow.handlers import Handlers
@@ -40,7 +42,7 @@ class EventProcessor:
         self,
         store: Store,
         client: DispatchClient,
-        intake: Intake,
+        refunds: RefundService,
         handlers: Handlers,
         *,
         workspace: str,
@@ -51,7 +53,7 @@ class EventProcessor:
     ) -> None:
         self._store = store
         self._client = client
-        self._intake = intake
+        self._refunds = refunds
         self._handlers = handlers
         self._workspace = workspace
         self._refunded_status = refunded_status
@@ -81,7 +83,11 @@ class EventProcessor:
         except (APIError, AdapterError) as error:
             self._postpone(stored, error)
         else:
-            self._store.write("event.done", lambda conn: self._done(conn, stored, event, decision))
+            sending = self._store.write(
+                "event.done", lambda conn: self._done(conn, stored, event, decision)
+            )
+            if sending is not None:
+                self._refunds.carry_out(sending)
 
     def _decide(self, event: Event) -> Decision | None:
         if event.ticket_id is None:
@@ -95,14 +101,16 @@ class EventProcessor:
             raise EventError("the ticket's id cannot be one of the API's") from None
         if ticket.status != self._refunded_status:
             return None
-        return self._intake.judge(Facts.of(ticket, self._workspace))
+        return self._refunds.intake.judge(Facts.of(ticket, self._workspace))
 
     def _done(
         self, conn: Connection, stored: StoredEvent, event: Event, decision: Decision | None
-    ) -> None:
+    ) -> Refund | None:
+        """Write what follows from the event; return the refund whose call is to be made now."""
         now = self._clock()
+        sending: Refund | None = None
         if decision is not None:
-            self._intake.enter(conn, decision)
+            sending = self._refunds.begin(conn, self._refunds.intake.enter(conn, decision))
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",
@@ -113,6 +121,7 @@ class EventProcessor:
             )
             outbox.add(conn, message, now)
         inbox.finish(conn, stored, now)
+        return sending
 
     def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
         log.warning("event %s is kept as unreadable: %s", stored.event_id, error)

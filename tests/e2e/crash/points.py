@@ -25,6 +25,8 @@ ELSEWHERE = {
     "message.postpone": "a message put off changes nothing but its time",
     "refund.postpone": "a refund put off changes nothing but its time",
     "adapter.find": "only after a crash or an unknown outcome: killed in the second worker",
+    "refund.claim": "only what was put off or left behind: killed in the second worker",
+    "refund.sending": "only what was put off or left behind: killed in the second worker",
     "comments.list": "only when a comment is delivered a second time: killed in the second worker",
 }
 

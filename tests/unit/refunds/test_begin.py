@@ -1,0 +1,114 @@
+"""Sending a refund in the very transaction that entered it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.store import Store
+from dispatch_returns.store.ledger import Refund, State
+from tests.support.desk import Desk, facts, usd
+
+
+def enter_and_begin(desk: Desk) -> Refund | None:
+    """Judge, enter and begin, as the event processor does: in one transaction."""
+    service = desk.service
+    decision = service.intake.judge(facts())
+    return desk.store.write(
+        "event.done", lambda conn: service.begin(conn, service.intake.enter(conn, decision))
+    )
+
+
+def test_a_refund_is_announced_with_its_entry_and_paid_once(desk: Desk) -> None:
+    sending = enter_and_begin(desk)
+    assert sending is not None
+    row = desk.only()
+    assert (row, row.state, row.first_sent_at) == (sending, State.SENDING, desk.clock.now)
+    assert row.due_at == desk.clock.now + desk.pace.lease
+    assert desk.fake.refunds == []
+    desk.service.carry_out(sending)
+    assert desk.only().state is State.SUCCEEDED
+    assert len(desk.fake.refunds) == 1
+
+
+def test_a_repeated_event_begins_nothing_while_the_first_one_is_under_way(desk: Desk) -> None:
+    sending = enter_and_begin(desk)
+    assert sending is not None
+    assert enter_and_begin(desk) is None
+    desk.service.carry_out(sending)
+    assert enter_and_begin(desk) is None
+    assert len(desk.fake.requests) == 1
+
+
+def test_a_worker_that_had_claimed_the_row_is_fenced_off(desk: Desk) -> None:
+    desk.enter()
+    (claimed,) = desk.service.claim(10)
+    desk.clock.turn(minutes=10)
+    sending = enter_and_begin(desk)
+    assert sending is not None
+    desk.service.advance(claimed)
+    assert desk.fake.requests == [], "the worker that was fenced off called all the same"
+    desk.service.carry_out(sending)
+    assert len(desk.fake.refunds) == 1
+
+
+def test_a_row_that_a_worker_holds_is_left_to_it(desk: Desk) -> None:
+    desk.enter()
+    (claimed,) = desk.service.claim(10)
+    assert enter_and_begin(desk) is None
+    desk.service.advance(claimed)
+    assert len(desk.fake.refunds) == 1
+
+
+def test_a_call_that_comes_after_its_lease_is_not_made(desk: Desk) -> None:
+    sending = enter_and_begin(desk)
+    assert sending is not None
+    desk.clock.turn(hours=1)
+    desk.service.carry_out(sending)
+    assert desk.fake.requests == []
+    assert desk.only().state is State.SENDING
+
+
+@pytest.mark.parametrize(
+    ("rails", "state"),
+    [
+        (Rails(kill_switch=True), State.REQUESTED),
+        (Rails(dry_run=True), State.HELD),
+        (Rails(max_per_day={"USD": Decimal(1)}), State.HELD),
+        (Rails(approve_above={"USD": Decimal(1)}), State.HELD),
+    ],
+)
+def test_what_a_rail_stops_is_not_begun(desk: Desk, rails: Rails, state: State) -> None:
+    desk.restart(rails)
+    assert enter_and_begin(desk) is None
+    assert (desk.only().state, desk.fake.requests) == (state, [])
+
+
+def test_what_may_have_been_paid_before_is_looked_up_by_a_worker(desk: Desk) -> None:
+    desk.fake.add_payment("pi_1", usd("500.00"))
+    desk.fake.refund_outside("pi_1", usd("10.00"))
+    assert enter_and_begin(desk) is None
+    assert (desk.only().state, desk.only().uncertain) == (State.REQUESTED, True)
+
+
+def test_what_waits_for_its_time_keeps_waiting(desk: Desk) -> None:
+    limit = AdapterError(ErrorKind.RATE_LIMITED, "slow down", retry_after=60)
+    desk.fake.fail_next(limit)
+    sending = enter_and_begin(desk)
+    assert sending is not None
+    desk.service.carry_out(sending)
+    assert enter_and_begin(desk) is None
+    desk.clock.turn(minutes=2)
+    again = enter_and_begin(desk)
+    assert again is not None
+    assert again.idempotency_key == sending.idempotency_key
+
+
+def test_another_adapters_row_is_not_begun(store: Store) -> None:
+    desk = Desk(store)
+    foreign = replace(desk.enter(), adapter="another")
+    assert desk.store.write("x", lambda conn: desk.service.begin(conn, foreign)) is None
