@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from sqlalchemy import Connection
 
 from dispatch_returns.errors import (
     AdapterError,
@@ -92,6 +93,7 @@ class Returns(RuleBasedStateMachine):
         self.fields: dict[str, dict[str, Any]] = {t: {} for t in TICKETS}
         self.refunded = dict.fromkeys(TICKETS, True)
         self.late_events: list[Decision] = []
+        self.announced: list[Refund] = []
         self.slow_workers: list[Refund] = []
         for ticket in TICKETS:
             self.event(ticket, late=False)
@@ -137,8 +139,20 @@ class Returns(RuleBasedStateMachine):
     @precondition(lambda self: self.late_events)
     @rule()
     def enter_late_event(self) -> None:
-        decision = self.late_events.pop()
-        self.desk.store.write("enter", lambda conn: self.desk.service.intake.enter(conn, decision))
+        decision, service = self.late_events.pop(), self.desk.service
+
+        def done(conn: Connection) -> Refund | None:
+            return service.begin(conn, service.intake.enter(conn, decision))
+
+        sending = self.desk.store.write("event.done", done)
+        if sending is not None:
+            self.announced.append(sending)
+
+    @precondition(lambda self: self.announced)
+    @rule()
+    def announced_call_is_made(self) -> None:
+        """At once, or late; or never, for its worker is dead."""
+        self.desk.service.carry_out(self.announced.pop())
 
     @rule(
         ticket=tickets,
@@ -318,7 +332,8 @@ class Returns(RuleBasedStateMachine):
             elif final.state is State.HELD:
                 assert final.reason == "exceeds_remaining", "somebody else took it"
             else:
-                assert stuck or final.state is State.UNKNOWN, final
+                failed_later = final.state is State.FAILED and final.processor_id is not None
+                assert stuck or failed_later or final.state is State.UNKNOWN, final
                 assert final.reason is not None
 
 
