@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.store import Store, inbox, ledger, migrate, outbox, schema, sqlite
+from dispatch_returns.store import Store, forking, inbox, ledger, migrate, outbox, schema, sqlite
 from dispatch_returns.store.database import revision
 from tests.support.store_contract import NOW, accepting, claim, events, held_up
 from tests.support.stores import open_store
@@ -218,6 +218,9 @@ def test_another_file_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="file is not a database"):
         Store.open(f"sqlite:///{tmp_path}/notes.txt")
 
+    with pytest.raises(StoreUnavailableError, match="file is not a database"):
+        revision(f"sqlite:///{tmp_path}/notes.txt")
+
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     open_store(tmp_path).close()
@@ -339,6 +342,19 @@ def test_opening_waits_for_another_process_that_has_just_made_the_file(tmp_path:
         opening.result(SOON).close()
 
 
+def test_opening_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.1)
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE busy (x)")
+    other.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailableError, match="database is locked"):
+        Store.open(f"sqlite:///{path}")
+    assert time.monotonic() - begun < SOON
+    other.close()
+
+
 @forks
 @pytest.mark.parametrize("attempt", range(4))
 def test_processes_that_open_a_new_file_at_once_make_one_schema(
@@ -439,6 +455,30 @@ def test_a_fork_in_the_midst_of_commits_takes_no_lock_along(store: Store) -> Non
         rows = conn.exec_driver_sql("SELECT count(*) FROM inbox").scalar()
         assert rows == parent.result(SOON) + 72
         assert conn.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+@forks
+def test_both_sides_of_a_fork_begin_anew(store: Store) -> None:
+    """What `os.fork` calls, called by hand: a child's coverage is not seen."""
+    store.write("accept", accepting(1))
+    writer = store._writer
+    forking._before()
+    late = ThreadPoolExecutor(1)
+    waiting = late.submit(store.write, "late", accepting(2))
+    with pytest.raises(TimeoutError):
+        waiting.result(0.1)
+    forking._after_in_parent()
+    assert waiting.result(SOON)
+    late.shutdown()
+    assert store._writer is writer
+    forking._before()
+    forking._after_in_child()
+    assert store._writer is None
+    assert store.write("accept", accepting(3))
+    assert store._writer is not writer
+    assert writer is not None
+    writer.resume()  # it is of the "parent", whose thread has come along here
+    writer.close()
 
 
 @forks
