@@ -37,7 +37,7 @@ def _do_not_wait(connection: Connection, _record: object) -> None:
 def _empty() -> Path:
     """Migrate once, because Alembic takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="dispatch-returns-"))
-    atexit.register(shutil.rmtree, folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "empty.db"
     Store.open(f"sqlite:///{path}").close()
     return path
