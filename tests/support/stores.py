@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import cache
@@ -29,6 +30,12 @@ def open_store(folder: Path, name: str = "returns.db", *, durable: bool = True) 
     return store
 
 
+def _remove(folder: Path, owner: int) -> None:
+    """A forked child leaves the folder to its parent."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder)
+
+
 def _do_not_wait(connection: Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=OFF")
 
@@ -37,7 +44,7 @@ def _do_not_wait(connection: Connection, _record: object) -> None:
 def _empty() -> Path:
     """Migrate once, because Alembic takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="dispatch-returns-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove, folder, os.getpid())
     path = folder / "empty.db"
     Store.open(f"sqlite:///{path}").close()
     return path

@@ -155,7 +155,7 @@ class Intake:
                 return known
             detail = f"The ticket was changed before the refund of {known.amount} was sent."
             hold = Hold(Reason.CHANGED_MEANWHILE, detail)
-        return self.judge_anew(conn, known, replace(decision, amount=None, hold=hold))
+        return self.judge_anew(conn, known, replace(decision, hold=hold))
 
     def _hold_on_entry(self, amount: Money | None, approved_minor: int | None) -> Hold | None:
         assert amount is not None, "a decision has an amount or a hold"

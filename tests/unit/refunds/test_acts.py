@@ -167,9 +167,10 @@ def test_a_refund_that_was_not_sent_can_be_canceled(desk: Desk) -> None:
     fail(desk, ErrorKind.NOT_SENT)
     desk.enter()
     desk.step()
-    desk.act(acts.cancel)
+    assert desk.act(acts.cancel, why="settled by voucher").due_at is None
     desk.run(days=2)
     assert (desk.only().state, desk.paid) == (State.CANCELED, [])
+    assert recorded(desk) == [("cancel", "Ann", "settled by voucher")]
 
 
 def test_a_worker_that_holds_a_canceled_refund_does_not_send_it(desk: Desk) -> None:
@@ -193,8 +194,12 @@ def test_what_was_sent_cannot_be_canceled(desk: Desk, fault: Any) -> None:
 def test_what_may_have_been_sent_before_a_backup_cannot_be_canceled(desk: Desk) -> None:
     desk.fake.refund_outside("pi_2", usd("1.00"))
     desk.enter(facts(payment_intent="pi_2"))
-    with pytest.raises(RefundStateError, match="Cancel it at the processor"):
+    with pytest.raises(RefundStateError) as caught:
         desk.act(acts.cancel)
+    assert str(caught.value) == (
+        f"{desk.only().id} is requested: only a refund of which nothing was sent can be canceled"
+        " here. Cancel it at the processor."
+    )
 
 
 # Confirm.
@@ -212,11 +217,11 @@ def by_hand(store: Store) -> Desk:
 
 
 def test_a_person_who_has_paid_confirms_it(by_hand: Desk) -> None:
-    confirmed = by_hand.act(acts.confirm, reference="transfer 17")
+    confirmed = by_hand.act(acts.confirm, reference="transfer 17", why="by hand")
     assert (confirmed.state, confirmed.processor_id) == (State.SUCCEEDED, "transfer 17")
     assert confirmed.due_at is None
     assert by_hand.calls() == ["refund pending", "confirm succeeded"]
-    assert recorded(by_hand) == [("confirm", "Ann", None)]
+    assert recorded(by_hand) == [("confirm", "Ann", "by hand")]
 
 
 def test_without_a_reference_the_processors_number_stays(by_hand: Desk) -> None:

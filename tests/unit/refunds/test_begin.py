@@ -64,13 +64,17 @@ def test_a_row_that_a_worker_holds_is_left_to_it(desk: Desk) -> None:
     assert len(desk.fake.refunds) == 1
 
 
-def test_a_call_that_comes_after_its_lease_is_not_made(desk: Desk) -> None:
+def test_a_call_that_comes_after_its_lease_is_not_made(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     sending = enter_and_begin(desk)
     assert sending is not None
     desk.clock.turn(hours=1)
     desk.service.carry_out(sending)
     assert desk.fake.requests == []
     assert desk.only().state is State.SENDING
+    assert caplog.messages == [f"refund {sending.id} was taken over by another worker"]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,16 @@ def test_keys_are_short_and_name_the_refund_its_generation_and_the_kind(desk: De
         assert re.fullmatch(rf"{row.id}-g1-{kind}-[0-9a-f]{{16}}", key)
 
 
+def test_keys_are_the_same_in_every_version(desk: Desk) -> None:
+    """An upgrade must not tell everybody everything again."""
+    desk.fake.refund_outside("pi_1", desk.fake._accounts["pi_1"].charged)
+    desk.enter()
+    desk.step()
+    assert [m.dedupe_key.rpartition("-g1-")[2] for m in desk.messages()][1:] == [
+        "note-5d4686f6ad6a5e22"
+    ]
+
+
 def test_the_same_fact_has_the_same_key_and_is_kept_once(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     hold = Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
