@@ -261,7 +261,7 @@ class RefundService:
 
     def _refused(self, refund: Refund, error: AdapterError) -> None:
         hold = outcomes.hold_for(error)
-        assert hold is not None, "every refusal has its reason"
+        assert hold is not None  # every refusal has its reason
         self._refuse(refund, hold, error)
 
     def _unsupported(self, refund: Refund, error: UnsupportedFeatureError) -> None:

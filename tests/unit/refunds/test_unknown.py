@@ -195,6 +195,7 @@ def test_a_stored_500_of_nothing_is_never_answered_with_a_new_key(desk: Desk) ->
     assert set(desk.keys) == {"g1"}
     assert desk.paid == []
     assert desk.only().detail == NOT_KNOWN
+    assert desk.calls()[-1] == "find none"
 
 
 @pytest.mark.parametrize(("age", "used"), [(timedelta(hours=23), 1), (timedelta(hours=22.99), 2)])
