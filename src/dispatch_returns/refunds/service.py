@@ -228,7 +228,7 @@ class RefundService:
         if found is None or not found.ours:
             polls = refund.tries + 1
             wait = self.pace.next_poll(refund.state, polls, self._jitter())
-            self._postpone(refund, wait, refund.detail, polls)
+            self._postpone(refund, wait, None, polls)
         else:
             self._record(refund, found, "find")
 

@@ -98,3 +98,41 @@ def test_putting_off_has_the_name_that_the_crash_test_knows(
     desk.clock.turn(minutes=6)
     desk.step()
     assert names == ["refund.claim", "refund.postpone"]
+
+
+def pay(_desk: Desk) -> None:
+    """Let the processor do as it is asked."""
+
+
+def refuse(desk: Desk) -> None:
+    desk.fake.fail_next(REFUSAL)
+
+
+def say_nothing(desk: Desk) -> None:
+    desk.fake.fail_next(AdapterError(ErrorKind.UNKNOWN_OUTCOME, "no answer"))
+
+
+def be_out_of_reach(desk: Desk) -> None:
+    desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "no connection"))
+
+
+def contradict(desk: Desk) -> None:
+    desk.fake.fail_next(AdapterError(ErrorKind.KEY_CONFLICT, "used before"))
+
+
+@pytest.mark.parametrize("answer", [pay, refuse, say_nothing, be_out_of_reach, contradict])
+def test_what_comes_of_a_call_has_the_name_that_the_crash_test_knows(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: Callable[[Desk], None]
+) -> None:
+    answer(desk)
+    desk.enter()
+    names: list[str] = []
+    write = desk.store.write
+
+    def watched(name: str, work: Callable[[Any], Any]) -> Any:
+        names.append(name)
+        return write(name, work)
+
+    monkeypatch.setattr(desk.store, "write", watched)
+    desk.step()
+    assert names == ["refund.claim", "refund.sending", "refund.outcome"]

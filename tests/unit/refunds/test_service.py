@@ -113,6 +113,7 @@ def test_a_pending_refund_is_looked_at_in_growing_intervals_until_it_is_paid(des
     assert desk.told("comment") == [ON_ITS_WAY]
     assert len(desk.told("ticket")) == 2
     assert desk.fake.requests[1:] == []
+    assert desk.calls() == ["refund pending", *["find pending"] * 8, "find succeeded"]
 
 
 def test_a_pending_refund_may_fail_and_is_not_sent_again(desk: Desk) -> None:

@@ -94,6 +94,7 @@ def test_after_a_day_out_of_reach_a_person_is_told(desk: Desk, kind: ErrorKind) 
     row = desk.only()
     assert (row.state, row.reason, row.detail) == (State.HELD, "unreachable", f"{kind} it said")
     assert (row.due_at, row.sent_day) == (None, None)
+    assert desk.calls()[-1] == f"refund {kind}"
     assert len(desk.told("note")) == 1
     assert desk.paid == []
 
@@ -574,9 +575,22 @@ def test_a_first_look_that_fails_leaves_the_refund_unsent_and_waiting(desk: Desk
     assert desk.only().first_sent_at == NOW + timedelta(seconds=5)
 
 
-def test_a_shorter_patience_is_kept_to(store: Store) -> None:
-    desk = Desk(store, pace=pace(patience=timedelta(minutes=1)))
+def test_patience_is_kept_to_the_second(store: Store) -> None:
+    desk = Desk(store, pace=pace(patience=timedelta(seconds=5)))
     fail(desk, ErrorKind.NOT_SENT, times=100)
     desk.enter()
-    desk.run(minutes=3)
-    assert desk.only().reason == "unreachable"
+    desk.run(seconds=5)
+    assert (desk.only().state, len(desk.keys)) == (State.REQUESTED, 2)
+    desk.run(seconds=10)
+    assert (desk.only().reason, len(desk.keys)) == ("unreachable", 3)
+
+
+def test_patience_with_an_unknown_outcome_is_kept_to_the_second(store: Store) -> None:
+    desk = Desk(store, pace=pace(patience=timedelta(seconds=5)))
+    fail(desk, ErrorKind.AUTH, times=100, call="find")
+    until_unknown(desk)
+    desk.run(seconds=5)
+    assert desk.told("note") == []
+    desk.run(seconds=10)
+    assert len(desk.told("note")) == 1
+    assert desk.keys == ["g1"]
