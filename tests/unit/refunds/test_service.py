@@ -185,7 +185,7 @@ def test_the_ticket_is_told_again_when_a_refund_comes_back_to_a_state(desk: Desk
 
 def test_a_paid_refund_is_followed_for_a_month_and_then_let_go(desk: Desk) -> None:
     desk.enter()
-    seen = []
+    seen: list[timedelta] = []
     while desk.step() and len(seen) < 9:
         due = desk.next_due()
         if due is not None:
