@@ -113,9 +113,9 @@ def install(extra: str) -> None:
     pip = pip_of_venv()
     say(f"installing .[{extra}] into {VENV.name} (a minute or so; the next time it is at once)")
     source = f"{ROOT}[{extra}]"
-    if run(*pip, "install", "-qq", "--editable", source, stdout=sys.stderr):
+    if code := run(*pip, "install", "-qq", "--editable", source, stdout=sys.stderr):
         raise SetupError(
-            "pip could not install the packages (its own words are above)."
+            f"pip could not install the packages (exit code {code}; its own words are above)."
             " Check that this machine reaches the package index, then run the same command again."
         )
     stamps[0].write_text(wanted)
