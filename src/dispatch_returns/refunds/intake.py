@@ -95,8 +95,7 @@ class Intake:
             return self._hold_if_changed(conn, known, decision)
         if known.reason is not None:
             # Only a person goes on with it, and the ticket says again that it is done.
-            hold = Hold(Reason(known.reason), known.detail or "")
-            notices.tell_held(conn, known, hold, self._clock())
+            notices.tell_held(conn, known, notices.hold_of(known), self._clock())
         else:
             self._note_changed_amount(conn, known, decision)
         return known
@@ -158,7 +157,7 @@ class Intake:
         return self.judge_anew(conn, known, replace(decision, hold=hold))
 
     def _hold_on_entry(self, amount: Money | None, approved_minor: int | None) -> Hold | None:
-        assert amount is not None, "a decision has an amount or a hold"
+        assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
         if approved_minor == amount.minor:

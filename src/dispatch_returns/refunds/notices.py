@@ -32,6 +32,13 @@ def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
     _add(conn, refund, "ticket", what, now)
 
 
+def hold_of(refund: Refund) -> Hold:
+    """Return why a person must look at a refund that says so."""
+    assert refund.reason is not None
+    assert refund.detail is not None
+    return Hold(Reason(refund.reason), refund.detail)
+
+
 def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Take the ticket back from `refunded`, and say why and what to do.
 

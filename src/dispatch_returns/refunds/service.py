@@ -174,9 +174,9 @@ class RefundService:
         assert refund.amount is not None
         if self.rails.dry_run:
             return guard.dry_run_hold(refund.amount)
-        sent = 0
-        if self.rails.max_per_day:
-            sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
+        if not self.rails.max_per_day:
+            return None
+        sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
         return guard.over_day_cap(refund.amount, sent, self.rails)
 
     def _settle(self, refund: Refund) -> None:
@@ -425,8 +425,7 @@ class RefundService:
         if _told_of(before) == _told_of(after):
             return
         if after.reason is not None:
-            hold = Hold(Reason(after.reason), after.detail or "")
-            notices.tell_held(conn, after, hold, now)
+            notices.tell_held(conn, after, notices.hold_of(after), now)
         else:
             notices.tell_change(conn, after, now)
         notices.tell_customer(conn, after, now)

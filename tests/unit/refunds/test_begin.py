@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
-from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.errors import AdapterError, ErrorKind, LeaseLostError
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.store import Store
 from dispatch_returns.store.ledger import Refund, State
@@ -64,13 +65,16 @@ def test_a_row_that_a_worker_holds_is_left_to_it(desk: Desk) -> None:
     assert len(desk.fake.refunds) == 1
 
 
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=1)])
 def test_a_call_that_comes_after_its_lease_is_not_made(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    desk: Desk, caplog: pytest.LogCaptureFixture, late: timedelta
 ) -> None:
     caplog.set_level("INFO")
     sending = enter_and_begin(desk)
     assert sending is not None
-    desk.clock.turn(hours=1)
+    desk.clock.now += desk.pace.lease + late
+    with pytest.raises(LeaseLostError, match=f"lease of {sending.id} ended before the call"):
+        desk.service._call(sending)
     desk.service.carry_out(sending)
     assert desk.fake.requests == []
     assert desk.only().state is State.SENDING

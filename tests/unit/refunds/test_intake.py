@@ -168,6 +168,16 @@ def test_a_payment_the_processor_has_no_words_for_is_held(desk: Desk) -> None:
     desk.fake.fail_next(UnsupportedFeatureError("not another reference"), call="payment")
     row = desk.enter()
     assert (row.reason, row.detail) == ("unsupported", "not another reference")
+    assert (row.payment or {})["id"] == "pi_1"
+
+
+def test_a_ticket_without_a_payment_says_so(desk: Desk) -> None:
+    assert desk.enter(facts(payment_intent=None)).detail == "No payment is known for this ticket."
+
+
+def test_the_smallest_amount_that_moved_is_reason_enough_to_look(desk: Desk) -> None:
+    desk.fake.refund_outside("pi_2", usd("0.01"))
+    assert desk.enter(facts(payment_intent="pi_2")).uncertain
 
 
 def test_money_that_has_moved_is_looked_at_first(desk: Desk) -> None:
@@ -250,7 +260,7 @@ def test_a_row_that_another_worker_wrote_in_this_moment_is_left_to_it(
         return None
 
     monkeypatch.setattr(ledger, "get", not_yet)
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError, match=r"^another worker has just written this intent$"):
         desk.enter()
 
 

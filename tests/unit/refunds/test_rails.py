@@ -131,6 +131,7 @@ def test_a_dry_run_that_begins_after_the_entry_sends_nothing_either(desk: Desk) 
     desk.restart(DRY)
     desk.run(days=2)
     assert (desk.only().state, desk.only().reason) == (State.HELD, "dry_run")
+    assert desk.only().detail == "149.00 USD would have been paid."
     assert (desk.fake.requests, desk.messages()) == ([], [])
 
 
@@ -186,6 +187,7 @@ def test_the_cap_per_day_counts_what_was_sent_and_begins_anew_at_midnight(desk: 
     assert states(desk) == [PAID, HELD, PAID]
     held = next(r for r in desk.refunds() if r.state is HELD)
     assert (held.reason, held.sent_day, held.first_sent_at) == ("over_day_cap", None, None)
+    assert held.due_at is None
     assert held.detail == (
         "41.00 USD would bring today's refunds to 101.00 USD; the cap per day is 100."
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
-from dispatch_returns.refunds.adapter import RefundStatus
+from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.testing import FakeAdapter
-from tests.support.desk import Desk
+from tests.support.desk import Desk, usd
 
 
 class OtherAdapter(FakeAdapter):
@@ -98,6 +98,19 @@ def test_putting_off_has_the_name_that_the_crash_test_knows(
     desk.clock.turn(minutes=6)
     desk.step()
     assert names == ["refund.claim", "refund.postpone"]
+
+
+def test_what_the_processor_says_is_kept_with_its_reason_and_its_request(desk: Desk) -> None:
+    desk.enter()
+    desk.step()
+    row = desk.only()
+    news = RefundResult(
+        "fake_1", RefundStatus.FAILED, usd("149.00"), failure_reason="declined", request_id="req_5"
+    )
+    desk.store.write("news", lambda conn: desk.service.apply(conn, row, news, call="event"))
+    last = desk.attempts()[-1]
+    assert (last.call, last.outcome, last.processor_id) == ("event", "failed", "fake_1")
+    assert (last.code, last.request_id) == ("declined", "req_5")
 
 
 def pay(_desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier, Event
 from typing import Any
 
@@ -63,6 +64,21 @@ def test_a_dead_workers_call_is_looked_up_and_not_made_again(desk: Desk) -> None
     desk.run(minutes=4)
     assert desk.keys == ["g1"]
     assert desk.calls() == ["find succeeded"]
+
+
+def test_a_refusal_after_a_workers_death_proves_nothing_without_look_ups(desk: Desk) -> None:
+    desk.fake.capabilities = replace(desk.fake.capabilities, lookup=False)
+    desk.enter()
+    die_at(desk, "refund.outcome", after=False)
+    with pytest.raises(Dies):
+        desk.step()
+    sent = desk.only().first_sent_at
+    desk.fake.fail_next(AdapterError(ErrorKind.DISPUTED, "said so"))
+    desk.run(minutes=4)
+    row = desk.only()
+    assert (row.state, row.reason, row.uncertain) == (State.UNKNOWN, "outcome_unknown", True)
+    assert row.first_sent_at == sent, "the key is as old as its first use"
+    assert len(desk.paid) == 1
 
 
 def test_a_dead_worker_of_a_processor_that_ignores_keys_leaves_it_to_a_person(
