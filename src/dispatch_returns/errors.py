@@ -26,10 +26,15 @@
     ├── StoreError                    the store could not do it
     │   ├── StoreUnavailableError     it cannot commit now: try again
     │   └── LeaseLostError            another worker has taken this row over
-    └── RefundError
-        ├── AdapterError              a processor's refusal or silence, with its kind
-        ├── UnsupportedFeatureError   the processor cannot be told this
-        └── RefundStateError          this act does not fit the refund's state
+    ├── RefundError
+    │   ├── AdapterError              a processor's refusal or silence, with its kind
+    │   ├── UnsupportedFeatureError   the processor cannot be told this
+    │   └── RefundStateError          this act does not fit the refund's state
+    └── WorkflowError                 a step of a return could not be done
+        ├── OrderError                the shop system did not say what was bought
+        ├── LabelError                a label was not bought, or nobody knows
+        ├── NoticeError               the customer could not be told
+        └── ReturnStateError          this act does not fit the return's step
 
 No message or ``repr`` holds a key, a signature, a body or a customer's data.
 """
@@ -250,3 +255,32 @@ class UnsupportedFeatureError(RefundError):
 
 class RefundStateError(RefundError):
     """What was asked does not fit the state the refund is in."""
+
+
+class WorkflowError(DispatchReturnsError):
+    """A step of a return could not be done. ``retryable``: the same may work later."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retryable = retryable
+
+
+class OrderError(WorkflowError):
+    """The shop system did not say what was bought."""
+
+
+class LabelError(WorkflowError):
+    """A label was not bought. ``unknown``: it may have been, and must be looked for first."""
+
+    def __init__(self, message: str, *, retryable: bool = False, unknown: bool = False) -> None:
+        super().__init__(message, retryable=retryable)
+        self.unknown = unknown
+
+
+class NoticeError(WorkflowError):
+    """The customer could not be told."""
+
+
+class ReturnStateError(WorkflowError):
+    """What was asked does not fit the step the return is at."""

@@ -1,0 +1,1 @@
+"""Return labels: bought once, or printed without any account."""

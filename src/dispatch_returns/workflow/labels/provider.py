@@ -1,0 +1,91 @@
+"""What a label is, and what whoever sells it must be able to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from dispatch_returns.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address. It is a customer's data: its ``repr`` shows the country alone."""
+
+    name: str = field(repr=False)
+    street: str = field(repr=False)
+    city: str = field(repr=False)
+    postal_code: str = field(repr=False)
+    country: str
+    """ISO 3166-1, two letters."""
+    street2: str | None = field(default=None, repr=False)
+    state: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PackingLine:
+    """A line of the packing slip."""
+
+    sku: str
+    quantity: int
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """One parcel that comes back. The same ``key`` always means the same label.
+
+    ``return_number`` is printed as barcode and QR code; ``sender`` may be unknown where the
+    customer writes it by hand. ``weight`` is in grams.
+    """
+
+    key: str
+    ticket_id: str
+    return_number: str
+    recipient: Address
+    sender: Address | None
+    lines: tuple[PackingLine, ...]
+    order_id: str | None = None
+    weight: int | None = None
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label that exists. ``id`` is the provider's own; ``cost`` is what it will charge us."""
+
+    provider: str
+    id: str
+    pdf: bytes = field(repr=False)
+    tracking_number: str | None = None
+    tracking_url: str | None = None
+    carrier: str | None = None
+    cost: Money | None = None
+    expires_at: datetime | None = None
+
+
+class LabelProvider(Protocol):
+    """Sells or prints return labels. Each method makes one attempt and never retries.
+
+    All raise `LabelError`: ``retryable``, ``unknown`` (it may have been bought), or refused.
+    """
+
+    @property
+    def name(self) -> str:
+        """A word for people and records, such as ``easypost``."""
+        ...
+
+    def buy(self, request: LabelRequest) -> Label:
+        """Buy (or print) the label of this request."""
+        ...
+
+    def find(self, request: LabelRequest) -> Label | None:
+        """Return the label bought for ``request.key`` earlier, None if there certainly is none."""
+        ...
+
+    def void(self, label_id: str) -> bool:
+        """Give a label back that was not used; return whether its cost comes back."""
+        ...

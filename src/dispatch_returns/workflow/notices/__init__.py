@@ -1,0 +1,1 @@
+"""What the customer is told at each step, each once."""

@@ -1,0 +1,92 @@
+"""What is asked of a policy, and what it answers."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dispatch_returns.money import Money
+
+
+class Outcome(enum.StrEnum):
+    """What becomes of a request; of several rules the strictest counts."""
+
+    APPROVE = "approve"
+    REVIEW = "review"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """So many of one article. ``condition`` is what the customer, or the warehouse, calls it."""
+
+    sku: str
+    quantity: int = 1
+    condition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnRequest:
+    """What a customer asks for, as the ticket says it."""
+
+    ticket_id: str
+    order_id: str | None
+    items: tuple[Item, ...]
+    reason: str | None
+    requested_at: datetime
+    customer: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the customer sent back earlier, and what of this order is on its way or was paid back.
+
+    ``returned`` counts the pieces of this order, by SKU, in other returns that were not rejected.
+    """
+
+    returns_by_age: tuple[datetime, ...] = ()
+    """When each earlier return of this customer was asked for."""
+    returned: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A rule that spoke, and what it said to a person."""
+
+    rule: str
+    outcome: Outcome
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """What is paid back, to the last minor unit: ``total`` is the sum of ``parts``, less fees."""
+
+    total: Money
+    parts: tuple[tuple[str, Money], ...]
+    """What is given: each line by its SKU, and ``shipping``."""
+    fees: tuple[tuple[str, Money], ...] = ()
+    """What is kept: ``restocking``, ``return_shipping``, ``condition``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with everything that explains it, so that it can be shown and replayed.
+
+    ``facts`` are what the rules saw (JSON values, no customer's data); ``policy`` names the
+    policy and its version; ``at`` is the clock it used. ``assignee`` is who reviews.
+    """
+
+    outcome: Outcome
+    spoken: tuple[Spoken, ...]
+    facts: Mapping[str, Any]
+    policy: str
+    at: datetime
+    assignee: str | None = None
+    expected: Breakdown | None = None
+    """What would be paid back if all arrives as announced; None where no order is known."""
+    returnless: bool = False
+    """Nothing need be sent back."""
