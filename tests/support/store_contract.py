@@ -17,10 +17,23 @@ from sqlalchemy.exc import StatementError
 
 from dispatch_returns.errors import LeaseLostError, StoreUnavailableError
 from dispatch_returns.money import Money
-from dispatch_returns.store import NewEvent, Store, inbox, ledger, outbox, schema
+from dispatch_returns.store import (
+    NewEvent,
+    Store,
+    inbox,
+    labels,
+    ledger,
+    outbox,
+    receipts,
+    returns,
+    schema,
+)
 from dispatch_returns.store.inbox import EventState, StoredEvent
+from dispatch_returns.store.labels import LabelRow, LabelState
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
+from dispatch_returns.store.receipts import Receipt, ReceiptState
+from dispatch_returns.store.returns import NewDecision, Return, Step
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -533,6 +546,8 @@ class StoreContract:
         def record(conn: Connection) -> None:
             ledger.record_attempt(conn, row, "refund", "sent", NOW)
             ledger.record_act(conn, row, "retry", NOW, who="Ann", why=None)
+            returned = enter(conn)
+            returns.record(conn, returned, NewDecision("eligibility", "approve", "policy"), NOW)
 
         store.write("record", record)
         for statement in (update(table).values(at=LATER), table.delete()):
@@ -549,6 +564,154 @@ class StoreContract:
             store.write(
                 "record", lambda conn: ledger.record_attempt(conn, stranger, "refund", "sent", NOW)
             )
+
+    # Returns.
+
+    def test_a_ticket_has_one_return(self, store: Store) -> None:
+        row = store.write("enter", enter)
+        with pytest.raises(AssertionError):
+            store.write("enter", lambda conn: enter(conn, order_id="other"))
+        assert (row.step, row.items, row.due_at) == (Step.REQUESTED, [{"sku": "A"}], NOW)
+        assert (row.working, row.woken, row.claims, row.planned) == (False, False, 0, None)
+        assert row.id == returns.return_id("ws_1", "tkt_1")
+        assert "digest" not in repr(row)
+        with store.read() as conn:
+            assert returns.get(conn, row.id) == row
+            assert returns.get(conn, "ret_0") is None
+            for text in ("tkt_1", row.number, row.number.lower(), row.id[:10]):
+                assert returns.matching(conn, text, limit=2) == [row]
+            assert returns.matching(conn, "%", limit=2) == []
+            assert returns.count_by_step(conn) == {"return_requested": 1}
+            assert returns.newest(conn, limit=1, step=Step.REQUESTED) == [row]
+            assert returns.newest(conn, limit=1, step=Step.REVIEW) == []
+
+    def test_a_return_is_held_by_one_worker_and_fenced(self, store: Store) -> None:
+        store.write("enter", enter)
+        (held,) = claim_returns(store, NOW)
+        assert (held.working, held.claims, held.due_at) == (True, 1, AFTER_THE_LEASE)
+        assert claim_returns(store, NOW) == []
+        kept = store.write("keep", lambda conn: returns.change(conn, held, LATER, tries=3))
+        assert (kept.tries, kept.updated_at, kept.working) == (3, LATER, True)
+        (again,) = claim_returns(store, AFTER_THE_LEASE)
+        for late in (
+            lambda conn: returns.change(conn, held, NOW, tries=9),
+            lambda conn: returns.release(conn, held, NOW, None, tries=9),
+        ):
+            with pytest.raises(LeaseLostError):
+                store.write("late", late)
+        done = store.write("done", lambda conn: returns.release(conn, again, NOW, LATER, tries=0))
+        assert (done.working, done.due_at, done.tries, done.claims) == (False, LATER, 0, 2)
+
+    def test_what_wakes_a_return_that_is_held_makes_it_due_when_it_is_given_back(
+        self, store: Store
+    ) -> None:
+        row = store.write("enter", enter)
+        (held,) = claim_returns(store, NOW)
+        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
+        assert claim_returns(store, NOW) == [], "nobody else takes it meanwhile"
+        given_back = store.write("done", lambda conn: returns.release(conn, held, LATER, None))
+        assert given_back.due_at == LATER
+        (second,) = claim_returns(store, LATER)
+        assert not second.woken
+        resting = store.write("done", lambda conn: returns.release(conn, second, LATER, None))
+        assert resting.due_at is None
+        store.write("wake", lambda conn: returns.wake(conn, row.id, LATER))
+        assert len(claim_returns(store, LATER)) == 1
+
+    def test_a_return_left_by_a_dead_worker_is_due_at_the_end_of_its_lease(
+        self, store: Store
+    ) -> None:
+        row = store.write("enter", enter)
+        claim_returns(store, NOW)
+        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
+        assert claim_returns(store, NOW) == []
+        assert len(claim_returns(store, AFTER_THE_LEASE)) == 1
+
+    def test_returns_of_an_order_and_of_a_customer_are_found(self, store: Store) -> None:
+        row = store.write("enter", enter)
+        others: dict[str, dict[str, Any]] = {
+            "tkt_2": {},
+            "tkt_3": {"order_id": "9", "customer": "digest"},
+            "tkt_4": {"customer": "other"},
+            "tkt_5": {"step": Step.REJECTED},
+        }
+        for ticket, values in others.items():
+            store.write("enter", lambda conn: enter(conn, ticket, **values))  # noqa: B023
+        with store.read() as conn:
+            of_order = [found.ticket_id for found in returns.of_order(conn, row)]
+            assert sorted(of_order) == ["tkt_2", "tkt_4"]
+            of_customer = [found.ticket_id for found in returns.of_customer(conn, row)]
+            assert sorted(of_customer) == ["tkt_2", "tkt_3"]
+            assert returns.of_order(conn, replace(row, order_id=None)) == []
+            assert returns.of_customer(conn, replace(row, customer=None)) == []
+
+    def test_decisions_are_kept_in_order(self, store: Store) -> None:
+        row = store.write("enter", enter)
+        decided = NewDecision("eligibility", "review", "policy", "too late", {"days": 31})
+        store.write("record", lambda conn: returns.record(conn, row, decided, NOW))
+        store.write("record", lambda conn: returns.record(conn, row, decided, LATER))
+        with store.read() as conn:
+            first, then = returns.decisions_of(conn, row.id)
+        assert (first.kind, first.outcome, first.who, first.why, first.data, first.at) == (
+            "eligibility", "review", "policy", "too late", {"days": 31}, NOW,
+        )  # fmt: skip
+        assert then.at == LATER
+
+    def test_a_parcel_has_one_label(self, store: Store) -> None:
+        row = store.write("enter", enter)
+
+        def want(conn: Connection, now: datetime = NOW) -> LabelRow:
+            return labels.want(conn, row.id, 1, now, provider="pdf", send_by=LATER)
+
+        wanted = store.write("want", want)
+        assert store.write("want", lambda conn: want(conn, LATER)) == wanted
+        assert (wanted.state, wanted.cost, wanted.send_by) == (LabelState.WANTED, None, LATER)
+        bought = store.write(
+            "bought",
+            lambda conn: labels.change(
+                conn, wanted, LATER, state=LabelState.BOUGHT, cost=Money(495, "USD"), pdf=b"%PDF"
+            ),
+        )
+        assert (bought.state, bought.cost, bought.pdf) == (
+            LabelState.BOUGHT,
+            Money(495, "USD"),
+            b"%PDF",
+        )
+        with store.read() as conn:
+            assert labels.of_return(conn, row.id) == [bought]
+            assert labels.get(conn, bought.id) == bought
+            assert labels.get(conn, "lbl_0") is None
+
+    def test_receipts_are_numbered_and_a_key_is_noted_once(self, store: Store) -> None:
+        row = store.write("enter", enter)
+
+        def note(conn: Connection, key: str | None) -> Receipt:
+            return receipts.note(
+                conn, row.id, NOW, key=key, lines=[{"sku": "A", "quantity": 1}],
+                received_date="2024-01-15", who="Ann", amount=None,
+            )  # fmt: skip
+
+        first = store.write("note", lambda conn: note(conn, "k1"))
+        assert store.write("note", lambda conn: note(conn, "k1")) == first
+        assert [store.write("note", lambda conn: note(conn, None)).ordinal for _ in range(2)] == [
+            2,
+            3,
+        ]
+        changed = store.write(
+            "settle",
+            lambda conn: receipts.change(
+                conn, first, LATER, state=ReceiptState.ACCEPTED, amount=Money(5, "USD")
+            ),
+        )
+        assert (changed.ordinal, changed.state, changed.amount) == (
+            1,
+            ReceiptState.ACCEPTED,
+            Money(5, "USD"),
+        )
+        assert not changed.returnless
+        with store.read() as conn:
+            assert receipts.of_return(conn, row.id)[0] == changed
+            assert receipts.of_return(conn, "ret_0") == []
 
     # The schema.
 
@@ -614,6 +777,27 @@ def create(
     return store.write(
         "create", lambda conn: ledger.create(conn, "ws_1", ticket_id, 1, now, **given)
     )
+
+
+def enter(conn: Connection, ticket_id: str = "tkt_1", **values: Any) -> Return:
+    """Write a return's row, and return it."""
+    given = {
+        "step": Step.REQUESTED,
+        "status": "return_requested",
+        "order_id": "1234",
+        "items": [{"sku": "A"}],
+        "customer": "digest",
+        "requested_at": NOW,
+    } | values
+    assert returns.enter(conn, "ws_1", ticket_id, NOW, **given)
+    found = returns.get(conn, returns.return_id("ws_1", ticket_id))
+    assert found is not None
+    return found
+
+
+def claim_returns(store: Store, now: datetime) -> list[Return]:
+    """Claim returns."""
+    return store.write("claim", lambda conn: returns.claim(conn, now, LEASE, 9))
 
 
 def refund(store: Store, row_id: str) -> Refund:

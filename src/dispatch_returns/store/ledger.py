@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
+from dispatch_returns.store.amounts import gather, spread
 from dispatch_returns.store.schema import acts, attempts, ledger
 
 
@@ -118,24 +119,9 @@ def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
 
 
 def _refund(row: RowMapping) -> Refund:
-    values: dict[str, Any] = {str(column): value for column, value in row.items()}
-    minor, currency = values.pop("amount_minor"), values.pop("currency")
-    decimals = values.pop("decimals")
-    amount = None if minor is None else Money(minor, currency, decimals)
+    values = gather({str(column): value for column, value in row.items()})
     values["state"] = State(values["state"])
-    return Refund(amount=amount, **values)
-
-
-def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with ``amount`` spelled as its three columns."""
-    if "amount" not in values:
-        return values
-    amount: Money | None = values.pop("amount")
-    return values | {
-        "amount_minor": amount and amount.minor,
-        "currency": amount and amount.currency,
-        "decimals": amount and amount.decimals,
-    }
+    return Refund(**values)
 
 
 def create(
@@ -152,7 +138,7 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    row = queue.insert_and_get(conn, ledger, fresh | _columns(values))
+    row = queue.insert_and_get(conn, ledger, fresh | spread(values))
     return _refund(row) if row else None
 
 
@@ -161,7 +147,7 @@ def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Re
 
     Raises `LeaseLostError` when it was claimed since `refund` was read.
     """
-    values = _columns(values)
+    values = spread(values)
     return _refund(queue.change(conn, ledger, refund.id, refund.claims, **values, updated_at=now))
 
 

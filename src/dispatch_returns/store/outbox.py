@@ -111,3 +111,9 @@ def of_refund(conn: Connection, refund_id: str) -> list[Message]:
     """Return what was, or is to be, told about a refund, oldest first."""
     query = select(outbox).where(outbox.c.refund_id == refund_id).order_by(outbox.c.id)
     return [_message(row) for row in conn.execute(query).mappings()]
+
+
+def of_ticket(conn: Connection, ticket_id: str) -> list[Message]:
+    """Return what was, or is to be, told about a ticket, oldest first."""
+    query = select(outbox).where(outbox.c.ticket_id == ticket_id).order_by(outbox.c.id)
+    return [_message(row) for row in conn.execute(query).mappings()]

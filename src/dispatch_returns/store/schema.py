@@ -1,6 +1,7 @@
 """The tables, and the two column types that the databases do not share.
 
-Three tables are queues: `inbox`, `ledger` and `outbox`. A row is work while ``due_at`` is set.
+Four tables are queues: `inbox`, `returns`, `ledger` and `outbox`. A row is work while ``due_at``
+is set.
 Claiming a row moves ``due_at`` to the end of the lease and counts ``claims`` up, so a dead
 worker's row falls due again by itself, and a worker that was only slow can be told from its
 successor by the count it was given (a fencing token).
@@ -29,7 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -180,5 +181,96 @@ outbox = Table(
 )
 _due_index(outbox)
 
-APPEND_ONLY = (attempts, acts)
+returns = Table(
+    "returns",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace_id", Text, nullable=False),
+    Column("ticket_id", Text, nullable=False, index=True),
+    Column("number", Text, nullable=False, unique=True),
+    Column("step", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("order_id", Text),
+    Column("reason", Text),
+    Column("items", JSON, nullable=False),
+    Column("customer", Text),
+    Column("policy", Text),
+    Column("expected", JSON(none_as_null=True)),
+    Column("planned", JSON(none_as_null=True)),
+    Column("error", Text),
+    Column("requested_at", Utc, nullable=False),
+    Column("entered_at", Utc, nullable=False),
+    Column("reminded_at", Utc),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    Column("working", Boolean, nullable=False),
+    Column("woken", Boolean, nullable=False),
+    *_queue_columns(),
+    UniqueConstraint("workspace_id", "ticket_id"),
+    Index("ix_returns_order_id", "workspace_id", "order_id"),
+    Index("ix_returns_customer", "workspace_id", "customer"),
+)
+_due_index(returns)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("return_id", Text, ForeignKey("returns.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text),
+    Column("data", JSON, nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("return_id", Text, ForeignKey("returns.id"), nullable=False),
+    Column("parcel", Integer, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("provider_id", Text),
+    Column("tracking_number", Text),
+    Column("tracking_url", Text),
+    Column("carrier", Text),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("decimals", Integer),
+    Column("pdf", LargeBinary),
+    Column("attachment_id", Text),
+    Column("error", Text),
+    Column("send_by", Utc),
+    Column("expires_at", Utc),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    UniqueConstraint("return_id", "parcel"),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("return_id", Text, ForeignKey("returns.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("key", Text),
+    Column("state", Text, nullable=False),
+    Column("lines", JSON, nullable=False),
+    Column("received_date", Text),
+    Column("who", Text, nullable=False),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("decimals", Integer),
+    Column("breakdown", JSON(none_as_null=True)),
+    Column("detail", Text),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    UniqueConstraint("return_id", "ordinal"),
+    UniqueConstraint("return_id", "key", name="uq_receipts_key"),
+)
+
+APPEND_ONLY = (attempts, acts, decisions)
 """Tables whose rows are never changed or deleted; triggers hold it."""

@@ -1,0 +1,306 @@
+"""One row for each return: at which step it is, and when it is looked at again.
+
+A return is a queue of its own, so that one worker at a time deals with it. What wakes it while
+a worker holds it is remembered, and makes it due again when that worker is done.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Update, and_, bindparam, case, func, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from dispatch_returns.errors import LeaseLostError
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import decisions, returns
+
+
+class Step(enum.StrEnum):
+    """Where a return is: the guide's six steps, what lies beside them, and the rest."""
+
+    REQUESTED = "return_requested"
+    CHECK = "eligibility_check"
+    APPROVED = "approved"
+    LABEL_SENT = "label_sent"
+    RECEIVED = "item_received"
+    REFUNDED = "refunded"
+    REVIEW = "needs_review"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ELSEWHERE = "elsewhere"
+    """In a status that the workflow does not know: somebody's decision, and left alone."""
+    GONE = "gone"
+    """The ticket was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A row of `returns`.
+
+    ``status`` is the ticket's, as it was seen or written last; ``planned`` is what is about to
+    be written to the ticket. ``customer`` is a digest of the address, so that the same customer
+    is recognised and nobody can be read from it. ``expected`` is what would be paid back if
+    everything arrives. ``claims`` is the fencing token.
+    """
+
+    id: str
+    workspace_id: str
+    ticket_id: str
+    number: str
+    step: Step
+    status: str
+    order_id: str | None
+    reason: str | None
+    items: Sequence[Mapping[str, Any]]
+    customer: str | None = field(repr=False)
+    policy: str | None
+    expected: Mapping[str, Any] | None
+    planned: Mapping[str, Any] | None
+    error: str | None
+    requested_at: datetime
+    entered_at: datetime
+    reminded_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    working: bool
+    woken: bool
+    tries: int
+    claims: int
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """Something that was decided, or was done by somebody: ``data`` explains it."""
+
+    kind: str
+    outcome: str
+    who: str
+    why: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A row of `decisions`, which are never changed."""
+
+    id: int
+    return_id: str
+    kind: str
+    outcome: str
+    who: str
+    why: str | None
+    data: Mapping[str, Any]
+    at: datetime
+
+
+def return_id(workspace_id: str, ticket_id: str) -> str:
+    """Return the id of a ticket's return: it follows from the ticket, as a refund's does."""
+    return f"ret_{_digest(workspace_id, ticket_id)[:32]}"
+
+
+def return_number(workspace_id: str, ticket_id: str) -> str:
+    """Return what is printed on the label and typed in by people: ``R-7K3Q-X2M9-PD``."""
+    left, letters = int(_digest("number", workspace_id, ticket_id)[:16], 16), ""
+    for _ in range(10):
+        left, digit = divmod(left, 32)
+        letters += "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[digit]  # Crockford's: no I, L, O, U
+    return f"R-{letters[:4]}-{letters[4:8]}-{letters[8:]}"
+
+
+def customer_digest(email: str | None) -> str | None:
+    """Return what stands for a customer in the store."""
+    address = (email or "").strip().casefold()
+    return _digest("customer", address)[:32] if address else None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _return(row: RowMapping) -> Return:
+    values: dict[str, Any] = {str(column): value for column, value in row.items()}
+    values["step"] = Step(values["step"])
+    return Return(**values)
+
+
+def enter(
+    conn: Connection, workspace_id: str, ticket_id: str, now: datetime, **values: Any
+) -> bool:
+    """Write the row of a ticket's return, due now; return False if it has one already."""
+    fresh = {
+        "id": return_id(workspace_id, ticket_id),
+        "workspace_id": workspace_id,
+        "ticket_id": ticket_id,
+        "number": return_number(workspace_id, ticket_id),
+        "entered_at": now,
+        "created_at": now,
+        "updated_at": now,
+        "working": False,
+        "woken": False,
+        "due_at": now,
+    }
+    return queue.insert_new(conn, returns, fresh | values)
+
+
+def wake(conn: Connection, row_id: str, now: datetime) -> None:
+    """Let a return be looked at now, or as soon as the worker that holds it is done."""
+    conn.execute(_WAKE, {"row": row_id, "now": now})
+
+
+_WAKE: Update = (
+    update(returns)
+    .where(returns.c.id == bindparam("row"))
+    .values(
+        woken=True,
+        due_at=case(
+            (returns.c.working, returns.c.due_at),
+            else_=bindparam("now", type_=returns.c.due_at.type),
+        ),
+    )
+)
+
+
+def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Return]:
+    """Take up to `limit` returns that wait for their next step."""
+    found = queue.claim(conn, returns, now=now, lease=lease, limit=limit)
+    # Said with the fence, for the claim itself is the same for all queues.
+    return [
+        _return(queue.change(conn, returns, r["id"], r["claims"], working=True, woken=False))
+        for r in found
+    ]
+
+
+def change(conn: Connection, row: Return, now: datetime, **values: Any) -> Return:
+    """Change a claimed return, keep it, and return it as it is then. Raises `LeaseLostError`."""
+    return _return(queue.change(conn, returns, row.id, row.claims, **values, updated_at=now))
+
+
+def release(
+    conn: Connection, row: Return, now: datetime, due_at: datetime | None, **values: Any
+) -> Return:
+    """Change a claimed return and give it back until `due_at`, or until it is woken.
+
+    What woke it meanwhile makes it due at once. Raises `LeaseLostError`.
+    """
+    given = {f"new_{name}": value for name, value in values.items()}
+    given |= {"row": row.id, "fence": row.claims, "due": due_at, "now": now}
+    found = conn.execute(_release(tuple(values)), given).mappings().one_or_none()
+    if found is None:
+        raise LeaseLostError(f"return {row.id} was claimed by another worker")
+    return _return(found)
+
+
+@functools.cache
+def _release(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    moment = returns.c.due_at.type
+    due_at = case(
+        (returns.c.woken, bindparam("now", type_=moment)), else_=bindparam("due", type_=moment)
+    )
+    changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    return (
+        update(returns)
+        .where(returns.c.id == bindparam("row"), returns.c.claims == bindparam("fence"))
+        .values(
+            {"working": False, "due_at": due_at, "updated_at": bindparam("now", type_=moment)}
+            | changed
+        )
+        .returning(*returns.c)
+    )
+
+
+def get(conn: Connection, row_id: str) -> Return | None:
+    """Return the return with our id."""
+    row = conn.execute(_BY_ID, {"row": row_id}).mappings().one_or_none()
+    return _return(row) if row else None
+
+
+_BY_ID = select(returns).where(returns.c.id == bindparam("row"))
+
+
+def matching(conn: Connection, text: str, *, limit: int) -> list[Return]:
+    """Return the returns that `text` means: a ticket's id, a return number, or our id."""
+    meant = (
+        (returns.c.ticket_id == text)
+        | (returns.c.number == text.upper())
+        | returns.c.id.startswith(text, autoescape=True)
+    )
+    query = select(returns).where(meant).order_by(returns.c.id).limit(limit)
+    return [_return(row) for row in conn.execute(query).mappings()]
+
+
+def newest(conn: Connection, *, limit: int, step: Step | None = None) -> list[Return]:
+    """Return up to `limit` returns, newest first."""
+    query = select(returns).order_by(returns.c.created_at.desc(), returns.c.id).limit(limit)
+    if step is not None:
+        query = query.where(returns.c.step == step)
+    return [_return(row) for row in conn.execute(query).mappings()]
+
+
+_CLOSED = (Step.REJECTED, Step.EXPIRED, Step.GONE)
+
+
+def of_order(conn: Connection, row: Return) -> list[Return]:
+    """Return the other returns of the same order that were not refused, oldest first."""
+    if row.order_id is None:
+        return []
+    return _others(conn, row, returns.c.order_id == row.order_id)
+
+
+def of_customer(conn: Connection, row: Return) -> list[Return]:
+    """Return the other returns of the same customer that were not refused, oldest first."""
+    if row.customer is None:
+        return []
+    return _others(conn, row, returns.c.customer == row.customer)
+
+
+def _others(conn: Connection, row: Return, same: Any) -> list[Return]:
+    query = (
+        select(returns)
+        .where(
+            and_(
+                returns.c.workspace_id == row.workspace_id,
+                same,
+                returns.c.id != row.id,
+                returns.c.step.not_in(_CLOSED),
+            )
+        )
+        .order_by(returns.c.created_at, returns.c.id)
+    )
+    return [_return(found) for found in conn.execute(query).mappings()]
+
+
+def count_by_step(conn: Connection) -> dict[str, int]:
+    """Return how many returns are at each step."""
+    query = select(returns.c.step, func.count()).group_by(returns.c.step)
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
+
+
+def record(conn: Connection, row: Return, decision: NewDecision, now: datetime) -> None:
+    """Append what was decided about a return."""
+    queue.append(
+        conn,
+        decisions,
+        {
+            "return_id": row.id,
+            "kind": decision.kind,
+            "outcome": decision.outcome,
+            "who": decision.who,
+            "why": decision.why,
+            "data": dict(decision.data),
+            "at": now,
+        },
+    )
+
+
+def decisions_of(conn: Connection, row_id: str) -> list[Decision]:
+    """Return everything that was decided about a return, oldest first."""
+    query = select(decisions).where(decisions.c.return_id == row_id).order_by(decisions.c.id)
+    return [Decision(*row) for row in conn.execute(query)]
