@@ -5,13 +5,16 @@ The answers come from a transport of httpx's: the faults here no server produces
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import httpx
@@ -452,15 +455,54 @@ def test_telemetry_is_off_and_leaves_no_file(
         assert "telemetry_id" not in request.headers["x-stripe-client-user-agent"]
 
 
-def test_a_borrowed_http_client_stays_open_and_our_own_is_closed(
-    server: Stripe, adapter: StripeAdapter
-) -> None:
+def test_a_borrowed_http_client_stays_open(server: Stripe, adapter: StripeAdapter) -> None:
     adapter.close()
     server.will(REFUND)
     assert adapter.refund(REQUEST).processor_id == "re_1"
-    own = StripeAdapter(KEY, base_url="http://127.0.0.1:1")
-    own.close()
-    assert error_of(lambda: own.refund(REQUEST)).kind is ErrorKind.UNKNOWN_OUTCOME
+
+
+class OneConnection(BaseHTTPRequestHandler):
+    """Answers with `REFUND`; keeps where each request went, and that its client hung up."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.seen.append(self.path)
+        body = json.dumps(REFUND).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def finish(self) -> None:
+        super().finish()
+        self.seen.append("closed")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("way", ["directly", "through a proxy of the environment"])
+def test_our_own_connections_are_kept_and_closed_at_the_end(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    OneConnection.seen.clear()
+    with HTTPServer(("127.0.0.1", 0), OneConnection) as listening:
+        url = f"http://127.0.0.1:{listening.server_port}"
+        thread = threading.Thread(target=listening.handle_request)
+        thread.start()
+        if way != "directly":
+            monkeypatch.setenv("HTTP_PROXY", url)
+            url = "http://stripe.invalid"
+        own = StripeAdapter(KEY, base_url=url)
+        assert own.refund(REQUEST).processor_id == "re_1"
+        assert own.refund(REQUEST).processor_id == "re_1"
+        own.close()
+        thread.join(10)
+    where = "/v1/refunds" if way == "directly" else "http://stripe.invalid/v1/refunds"
+    assert OneConnection.seen == [where, where, "closed"]
 
 
 @pytest.mark.parametrize("base_url", ["http://localhost:12111", "http://localhost:12111/"])
