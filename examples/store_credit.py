@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from dispatch_returns import Connector, Money, Settings
-from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.refunds.adapter import (
     Capabilities,
@@ -29,7 +29,6 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
     RefundStatus,
-    RefundUpdate,
 )
 
 _PAYMENTS = (
@@ -88,10 +87,6 @@ class StoreCredit:
             if ours is not None or _left(_payment(conn, request.payment)):
                 return ours
             return _credit(conn, request, "payment_id = ?", request.payment.id, ours=False)
-
-    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
-        """Nobody sends us events: the credit is there at once."""
-        raise UnsupportedFeatureError("store credit has no webhooks")
 
     def close(self) -> None:
         """Nothing is kept open."""

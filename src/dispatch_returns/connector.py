@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Self, TypeVar
 
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import ConfigurationError, RefundStateError
-from dispatch_returns.refunds.adapter import RefundAdapter
+from dispatch_returns.refunds.adapter import RefundAdapter, SupportsWebhooks
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, OrderLookup, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
@@ -19,7 +19,13 @@ from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
 from dispatch_returns.store import Store, ledger
 from dispatch_returns.store.ledger import Refund
-from dispatch_returns.webhooks.receiver import Receiver
+from dispatch_returns.webhooks.receiver import (
+    DISPATCH,
+    BaseReceiver,
+    Options,
+    ProcessorReceiver,
+    Receiver,
+)
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import Context, Handlers
 from dispatch_returns.workflow.queues import Queue, work_off
@@ -87,12 +93,17 @@ class Connector:
             self.store, self.client, self._handlers, review_status=settings.review_status, **timing
         )
         self.runner = ThreadRunner(self.queues, settings.workers)
-        self.receiver = Receiver(
-            self.store,
-            [secret.get_secret_value() for secret in settings.webhook_secrets],
-            on_accept=self.runner.wake,
-            clock=clock,
-        )
+        self.receivers = self._receivers(clock)
+
+    def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
+        """Return who is listened to: the processor where its adapter can, and Dispatch."""
+        options: Options = {"on_accept": self.runner.wake, "clock": clock}
+        secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
+        receivers: dict[str, BaseReceiver] = {}
+        if isinstance(self.adapter, SupportsWebhooks):
+            receivers[self.adapter.name] = ProcessorReceiver(self.store, self.adapter, **options)
+        receivers[DISPATCH] = Receiver(self.store, secrets, **options)
+        return receivers
 
     @classmethod
     def from_env(cls, **parts: Any) -> Self:

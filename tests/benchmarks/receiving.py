@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Mounted:
-    """What a mount takes: something with a receiver."""
+    """What a mount takes: something with receivers."""
 
-    receiver: Receiver
+    receivers: Mapping[str, Receiver]
 
 
 class NoStore:
@@ -71,7 +71,7 @@ def build(folder: Path) -> FastAPI:
         "delete": CommitEach(folder / "delete.db", "delete"),
     }
     for name, store in stores.items():
-        mounted = Mounted(Receiver(store, events.SECRET))
+        mounted = Mounted({"dispatch": Receiver(store, events.SECRET)})
         app.include_router(fastapi.router(mounted), prefix=f"/{name}")
     return app
 

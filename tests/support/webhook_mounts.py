@@ -23,14 +23,18 @@ from tests.support.webhooks import (
     HEADER,
     NOW,
     SECRET,
+    STRIPE_SECRET,
     ClosedStore,
     FullDisk,
     Shop,
     StuckStore,
     event_body,
     shop,
+    shop_with_stripe,
     signed,
     stored,
+    stripe_event,
+    stripe_signed,
 )
 
 METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "X"]
@@ -90,10 +94,47 @@ def authentic(draw: st.DrawFn) -> Request:
     return Request(body, [*signed(body).items(), *noise], "POST", length, draw(st.integers(1, 100)))
 
 
+def stripes(body: bytes, **options: Any) -> Request:
+    """A delivery as Stripe makes it."""
+    return Request(body, list(stripe_signed(body).items()), **options)
+
+
+stripe_bodies = bodies | st.builds(
+    stripe_event,
+    id=st.uuids().map(str) | st.text(max_size=5) | st.integers(),
+    type=st.sampled_from(["refund.updated", "charge.refunded", "payout.paid", ""]) | st.none(),
+    created=st.integers() | st.floats() | st.text(max_size=5) | st.just(1705319970),
+    data=st.none() | st.fixed_dictionaries({"object": st.none() | st.dictionaries(latin, latin)}),
+)
+stripe_signatures = latin | st.builds("t={},v1={}".format, st.integers() | latin, latin)
+
+
+@st.composite
+def stripe_forged(draw: st.DrawFn) -> Request:
+    """Anything that a server could pass on to Stripe's path."""
+    header = st.tuples(st.sampled_from(["Stripe-Signature", "stripe-signature"]), stripe_signatures)
+    return Request(
+        draw(stripe_bodies),
+        draw(st.lists(header | st.tuples(names, latin), max_size=3)),
+        draw(st.sampled_from(["POST", "POST", "GET", "X"])),
+        draw(st.sampled_from(["true", None]) | latin.filter(_is_no_number)),
+        draw(st.integers(1, 100)),
+    )
+
+
+@st.composite
+def stripe_authentic(draw: st.DrawFn) -> Request:
+    """Anything with a good signature of Stripe's, whether it is an event or not."""
+    body = draw(stripe_bodies)
+    noise = draw(st.lists(st.tuples(names, latin), max_size=3))
+    return Request(body, [*stripe_signed(body).items(), *noise], "POST", "true")
+
+
 class MountContract(ABC):
     """Inherit it, say how to mount and how to ask, and every behaviour is tested."""
 
     PATH = "/webhooks/dispatch"
+    STRIPE = "/webhooks/stripe"
 
     @abstractmethod
     def mount(self, connector: Shop) -> Any:
@@ -244,6 +285,72 @@ class MountContract(ABC):
         assert [answer.status_code for answer in answers] == [200, 200, 401, 405]
         assert [answer.json()["status"] for answer in answers[:2]] == ["accepted", "repeated"]
         assert [event.body for event in stored(store)] == [body]
+
+    # What the payment processor sends, at its own path.
+
+    def send_stripe(self, store: InboxStore, request: Request, **options: Any) -> Reply:
+        return self.ask(self.mount(shop_with_stripe(store, **options)), request, self.STRIPE)
+
+    def test_an_event_of_stripes_is_accepted_once_and_on_disk(self, store: Store) -> None:
+        app, body = self.mount(shop_with_stripe(store)), stripe_event()
+        words = [self.ask(app, stripes(body), self.STRIPE).word for _ in range(2)]
+        assert words == ["accepted", "repeated"]
+        (event,) = stored(store)
+        assert (event.source, event.event_id, event.type) == ("stripe", "evt_s1", "refund.updated")
+        assert (event.ticket_id, event.body) == ("tkt_1", body)
+
+    def test_each_sender_has_its_own_path_and_its_own_signature(self, store: Store) -> None:
+        app = self.mount(shop_with_stripe(store))
+        ours, theirs = delivery(event_body()), stripes(stripe_event())
+        assert self.ask(app, ours, self.STRIPE).status == 401
+        assert self.ask(app, theirs, self.PATH).status == 401
+        assert self.ask(app, ours, self.PATH).status == 200
+        assert self.ask(app, theirs, self.STRIPE).status == 200
+
+    @pytest.mark.parametrize("minutes", [-6, 6])
+    def test_an_old_signature_of_stripes_and_one_from_the_future_are_refused(
+        self, store: Store, minutes: int
+    ) -> None:
+        headers = stripe_signed(stripe_event(), at=NOW + timedelta(minutes=minutes))
+        reply = self.send_stripe(store, Request(stripe_event(), list(headers.items())))
+        assert (reply.status, reply.word, stored(store)) == (401, "unauthorized", [])
+
+    def test_an_event_of_stripes_that_is_not_understood_is_kept(self, store: Store) -> None:
+        for body in (b"\xff not JSON", stripe_event(id="a\x00b"), stripe_event(created=None)):
+            assert self.send_stripe(store, stripes(body)).word == "unreadable"
+        assert {event.state for event in stored(store)} == {EventState.UNREADABLE}
+        assert {event.source for event in stored(store)} == {"stripe"}
+
+    def test_an_event_of_stripes_about_anything_else_is_kept(self, store: Store) -> None:
+        other = stripe_event(type="payout.paid", data={"object": {"id": "po_1"}})
+        assert self.send_stripe(store, stripes(other)).word == "accepted"
+
+    def test_nothing_of_stripes_is_acknowledged_that_is_not_on_disk(self) -> None:
+        reply = self.send_stripe(FullDisk(), stripes(stripe_event()))
+        assert (reply.status, reply.word) == (503, "unavailable")
+
+    def test_stripes_path_takes_posts_of_a_limited_size_only(self, store: Store) -> None:
+        assert self.send_stripe(store, stripes(stripe_event(), method="GET")).status == 405
+        assert self.send_stripe(store, stripes(stripe_event()), max_body=100).status == 413
+
+    @settings(
+        max_examples=100,
+        suppress_health_check=[
+            HealthCheck.differing_executors,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+        ],
+    )
+    @given(request_=stripe_authentic() | stripe_forged(), alive=st.booleans())
+    def test_whatever_is_sent_to_stripes_path_the_answer_is_a_designed_one(
+        self, store: Store, request_: Request, alive: bool
+    ) -> None:
+        before = len(stored(store))
+        reply = self.send_stripe(store if alive else FullDisk(), request_, max_body=600)
+        assert reply.status in (DESIGNED if alive else DESIGNED - {200} | {503})
+        new = reply.status == 200 and reply.word != "repeated"
+        assert len(stored(store)) == before + new
+        assert STRIPE_SECRET.encode() not in reply.body
 
     @settings(
         max_examples=100,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import StoreUnavailableError
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.store import Store, inbox
 from dispatch_returns.store.inbox import StoredEvent
-from dispatch_returns.webhooks.receiver import InboxStore, Receiver
+from dispatch_returns.webhooks.receiver import (
+    BaseReceiver,
+    InboxStore,
+    ProcessorReceiver,
+    Receiver,
+)
 from dispatch_returns.webhooks.signature import sign
 
 T = TypeVar("T")
@@ -69,6 +77,52 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
     return {HEADER: sign(body, secret), "Content-Type": "application/json"}
 
 
+STRIPE_SECRET = "whsec_stripe123"
+
+
+def stripe_event(**changes: Any) -> bytes:
+    """A ``refund.updated`` event as Stripe sends it; `changes` replace parts of it."""
+    refund = {
+        "id": "re_1",
+        "object": "refund",
+        "amount": 14900,
+        "charge": "ch_1",
+        "created": 1705319900,
+        "currency": "usd",
+        "metadata": {"dispatch_refund_id": "rfd_1", "dispatch_ticket_id": "tkt_1"},
+        "payment_intent": "pi_1",
+        "status": "succeeded",
+    }
+    event = {
+        "id": "evt_s1",
+        "object": "event",
+        "created": 1705319970,
+        "livemode": False,
+        "type": "refund.updated",
+        "data": {"object": refund},
+    }
+    return body_of(event | changes)
+
+
+def stripe_signed(body: bytes, secret: str = STRIPE_SECRET, at: datetime = NOW) -> dict[str, str]:
+    """The headers of a delivery of Stripe's with this body."""
+    second = str(int(at.timestamp()))
+    mac = hmac.new(secret.encode(), second.encode() + b"." + body, hashlib.sha256)
+    header = f"t={second},v1={mac.hexdigest()}"
+    return {"Stripe-Signature": header, "Content-Type": "application/json"}
+
+
+def stripe_adapter() -> StripeAdapter:
+    """An adapter that verifies with the test's secret and clock, and calls nobody."""
+    return StripeAdapter("sk_test_1", webhook_secrets=["whsec_next", STRIPE_SECRET], clock=clock)
+
+
+def shop_with_stripe(store: InboxStore, **options: Any) -> Shop:
+    """A shop that listens to Stripe as well."""
+    receiver = ProcessorReceiver(store, stripe_adapter(), **{"clock": clock, **options})
+    return Shop(shop(store, **options).receiver, {"stripe": receiver})
+
+
 def stored(store: Store) -> list[StoredEvent]:
     """What is in the inbox, newest first."""
     with store.read() as conn:
@@ -109,6 +163,11 @@ class Shop:
     """The least that a mount can be given."""
 
     receiver: Receiver
+    others: dict[str, BaseReceiver] = field(default_factory=dict)
+
+    @property
+    def receivers(self) -> dict[str, BaseReceiver]:
+        return {**self.others, "dispatch": self.receiver}
 
 
 def shop(store: InboxStore, **options: Any) -> Shop:

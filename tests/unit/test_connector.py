@@ -110,7 +110,7 @@ def test_without_a_webhook_secret_nothing_is_accepted(tmp_path: Path) -> None:
     with Connector(settings(tmp_path)) as connector:
         body = b"{}"
         headers = {"X-Dispatch-Signature": webhooks.sign(body, "guess")}
-        assert connector.receiver.receive("POST", headers, body).status == 401
+        assert connector.receivers["dispatch"].receive("POST", headers, body).status == 401
         with pytest.raises(SignatureError):
             webhooks.verify(body, headers["X-Dispatch-Signature"], ())
 
@@ -160,7 +160,7 @@ def test_while_an_app_runs_what_is_accepted_is_done_at_once(shop: Workshop) -> N
     async def app() -> None:
         async with shop.connector.lifespan(None):
             await asyncio.sleep(0.05)  # the first look is over: only a wake finds what comes now
-            answer = await shop.connector.receiver.receive_async("POST", headers, body)
+            answer = await shop.connector.receivers["dispatch"].receive_async("POST", headers, body)
             assert answer.status == 200
             await asyncio.to_thread(wait_until, lambda: len(shop.comments(paid)) == 1)
 

@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATH = "/webhooks/dispatch"
-"""The guide's own."""
+FOLDER = "/webhooks"
+PATH = f"{FOLDER}/dispatch"
+"""The guide's own. The processor's stands beside it: ``/webhooks/stripe``."""
 
 _HANG_UP_SECONDS = 10
-_NOT_FOUND = jsonlib.dumps({"status": "not found", "webhook": PATH}).encode()
 
 
 def serve(
@@ -46,6 +46,7 @@ def serve(
     Ctrl-C or SIGTERM stops it: what is under way is finished first.
     """
     from dispatch_returns.webhooks import asgi
+    from dispatch_returns.webhooks.receiver import DISPATCH
 
     _log_to_stderr()
     with stop_signals() as stop, _connector() as connector, listen(host, port) as listener:
@@ -54,9 +55,12 @@ def serve(
                 "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
                 " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
             )
-        with serving(_OnePath(asgi.app(connector)), listener, stop):
+        paths = {sender: f"{FOLDER}/{sender}" for sender in connector.receivers}
+        with serving(_Paths(asgi.app(connector), paths.values()), listener, stop):
             connector.start()
-            _announce(connector, {"url": _url(listener) + PATH}, as_json=json)
+            urls = {sender: _url(listener) + path for sender, path in paths.items()}
+            others = {f"{it}_url": url for it, url in urls.items() if it != DISPATCH}
+            _announce(connector, {"url": urls[DISPATCH], **others}, as_json=json)
             _wait(stop)
     raise typer.Exit(stop.code)
 
@@ -145,20 +149,22 @@ def _server(app: Any) -> Server:
     return uvicorn.Server(config)
 
 
-class _OnePath:
-    """Hands on what comes to the webhook's path; there is nothing else here."""
+class _Paths:
+    """Hands on what comes to the webhooks' paths; there is nothing else here."""
 
-    def __init__(self, mount: Mount) -> None:
+    def __init__(self, mount: Mount, paths: Collection[str]) -> None:
         self._mount = mount
+        self._paths = paths
+        self._not_found = jsonlib.dumps({"status": "not found", "webhooks": [*paths]}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["path"].rstrip("/") == PATH:
+        if scope["path"].rstrip("/") in self._paths:
             await self._mount(scope, receive, send)
             return
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 404, "headers": headers})
-        await send({"type": "http.response.body", "body": _NOT_FOUND})
+        await send({"type": "http.response.body", "body": self._not_found})
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ look-ups after an unknown outcome and what an error means are the refund service
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 from dispatch_returns.money import CurrencyRule, Money
@@ -104,17 +104,42 @@ class RefundResult:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundUpdate:
-    """News of a refund from the processor's own webhook.
+class KnownRefund:
+    """A refund as the processor has it, whoever made it.
 
-    ``refund_id`` is ours, where the refund carries it.
+    ``refund_id`` and what follows it are ours, where the refund carries them: it then was made
+    from a row of a ledger, though perhaps not of this one. ``payments`` are all the names its
+    payment goes by (Stripe: the PaymentIntent and the charge). ``created_at`` is in UTC.
     """
+
+    result: RefundResult
+    payments: tuple[PaymentRef, ...]
+    created_at: datetime
+    refund_id: str | None = None
+    idempotency_key: str | None = None
+    workspace_id: str | None = None
+    ticket_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventHead:
+    """What the inbox must know of a processor's event. ``occurred_at`` is in UTC."""
 
     event_id: str
     type: str
-    refund_id: str | None
-    payment: PaymentRef | None
-    result: RefundResult
+    occurred_at: datetime | None = None
+    ticket_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundNews:
+    """What a processor's event is about: a payment's refunds.
+
+    ``refunds`` are those that the event shows, as they stood when it was made: it may be late.
+    """
+
+    payments: tuple[PaymentRef, ...]
+    refunds: tuple[KnownRefund, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +162,9 @@ class Capabilities:
 class RefundAdapter(Protocol):
     """A payment processor. Each method makes at most one attempt and never retries.
 
-    All but `parse_event` raise `AdapterError` with its kind; a request the processor has no
-    words for raises `UnsupportedFeatureError`, before anything is sent.
+    They raise `AdapterError` with its kind; a request the processor has no words for raises
+    `UnsupportedFeatureError`, before anything is sent. What only some processors can do has
+    protocols of its own: `SupportsWebhooks`, `SupportsListing`.
     """
 
     @property
@@ -167,13 +193,52 @@ class RefundAdapter(Protocol):
         """
         ...
 
-    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
-        """Return the news in a processor's webhook, or None if it is about something else.
+    def close(self) -> None:
+        """Release connections. May be called twice."""
+        ...
 
-        Verifies first: raises `SignatureError` when it is not authentic.
+
+@runtime_checkable
+class SupportsWebhooks(Protocol):
+    """An adapter whose processor sends events: they are received at ``/webhooks/<its name>``.
+
+    An event says only that something happened. What is the case, the processor is asked.
+    """
+
+    @property
+    def name(self) -> str:
+        """The adapter's name."""
+        ...
+
+    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
+        """Return what an authentic event is. It must be cheap: the sender waits.
+
+        Raises `SignatureError` when it is not authentic, or is a replay; `EventError` for what
+        is authentic and not understood.
         """
         ...
 
-    def close(self) -> None:
-        """Release connections. May be called twice."""
+    def parse_event(self, body: bytes) -> RefundNews | None:
+        """Return what an event that was verified tells of refunds, None if nothing.
+
+        Raises `EventError` for what is not understood.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsListing(Protocol):
+    """An adapter that can tell which refunds exist. Both raise `AdapterError`."""
+
+    def refunds_of(self, ref: PaymentRef) -> Sequence[KnownRefund]:
+        """Return all refunds of a payment as they stand now, in any order."""
+        ...
+
+    def refunds_between(
+        self, since: datetime | None, until: datetime | None
+    ) -> Iterator[KnownRefund]:
+        """Give all refunds made from `since` until before `until` (UTC), in any order.
+
+        It holds one page of them at a time.
+        """
         ...

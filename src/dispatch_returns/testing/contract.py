@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -32,10 +33,13 @@ from dispatch_returns.errors import AdapterError, ErrorKind, SignatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
     Capabilities,
+    KnownRefund,
     PaymentRef,
     RefundAdapter,
     RefundRequest,
     RefundStatus,
+    SupportsListing,
+    SupportsWebhooks,
 )
 from dispatch_returns.testing.hooks import AdapterHooks
 
@@ -277,11 +281,40 @@ class RefundAdapterContract(AdapterHooks):
         assert found is not None
         assert found.ours
 
-    # What a webhook says.
+    # What a webhook says, and which refunds there are. Optional, so these are tests of their own.
 
     def test_an_unsigned_event_is_refused(self, adapter: RefundAdapter) -> None:
+        assert isinstance(adapter, SupportsWebhooks), "it takes no webhooks"
         with pytest.raises(SignatureError):
-            adapter.parse_event(b"{}", {})
+            adapter.verify_event(b"{}", {})
+
+    def test_a_payments_refunds_are_listed_with_whose_they_are(
+        self, adapter: RefundAdapter
+    ) -> None:
+        assert isinstance(adapter, SupportsListing), "it lists no refunds"
+        request = self._new_request(14900)
+        assert list(adapter.refunds_of(request.payment)) == []
+        ours = adapter.refund(replace(request, amount=self.money(4900)))
+        self.refund_outside(request.payment, self.money(5000))
+        others, first = sorted(adapter.refunds_of(request.payment), key=_is_ours)
+        assert (first.result.processor_id, first.result.ours) == (ours.processor_id, True)
+        assert (first.refund_id, first.ticket_id) == (request.refund_id, request.ticket_id)
+        assert first.idempotency_key == request.idempotency_key
+        assert first.workspace_id == request.workspace_id
+        assert (others.refund_id, others.result.ours) == (None, False)
+        assert others.result.amount == self.money(5000)
+        assert all(request.payment in refund.payments for refund in (others, first))
+
+    def test_all_refunds_are_listed_by_their_time(self, adapter: RefundAdapter) -> None:
+        assert isinstance(adapter, SupportsListing), "it lists no refunds"
+        requests = [self._new_request(14900) for _ in range(2)]
+        made = [adapter.refund(request).processor_id for request in requests]
+        (known,) = adapter.refunds_of(requests[0].payment)
+        soon, later = known.created_at, known.created_at + timedelta(days=1)
+        found = [it.result.processor_id for it in adapter.refunds_between(soon, later)]
+        assert sorted(it for it in found if it in made) == sorted(made)
+        earlier = adapter.refunds_between(soon - timedelta(days=1), soon)
+        assert known.result.processor_id not in {it.result.processor_id for it in earlier}
 
     def _new_request(self, minor: int) -> RefundRequest:
         return self.request(self.make_payment(self.money(minor)), minor)
@@ -314,6 +347,10 @@ class RefundAdapterContract(AdapterHooks):
     def _hides_secrets(self, *texts: str) -> None:
         for text in texts:
             assert not any(secret in text for secret in self.secrets), "a secret is shown"
+
+
+def _is_ours(refund: KnownRefund) -> bool:
+    return refund.result.ours
 
 
 def _error(call: Callable[[], object]) -> AdapterError:

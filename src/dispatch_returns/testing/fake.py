@@ -7,7 +7,7 @@ import hmac
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -22,12 +22,14 @@ from dispatch_returns.errors import (
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
     Capabilities,
+    EventHead,
+    KnownRefund,
     Payment,
     PaymentRef,
+    RefundNews,
     RefundRequest,
     RefundResult,
     RefundStatus,
-    RefundUpdate,
 )
 
 Fault = BaseException | Literal["lost_response", "stored_500", "stored_500_but_paid"]
@@ -38,7 +40,7 @@ answer never arrives. ``stored_500``: the key gives an unknown outcome for ever,
 made; ``stored_500_but_paid``: the same, though the refund was made.
 """
 
-Call = Literal["payment", "refund", "find"]
+Call = Literal["payment", "refund", "find", "refunds_of"]
 
 _NOTHING_WAS_PAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 _SIGNATURE = "fake-signature"
@@ -55,7 +57,21 @@ class _Made:
 
     result: RefundResult
     payment_id: str
+    created_at: datetime
     request: RefundRequest | None = None
+
+    @property
+    def known(self) -> KnownRefund:
+        ours = self.request
+        return KnownRefund(
+            self.result,
+            (ours.payment if ours else PaymentRef("payment_intent", self.payment_id),),
+            self.created_at,
+            refund_id=ours.refund_id if ours else None,
+            idempotency_key=ours.idempotency_key if ours else None,
+            workspace_id=ours.workspace_id if ours else None,
+            ticket_id=ours.ticket_id if ours else None,
+        )
 
     @property
     def paid(self) -> bool:
@@ -113,7 +129,9 @@ class FakeAdapter:
             "payment": deque(),
             "refund": deque(),
             "find": deque(),
+            "refunds_of": deque(),
         }
+        self._told: dict[bytes, KnownRefund] = {}
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -168,8 +186,12 @@ class FakeAdapter:
         processor_id: str,
         type: str = "refund.updated",  # noqa: A002 - the envelope's word
     ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and headers of a webhook that tells where a refund stands."""
-        body = json.dumps({"type": type, "refund": processor_id}).encode()
+        """Return the body and headers of a webhook that tells where a refund stands now."""
+        with self._lock:
+            event = {"id": f"evt_{len(self._told) + 1}", "type": type, "refund": processor_id}
+            body = json.dumps(event).encode()
+            if processor_id in self._made:
+                self._told[body] = self._made[processor_id].known
         return body, {_SIGNATURE: _sign(body)}
 
     # What the protocol asks for.
@@ -216,23 +238,43 @@ class FakeAdapter:
                 return replace(others[-1].result, ours=False)
             return None
 
-    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
-        """Read what `event` made. Raises `SignatureError`, `EventError`."""
-        if not hmac.compare_digest(headers.get(_SIGNATURE, "").encode(), _sign(body).encode()):
+    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
+        """Check what `event` made. Raises `SignatureError`."""
+        given = next((v for name, v in headers.items() if name.lower() == _SIGNATURE), "")
+        if not hmac.compare_digest(given.encode(), _sign(body).encode()):
             raise SignatureError("the event does not carry the fake's signature")
         envelope: dict[str, str] = json.loads(body)
+        return EventHead(envelope["id"], envelope["type"])
+
+    def parse_event(self, body: bytes) -> RefundNews | None:
+        """Return the refund as it was when `event` was called. Raises `EventError`."""
         with self._lock:
-            made = self._made.get(envelope["refund"])
-        if made is None:
+            known = self._told.get(body)
+        if known is None:
             raise EventError("the event is about a refund that does not exist")
-        ref = made.request.payment if made.request else PaymentRef("reference", made.payment_id)
-        return RefundUpdate(
-            event_id=f"evt_{hashlib.sha256(body).hexdigest()[:16]}",
-            type=envelope["type"],
-            refund_id=made.request.refund_id if made.request else None,
-            payment=ref,
-            result=made.result,
-        )
+        return RefundNews(known.payments, (known,))
+
+    def refunds_of(self, ref: PaymentRef) -> list[KnownRefund]:
+        """Return all refunds of a payment, newest first."""
+        with self._lock:
+            if self._take_fault("refunds_of"):
+                raise _unanswered()
+            self._account(ref.id)
+            return [made.known for made in self._newest_first() if made.payment_id == ref.id]
+
+    def refunds_between(
+        self, since: datetime | None, until: datetime | None
+    ) -> Iterator[KnownRefund]:
+        """Give all refunds, newest first."""
+        with self._lock:
+            known = [made.known for made in self._newest_first()]
+        for refund in known:
+            late = since is None or refund.created_at >= since
+            if late and (until is None or refund.created_at < until):
+                yield refund
+
+    def _newest_first(self) -> list[_Made]:
+        return list(self._made.values())[::-1]
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -277,7 +319,7 @@ class FakeAdapter:
             amount=amount,
             ours=request is not None,
         )
-        self._made[result.processor_id] = _Made(result, payment_id, request)
+        self._made[result.processor_id] = _Made(result, payment_id, self._clock(), request)
         return result
 
     def _account(self, payment_id: str) -> _Account:

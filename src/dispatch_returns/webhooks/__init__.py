@@ -22,17 +22,23 @@ from dispatch_returns.webhooks.signature import sign, verify
 
 if TYPE_CHECKING:
     from dispatch_returns.webhooks import asgi, fastapi, flask, wsgi
-    from dispatch_returns.webhooks.receiver import Answer, HasReceiver, Receiver
+    from dispatch_returns.webhooks.receiver import (
+        Answer,
+        HasReceivers,
+        ProcessorReceiver,
+        Receiver,
+    )
 
 _MOUNTS = frozenset({"asgi", "fastapi", "flask", "wsgi"})
-_RECEIVER = frozenset({"Answer", "HasReceiver", "Receiver"})
+_RECEIVER = frozenset({"Answer", "HasReceivers", "ProcessorReceiver", "Receiver"})
 
 __all__ = [
     "Answer",
     "Comment",
     "CommentCreated",
     "Event",
-    "HasReceiver",
+    "HasReceivers",
+    "ProcessorReceiver",
     "Receiver",
     "TicketCreated",
     "TicketEvent",

@@ -1,11 +1,16 @@
-"""The receiver as a plain ASGI application, for any ASGI server or framework."""
+"""The receivers as a plain ASGI application, for any ASGI server or framework."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from dispatch_returns.webhooks.receiver import Answer, HasReceiver
+from dispatch_returns.webhooks.receiver import (
+    Answer,
+    HasReceivers,
+    check_sender,
+    receiver_for,
+)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -13,16 +18,22 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def app(connector: HasReceiver) -> Mount:
-    """Return an ASGI application that takes deliveries at whatever path it is mounted."""
-    return Mount(connector)
+def app(connector: HasReceivers, sender: str | None = None) -> Mount:
+    """Return an ASGI application that takes deliveries at whatever path it is mounted.
+
+    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's
+    path says it, and what says nothing is Dispatch's.
+    """
+    return Mount(connector, sender)
 
 
 class Mount:
     """The application. Not a function, which Starlette would take for an endpoint of its own."""
 
-    def __init__(self, connector: HasReceiver) -> None:
+    def __init__(self, connector: HasReceivers, sender: str | None = None) -> None:
+        check_sender(connector, sender)
         self._connector = connector
+        self._sender = sender
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -34,7 +45,7 @@ class Mount:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        receiver = self._connector.receiver
+        receiver = receiver_for(self._connector, self._sender, scope["path"])
         method, headers = scope["method"], _headers(scope["headers"])
         answer = receiver.refusal(method, headers)
         if answer is None:

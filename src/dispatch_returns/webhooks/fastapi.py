@@ -1,4 +1,4 @@
-"""The receiver as a FastAPI router, and as a route for Starlette.
+"""The receivers as a FastAPI router, and as a route for Starlette.
 
 ::
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.webhooks import asgi
-from dispatch_returns.webhooks.receiver import HasReceiver
+from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 
 try:
     from starlette.routing import Route
@@ -21,21 +21,24 @@ except ImportError as error:
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-PATH = "/dispatch"
 
+def router(connector: HasReceivers) -> APIRouter:
+    """Return a router that takes deliveries at ``/dispatch`` under its prefix, and those of the
+    payment processor at its name, ``/stripe``.
 
-def router(connector: HasReceiver) -> APIRouter:
-    """Return a router that takes deliveries at ``/dispatch`` under its prefix.
-
-    The path is not in the OpenAPI schema: it is Dispatch's, and not for the users of the API.
+    The paths are not in the OpenAPI schema: they are not for the users of the API.
     """
     try:
         from fastapi import APIRouter
     except ImportError as error:
         raise MissingExtraError("fastapi", "the FastAPI mount") from error
-    return APIRouter(routes=[route(connector)])
+    return APIRouter(routes=[route(connector, sender) for sender in connector.receivers])
 
 
-def route(connector: HasReceiver, path: str = PATH) -> Route:
-    """Return a Starlette route that takes deliveries at `path`; it needs no FastAPI."""
-    return Route(path, asgi.app(connector), name="dispatch_webhooks")
+def route(connector: HasReceivers, sender: str = DISPATCH, path: str | None = None) -> Route:
+    """Return a Starlette route that takes a sender's deliveries; it needs no FastAPI.
+
+    `path` is the sender's name by default, such as ``/dispatch``.
+    """
+    mount = asgi.app(connector, sender)
+    return Route(path or f"/{sender}", mount, name=f"{sender}_webhooks")

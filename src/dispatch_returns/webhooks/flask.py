@@ -1,4 +1,4 @@
-"""The receiver as a Flask blueprint.
+"""The receivers as a Flask blueprint.
 
 ::
 
@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.webhooks.receiver import HasReceiver
+from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 from dispatch_returns.webhooks.wsgi import read_body
 
 try:
@@ -17,18 +20,17 @@ try:
 except ImportError as error:
     raise MissingExtraError("flask", "the Flask mount") from error
 
-PATH = "/dispatch"
 
-
-def blueprint(connector: HasReceiver) -> Blueprint:
-    """Return a blueprint that takes deliveries at ``/dispatch`` under its ``url_prefix``.
+def blueprint(connector: HasReceivers) -> Blueprint:
+    """Return a blueprint that takes deliveries at ``/dispatch`` under its ``url_prefix``, and
+    those of the payment processor at its name, ``/stripe``.
 
     Where the application protects its forms against forged requests, exempt the blueprint: a
     delivery proves itself by its signature.
     """
 
-    def receive() -> Response:
-        receiver = connector.receiver
+    def receive(sender: str) -> Response:
+        receiver = connector.receivers[sender]
         headers = dict(request.headers)
         answer = receiver.refusal(request.method, headers)
         if answer is None:
@@ -36,16 +38,22 @@ def blueprint(connector: HasReceiver) -> Blueprint:
         return Response(answer.body, answer.status, list(answer.headers))
 
     def add(state: BlueprintSetupState) -> None:
-        # Not add_url_rule, which wants a list of methods: the receiver answers to all of them.
-        endpoint = f"{state.name_prefix}.{state.name}.receive".lstrip(".")
-        path = (state.url_prefix or "").rstrip("/") + PATH
-        rule = state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain)
-        state.app.url_map.add(rule)
-        state.app.view_functions[endpoint] = receive
+        for sender in connector.receivers:
+            _add(state, sender, partial(receive, sender))
 
     mount = Blueprint("dispatch_webhooks", __name__)
     mount.record(add)
     return mount
+
+
+def _add(state: BlueprintSetupState, sender: str, view: Callable[[], Response]) -> None:
+    # Not add_url_rule, which wants a list of methods: the receiver answers to all of them.
+    name = "receive" if sender == DISPATCH else f"receive_{sender}"
+    endpoint = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
+    path = f"{(state.url_prefix or '').rstrip('/')}/{sender}"
+    rule = state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain)
+    state.app.url_map.add(rule)
+    state.app.view_functions[endpoint] = view
 
 
 def _body(limit: int) -> bytes:

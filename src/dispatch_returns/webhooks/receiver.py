@@ -6,15 +6,26 @@ import asyncio
 import hashlib
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
-from dispatch_returns.errors import EventError, SignatureError, StoreError
+from dispatch_returns.errors import (
+    EventError,
+    InvalidArgumentError,
+    SignatureError,
+    StoreError,
+)
 from dispatch_returns.store import NewEvent, inbox
 from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.webhooks.fields import (
+    MISFITS,
+    identifier,
+    optional_identifier,
+)
 from dispatch_returns.webhooks.signature import HEADER, verify
 
 if TYPE_CHECKING:
@@ -23,7 +34,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
-_SOURCE = "dispatch"
+DISPATCH = "dispatch"
+"""The source of what Dispatch sends, and the end of the path it is sent to."""
 _RETRY_AFTER = 30
 """Seconds after which a sender may try again when the store could not commit."""
 
@@ -36,12 +48,49 @@ class InboxStore(Protocol):
         ...
 
 
-class HasReceiver(Protocol):
-    """What the framework mounts take: a `Connector`, or anything else with a receiver."""
+class HasReceivers(Protocol):
+    """What the framework mounts take: a `Connector`, or anything else with receivers."""
 
     @property
-    def receiver(self) -> Receiver:
-        """The receiver; asked for at each delivery."""
+    def receivers(self) -> Mapping[str, BaseReceiver]:
+        """The receivers by their sender, ``dispatch`` among them; asked for at each delivery."""
+        ...
+
+
+class EventHead(Protocol):
+    """What the inbox must know of a processor's event."""
+
+    @property
+    def event_id(self) -> str:
+        """The event's id; a repeated delivery has the same."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """What happened, in the processor's word."""
+        ...
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        """When it happened, aware."""
+        ...
+
+    @property
+    def ticket_id(self) -> str | None:
+        """The ticket, where the event carries it."""
+        ...
+
+
+class Processor(Protocol):
+    """What `ProcessorReceiver` needs of a refund adapter."""
+
+    @property
+    def name(self) -> str:
+        """The adapter's name: the source of its events in the inbox."""
+        ...
+
+    def verify_event(self, body: bytes, headers: Mapping[str, str], /) -> EventHead:
+        """Raise `SignatureError`, or `EventError` for what is authentic and not understood."""
         ...
 
 
@@ -80,25 +129,31 @@ def _nothing() -> None:
     pass
 
 
-class Receiver:
-    """Takes the deliveries of Dispatch: verifies, parses, stores, answers.
+class Options(TypedDict, total=False):
+    """What every receiver can be given: see `BaseReceiver`."""
 
-    `store` keeps the events; `secrets` are the webhook's signing secrets, more than one while
-    they are rotated. A signed time older than `max_age` or more than `max_future` ahead is
-    refused as a replay; bodies over `max_body` bytes are refused unread. `on_accept` is called
-    after each new event is on disk, in the thread that received it: it must return at once.
-    The store is given `max_wait` to commit; senders are assumed to hang up after 10 s.
+    max_body: int
+    max_wait: timedelta
+    clock: Callable[[], datetime]
+    on_accept: Callable[[], None]
+
+
+class BaseReceiver(ABC):
+    """Takes one sender's deliveries: verifies, stores, answers.
+
+    `store` keeps the events. Bodies over `max_body` bytes are refused unread. `on_accept` is
+    called after each new event is on disk, in the thread that received it: it must return at
+    once. The store is given `max_wait` to commit; senders are assumed to hang up after 10 s.
 
     Every method may be called from several threads at the same time.
     """
 
+    source: str
+
     def __init__(
         self,
         store: InboxStore,
-        secrets: str | Sequence[str],
         *,
-        max_age: timedelta = timedelta(days=7),
-        max_future: timedelta = timedelta(minutes=5),
         max_body: int = 1_048_576,
         max_wait: timedelta = timedelta(seconds=8),
         clock: Callable[[], datetime] = utc_now,
@@ -106,12 +161,13 @@ class Receiver:
     ) -> None:
         self.max_body = max_body
         self._store = store
-        self._secrets = secrets
-        self._max_age = max_age
-        self._max_future = max_future
         self._max_wait = max_wait.total_seconds()
         self._clock = clock
         self._on_accept = on_accept
+
+    @abstractmethod
+    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
+        """Return an authentic body's event. Raises `SignatureError`, `EventError`."""
 
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer to one request, after waiting for the disk.
@@ -162,31 +218,13 @@ class Receiver:
         if len(body) > self.max_body:
             return _TOO_LARGE
         try:
-            verify(body, _header(headers, HEADER), self._secrets)
+            return self._read(body, headers)
         except SignatureError as problem:
             # Nothing of the request but its length: nobody knows yet whose it is.
             _log.warning("delivery refused: %s (%d bytes)", problem, len(body))
             return _UNAUTHORIZED
-        try:
-            event = parse(body)
         except EventError as problem:
-            return _unreadable(body, problem)
-        return self._fresh(event, body)
-
-    def _fresh(self, event: Event, body: bytes) -> Answer | NewEvent:
-        age = self._clock() - event.timestamp
-        if age > self._max_age or -age > self._max_future:
-            _log.warning("delivery refused: event %s is %s old: taken for a replay", event.id, age)
-            return _UNAUTHORIZED
-        return NewEvent(
-            source=_SOURCE,
-            event_id=event.id,
-            type=event.type,
-            workspace_id=event.workspace_id,
-            ticket_id=event.ticket_id,
-            body=body,
-            occurred_at=event.timestamp,
-        )
+            return _unreadable(self.source, body, problem)
 
     def _keep(self, event: NewEvent) -> Future[bool]:
         now = self._clock()
@@ -214,18 +252,100 @@ class Receiver:
             _log.error("on_accept failed: %s", type(error).__name__)
 
 
+class Receiver(BaseReceiver):
+    """Takes the deliveries of Dispatch.
+
+    `secrets` are the webhook's signing secrets, more than one while they are rotated. A signed
+    time older than `max_age` or more than `max_future` ahead is refused as a replay.
+    """
+
+    source = DISPATCH
+
+    def __init__(
+        self,
+        store: InboxStore,
+        secrets: str | Sequence[str],
+        *,
+        max_age: timedelta = timedelta(days=7),
+        max_future: timedelta = timedelta(minutes=5),
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(store, **options)
+        self._secrets = secrets
+        self._max_age = max_age
+        self._max_future = max_future
+
+    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
+        verify(body, _header(headers, HEADER), self._secrets)
+        event = parse(body)
+        self._check_age(event)
+        return NewEvent(
+            source=self.source,
+            event_id=event.id,
+            type=event.type,
+            workspace_id=event.workspace_id,
+            ticket_id=event.ticket_id,
+            body=body,
+            occurred_at=event.timestamp,
+        )
+
+    def _check_age(self, event: Event) -> None:
+        age = self._clock() - event.timestamp
+        if age > self._max_age or -age > self._max_future:
+            raise SignatureError(f"event {event.id} is {age} old: taken for a replay")
+
+
+class ProcessorReceiver(BaseReceiver):
+    """Takes the webhooks of a payment processor, as its refund adapter verifies them."""
+
+    def __init__(self, store: InboxStore, processor: Processor, **options: Unpack[Options]) -> None:
+        super().__init__(store, **options)
+        self.source = processor.name
+        self._processor = processor
+
+    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
+        head = self._processor.verify_event(body, headers)
+        try:
+            return NewEvent(
+                source=self.source,
+                event_id=identifier(head.event_id),
+                type=identifier(head.type),
+                workspace_id=None,
+                ticket_id=optional_identifier(head.ticket_id),
+                body=body,
+                occurred_at=head.occurred_at,
+            )
+        except MISFITS:
+            raise EventError("an id is missing, or not what it must be") from None
+
+
+def receiver_for(connector: HasReceivers, sender: str | None, path: str) -> BaseReceiver:
+    """Return whose delivery comes to `path`: that of `sender`, or where None is given, of the
+    sender that the path ends with (``/webhooks/stripe``), or else Dispatch.
+    """
+    receivers = connector.receivers
+    return receivers.get(sender or path.rstrip("/").rpartition("/")[2]) or receivers[DISPATCH]
+
+
+def check_sender(connector: HasReceivers, sender: str | None) -> None:
+    """Raise `InvalidArgumentError` unless there is a receiver for `sender`."""
+    if sender is not None and sender not in connector.receivers:
+        known = ", ".join(connector.receivers)
+        raise InvalidArgumentError("sender", f"nothing is received from {sender}, only: {known}")
+
+
 def _header(headers: Mapping[str, str], name: str) -> str | None:
     wanted = name.lower()
     values = [value for key, value in headers.items() if key.lower() == wanted]
     return ", ".join(values) if values else None
 
 
-def _unreadable(body: bytes, problem: EventError) -> NewEvent:
+def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
     """Return the event of a body that is authentic: its hash is its id, to know a repeat by."""
     event_id = "sha256:" + hashlib.sha256(body).hexdigest()
     _log.warning("event %s cannot be understood and is kept: %s", event_id, problem)
     return NewEvent(
-        source=_SOURCE,
+        source=source,
         event_id=event_id,
         type="unreadable",
         workspace_id=None,

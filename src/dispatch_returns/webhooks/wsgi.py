@@ -1,4 +1,4 @@
-"""The receiver as a plain WSGI application, for any WSGI server or framework."""
+"""The receivers as a plain WSGI application, for any WSGI server or framework."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from dispatch_returns.webhooks.receiver import BROKEN_OFF, Answer, HasReceiver
+from dispatch_returns.webhooks.receiver import (
+    BROKEN_OFF,
+    Answer,
+    BaseReceiver,
+    HasReceivers,
+    check_sender,
+    receiver_for,
+)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., object]
@@ -20,11 +27,19 @@ class Readable(Protocol):
         ...
 
 
-def app(connector: HasReceiver) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """Return a WSGI application that takes deliveries at whatever path it is mounted."""
+def app(
+    connector: HasReceivers, sender: str | None = None
+) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """Return a WSGI application that takes deliveries at whatever path it is mounted.
+
+    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's
+    path says it, and what says nothing is Dispatch's.
+    """
+    check_sender(connector, sender)
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        answer = _answer(connector, environ)
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        answer = _answer(receiver_for(connector, sender, path), environ)
         status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
         start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
         return [answer.body]
@@ -32,8 +47,7 @@ def app(connector: HasReceiver) -> Callable[[Environ, StartResponse], Iterable[b
     return application
 
 
-def _answer(connector: HasReceiver, environ: Environ) -> Answer:
-    receiver = connector.receiver
+def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
     method, headers = environ["REQUEST_METHOD"], _headers(environ)
     if refusal := receiver.refusal(method, headers):
         return refusal

@@ -21,15 +21,24 @@ import pytest
 import uvicorn
 import werkzeug.serving
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 
 from dispatch_returns import webhooks
-from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
 from dispatch_returns.store import Store
 from tests.support.waiting import wait_until
 from tests.support.web_requests import Reply, Request, ask_asgi, ask_wsgi, environ_of
-from tests.support.webhook_mounts import MountContract, delivery
-from tests.support.webhooks import FullDisk, Shop, event_body, shop, signed, stored
+from tests.support.webhook_mounts import MountContract, delivery, stripes
+from tests.support.webhooks import (
+    FullDisk,
+    Shop,
+    event_body,
+    shop,
+    shop_with_stripe,
+    signed,
+    stored,
+    stripe_event,
+)
 
 
 @contextlib.contextmanager
@@ -73,6 +82,7 @@ class QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
 
 class TestASGI(MountContract):
     PATH = "/anywhere"
+    STRIPE = "/anywhere/stripe"
 
     def mount(self, connector: Shop) -> Any:
         return webhooks.asgi.app(connector)
@@ -168,8 +178,8 @@ class TestFastAPI(MountContract):
 
 class TestStarlette(MountContract):
     def mount(self, connector: Shop) -> Starlette:
-        route: Route = webhooks.fastapi.route(connector, "/dispatch")
-        return Starlette(routes=[Mount("/webhooks", routes=[route])])
+        routes = [webhooks.fastapi.route(connector, sender) for sender in connector.receivers]
+        return Starlette(routes=[Mount("/webhooks", routes=routes)])
 
     def ask(self, app: Any, request: Request, path: str) -> Reply:
         return ask_asgi(app, request, path)
@@ -180,6 +190,7 @@ class TestStarlette(MountContract):
 
 class TestWSGI(MountContract):
     PATH = "/anywhere"
+    STRIPE = "/anywhere/stripe"
 
     def mount(self, connector: Shop) -> Any:
         return webhooks.wsgi.app(connector)
@@ -301,6 +312,22 @@ def test_a_missing_framework_is_named_with_its_remedy(
         importlib.import_module(f"dispatch_returns.webhooks.{mount}")
     assert caught.value.extra == extra
     assert f'pip install "dispatch-returns[{extra}]"' in str(caught.value)
+
+
+@pytest.mark.parametrize("mount", [webhooks.asgi.app, webhooks.wsgi.app])
+def test_a_mount_may_be_told_whose_deliveries_come(store: Store, mount: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="nothing is received from acme, only: stripe"):
+        mount(shop_with_stripe(store), "acme")
+    ask = ask_asgi if mount is webhooks.asgi.app else ask_wsgi
+    app = mount(shop_with_stripe(store), "stripe")
+    assert ask(app, stripes(stripe_event()), "/hooks/dispatch").status == 200
+    assert ask(app, delivery(event_body()), "/hooks/dispatch").status == 401
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'inbox.db'}") as opened:
+        yield opened
 
 
 def test_starlette_alone_is_enough_for_its_route(

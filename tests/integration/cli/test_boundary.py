@@ -366,6 +366,7 @@ def test_other_paths_are_answered_with_the_right_one(shop: Shop) -> None:
     assert said.code == 1
     assert said.json["status"] == 404
     assert "/webhooks/dispatch" in said.json["answer"]
+    assert "/webhooks/stripe" in said.json["answer"]
     assert slash.code == 0
 
 

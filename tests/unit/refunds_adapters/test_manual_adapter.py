@@ -17,6 +17,8 @@ from dispatch_returns.refunds.adapter import (
     RefundAdapter,
     RefundRequest,
     RefundStatus,
+    SupportsListing,
+    SupportsWebhooks,
 )
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 
@@ -52,10 +54,10 @@ def test_a_refund_waits_for_the_person_however_often_it_is_asked_for() -> None:
     assert ADAPTER.refund(REQUEST) == ManualAdapter().refund(REQUEST) == result
 
 
-def test_nothing_can_be_looked_up_and_nobody_sends_events() -> None:
+def test_nothing_can_be_looked_up_or_listed_and_nobody_sends_events() -> None:
     with pytest.raises(UnsupportedFeatureError):
         ADAPTER.find(REQUEST)
-    assert ADAPTER.parse_event(b"{}", {}) is None
+    assert not isinstance(ADAPTER, SupportsWebhooks | SupportsListing)
 
 
 def test_it_is_built_from_settings() -> None:

@@ -16,9 +16,14 @@ from hypothesis import strategies as st
 
 from dispatch_returns.errors import EventError, InvalidArgumentError, SignatureError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundNews, RefundStatus
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.refunds.adapters.stripe.events import refund_update, verify
+from dispatch_returns.refunds.adapters.stripe.events import (
+    EVENTS,
+    read_head,
+    refund_news,
+    verify,
+)
 
 NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 OLD_SECRET, NEW_SECRET = "whsec_old", "whsec_new"
@@ -29,7 +34,7 @@ REFUND: dict[str, Any] = {
     "currency": "usd",
     "status": "failed",
     "failure_reason": "expired_or_canceled_card",
-    "metadata": {"dispatch_refund_id": "rfd_1"},
+    "metadata": {"dispatch_refund_id": "rfd_1", "dispatch_ticket_id": "tkt_1"},
     "payment_intent": "pi_1",
     "charge": "ch_1",
     "created": 1,
@@ -37,7 +42,16 @@ REFUND: dict[str, Any] = {
 
 
 def an_event(kind: str, **data: Any) -> bytes:
-    return json.dumps({"id": "evt_1", "type": kind, "data": {"object": data}}).encode()
+    event = {"id": "evt_1", "type": kind, "created": 1, "data": {"object": data}}
+    return json.dumps(event).encode()
+
+
+def told(body: bytes) -> KnownRefund:
+    """The one refund that an event shows."""
+    news = refund_news(body)
+    assert news is not None
+    (refund,) = news.refunds
+    return refund
 
 
 def signature(body: bytes, *, at: datetime = NOW, secret: str = NEW_SECRET) -> str:
@@ -58,20 +72,25 @@ def adapter() -> Iterator[StripeAdapter]:
     adapter.close()
 
 
+PAYMENTS = (PaymentRef("payment_intent", "pi_1"), PaymentRef("charge", "ch_1"))
 BODY = an_event("refund.updated", **REFUND)
 
 
 @pytest.mark.parametrize("secret", [OLD_SECRET, NEW_SECRET])
 @pytest.mark.parametrize("name", ["Stripe-Signature", "stripe-signature", "STRIPE-SIGNATURE"])
 def test_an_authentic_event_is_read(adapter: StripeAdapter, secret: str, name: str) -> None:
-    update = adapter.parse_event(BODY, {"Host": "x", name: signature(BODY, secret=secret)})
-    assert update is not None
-    assert (update.event_id, update.type, update.refund_id) == ("evt_1", "refund.updated", "rfd_1")
-    assert update.payment == PaymentRef("payment_intent", "pi_1")
-    assert update.result.status is RefundStatus.FAILED
-    assert update.result.amount == Money(14900, "USD")
-    assert update.result.failure_reason == "expired_or_canceled_card"
-    assert update.result.ours
+    head = adapter.verify_event(BODY, {"Host": "x", name: signature(BODY, secret=secret)})
+    assert (head.event_id, head.type, head.ticket_id) == ("evt_1", "refund.updated", "tkt_1")
+    assert head.occurred_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    news = adapter.parse_event(BODY)
+    assert news is not None
+    assert news.payments == PAYMENTS
+    (refund,) = news.refunds
+    assert (refund.refund_id, refund.payments) == ("rfd_1", PAYMENTS)
+    assert refund.result.status is RefundStatus.FAILED
+    assert refund.result.amount == Money(14900, "USD")
+    assert refund.result.failure_reason == "expired_or_canceled_card"
+    assert refund.result.ours
 
 
 @pytest.mark.parametrize("minutes", [-5, 0, 5])
@@ -134,7 +153,7 @@ def test_two_times_are_one_too_many() -> None:
 def test_without_a_secret_everything_is_refused() -> None:
     adapter = StripeAdapter("sk_test_1", clock=lambda: NOW)
     with pytest.raises(SignatureError, match="no Stripe webhook secret"):
-        adapter.parse_event(BODY, {"Stripe-Signature": signature(BODY, secret="")})
+        adapter.verify_event(BODY, {"Stripe-Signature": signature(BODY, secret="")})
     adapter.close()
 
 
@@ -172,41 +191,42 @@ def test_no_message_shows_a_secret_or_the_signature() -> None:
     "kind", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"]
 )
 def test_these_events_have_a_refund_as_their_object(kind: str) -> None:
-    update = refund_update(an_event(kind, **REFUND))
-    assert update is not None
-    assert (update.type, update.result.processor_id) == (kind, "re_1")
+    assert kind in EVENTS
+    assert told(an_event(kind, **REFUND)).result.processor_id == "re_1"
 
 
-def test_a_refunded_charge_tells_of_its_newest_refund() -> None:
-    newest = REFUND | {"id": "re_2", "created": 3}
-    refunds = [REFUND | {"created": 2}, newest, REFUND]
-    update = refund_update(an_event("charge.refunded", object="charge", refunds={"data": refunds}))
-    assert update is not None
-    assert update.result.processor_id == "re_2"
+def test_a_refunded_charge_tells_of_all_its_refunds() -> None:
+    refunds = [REFUND | {"id": "re_2"}, REFUND]
+    charge = {"object": "charge", "id": "ch_1", "payment_intent": "pi_1"}
+    news = refund_news(an_event("charge.refunded", **charge, refunds={"data": refunds}))
+    assert news is not None
+    assert [it.result.processor_id for it in news.refunds] == ["re_2", "re_1"]
 
 
 @pytest.mark.parametrize("refunds", [{}, {"refunds": None}, {"refunds": {"data": []}}])
-def test_a_refunded_charge_without_its_refunds_tells_nothing(refunds: dict[str, Any]) -> None:
-    assert refund_update(an_event("charge.refunded", object="charge", **refunds)) is None
+def test_a_refunded_charge_without_its_refunds_tells_whose_they_are(
+    refunds: dict[str, Any],
+) -> None:
+    charge = {"object": "charge", "id": "ch_1", "payment_intent": "pi_1"}
+    news = refund_news(an_event("charge.refunded", **charge, **refunds))
+    assert news == RefundNews(PAYMENTS, ())
 
 
 @pytest.mark.parametrize("kind", ["charge.succeeded", "refund.something_new", "payout.paid"])
 def test_other_events_tell_nothing(kind: str) -> None:
-    assert refund_update(an_event(kind, object="whatever")) is None
+    assert refund_news(an_event(kind, object="whatever")) is None
+    assert read_head(an_event(kind, object="whatever")).type == kind
 
 
 def test_a_refund_from_the_dashboard_is_not_ours() -> None:
-    update = refund_update(an_event("refund.created", **REFUND | {"metadata": {}}))
-    assert update is not None
-    assert update.refund_id is None
-    assert not update.result.ours
+    refund = told(an_event("refund.created", **REFUND | {"metadata": {}}))
+    assert refund.refund_id is None
+    assert not refund.result.ours
 
 
 def test_an_event_of_a_connected_account_names_it() -> None:
     event = json.loads(an_event("refund.created", **REFUND)) | {"account": "acct_1"}
-    update = refund_update(json.dumps(event).encode())
-    assert update is not None
-    assert update.payment == PaymentRef("payment_intent", "pi_1", "acct_1")
+    assert {ref.account for ref in told(json.dumps(event).encode()).payments} == {"acct_1"}
 
 
 @pytest.mark.parametrize(
@@ -222,13 +242,41 @@ def test_an_event_of_a_connected_account_names_it() -> None:
         an_event("refund.updated", **REFUND | {"status": "new_status"}),
         an_event("refund.updated", **REFUND | {"metadata": 7}),
         an_event("refund.updated", **REFUND | {"metadata": {"dispatch_refund_id": 7}}),
-        an_event("refund.updated", **REFUND).replace(b'"evt_1"', b"1"),
+        an_event("charge.refunded", object="charge"),
         b"[" * 100_000,
     ],
 )
 def test_an_event_that_makes_no_sense_is_an_event_error(body: bytes) -> None:
     with pytest.raises(EventError):
-        refund_update(body)
+        refund_news(body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"evt_1"', b"1"),
+        (b'"evt_1"', b'""'),
+        (b'"refund.updated"', b"null"),
+        (b'"created": 1,', b'"created": "1",'),
+        (b'"created": 1,', b'"created": 1e300,'),
+        (b'"created": 1,', b'"created": 99999999999999,'),
+        (b'"created": 1,', b""),
+        (b'"data"', b'"date"'),
+    ],
+)
+def test_a_head_that_makes_no_sense_is_an_event_error(old: bytes, new: bytes) -> None:
+    body = BODY.replace(old, new, 1)
+    assert body != BODY
+    with pytest.raises(EventError):
+        read_head(body)
+
+
+@pytest.mark.parametrize("ticket", [7, "", "a\nb", "x" * 256, None])
+def test_a_ticket_that_cannot_be_one_is_left_out(ticket: Any) -> None:
+    metadata = {"dispatch_refund_id": "rfd_1", "dispatch_ticket_id": ticket}
+    assert (
+        read_head(an_event("refund.updated", **REFUND | {"metadata": metadata})).ticket_id is None
+    )
 
 
 @given(
@@ -239,6 +287,7 @@ def test_an_event_that_makes_no_sense_is_an_event_error(body: bytes) -> None:
     st.sampled_from(["refund.updated", "charge.refunded", "other"]),
 )
 def test_no_content_makes_another_error(content: Any, kind: str) -> None:
-    event = {"id": "evt_1", "type": kind, "data": {"object": content}}
-    with contextlib.suppress(EventError):
-        refund_update(json.dumps(event).encode())
+    body = json.dumps({"id": "evt_1", "type": kind, "data": {"object": content}}).encode()
+    for read in (refund_news, read_head):
+        with contextlib.suppress(EventError):
+            read(body)

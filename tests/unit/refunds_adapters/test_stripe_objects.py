@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundStatus
+from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef, RefundRequest, RefundStatus
 from dispatch_returns.refunds.adapters.stripe import objects
 
 REQUEST = RefundRequest(
@@ -199,16 +200,26 @@ def test_what_is_not_as_documented_is_not_guessed_at(refund: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("refund", "ref"),
+    ("refund", "refs"),
     [
-        (a_refund(), PaymentRef("payment_intent", "pi_1", "acct_1")),
-        (a_refund(payment_intent={"id": "pi_2"}), PaymentRef("payment_intent", "pi_2", "acct_1")),
-        (a_refund(payment_intent=None), PaymentRef("charge", "ch_1", "acct_1")),
-        (a_refund(payment_intent=None, charge=None), None),
+        (a_refund(), ["pi_1", "ch_1"]),
+        (a_refund(payment_intent={"id": "pi_2"}), ["pi_2", "ch_1"]),
+        (a_refund(payment_intent=None), ["ch_1"]),
+        (a_refund(payment_intent=None, charge=None), []),
     ],
 )
-def test_a_refund_tells_its_payment(refund: dict[str, Any], ref: PaymentRef | None) -> None:
-    assert objects.payment_ref(refund, "acct_1") == ref
+def test_a_refund_tells_all_names_of_its_payment(refund: dict[str, Any], refs: list[str]) -> None:
+    kinds: dict[str, PaymentKind] = {"pi": "payment_intent", "ch": "charge"}
+    known = objects.known_refund(refund | {"created": 1}, "acct_1")
+    assert known.payments == tuple(PaymentRef(kinds[ref[:2]], ref, "acct_1") for ref in refs)
+
+
+def test_a_refund_tells_whose_it_is() -> None:
+    known = objects.known_refund(ours("re_2", "succeeded") | {"created": 1700000000}, None)
+    assert (known.refund_id, known.result.ours) == ("rfd_1", True)
+    assert known.created_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    others = objects.known_refund(a_refund(metadata=None) | {"created": 1}, None)
+    assert (others.refund_id, others.ticket_id, others.result.ours) == (None, None, False)
 
 
 FOREIGN = a_refund("re_foreign", metadata=None)

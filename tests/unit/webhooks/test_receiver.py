@@ -19,7 +19,7 @@ import pytest
 from dispatch_returns.store import Store
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.webhooks import Answer, Receiver
-from dispatch_returns.webhooks.receiver import InboxStore
+from dispatch_returns.webhooks.receiver import BaseReceiver, InboxStore
 from tests.support.waiting import wait_until
 from tests.support.webhooks import (
     HEADER,
@@ -177,7 +177,8 @@ def test_the_limits_are_settings(store: Store, receive: Receive) -> None:
 def test_the_defaults_are_the_designs(store: Store) -> None:
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(Receiver).parameters.items()
+        for kind in (BaseReceiver, Receiver)
+        for name, parameter in inspect.signature(kind).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert defaults["max_age"] == timedelta(days=7)
@@ -408,7 +409,7 @@ def test_a_replay_is_logged_by_its_id(
     assert logged(caplog) == [
         (
             logging.WARNING,
-            "delivery refused: event evt_1 is 14 days, 0:00:00 old: taken for a replay",
+            "delivery refused: event evt_1 is 14 days, 0:00:00 old: taken for a replay (373 bytes)",
         )
     ]
 

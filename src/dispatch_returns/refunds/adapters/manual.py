@@ -15,7 +15,6 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
     RefundStatus,
-    RefundUpdate,
 )
 
 _FOR_GOOD = timedelta(days=36_500)
@@ -64,14 +63,6 @@ class ManualAdapter:
     def find(self, request: RefundRequest) -> RefundResult | None:  # noqa: ARG002 - nothing is kept
         """Raise `UnsupportedFeatureError`: whether a person has paid, the ledger knows."""
         raise UnsupportedFeatureError("a person pays: there is no processor to look it up with")
-
-    def parse_event(
-        self,
-        body: bytes,  # noqa: ARG002 - the protocol's
-        headers: Mapping[str, str],  # noqa: ARG002
-    ) -> RefundUpdate | None:
-        """Return None: a person sends no webhooks."""
-        return None
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

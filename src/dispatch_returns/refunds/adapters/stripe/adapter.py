@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -18,11 +18,13 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.adapter import (
     Capabilities,
+    EventHead,
+    KnownRefund,
     Payment,
     PaymentRef,
+    RefundNews,
     RefundRequest,
     RefundResult,
-    RefundUpdate,
 )
 from dispatch_returns.refunds.adapters.options import required
 from dispatch_returns.refunds.adapters.stripe import events, objects
@@ -140,15 +142,42 @@ class StripeAdapter:
         """
         return _understood(lambda: self._find(request))
 
-    def parse_event(self, body: bytes, headers: Mapping[str, str]) -> RefundUpdate | None:
-        """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
+    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
+        """Return what an event of Stripe's is.
 
         Raises `SignatureError` for what Stripe did not sign in the last 5 minutes, `EventError`
         for what cannot be understood.
         """
-        names = {name.lower(): value for name, value in headers.items()}
-        events.verify(body, names.get(events.HEADER), self._secrets, self._clock())
-        return events.refund_update(body)
+        given = next((v for name, v in headers.items() if name.lower() == events.HEADER), None)
+        events.verify(body, given, self._secrets, self._clock())
+        return events.read_head(body)
+
+    def parse_event(self, body: bytes) -> RefundNews | None:
+        """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
+
+        Raises `EventError` for what cannot be understood.
+        """
+        return events.refund_news(body)
+
+    def refunds_of(self, ref: PaymentRef) -> list[KnownRefund]:
+        """Return all refunds of a payment, newest first, from a list, which is consistent."""
+        return _understood(
+            lambda: [objects.known_refund(it, ref.account) for it in self._refunds(ref)]
+        )
+
+    def refunds_between(
+        self, since: datetime | None, until: datetime | None
+    ) -> Iterator[KnownRefund]:
+        """Give the account's refunds, newest first, a page of 100 at a time.
+
+        Refunds of connected accounts (direct charges) are not in this list.
+        """
+        created = {"gte": _second(since), "lt": _second(until)}
+        bounds = {name: second for name, second in created.items() if second is not None}
+        pages = self._pages(None, {"created": bounds} if bounds else {})
+        known = ([objects.known_refund(it, None) for it in page] for page in pages)
+        while (page := _understood(lambda: next(known, None))) is not None:
+            yield from page
 
     def find_payment(self, order_id: str) -> PaymentRef | None:
         """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not just one.
@@ -185,16 +214,27 @@ class StripeAdapter:
 
     def _refunds(self, ref: PaymentRef) -> list[objects.StripeObject]:
         """Return all refunds of a payment, newest first."""
-        params: dict[str, Any] = {_stripe_kind(ref): _checked_id(ref), "limit": _PAGE}
-        refunds: list[objects.StripeObject] = []
+        pages = self._pages(ref.account, {_stripe_kind(ref): _checked_id(ref)})
+        return [refund for page in pages for refund in page]
+
+    def _pages(
+        self, account: str | None, which: Mapping[str, Any]
+    ) -> Iterator[list[objects.StripeObject]]:
+        """Give a list of refunds page by page, newest first."""
+        params: dict[str, Any] = {**which, "limit": _PAGE}
         while True:
-            page = self._wire.get("/v1/refunds", ref.account, **params).data
-            refunds += page["data"]
+            page = self._wire.get("/v1/refunds", account, **params).data
+            yield page["data"]
             if not page["has_more"]:
-                return refunds
-            if refunds[-1]["id"] == params.get("starting_after"):
+                return
+            last = page["data"][-1]["id"]
+            if last == params.get("starting_after"):
                 raise ValueError("the pages repeat")
-            params["starting_after"] = refunds[-1]["id"]
+            params["starting_after"] = last
+
+
+def _second(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
 
 
 def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
@@ -240,8 +280,8 @@ def _metadata(request: RefundRequest) -> dict[str, str]:
     values = {
         objects.REFUND_ID: request.refund_id,
         objects.IDEMPOTENCY_KEY: request.idempotency_key,
-        "dispatch_workspace_id": request.workspace_id,
-        "dispatch_ticket_id": request.ticket_id,
+        objects.WORKSPACE_ID: request.workspace_id,
+        objects.TICKET_ID: request.ticket_id,
     }
     if request.order_id:
         values["order_id"] = request.order_id

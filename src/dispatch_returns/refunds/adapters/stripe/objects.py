@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
+    KnownRefund,
     Payment,
+    PaymentKind,
     PaymentRef,
     RefundRequest,
     RefundResult,
@@ -25,6 +28,8 @@ _NOTHING: StripeObject = {}
 
 REFUND_ID = "dispatch_refund_id"
 IDEMPOTENCY_KEY = "dispatch_idempotency_key"
+WORKSPACE_ID = "dispatch_workspace_id"
+TICKET_ID = "dispatch_ticket_id"
 
 _NOT_PAID: Mapping[str, str] = {
     "requires_capture": "was authorised and never captured: cancel it in Stripe instead",
@@ -113,13 +118,30 @@ def refund_result(
     )
 
 
-def payment_ref(refund: StripeObject, account: str | None) -> PaymentRef | None:
-    """Return what a Refund pays back."""
-    if refund.get("payment_intent"):
-        return PaymentRef("payment_intent", _id(refund["payment_intent"]), account)
-    if refund.get("charge"):
-        return PaymentRef("charge", _id(refund["charge"]), account)
-    return None
+def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
+    """Read a Refund with whose it is; `account` is the connected account it belongs to."""
+    ours = metadata(refund)
+    refund_id = optional_text(ours.get(REFUND_ID))
+    return KnownRefund(
+        result=refund_result(refund, ours=refund_id is not None),
+        payments=_payments_of_refund(refund, account),
+        created_at=datetime.fromtimestamp(refund["created"], UTC),
+        refund_id=refund_id,
+        idempotency_key=optional_text(ours.get(IDEMPOTENCY_KEY)),
+        workspace_id=optional_text(ours.get(WORKSPACE_ID)),
+        ticket_id=optional_text(ours.get(TICKET_ID)),
+    )
+
+
+def _payments_of_refund(refund: StripeObject, account: str | None) -> tuple[PaymentRef, ...]:
+    kinds: tuple[PaymentKind, ...] = ("payment_intent", "charge")
+    return tuple(PaymentRef(kind, _id(refund[kind]), account) for kind in kinds if refund.get(kind))
+
+
+def payments_of_charge(charge: StripeObject, account: str | None) -> tuple[PaymentRef, ...]:
+    """Return the names that a Charge's payment goes by."""
+    _expect(charge, "charge")
+    return _payments_of_refund({**charge, "charge": charge["id"]}, account)
 
 
 def metadata(refund: StripeObject) -> Mapping[str, Any]:
@@ -176,6 +198,11 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("not a text")
     return value
+
+
+def optional_text(value: object) -> str | None:
+    """Return a text, or None. Raises `ValueError` for anything else."""
+    return None if value is None else text(value)
 
 
 def _id(value: Any) -> str:
