@@ -24,7 +24,7 @@
     │   └── EventError                it is authentic and cannot be understood
     ├── MoneyError                    an amount that is not exact, or not of this currency
     ├── StoreError                    the store could not do it
-    │   ├── StoreUnavailableError     it cannot commit now: try again
+    │   ├── StoreUnavailableError     it did not say that it has committed: try again
     │   └── LeaseLostError            another worker has taken this row over
     ├── RefundError
     │   ├── AdapterError              a processor's refusal or silence, with its kind
@@ -192,7 +192,11 @@ class StoreError(DispatchReturnsError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot commit now. Nothing was written; the same call may be made again."""
+    """The store did not say that it has committed. The same call may be made again.
+
+    Nothing was written, unless the connection to a server broke while it committed: then
+    nobody knows, and every write of this package is made so that doing it again does no harm.
+    """
 
 
 class LeaseLostError(StoreError):

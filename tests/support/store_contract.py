@@ -300,8 +300,8 @@ class StoreContract:
     def test_the_oldest_work_is_claimed_first(self, store: Store) -> None:
         for number, minutes in ((1, 3), (2, 1), (3, 2), (4, 61)):
             accept(store, number, NOW + timedelta(minutes=minutes))
-        claimed = [[e.event_id for e in claim(store, LATER, limit=2)] for _ in range(3)]
-        assert claimed == [["evt_2", "evt_3"], ["evt_1"], []]
+        claimed = [{e.event_id for e in claim(store, LATER, limit=2)} for _ in range(3)]
+        assert claimed == [{"evt_2", "evt_3"}, {"evt_1"}, set()]
 
     def test_a_claim_holds_until_its_lease_ends(self, store: Store) -> None:
         accept(store, 1)
@@ -501,6 +501,16 @@ class StoreContract:
             assert ledger.sent_on(conn, day, "USD", but="") == 120
             assert ledger.sent_on(conn, day, "USD", but=first) == 20
             assert ledger.sent_on(conn, day, "JPY", but="") == 0
+
+    @pytest.mark.parametrize("stray", ["\0", "\ud83d"], ids=["NUL", "half a pair"])
+    def test_a_text_with_a_stray_character_is_kept(self, store: Store, stray: str) -> None:
+        row = create(store, order_id=f"12{stray}34", detail=f"{stray}Jérôme 🙂")
+        assert row is not None
+        assert (row.order_id, row.detail) == ("12\ufffd34", "\ufffdJérôme 🙂")
+        note = new_message(payload={"body": f"{stray} held"})
+        store.write("tell", lambda conn: outbox.add(conn, note, NOW))
+        (message,) = messages(store)
+        assert message.payload == {"body": f"{stray} held"}
 
     def test_attempts_and_acts_are_kept_in_order(self, store: Store) -> None:
         row = create(store)

@@ -36,6 +36,7 @@ SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 EXTRAS = {
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},
+    "psycopg": {"store.postgres"},
     "pytest": {"testing"},
     "rich": {"cli"},
     "starlette": {"cli.demo", "sandbox", "webhooks.fastapi"},

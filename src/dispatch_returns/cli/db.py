@@ -19,15 +19,16 @@ def _group() -> None:
 def upgrade(*, json: Json = False) -> None:
     """Make the database, or bring it up to this version.
 
-    SQLite is also upgraded whenever it is opened; doing it twice does no harm.
+    PostgreSQL needs it once, and again after an upgrade of this package. SQLite is also
+    upgraded whenever it is opened. Doing it twice, or several at once, does no harm.
     """
-    from dispatch_returns.store import Store
+    from dispatch_returns.store import database
     from dispatch_returns.store.database import revision
     from dispatch_returns.store.schema import REVISION
 
     url = database_url()
     before = _revision_before(url)
-    Store.open(url).close()
+    database.upgrade(url)
     document = {"from": before, "to": revision(url), "changed": before != REVISION}
     show(document, _said(before, REVISION), as_json=json)
 

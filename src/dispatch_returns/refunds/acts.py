@@ -202,7 +202,7 @@ def _act(
 
     def record(conn: Connection) -> Refund:
         now = service.now()
-        refund = ledger.get(conn, refund_id)
+        refund = ledger.lock(conn, refund_id)
         if refund is None:
             raise RefundStateError(f"there is no refund {refund_id}")
         changed = change(conn, refund, now)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection
 
-from dispatch_returns.errors import AdapterError, LeaseLostError, UnsupportedFeatureError
+from dispatch_returns.errors import AdapterError, UnsupportedFeatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
@@ -86,9 +86,17 @@ class Intake:
         """
         facts = decision.facts
         row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, _FIRST_ORDINAL)
-        known = ledger.get(conn, row_id)
+        known = ledger.lock(conn, row_id)
         if known is None:
-            return self._create(conn, decision)
+            created = self._create(conn, decision)
+            if created is not None:
+                return created
+            # Another worker has written it since; it was waited for, and is there now.
+            known = ledger.lock(conn, row_id)
+            assert known is not None, "the ledger keeps its rows"
+        return self._enter_again(conn, known, decision)
+
+    def _enter_again(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
         if known.state is State.HELD:
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
@@ -127,7 +135,7 @@ class Intake:
             notices.tell_held(conn, refund, hold, now)
         return refund
 
-    def _create(self, conn: Connection, decision: Decision) -> Refund:
+    def _create(self, conn: Connection, decision: Decision) -> Refund | None:
         now = self._clock()
         hold = decision.hold or self._hold_on_entry(decision.amount, approved_minor=None)
         refund = ledger.create(
@@ -140,9 +148,7 @@ class Intake:
             **_entry(decision, hold),
             due_at=None if hold else now,
         )
-        if refund is None:
-            raise LeaseLostError("another worker has just written this intent")
-        if hold is not None:
+        if refund is not None and hold is not None:
             notices.tell_held(conn, refund, hold, now)
         return refund
 

@@ -176,6 +176,7 @@ class RefundService:
             return guard.dry_run_hold(refund.amount)
         if not self.rails.max_per_day:
             return None
+        ledger.count_alone(conn, today, refund.amount.currency)
         sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
         return guard.over_day_cap(refund.amount, sent, self.rails)
 

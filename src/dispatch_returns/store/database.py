@@ -7,54 +7,54 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.store import forking, migrate, sqlite
-from dispatch_returns.store.writer import GroupWriter
+from dispatch_returns.store import forking, migrate
+from dispatch_returns.store.dialect import Writer, backend
+from dispatch_returns.store.failures import DatabaseError, unavailable
 
 T = TypeVar("T")
 
 _CLOSED = "the store is closed"
+_CANNOT = "the database cannot be used now"
 
 
 class Store:
     """An open database. Safe to share between threads; survives a fork (gunicorn's preload).
 
-    Writes are functions run inside a transaction; those that wait at the same moment share
-    one commit, so a burst of deliveries costs one disk flush and not one each.
+    Writes are functions run inside a transaction. On SQLite those that wait at the same moment
+    share one commit, so a burst of deliveries costs one disk flush and not one each.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._guard = threading.Lock()
-        self._writer: GroupWriter | None = None
+        self._writer: Writer | None = None
         self._closed = False
         forking.watch(self)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
-        """Open the database at `url` (``sqlite:///refunds.db``) and bring SQLite's schema up.
+        """Open the database at `url`: ``sqlite:///refunds.db``, ``postgresql://user@host/shop``.
 
+        SQLite's schema is brought up to this version; PostgreSQL's must be, by `upgrade`.
         Without `create`, a SQLite file must be there already: who only wants to look should
         not make an empty one by a typing error. Raises `ConfigurationError` for a URL that
-        cannot work, and `StoreUnavailableError` when the file cannot be opened or written.
+        cannot work and for a schema of another version, and `StoreUnavailableError` when the
+        database cannot be reached, opened or written.
         """
         engine = _engine(url)
         if not create:
             _check_is_there(engine)
-        try:
-            migrate.upgrade_if_needed(engine)
-        except DBAPIError as error:
-            engine.dispose()
-            raise StoreUnavailableError(_why(error)) from None
-        except ConfigurationError:
-            engine.dispose()
-            raise
+        with _giving_up(engine):
+            if backend(engine).UPGRADES_ITSELF:
+                migrate.upgrade_if_needed(engine)
+            else:
+                migrate.require_newest(engine)
         return cls(engine)
 
     def __repr__(self) -> str:
@@ -71,13 +71,13 @@ class Store:
 
         `work` must be quick and touch nothing but the connection. `name` says which step it
         is, for people and for the crash tests. The future raises what `work` raised, or
-        `StoreUnavailableError` when the commit did not happen.
+        `StoreUnavailableError` when the database did not say that it has committed.
         """
         with self._guard:  # so that no job comes behind the end of the writer's queue
             if self._closed:
                 raise StoreUnavailableError(_CLOSED)
             if self._writer is None:
-                self._writer = GroupWriter(self._engine)
+                self._writer = backend(self._engine).writer(self._engine)
             return self._writer.submit(name, work)
 
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
@@ -97,8 +97,8 @@ class Store:
         try:
             with self._engine.connect() as conn:
                 yield conn
-        except (DBAPIError, PoolTimeout) as error:
-            raise StoreUnavailableError(_why(error)) from None
+        except DatabaseError as error:
+            raise unavailable(_CANNOT, error) from None
 
     def close(self) -> None:
         """Finish the writes that wait, and close every connection. May be called twice."""
@@ -114,7 +114,7 @@ class Store:
         self._guard.acquire()
         if self._writer is not None:
             self._writer.pause()
-        self._engine.dispose()
+        backend(self._engine).leave_for_fork(self._engine)
 
     def after_fork_in_parent(self) -> None:
         """See `forking`."""
@@ -129,6 +129,18 @@ class Store:
         self._guard.release()
 
 
+def upgrade(url: str) -> bool:
+    """Make the database at `url`, or bring its schema up; return whether there was anything to do.
+
+    Several may do it at once: the others wait for the first. Raises as `Store.open` does.
+    """
+    engine = _engine(url)
+    with _giving_up(engine):
+        changed = migrate.upgrade_if_needed(engine)
+    engine.dispose()
+    return changed
+
+
 def revision(url: str) -> str | None:
     """Return the migration the database at `url` is at, None for an empty one; change nothing.
 
@@ -136,13 +148,23 @@ def revision(url: str) -> str | None:
     """
     engine = _engine(url)
     _check_is_there(engine)
+    with _giving_up(engine), engine.connect() as conn:
+        found = migrate.revision(conn)
+    engine.dispose()
+    return found
+
+
+@contextlib.contextmanager
+def _giving_up(engine: Engine) -> Generator[None]:
+    """Close what was opened if the block fails, and say why in words of ours."""
     try:
-        with engine.connect() as conn:
-            return migrate.revision(conn)
-    except DBAPIError as error:
-        raise StoreUnavailableError(_why(error)) from None
-    finally:
+        yield
+    except DatabaseError as error:
         engine.dispose()
+        raise unavailable(_CANNOT, error) from None
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _check_is_there(engine: Engine) -> None:
@@ -153,20 +175,13 @@ def _check_is_there(engine: Engine) -> None:
 
 
 def _engine(url: str) -> Engine:
+    # Heroku and others still write it so.
+    written = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres:") else url
     try:
-        parsed = make_url(url)
+        parsed = make_url(written)
     except ArgumentError:
         raise ConfigurationError(
-            "the database URL cannot be read: write sqlite:///refunds.db"
+            "the database URL cannot be read: write sqlite:///refunds.db, or"
+            " postgresql://user:password@host/database"
         ) from None
-    if parsed.get_backend_name() != "sqlite":
-        raise ConfigurationError(
-            f"the store does not speak {parsed.get_backend_name()} yet: write sqlite:///refunds.db"
-        )
-    return sqlite.create(parsed)
-
-
-def _why(error: DBAPIError | PoolTimeout) -> str:
-    """Return the driver's own words: SQLAlchemy adds the statement and its values."""
-    said: Any = error.orig if isinstance(error, DBAPIError) else error
-    return f"the database cannot be used now: {said}"
+    return backend(parsed).create(parsed)

@@ -3,7 +3,8 @@
 A child inherits SQLite's memory. If the parent was inside a transaction, the child takes that
 lock for one of its own and never gets it; and a connection must not be carried into a child at
 all (https://www.sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no
-transaction runs, and both sides open new connections after it.
+transaction runs, and both sides open new connections after it. To a server there are only
+sockets, which a child leaves alone.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, func, select
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
+from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import acts, attempts, ledger
 
 
@@ -170,6 +171,18 @@ def get(conn: Connection, row_id: str) -> Refund | None:
 _BY_ID = select(ledger).where(ledger.c.id == bindparam("row"))
 
 
+def lock(conn: Connection, row_id: str) -> Refund | None:
+    """Do as `get` for a decision that is written in this transaction: nobody changes it meanwhile.
+
+    SQLite has one writer and needs no lock.
+    """
+    row = conn.execute(_BY_ID_LOCKED, {"row": row_id}).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+_BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
+
+
 def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
     """Return up to `limit` refunds whose id begins with `text`, or whose ticket it is."""
     meant = ledger.c.id.startswith(text, autoescape=True) | (ledger.c.ticket_id == text)
@@ -202,6 +215,14 @@ def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
         ledger.c.sent_day == day, ledger.c.currency == currency, ledger.c.id != but
     )
     return int(conn.execute(total).scalar_one())
+
+
+def count_alone(conn: Connection, day: str, currency: str) -> None:
+    """Wait until nobody else adds up this day, and be alone with it until the transaction ends.
+
+    Otherwise two workers would each find room for the last refund under a cap.
+    """
+    backend(conn).lock_until_the_end(conn, f"{day} {currency}")
 
 
 def tried_since(conn: Connection, refund: Refund) -> datetime:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import REVISION
 
 _one_at_a_time = threading.Lock()
@@ -30,14 +31,26 @@ def upgrade_if_needed(engine: Engine) -> bool:
     with engine.connect() as conn:
         if revision(conn) == REVISION:
             return False
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
+        backend(engine).begin_alone(conn)
         try:
             changed = _upgrade(conn)
             conn.exec_driver_sql("COMMIT")
         except BaseException:
-            conn.exec_driver_sql("ROLLBACK")
+            if not conn.invalidated:
+                conn.exec_driver_sql("ROLLBACK")
             raise
         return changed
+
+
+def require_newest(engine: Engine) -> None:
+    """Raise `ConfigurationError` unless the database is at this version's schema."""
+    with engine.connect() as conn:
+        found = revision(conn)
+    if found != REVISION:
+        raise ConfigurationError(
+            f"the database's schema is {found or 'empty'}, this version's is {REVISION}: run"
+            " dispatch-returns db upgrade"
+        )
 
 
 def _upgrade(conn: Connection) -> bool:

@@ -49,7 +49,9 @@ def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
 @functools.cache
 def _insert(table: Table, dialect: str) -> Insert:
     if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
+        insert_or_not = postgresql.insert(table).on_conflict_do_nothing()
+        # SQLAlchemy asks PostgreSQL for the new row's number, and forgets the count over it.
+        return insert_or_not.execution_options(preserve_rowcount=True)
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
@@ -77,23 +79,28 @@ def _append(table: Table) -> Insert:
 def claim(
     conn: Connection, table: Table, *, now: datetime, lease: timedelta, limit: int
 ) -> list[RowMapping]:
-    """Take up to `limit` rows that are due, oldest first, until `now` + `lease`."""
+    """Take the oldest rows that are due, up to `limit` of them, until `now` + `lease`."""
     values = {"now": now, "until": now + lease, "most": limit}
-    return list(conn.execute(_claim(table), values).mappings())
+    return list(conn.execute(_claim(table, conn.dialect.name), values).mappings())
 
 
 @functools.cache
-def _claim(table: Table) -> ReturningUpdate[Any]:
+def _claim(table: Table, dialect: str) -> ReturningUpdate[Any]:
     due = (
         select(table.c.id)
         .where(table.c.due_at <= bindparam("now"))
         .order_by(table.c.due_at)
         .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
     )
+    if dialect == "postgresql":
+        # Its planner may run a subquery after IN again and again, and then takes more than asked.
+        once = due.with_for_update(skip_locked=True).cte("due").prefix_with("MATERIALIZED")
+        chosen = table.c.id == once.c.id
+    else:
+        chosen = table.c.id.in_(due)
     return (
         update(table)
-        .where(table.c.id.in_(due))
+        .where(chosen)
         .values(claims=table.c.claims + 1, due_at=bindparam("until"))
         .returning(*table.c)
     )

@@ -1,4 +1,4 @@
-"""The tables, and the two column types that the databases do not share.
+"""The tables, and the column types that the databases do not share.
 
 Four tables are queues: `inbox`, `returns`, `ledger` and `outbox`. A row is work while ``due_at``
 is set.
@@ -9,6 +9,7 @@ successor by the count it was given (a fencing token).
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,10 +59,29 @@ class Utc(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return the stored time as an aware one."""
-        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the stored time as an aware one, in UTC."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
+
+class Told(TypeDecorator[str]):
+    """A text that somebody else wrote. What a database cannot hold of it becomes U+FFFD.
+
+    PostgreSQL takes no NUL, and neither takes half of a surrogate pair: a refund must not fail
+    for a stray character in an order number or in a processor's message.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return `value` as every database can hold it."""
+        return value if value is None else _UNSTORABLE.sub("\ufffd", value)
+
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 # SQLite numbers rows by itself only where the key is declared INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -95,7 +115,7 @@ inbox = Table(
     Column("occurred_at", Utc),
     Column("received_at", Utc, nullable=False),
     Column("state", Text, nullable=False),
-    Column("error", Text),
+    Column("error", Told),
     Column("finished_at", Utc),
     *_queue_columns(),
     UniqueConstraint("source", "event_id"),
@@ -112,23 +132,23 @@ ledger = Table(
     Column("adapter", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text),
-    Column("detail", Text),
+    Column("detail", Told),
     Column("generation", Integer, nullable=False),
     Column("amount_minor", BigInteger),
     Column("currency", Text),
     Column("decimals", Integer),
     Column("payment", JSON(none_as_null=True)),
-    Column("order_id", Text),
-    Column("instructions_email", Text),
+    Column("order_id", Told),
+    Column("instructions_email", Told),
     Column("uncertain", Boolean, nullable=False),
     Column("first_sent_at", Utc),
     Column("sent_day", Text),
-    Column("approved_by", Text),
+    Column("approved_by", Told),
     Column("approved_minor", BigInteger),
-    Column("processor_id", Text, index=True),
+    Column("processor_id", Told, index=True),
     Column("adopted", Boolean, nullable=False),
-    Column("arn", Text),
-    Column("failure_reason", Text),
+    Column("arn", Told),
+    Column("failure_reason", Told),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     *_queue_columns(),
@@ -145,10 +165,10 @@ attempts = Table(
     Column("generation", Integer, nullable=False),
     Column("call", Text, nullable=False),
     Column("outcome", Text, nullable=False),
-    Column("processor_id", Text),
-    Column("code", Text),
-    Column("request_id", Text),
-    Column("message", Text),
+    Column("processor_id", Told),
+    Column("code", Told),
+    Column("request_id", Told),
+    Column("message", Told),
     Column("at", Utc, nullable=False),
 )
 
@@ -158,8 +178,8 @@ acts = Table(
     Column("id", _Id, primary_key=True),
     Column("refund_id", Text, ForeignKey("ledger.id"), nullable=False, index=True),
     Column("act", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("why", Text),
+    Column("who", Told, nullable=False),
+    Column("why", Told),
     Column("at", Utc, nullable=False),
 )
 
@@ -174,7 +194,7 @@ outbox = Table(
     Column("refund_id", Text, index=True),
     Column("payload", JSON, nullable=False),
     Column("state", Text, nullable=False),
-    Column("error", Text),
+    Column("error", Told),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
     *_queue_columns(),

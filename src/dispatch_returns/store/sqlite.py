@@ -6,9 +6,12 @@ import time
 from sqlite3 import SQLITE_BUSY, OperationalError
 from sqlite3 import Connection as SqliteConnection
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.store.writer import GroupWriter
+
+UPGRADES_ITSELF: bool = True
 
 _BUSY_SECONDS = 5
 """How long a commit waits for another process's. Webhook senders give up after ten seconds."""
@@ -30,6 +33,25 @@ def create(url: URL) -> Engine:
     )
     event.listen(engine, "connect", _on_connect)
     return engine
+
+
+def writer(engine: Engine) -> GroupWriter:
+    """Return what writes to the file for this process."""
+    return GroupWriter(engine)
+
+
+def begin_alone(conn: Connection) -> None:
+    """Begin a transaction beside which nobody else writes."""
+    conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def leave_for_fork(engine: Engine) -> None:
+    """Close every connection: a child must not have one of them, not even to close it."""
+    engine.dispose()
+
+
+def lock_until_the_end(conn: Connection, what: str) -> None:
+    """Do nothing: whoever writes is alone."""
 
 
 def _on_connect(connection: SqliteConnection, _record: object) -> None:

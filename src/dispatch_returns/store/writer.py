@@ -11,10 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from dispatch_returns.errors import StoreUnavailableError
+from dispatch_returns.store.failures import DatabaseError, unavailable
 
 T = TypeVar("T")
 
@@ -126,8 +124,6 @@ class GroupWriter:
 
 
 def _as_store_error(error: BaseException) -> BaseException:
-    # The driver's words alone: SQLAlchemy's message repeats the statement.
-    said = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(error, DBAPIError | PoolTimeout | sqlite3.Error):
-        return StoreUnavailableError(f"the database did not commit: {said}")
+    if isinstance(error, (*DatabaseError, sqlite3.Error)):
+        return unavailable("the database did not commit", error)
     return error
