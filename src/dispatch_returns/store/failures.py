@@ -22,4 +22,6 @@ def _words(error: Exception) -> str:
     # SQLAlchemy adds the statement and its values; PostgreSQL the line and the row at fault.
     said: Any = error.orig if isinstance(error, DBAPIError) else error
     primary = getattr(getattr(said, "diag", None), "message_primary", None)
-    return " ".join(str(primary or said).split())
+    # A line that is set in only asks whether the server runs.
+    lines = [line for line in str(primary or said).splitlines() if not line.startswith("\t")]
+    return " ".join(" ".join(lines).split())

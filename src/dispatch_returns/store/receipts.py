@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, select, update
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
-from dispatch_returns.store.schema import receipts
+from dispatch_returns.store.schema import receipts, returns
 
 
 class ReceiptState(enum.StrEnum):
@@ -65,6 +65,10 @@ def note(
     conn: Connection, return_id: str, now: datetime, *, key: str | None = None, **values: Any
 ) -> Receipt:
     """Write down what arrived, under the next number; with a `key` known already, nothing new."""
+    # Two who note at once would give out the same number. SQLite has one writer.
+    conn.execute(
+        select(returns.c.id).where(returns.c.id == return_id).with_for_update(key_share=True)
+    )
     if key is not None:
         known = select(receipts).where(receipts.c.return_id == return_id, receipts.c.key == key)
         if row := conn.execute(known).mappings().one_or_none():

@@ -22,7 +22,7 @@ from dispatch_returns.errors import (
     StoreUnavailableError,
 )
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.store import Store, database, inbox, ledger, migrate, schema
+from dispatch_returns.store import Store, database, inbox, ledger, migrate, receipts, schema
 from dispatch_returns.store import postgres as dialect
 from dispatch_returns.store.ledger import Refund, State
 from tests.support import postgres
@@ -34,6 +34,7 @@ from tests.support.store_contract import (
     accepting,
     claim,
     create,
+    enter,
     events,
     find,
     new_event,
@@ -491,6 +492,20 @@ def test_what_is_decided_about_a_row_is_decided_about_it_as_it_is(
     locked = found.result(SOON)
     assert locked is not None
     assert locked.state is State.HELD
+
+
+def test_two_receipts_noted_at_once_have_two_numbers(store: Store, other: Store) -> None:
+    row = store.write("enter", enter)
+
+    def note(conn: Connection) -> int:
+        return receipts.note(
+            conn, row.id, NOW, lines=[], received_date="2024-01-15", who="Ann", amount=None
+        ).ordinal
+
+    with inside(store, note) as first:
+        second = other.submit("note", note)
+        waits(second)
+    assert (first.result(SOON), second.result(SOON)) == (1, 2)
 
 
 # The refund service, on two machines.
