@@ -55,16 +55,19 @@ class Relay:
                 source, sink = (client, server) if client in ready else (server, client)
                 try:
                     data = source.recv(65536)
-                    if not data:
+                    if not data or self._is_to_be_lost(source is server, data):
                         return
                     sink.sendall(data)
                 except OSError:
                     return
-                if source is client and b"COMMIT\0" in data and self._losing.is_set():
-                    self._losing.clear()
-                    server.recv(65536)  # it has committed
-                    self.lost += 1
-                    return
+
+    def _is_to_be_lost(self, is_answer: bool, data: bytes) -> bool:
+        """Whether the server says here that it has committed, and nobody shall hear it."""
+        losing = is_answer and b"COMMIT\0" in data and self._losing.is_set()
+        if losing:
+            self._losing.clear()
+            self.lost += 1
+        return losing
 
 
 @contextmanager

@@ -37,10 +37,11 @@ from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, Refund
 from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.intake import Decision
-from dispatch_returns.store import ledger, outbox
+from dispatch_returns.store import Store, ledger, outbox
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outbox import MessageState
 from dispatch_returns.testing import FakeAdapter
+from tests.support import postgres
 from tests.support.desk import WORKSPACE, Clock, Desk, facts, usd
 from tests.support.stores import open_store
 
@@ -78,7 +79,6 @@ class Returns(RuleBasedStateMachine):
         status=st.sampled_from([RefundStatus.SUCCEEDED, RefundStatus.PENDING]),
     )
     def open(self, lookup: bool, key_lifetime: timedelta | None, status: RefundStatus) -> None:
-        self.folder = Path(tempfile.mkdtemp())
         self.clock = Clock()
         self.fake = FakeAdapter(
             {f"pi_{ticket}": CHARGED for ticket in TICKETS},
@@ -88,8 +88,7 @@ class Returns(RuleBasedStateMachine):
             clock=self.clock,
         )
         self._pay, self.fake.refund = self.fake.refund, self.watched  # type: ignore[method-assign]
-        store = open_store(self.folder, durable=False)
-        self.desk = Desk(store, self.fake, clock=self.clock)
+        self.desk = Desk(self.new_store(), self.fake, clock=self.clock)
         self.fields: dict[str, dict[str, Any]] = {t: {} for t in TICKETS}
         self.refunded = dict.fromkeys(TICKETS, True)
         self.late_events: list[Decision] = []
@@ -97,6 +96,10 @@ class Returns(RuleBasedStateMachine):
         self.slow_workers: list[Refund] = []
         for ticket in TICKETS:
             self.event(ticket, late=False)
+
+    def new_store(self) -> Store:
+        self.folder = Path(tempfile.mkdtemp())
+        return open_store(self.folder, durable=False)
 
     def watched(self, request: RefundRequest) -> RefundResult:
         """No request may carry another key than one that was paid under."""
@@ -305,7 +308,10 @@ class Returns(RuleBasedStateMachine):
             self.in_the_end_everything_is_settled()
         finally:
             self.desk.store.close()
-            shutil.rmtree(self.folder)
+            self.remove_store()
+
+    def remove_store(self) -> None:
+        shutil.rmtree(self.folder)
 
     def in_the_end_everything_is_settled(self) -> None:
         """Faults over, tickets complete, time passes: paid once, or with a person."""
@@ -337,5 +343,18 @@ class Returns(RuleBasedStateMachine):
                 assert final.reason is not None
 
 
+class ReturnsOnPostgres(Returns):
+    """The same, where every write is a transaction of its own."""
+
+    def new_store(self) -> Store:
+        self.database = contextlib.ExitStack()
+        return Store.open(self.database.enter_context(postgres.new_database()))
+
+    def remove_store(self) -> None:
+        self.database.close()
+
+
 TestReturns = Returns.TestCase
+TestReturnsOnPostgres = ReturnsOnPostgres.TestCase
+TestReturnsOnPostgres.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
 TestReturns.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

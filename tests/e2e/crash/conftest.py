@@ -1,0 +1,85 @@
+"""Dispatch, two processors, and the databases for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from dispatch_returns import sandbox
+from tests.e2e.crash.returns import Place, Processor, client_of
+from tests.support import peers, postgres
+
+
+@pytest.fixture(scope="module")
+def dispatch() -> Iterator[sandbox.Sandbox]:
+    with sandbox.running() as running:
+        with client_of(running) as client:
+            client.statuses.create(key="refunded", name="Refunded")
+            client.statuses.create(key="needs_review", name="Needs review")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stand_in(dispatch: sandbox.Sandbox) -> Iterator[Processor]:
+    """Our own stand-in for Stripe: PaymentIntents."""
+    key = sandbox.stripe.API_KEY
+    http = httpx.Client(base_url=dispatch.url, auth=(key, ""))
+
+    def pay() -> dict[str, str]:
+        form = {
+            "amount": 50000,
+            "currency": "usd",
+            "confirm": "true",
+            "payment_method": "pm_card_visa",
+        }
+        made = http.post("/v1/payment_intents", data=form).raise_for_status().json()
+        return {"payment_intent": made["id"]}
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        listed = http.get("/v1/refunds", params=field).raise_for_status().json()
+        return list(listed["data"])
+
+    with http:
+        yield Processor("stand-in", dispatch.url, key, pay, refunds)
+
+
+@pytest.fixture(scope="module")
+def stateful_mock() -> Iterator[Processor]:
+    """npm's stripe-stateful-mock, written by others: charges."""
+    key = "sk_test_crash"
+    with peers.start_stateful_mock() as url, httpx.Client(base_url=url, auth=(key, "")) as http:
+
+        def pay() -> dict[str, str]:
+            form = {"amount": 50000, "currency": "usd", "source": "tok_visa"}
+            made = http.post("/v1/charges", data=form).raise_for_status().json()
+            return {"charge_id": made["id"]}
+
+        def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+            charge = http.get(f"/v1/charges/{field['charge_id']}").raise_for_status().json()
+            return list(charge["refunds"]["data"])
+
+        yield Processor("stripe-stateful-mock", url, key, pay, refunds)
+
+
+@pytest.fixture(
+    params=[
+        ("sqlite", "stand_in"),
+        pytest.param(("sqlite", "stateful_mock"), marks=pytest.mark.peer),
+        ("postgresql", "stand_in"),
+    ],
+    ids="-".join,
+)
+def place(
+    request: pytest.FixtureRequest, dispatch: sandbox.Sandbox, tmp_path: Path
+) -> Iterator[Place]:
+    database, name = request.param
+    processor: Processor = request.getfixturevalue(name)
+    if database == "sqlite":
+        yield Place(f"sqlite:///{tmp_path}/returns.db", dispatch, processor)
+        return
+    with postgres.new_database() as url:
+        yield Place(url, dispatch, processor)

@@ -1,0 +1,110 @@
+"""A return that became refunded, where it is worked on, and whether it was paid once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from dispatch_returns import sandbox
+from dispatch_returns.api import DispatchClient, JsonValue
+from dispatch_returns.store import NewEvent, Store, inbox, ledger
+from dispatch_returns.store.ledger import State
+
+
+@dataclass(frozen=True)
+class Processor:
+    """An independent server that remembers what it paid."""
+
+    name: str
+    url: str
+    key: str
+    pay: Callable[[], dict[str, str]]
+    """Takes 500.00 USD, enough to pay 149.00 back three times, and names it as a ticket does."""
+    refunds: Callable[[dict[str, str]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a return is worked on: the store's URL, Dispatch, and the processor."""
+
+    database_url: str
+    dispatch: sandbox.Sandbox
+    processor: Processor
+
+
+@dataclass(frozen=True)
+class Return:
+    """One return under test."""
+
+    ticket_id: str
+    payment: dict[str, str]
+    settings: dict[str, Any]
+
+    def was_paid_once(self, place: Place) -> None:
+        """Look at the processor, the ledger and the ticket."""
+        (refund,) = place.processor.refunds(self.payment)
+        assert refund["amount"] == 14900
+        with Store.open(self.settings["database_url"]) as store, store.read() as conn:
+            (row,) = ledger.newest(conn, limit=10)
+            (event,) = inbox.newest(conn, limit=10)
+        assert (row.state, row.processor_id) == (State.SUCCEEDED, refund["id"])
+        assert event.state is inbox.EventState.DONE
+        with client_of(place.dispatch) as client:
+            ticket = client.tickets.get(self.ticket_id)
+            ours = [
+                c for c in client.comments.list(self.ticket_id) if "dispatch_returns" in c.metadata
+            ]
+        assert ticket.custom_fields["refund_id"] == refund["id"]
+        assert ticket.custom_fields["refund_status"] == "succeeded"
+        assert len(ours) == 1
+
+
+def a_return_that_became_refunded(place: Place) -> Return:
+    payment = place.processor.pay()
+    fields: dict[str, JsonValue] = {
+        "order_id": "1234",
+        "received_date": "2024-01-15",
+        "condition": "good",
+        "refund_amount": Decimal("149.00"),
+        **payment,
+    }
+    with client_of(place.dispatch) as client:
+        ticket = client.tickets.create(
+            subject="Return Request - Order #1234", status="refunded", custom_fields=fields
+        )
+    settings = {
+        "api_key": sandbox.API_KEY,
+        "workspace": sandbox.WORKSPACE,
+        "base_url": place.dispatch.api_url,
+        "database_url": place.database_url,
+        "adapter_options": {"api_key": place.processor.key, "base_url": place.processor.url},
+    }
+    with Store.open(settings["database_url"]) as store:  # type: ignore[arg-type]
+        event = _event(ticket.id)
+        store.write("inbox.accept", lambda conn: inbox.add(conn, event, datetime.now(UTC)))
+    return Return(ticket.id, payment, settings)
+
+
+def _event(ticket_id: str) -> NewEvent:
+    now = datetime.now(UTC)
+    envelope = {
+        "id": f"evt_{ticket_id}",
+        "event": "ticket.updated",
+        "brand_id": sandbox.WORKSPACE,
+        "data": {"id": ticket_id, "status": "refunded", "changes": ["status"]},
+        "timestamp": now.isoformat(),
+    }
+    body = json.dumps(envelope).encode()
+    workspace = sandbox.WORKSPACE
+    return NewEvent(
+        "dispatch", f"evt_{ticket_id}", "ticket.updated", workspace, ticket_id, body, now
+    )
+
+
+def client_of(dispatch: sandbox.Sandbox) -> DispatchClient:
+    """A client for the stand-in's one workspace."""
+    return DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=dispatch.api_url)
