@@ -15,13 +15,12 @@ adapter does not know is no mistake. `ConfigurationError` is for what is missing
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, cast
 
-from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.plugins import Plugins
 from dispatch_returns.refunds.adapter import RefundAdapter
 
-GROUP = "dispatch_returns.refund_adapters"
+PLUGINS = Plugins("dispatch_returns.refund_adapters", "refund adapter")
 
 
 class AdapterFactory(Protocol):
@@ -34,7 +33,7 @@ class AdapterFactory(Protocol):
 
 def available() -> list[str]:
     """Return the names of all installed adapters, sorted."""
-    return sorted(entry_points(group=GROUP).names)
+    return PLUGINS.available()
 
 
 def load_adapter(name: str) -> AdapterFactory:
@@ -43,35 +42,4 @@ def load_adapter(name: str) -> AdapterFactory:
     Raises `ConfigurationError` when none or more than one package offers that name, when it
     cannot be imported, and when it is no adapter class.
     """
-    entry = _entry(name)
-    try:
-        found: object = entry.load()
-    except Exception as error:  # a plugin may raise anything while it is imported
-        raise ConfigurationError(
-            f"the refund adapter {name} of {_distribution(entry)} cannot be imported"
-            f" ({type(error).__name__}: {error})"
-        ) from error
-    if not callable(getattr(found, "from_settings", None)):
-        raise ConfigurationError(
-            f"the refund adapter {name} of {_distribution(entry)} has no from_settings(options)"
-        )
-    return cast("AdapterFactory", found)
-
-
-def _entry(name: str) -> EntryPoint:
-    entries = {(e.value, _distribution(e)): e for e in entry_points(group=GROUP, name=name)}
-    if not entries:
-        installed = ", ".join(available()) or "none"
-        raise ConfigurationError(
-            f"no installed package offers the refund adapter {name!r} (installed: {installed})"
-        )
-    if len(entries) > 1:
-        owners = ", ".join(sorted(_distribution(entry) for entry in entries.values()))
-        raise ConfigurationError(
-            f"several packages offer the refund adapter {name!r}: {owners}; uninstall all but one"
-        )
-    return next(iter(entries.values()))
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "an unknown package"
+    return cast("AdapterFactory", PLUGINS.load(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from dispatch_returns.money import Money
@@ -38,8 +38,14 @@ class PackingLine:
 class LabelRequest:
     """One parcel that comes back. The same ``key`` always means the same label.
 
+    ``created_at`` (UTC) is when the key was first written down: no label of this key is older,
+    so a look-up goes back to that moment and no further. It stays the same when the request is
+    made again, and so does everything else: a repeated request with another content is another
+    label with the same name.
+
     ``return_number`` is printed as barcode and QR code; ``sender`` may be unknown where the
-    customer writes it by hand. ``weight`` is in grams.
+    customer writes it by hand. ``weight`` is in grams. ``send_by`` is the last day on which the
+    customer may send the parcel.
     """
 
     key: str
@@ -48,8 +54,11 @@ class LabelRequest:
     recipient: Address
     sender: Address | None
     lines: tuple[PackingLine, ...]
+    created_at: datetime
     order_id: str | None = None
+    reason: str | None = field(default=None, repr=False)
     weight: int | None = None
+    send_by: date | None = None
     language: str = "en"
 
 
@@ -71,6 +80,7 @@ class LabelProvider(Protocol):
     """Sells or prints return labels. Each method makes one attempt and never retries.
 
     All raise `LabelError`: ``retryable``, ``unknown`` (it may have been bought), or refused.
+    After an unknown outcome `find` is asked, and `buy` only when that says None.
     """
 
     @property
@@ -79,13 +89,23 @@ class LabelProvider(Protocol):
         ...
 
     def buy(self, request: LabelRequest) -> Label:
-        """Buy (or print) the label of this request."""
+        """Buy (or print) the label of this request, or return the one bought for its key."""
         ...
 
     def find(self, request: LabelRequest) -> Label | None:
-        """Return the label bought for ``request.key`` earlier, None if there certainly is none."""
+        """Return the label bought for ``request.key`` earlier, None if there certainly is none.
+
+        Where that is not certain, it raises `LabelError` with ``unknown``.
+        """
         ...
 
     def void(self, label_id: str) -> bool:
-        """Give a label back that was not used; return whether its cost comes back."""
+        """Give a label back that was not used; return whether its cost comes back.
+
+        Voiding it again answers the same.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close its connections. May be called twice."""
         ...

@@ -33,12 +33,20 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """One message to one customer. The same ``key`` is told once.
+class Item:
+    """An article of a return, as a customer knows it."""
 
-    ``facts`` are what the templates may use: ``order_id``, ``return_number``, ``items``,
-    ``amount``, ``reason``, ``expires_on``, ``tracking_url`` ...; ``language`` is a code such
-    as ``en``.
+    title: str
+    quantity: int = 1
+    sku: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to one customer. The same ``key`` is told once by each notifier.
+
+    ``facts`` are what the templates may use: see `FACTS`; one that is unknown is left out.
+    ``language`` is a code such as ``en`` or ``de-AT``.
     """
 
     key: str
@@ -49,6 +57,25 @@ class Notice:
     email: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
     attachments: tuple[Attachment, ...] = ()
+
+
+FACTS: Mapping[str, str] = {
+    "order_id": "text: the order's number",
+    "return_number": "text: what stands on the label",
+    "items": "list of Item: what comes back",
+    "amount": "Money: what is paid back, or was",
+    "deduction": "Money: what was kept back of the price",
+    "reason": "text for the customer: why it was refused, or why it is looked at",
+    "keep_items": "true where nothing needs to be sent back",
+    "expires_on": "date: the last day to send the parcel",
+    "received_on": "date: when the parcel arrived",
+    "carrier": "text: who carries the parcel",
+    "tracking_number": "text",
+    "tracking_url": "text: a page that shows where the parcel is",
+    "label_url": "text: where the label can be fetched",
+    "label_attached": "true where the label is attached to this message",
+}
+"""Each fact and its type. A template finds None for one that a notice does not have."""
 
 
 class Notifier(Protocol):
@@ -62,6 +89,10 @@ class Notifier(Protocol):
         """A word for people and records, such as ``smtp``."""
         ...
 
-    def send(self, notice: Notice) -> None:
-        """Tell `notice`, or do nothing where this key was certainly told before."""
+    def send(self, notice: Notice, *, again: bool = False) -> None:
+        """Tell `notice`. With `again` it may have been told: look first, where that is possible."""
+        ...
+
+    def close(self) -> None:
+        """Close its connections. May be called twice."""
         ...

@@ -26,8 +26,8 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
 )
-from dispatch_returns.refunds.adapters.options import required
 from dispatch_returns.refunds.adapters.stripe import events, objects
+from dispatch_returns.refunds.registry import PLUGINS
 
 if TYPE_CHECKING:
     import httpx
@@ -102,7 +102,7 @@ class StripeAdapter:
             raise ConfigurationError("timeout: not a number of seconds") from None
         secrets = [secret.strip() for secret in options.get("webhook_secret", "").split(",")]
         return cls(
-            required(cls.name, options, "api_key"),
+            PLUGINS.required(cls.name, options, "api_key"),
             base_url=options.get("base_url") or None,
             timeout=timeout,
             webhook_secrets=[secret for secret in secrets if secret],
