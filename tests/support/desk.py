@@ -23,7 +23,7 @@ from dispatch_returns.testing import FakeAdapter
 WORKSPACE = "ws_1"
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 EMAIL = "jane@example.com"
-_ENDLESS = 2000
+_ENDLESS = 5000
 
 
 def usd(amount: str) -> Money:

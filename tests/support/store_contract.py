@@ -21,12 +21,14 @@ from dispatch_returns.store import (
     NewEvent,
     Store,
     inbox,
+    journal,
     labels,
     ledger,
     outbox,
     receipts,
     returns,
     schema,
+    switches,
 )
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.labels import LabelRow, LabelState
@@ -34,6 +36,7 @@ from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
 from dispatch_returns.store.receipts import Receipt, ReceiptState
 from dispatch_returns.store.returns import NewDecision, Return, Step
+from dispatch_returns.store.switches import Switch
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -522,12 +525,12 @@ class StoreContract:
                 conn, row, "refund", "failed", LATER, processor_id="re_1", code="c",
                 request_id="req_1", message="m",
             )  # fmt: skip
-            ledger.record_act(conn, row, "retry", LATER, who="Ann", why=None)
+            journal.record(conn, "retry", LATER, who="Ann", why=None, refund_id=row.id)
 
         store.write("record", record)
         with store.read() as conn:
             first, then = ledger.attempts_of(conn, row.id)
-            (act,) = ledger.acts_of(conn, row.id)
+            (act,) = journal.of_refund(conn, row.id)
             assert ledger.tried_since(conn, row) == NOW
             assert ledger.tried_since(conn, replace(row, generation=2)) == row.created_at
             assert ledger.attempts_of(conn, "rfd_0") == []
@@ -555,7 +558,7 @@ class StoreContract:
 
         def record(conn: Connection) -> None:
             ledger.record_attempt(conn, row, "refund", "sent", NOW)
-            ledger.record_act(conn, row, "retry", NOW, who="Ann", why=None)
+            journal.record(conn, "retry", NOW, who="Ann", why=None, refund_id=row.id)
             returned = enter(conn)
             returns.record(conn, returned, NewDecision("eligibility", "approve", "policy"), NOW)
 
@@ -722,6 +725,38 @@ class StoreContract:
         with store.read() as conn:
             assert receipts.of_return(conn, row.id)[0] == changed
             assert receipts.of_return(conn, "ret_0") == []
+
+    # Switches, and what people did.
+
+    def test_switches_are_off_until_somebody_throws_them(self, store: Store, second: Store) -> None:
+        def throw(switch: Switch, is_on: bool, why: str | None) -> None:
+            store.write(
+                "throw",
+                lambda conn: switches.throw(conn, switch, NOW, is_on=is_on, who="Ann", why=why),
+            )
+
+        def on() -> frozenset[str]:
+            with second.read() as conn:
+                return switches.on(conn)
+
+        assert on() == frozenset()
+        throw(Switch.KILL, True, None)
+        assert on() == {"kill"}
+        throw(Switch.DRY_RUN, True, "a trial")
+        throw(Switch.KILL, False, "it was nothing")
+        assert on() == {"dry-run"}
+        throw(Switch.DRY_RUN, True, "again")
+        with second.read() as conn:
+            last = switches.last_thrown(conn, Switch.KILL)
+            acts = journal.newest(conn, limit=9)
+        assert [(act.subject, act.act, act.who, act.why) for act in acts] == [
+            ("switch dry-run", "on", "Ann", "again"),
+            ("switch kill", "off", "Ann", "it was nothing"),
+            ("switch dry-run", "on", "Ann", "a trial"),
+            ("switch kill", "on", "Ann", None),
+        ]
+        assert last == acts[1]
+        assert (acts[0].refund_id, acts[0].at) == (None, NOW)
 
     # The schema.
 

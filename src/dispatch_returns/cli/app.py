@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from dispatch_returns import __version__
-from dispatch_returns.cli import db, doctor, events, refunds, sandbox, serve, setup, trigger
+from dispatch_returns.cli import (
+    db,
+    doctor,
+    events,
+    refunds,
+    sandbox,
+    serve,
+    setup,
+    switch,
+    trigger,
+)
 from dispatch_returns.cli.demo.command import demo
 from dispatch_returns.cli.errors import explain, fail
 from dispatch_returns.errors import DispatchReturnsError
@@ -37,6 +47,8 @@ app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("trigger")(trigger.trigger)
+app.command("switch")(switch.switch)
+app.command("acts")(switch.acts)
 app.add_typer(events.app, name="events")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(db.app, name="db")

@@ -21,7 +21,7 @@ from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, No
 from dispatch_returns.refunds.adapter import RefundAdapter
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import inbox, ledger
+from dispatch_returns.store import inbox, ledger, switches
 from dispatch_returns.store.database import revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.setup import Finding, Step, listens
@@ -77,12 +77,16 @@ def _look(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _rails(settings: Settings) -> Check:
-    if settings.kill_switch:
-        remedy = "Unset DISPATCH_RETURNS_KILL_SWITCH to pay."
-        return Check("paying", "warning", "the kill switch is on: nothing is paid", remedy)
-    if settings.dry_run:
-        remedy = "Unset DISPATCH_RETURNS_DRY_RUN to pay."
-        return Check("paying", "warning", "dry run is on: nothing is paid", remedy)
+    thrown = _thrown()
+    for name, setting, variable, what in (
+        ("kill", settings.kill_switch, "KILL_SWITCH", "the kill switch"),
+        ("dry-run", settings.dry_run, "DRY_RUN", "dry run"),
+    ):
+        off = [f"unset DISPATCH_RETURNS_{variable}"] if setting else []
+        off += [f"run: dispatch-returns switch {name} off --why ..."] if name in thrown else []
+        if off:
+            remedy = f"To pay, {' and '.join(off)}"
+            return Check("paying", "warning", f"{what} is on: nothing is paid", remedy)
     limits = {
         "per refund": settings.max_refund,
         "per day": settings.max_per_day,
@@ -94,6 +98,17 @@ def _rails(settings: Settings) -> Check:
         for currency, amount in amounts.items()
     ]
     return Check("paying", "ok", "on, " + (", ".join(said) or "without limits"))
+
+
+def _thrown() -> frozenset[str]:
+    """Return the switches that are on in the store; the check of the database says if it is not."""
+    try:
+        if revision(database_url()) != REVISION:
+            return frozenset()
+        with open_store() as store, store.read() as conn:
+            return switches.on(conn)
+    except DispatchReturnsError:
+        return frozenset()
 
 
 def _webhook_secret(settings: Settings) -> Check:

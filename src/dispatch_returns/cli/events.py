@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from dispatch_returns.cli import people
 from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Verbatim, plain, show, span
 from dispatch_returns.errors import StoreError
@@ -78,17 +79,23 @@ def show_event(
 
 
 @app.command()
-def replay(event_id: _Id, *, json: Json = False) -> None:
+def replay(
+    event_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+) -> None:
     """Have an event dealt with again.
 
     What it leads to is decided anew, from its ticket as it is then. A refund that was made
     already is not made twice.
     """
-    from dispatch_returns.store import inbox
+    from dispatch_returns.store import inbox, journal
+
+    who = people.name(who)
 
     def again(conn: Connection) -> StoredEvent:
+        now = datetime.now(UTC)
         event = _find(conn, event_id)
-        inbox.replay(conn, event, datetime.now(UTC))
+        inbox.replay(conn, event, now)
+        journal.record(conn, "replay", now, who=who, why=why, subject=f"event {event.event_id}")
         return _find(conn, str(event.id))
 
     with open_store() as store:

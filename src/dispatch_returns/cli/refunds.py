@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from dispatch_returns.cli import people
 from dispatch_returns.cli.errors import REFUSED
 from dispatch_returns.cli.opening import acting, open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show, span, working
@@ -40,10 +41,6 @@ _Id = Annotated[
     str,
     typer.Argument(metavar="ID", help="The refund's id, its beginning, or the ticket's id."),
 ]
-_Who = Annotated[
-    str | None, typer.Option(help="Who does this; it is recorded. Default: your login name.")
-]
-_Why = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
 
 
 @app.command("list")
@@ -90,8 +87,8 @@ def show_refund(refund_id: _Id, *, json: Json = False) -> None:
 def approve(
     refund_id: _Id,
     *,
-    who: Annotated[str, typer.Option(help="Your name: it is recorded.")],
-    why: _Why = None,
+    who: Annotated[str, typer.Option("--who", "--by", help="Your name: it is recorded.")],
+    why: people.Why = None,
     json: Json = False,
 ) -> None:
     """Agree to a refund as the second person.
@@ -100,7 +97,7 @@ def approve(
     """
     from dispatch_returns.refunds import acts
 
-    who = _name(who)
+    who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
         ticket = _facts(connector, found)
@@ -109,11 +106,13 @@ def approve(
 
 
 @app.command()
-def cancel(refund_id: _Id, *, who: _Who = None, why: _Why = None, json: Json = False) -> None:
+def cancel(
+    refund_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+) -> None:
     """Give up a refund of which nothing was sent."""
     from dispatch_returns.refunds import acts
 
-    who = _name(who)
+    who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
         refund = acts.cancel(connector.refunds, found.id, who=who, why=why)
@@ -127,14 +126,14 @@ def confirm(
     reference: Annotated[
         str | None, typer.Option(help="The transfer's own number, where it has one.")
     ] = None,
-    who: _Who = None,
-    why: _Why = None,
+    who: people.Who = None,
+    why: people.Why = None,
     json: Json = False,
 ) -> None:
     """Say that you have paid a refund of the manual adapter."""
     from dispatch_returns.refunds import acts
 
-    who = _name(who)
+    who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
         refund = acts.confirm(connector.refunds, found.id, who=who, why=why, reference=reference)
@@ -153,8 +152,8 @@ def retry(
             " not there. Needs --why.",
         ),
     ] = False,
-    who: _Who = None,
-    why: _Why = None,
+    who: people.Who = None,
+    why: people.Why = None,
     json: Json = False,
 ) -> None:
     """Try a refund again that is held, failed, canceled or unknown.
@@ -164,7 +163,7 @@ def retry(
     """
     from dispatch_returns.refunds import acts
 
-    who = _name(who)
+    who = people.name(who)
     if nothing_was_paid and not (why or "").strip():
         raise typer.BadParameter("--nothing-was-paid needs --why: how do you know?")
     with acting() as connector:
@@ -178,20 +177,6 @@ def retry(
             nothing_was_paid=nothing_was_paid,
         )
     _report(refund, as_json=json)
-
-
-def _name(who: str | None) -> str:
-    """Return the name to record. Raises `typer.BadParameter`."""
-    if who is None:
-        from getpass import getuser
-
-        try:
-            return getuser()
-        except (OSError, KeyError):
-            raise typer.BadParameter("nobody knows your login name here: give --who") from None
-    if not who.strip():
-        raise typer.BadParameter("--who is empty: an act needs the name of who does it")
-    return who.strip()
 
 
 def _facts(connector: Connector, refund: Refund) -> Facts:
@@ -269,13 +254,13 @@ def _listing(refund: Refund) -> Listing:
 
 
 def _history(conn: Connection, refund: Refund) -> dict[str, list[dict[str, Any]]]:
-    from dispatch_returns.store import ledger, outbox
+    from dispatch_returns.store import journal, ledger, outbox
 
     messages = outbox.of_refund(conn, refund.id)
     shown = ("id", "kind", "state", "error", "tries", "created_at", "finished_at")
     return {
         "attempts": [asdict(attempt) for attempt in ledger.attempts_of(conn, refund.id)],
-        "acts": [asdict(act) for act in ledger.acts_of(conn, refund.id)],
+        "acts": [asdict(act) for act in journal.of_refund(conn, refund.id)],
         "messages": [{name: getattr(message, name) for name in shown} for message in messages],
     }
 

@@ -182,19 +182,22 @@ def _work_off(*, as_json: bool) -> None:
 
 
 def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
+    from dispatch_returns.store.switches import Switch
+
     settings = connector.settings
+    stopped = connector.refunds.stopped_by()
     document = {
         **more,
         "workspace": settings.workspace,
         "adapter": connector.adapter.name,
         "workers": settings.workers,
-        "kill_switch": settings.kill_switch,
-        "dry_run": settings.dry_run,
+        "kill_switch": Switch.KILL in stopped,
+        "dry_run": Switch.DRY_RUN in stopped,
     }
     show(document, Listing(document), "Ctrl-C stops it.", as_json=as_json)
-    if settings.kill_switch:
+    if Switch.KILL in stopped:
         warn("the kill switch is on: nothing is paid")
-    if settings.dry_run:
+    if Switch.DRY_RUN in stopped:
         warn("dry run is on: nothing is paid")
 
 

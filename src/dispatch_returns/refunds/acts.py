@@ -19,7 +19,7 @@ from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.intake import new_generation
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import ledger
+from dispatch_returns.store import journal, ledger
 from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
@@ -206,7 +206,7 @@ def _act(
         if refund is None:
             raise RefundStateError(f"there is no refund {refund_id}")
         changed = change(conn, refund, now)
-        ledger.record_act(conn, refund, act, now, who=who, why=why)
+        journal.record(conn, act, now, who=who, why=why, refund_id=refund.id)
         return changed
 
     return service.store.write(f"refund.{act}", record)

@@ -12,6 +12,7 @@ from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment
 from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.store.switches import Switch
 
 
 class Reason(enum.StrEnum):
@@ -159,6 +160,12 @@ class Rails:
     evidence: Mapping[str, frozenset[str]] = field(
         default_factory=lambda: {"received_date": frozenset()}
     )
+
+    @property
+    def stopped_by(self) -> frozenset[str]:
+        """The switches that these rails keep on, whatever the store says."""
+        kept = {Switch.KILL: self.kill_switch, Switch.DRY_RUN: self.dry_run}
+        return frozenset(switch for switch, is_on in kept.items() if is_on)
 
 
 def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:

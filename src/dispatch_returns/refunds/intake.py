@@ -13,8 +13,9 @@ from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.store import ledger
+from dispatch_returns.store import ledger, switches
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.switches import Switch
 
 _FIRST_ORDINAL = 1
 
@@ -117,7 +118,7 @@ class Intake:
         now = self._clock()
         if known.payment != _payment(decision):
             known = replace(known, approved_by=None, approved_minor=None)
-        hold = decision.hold or self._hold_on_entry(decision.amount, known.approved_minor)
+        hold = decision.hold or self._hold_on_entry(conn, decision.amount, known.approved_minor)
         values = _entry(decision, hold)
         if hold is None and known.first_sent_at is not None:
             values |= new_generation(known)
@@ -137,7 +138,7 @@ class Intake:
 
     def _create(self, conn: Connection, decision: Decision) -> Refund | None:
         now = self._clock()
-        hold = decision.hold or self._hold_on_entry(decision.amount, approved_minor=None)
+        hold = decision.hold or self._hold_on_entry(conn, decision.amount, approved_minor=None)
         refund = ledger.create(
             conn,
             decision.facts.workspace_id,
@@ -162,13 +163,19 @@ class Intake:
             hold = Hold(Reason.CHANGED_MEANWHILE, detail)
         return self.judge_anew(conn, known, replace(decision, hold=hold))
 
-    def _hold_on_entry(self, amount: Money | None, approved_minor: int | None) -> Hold | None:
+    def _hold_on_entry(
+        self, conn: Connection, amount: Money | None, approved_minor: int | None
+    ) -> Hold | None:
         assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
         if approved_minor == amount.minor:
             return None
-        return guard.needs_approval(amount, self.rails)
+        hold = guard.needs_approval(amount, self.rails)
+        if hold is not None and Switch.DRY_RUN in switches.on(conn):
+            # The switch is asked before each payment; here only so that no ticket is written to.
+            return guard.dry_run_hold(amount)
+        return hold
 
     def _note_changed_amount(self, conn: Connection, known: Refund, decision: Decision) -> None:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:

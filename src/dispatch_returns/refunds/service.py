@@ -34,8 +34,9 @@ from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
-from dispatch_returns.store import Store, ledger
+from dispatch_returns.store import Store, ledger, switches
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.switches import Switch
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,16 @@ class RefundService:
         self.pace = pace or Pace()
         self.intake = Intake(adapter, resolver, self.rails, clock)
         self.now = clock
+        self._always_stopped_by = self.rails.stopped_by
         self._jitter = jitter
+
+    def stopped_by(self) -> frozenset[str]:
+        """Return the names of the `Switch`es that stop payments now, by setting or in the store."""
+        with self.store.read() as conn:
+            return self._stopped_by(conn)
+
+    def _stopped_by(self, conn: Connection) -> frozenset[str]:
+        return switches.on(conn) | self._always_stopped_by
 
     # From a row of the ledger to its end.
 
@@ -107,14 +117,13 @@ class RefundService:
         Return the row to hand to `carry_out` after the commit, or None where something stands
         against it: then it is claimed when it is due, or waits for a person.
         """
-        if refund.state is not State.REQUESTED or refund.uncertain or self.rails.kill_switch:
+        if refund.state is not State.REQUESTED or refund.uncertain:
             return None
         if refund.due_at is None or refund.due_at > self.now():
             return None
         if refund.adapter != self.adapter.name:
             return None
-        begun = self._begin(conn, refund)
-        return begun if begun.state is State.SENDING else None
+        return self._begin(conn, refund)
 
     def carry_out(self, sending: Refund) -> None:
         """Make the call that `begin` has announced, and record what came of it."""
@@ -125,11 +134,8 @@ class RefundService:
 
     def _send(self, refund: Refund) -> None:
         """Say in the ledger that the call is made, make it, and record what came of it."""
-        if self.rails.kill_switch:
-            self._postpone(refund, _KILL_SWITCH_PAUSE, "the kill switch is on")
-            return
         sending = self.store.write("refund.sending", lambda conn: self._begin(conn, refund))
-        if sending.state is State.SENDING:
+        if sending is not None:
             self._call(sending)
 
     def _call(self, sending: Refund) -> None:
@@ -146,18 +152,24 @@ class RefundService:
         else:
             self._record(sending, result, "refund")
 
-    def _begin(self, conn: Connection, refund: Refund) -> Refund:
-        """Move the row to `sending`, or to `held` when a rail says so at this last moment.
+    def _begin(self, conn: Connection, refund: Refund) -> Refund | None:
+        """Move the row to `sending` and return it, or None where a rail says no at this moment.
 
         Whoever had claimed it before is fenced off: only this call is made.
         """
         now = self.now()
+        stopped = self._stopped_by(conn)
+        if Switch.KILL in stopped:
+            wait = now + _KILL_SWITCH_PAUSE
+            ledger.change(conn, refund, now, detail="the kill switch is on", due_at=wait)
+            return None
         sent: dict[str, object] = {}
         if refund.nothing_carried_out:
             today = now.date().isoformat()
-            hold = self._last_rails(conn, refund, today)
+            hold = self._last_rails(conn, refund, today, stopped)
             if hold is not None:
-                return self._hold(conn, refund, hold, now)
+                self._hold(conn, refund, hold, now)
+                return None
             sent = {"first_sent_at": now, "sent_day": today}
         ledger.record_attempt(conn, refund, "refund", "sent", now)
         return ledger.take_over(
@@ -170,9 +182,11 @@ class RefundService:
             **sent,
         )
 
-    def _last_rails(self, conn: Connection, refund: Refund, today: str) -> Hold | None:
+    def _last_rails(
+        self, conn: Connection, refund: Refund, today: str, stopped: frozenset[str]
+    ) -> Hold | None:
         assert refund.amount is not None
-        if self.rails.dry_run:
+        if Switch.DRY_RUN in stopped:
             return guard.dry_run_hold(refund.amount)
         if not self.rails.max_per_day:
             return None

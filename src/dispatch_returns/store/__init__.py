@@ -1,12 +1,21 @@
-"""The truth: inbox, returns, ledger and outbox in one SQL database.
+"""The truth: inbox, returns, ledger, outbox and what people did, in one SQL database.
 
-`Store` opens it; `inbox`, `returns`, `labels`, `receipts`, `ledger` and `outbox` hold the
-statements, each taking the connection of the transaction it belongs to.
+`Store` opens it; `inbox`, `returns`, `labels`, `receipts`, `ledger`, `outbox`, `journal` and
+`switches` hold the statements, each taking the connection of the transaction it belongs to.
 """
 
 from __future__ import annotations
 
-from dispatch_returns.store import inbox, labels, ledger, outbox, receipts, returns
+from dispatch_returns.store import (
+    inbox,
+    journal,
+    labels,
+    ledger,
+    outbox,
+    receipts,
+    returns,
+    switches,
+)
 from dispatch_returns.store.database import Store
 from dispatch_returns.store.inbox import NewEvent
 
@@ -14,9 +23,11 @@ __all__ = [
     "NewEvent",
     "Store",
     "inbox",
+    "journal",
     "labels",
     "ledger",
     "outbox",
     "receipts",
     "returns",
+    "switches",
 ]

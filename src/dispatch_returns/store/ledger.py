@@ -15,7 +15,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
 from dispatch_returns.store.dialect import backend
-from dispatch_returns.store.schema import acts, attempts, ledger
+from dispatch_returns.store.schema import attempts, ledger
 
 
 class State(enum.StrEnum):
@@ -94,18 +94,6 @@ class Attempt:
     code: str | None
     request_id: str | None
     message: str | None
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What a person did to a refund, and why."""
-
-    id: int
-    refund_id: str
-    act: str
-    who: str
-    why: str | None
     at: datetime
 
 
@@ -269,22 +257,7 @@ def record_attempt(
     )
 
 
-def record_act(
-    conn: Connection, refund: Refund, act: str, now: datetime, *, who: str, why: str | None
-) -> None:
-    """Append what a person did."""
-    queue.append(
-        conn, acts, {"refund_id": refund.id, "act": act, "who": who, "why": why, "at": now}
-    )
-
-
 def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
     """Return every call made for a refund, oldest first."""
     query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
     return [Attempt(*row) for row in conn.execute(query)]
-
-
-def acts_of(conn: Connection, row_id: str) -> list[Act]:
-    """Return what people did to a refund, oldest first."""
-    query = select(acts).where(acts.c.refund_id == row_id).order_by(acts.c.id)
-    return [Act(*row) for row in conn.execute(query)]

@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -176,11 +176,19 @@ acts = Table(
     "acts",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("refund_id", Text, ForeignKey("ledger.id"), nullable=False, index=True),
+    Column("refund_id", Text, ForeignKey("ledger.id"), index=True),
     Column("act", Text, nullable=False),
     Column("who", Told, nullable=False),
     Column("why", Told),
     Column("at", Utc, nullable=False),
+    Column("subject", Told),
+)
+
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("is_on", Boolean, nullable=False),
 )
 
 outbox = Table(

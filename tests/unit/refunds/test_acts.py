@@ -20,7 +20,7 @@ from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.store import Store, ledger
+from dispatch_returns.store import Store, journal, ledger
 from dispatch_returns.store.ledger import Refund, State
 from tests.support.desk import Desk, facts, usd
 
@@ -42,7 +42,7 @@ def fail(desk: Desk, kind: ErrorKind, times: int = 1, call: Any = "refund") -> N
 
 def recorded(desk: Desk) -> list[tuple[str, str, str | None]]:
     with desk.store.read() as conn:
-        return [(a.act, a.who, a.why) for a in ledger.acts_of(conn, desk.only().id)]
+        return [(a.act, a.who, a.why) for a in journal.of_refund(conn, desk.only().id)]
 
 
 # Who.
