@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,13 @@ class Shop:
         """Work off what is due."""
         settings = Settings.from_env({**self.settings, **changed})
         with Connector(settings) as connector:
+            connector.work_off()
+
+    def work_off_in(self, **ahead: float) -> None:
+        """Work off what will be due in so many minutes, hours ..."""
+        with Connector(
+            Settings.from_env(self.settings), clock=lambda: utc_now() + timedelta(**ahead)
+        ) as connector:
             connector.work_off()
 
     def row(self, ticket: str) -> Refund:

@@ -15,9 +15,10 @@ from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import Store, ledger, outbox
+from dispatch_returns.store import Store, ledger, outbox, switches
 from dispatch_returns.store.ledger import Attempt, Refund
 from dispatch_returns.store.outbox import Message, MessageState
+from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
 
 WORKSPACE = "ws_1"
@@ -104,6 +105,14 @@ class Desk:
         """Start the service anew, with other rails or another processor."""
         self.adapter = adapter or self.adapter
         self.service = self._new_service(rails)
+
+    def throw(self, switch: Switch, *, is_on: bool) -> None:
+        """Turn a switch on or off, as another process does."""
+        now = self.clock()
+        self.store.write(
+            "throw",
+            lambda conn: switches.throw(conn, switch, now, is_on=is_on, who="Ann", why="a test"),
+        )
 
     # What happens to a refund.
 

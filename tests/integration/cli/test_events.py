@@ -112,3 +112,16 @@ def test_a_replayed_event_is_dealt_with_again_and_pays_nothing_twice(shop: Shop)
     event = shop.offline("events", "show", f"evt_{ticket}", "--json").json["event"]
     assert event["state"] == "done"
     assert shop.row(ticket) == refund
+
+
+def test_a_replay_is_recorded_with_who_and_why(shop: Shop) -> None:
+    shop.event("tkt_1", "evt_a")
+    assert shop.offline("events", "replay", "evt_a", "--by", " ").code == 2
+    assert (
+        shop.offline("events", "replay", "evt_a", "--by", "Ann", "--why", "a new field").code == 0
+    )
+    assert shop.offline("events", "replay", "evt_a").code == 0
+    second, first = shop.offline("acts", "--json").json["acts"]
+    assert (first["act"], first["who"], first["why"]) == ("replay", "Ann", "a new field")
+    assert (first["subject"], first["refund_id"]) == ("event evt_a", None)
+    assert second["who"], "who does not say, is known by the login name"

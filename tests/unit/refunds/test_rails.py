@@ -13,6 +13,7 @@ import pytest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.store.ledger import State
+from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 
 KILL = Rails(kill_switch=True)
@@ -38,6 +39,41 @@ def test_with_the_kill_switch_on_nothing_is_sent_and_nothing_is_lost(desk: Desk)
     desk.run(minutes=1)
     assert desk.only().state is State.SUCCEEDED
     assert desk.only().detail is None
+    assert desk.paid == [usd("149.00")]
+
+
+def test_a_switch_thrown_while_it_runs_stops_the_next_payment(desk: Desk) -> None:
+    desk.throw(Switch.KILL, is_on=True)
+    desk.enter()
+    desk.run(hours=1)
+    assert (desk.only().state, desk.only().detail) == (State.REQUESTED, "the kill switch is on")
+    assert desk.fake.requests == []
+    desk.throw(Switch.KILL, is_on=False)
+    desk.run(minutes=1)
+    assert desk.paid == [usd("149.00")]
+
+
+def test_a_row_left_in_sending_is_not_sent_again_while_the_switch_is_on(desk: Desk) -> None:
+    desk.fake.fail_next("lost_response")
+    desk.enter()
+    row = desk.only()
+    desk.store.write("died", lambda conn: desk.service.begin(conn, row))
+    desk.throw(Switch.KILL, is_on=True)
+    desk.run(hours=1)
+    assert (desk.only().state, desk.fake.requests) == (State.SENDING, [])
+    desk.throw(Switch.KILL, is_on=False)
+    desk.run(minutes=2)
+    assert desk.paid == [usd("149.00")]
+
+
+def test_dry_run_can_be_switched_on_while_it_runs(desk: Desk) -> None:
+    desk.throw(Switch.DRY_RUN, is_on=True)
+    desk.enter()
+    desk.step()
+    assert (desk.only().state, desk.only().reason) == (State.HELD, "dry_run")
+    desk.throw(Switch.DRY_RUN, is_on=False)
+    desk.retry(facts=facts())
+    desk.step()
     assert desk.paid == [usd("149.00")]
 
 

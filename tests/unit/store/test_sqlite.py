@@ -263,7 +263,9 @@ def described(engine: Engine) -> set[str]:
         found = conn.exec_driver_sql(
             "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'trigger'"
         )
-        lines = {line.strip(" ,\t") for (sql,) in found for line in sql.splitlines()}
+        # A table that a migration has copied is named in quotes.
+        plain = [sql.replace('"', "") for (sql,) in found]
+    lines = {line.strip(" ,\t") for sql in plain for line in sql.splitlines()}
     return {line for line in lines if "alembic_version" not in line and "version_num" not in line}
 
 
