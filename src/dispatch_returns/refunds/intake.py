@@ -85,16 +85,15 @@ class Intake:
         the ticket says something else by now. Everything else has been, or may have been,
         carried out by the processor and stands.
         """
+        # Nearly always it is new, so it is written before it is looked for. Another worker that
+        # writes it at this moment is waited for.
+        created = self._create(conn, decision)
+        if created is not None:
+            return created
         facts = decision.facts
         row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, _FIRST_ORDINAL)
         known = ledger.lock(conn, row_id)
-        if known is None:
-            created = self._create(conn, decision)
-            if created is not None:
-                return created
-            # Another worker has written it since; it was waited for, and is there now.
-            known = ledger.lock(conn, row_id)
-            assert known is not None, "the ledger keeps its rows"
+        assert known is not None, "the ledger keeps its rows"
         return self._enter_again(conn, known, decision)
 
     def _enter_again(self, conn: Connection, known: Refund, decision: Decision) -> Refund:

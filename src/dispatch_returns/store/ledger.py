@@ -137,7 +137,9 @@ def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Re
     Raises `LeaseLostError` when it was claimed since `refund` was read.
     """
     values = spread(values)
-    return _refund(queue.change(conn, ledger, refund.id, refund.claims, **values, updated_at=now))
+    return _refund(
+        queue.change_and_get(conn, ledger, refund.id, refund.claims, **values, updated_at=now)
+    )
 
 
 def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:

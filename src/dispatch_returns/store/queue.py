@@ -14,6 +14,7 @@ from sqlalchemy import (
     Insert,
     RowMapping,
     Table,
+    Update,
     bindparam,
     insert,
     select,
@@ -106,24 +107,47 @@ def _claim(table: Table, dialect: str) -> ReturningUpdate[Any]:
     )
 
 
-def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> RowMapping:
-    """Change a claimed row and return it; `fence` is the ``claims`` that came with the claim.
+def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> None:
+    """Change a claimed row; `fence` is the ``claims`` that came with the claim.
 
     Raises `LeaseLostError` when somebody has claimed the row since.
     """
-    given = {f"new_{name}": value for name, value in values.items()}
     statement = _change(table, tuple(values))
-    row = conn.execute(statement, given | {"row": row_id, "fence": fence}).mappings().one_or_none()
+    if conn.execute(statement, _given(row_id, fence, values)).rowcount == 0:
+        raise _lost(table, row_id)
+
+
+def change_and_get(
+    conn: Connection, table: Table, row_id: Any, fence: int, **values: Any
+) -> RowMapping:
+    """Do as `change`, and return the row as it is then."""
+    statement = _change_and_get(table, tuple(values))
+    row = conn.execute(statement, _given(row_id, fence, values)).mappings().one_or_none()
     if row is None:
-        raise LeaseLostError(f"{table.name} row {row_id} was claimed by another worker")
+        raise _lost(table, row_id)
     return row
 
 
+def _given(row_id: Any, fence: int, values: dict[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()} | {
+        "row": row_id,
+        "fence": fence,
+    }
+
+
+def _lost(table: Table, row_id: Any) -> LeaseLostError:
+    return LeaseLostError(f"{table.name} row {row_id} was claimed by another worker")
+
+
 @functools.cache
-def _change(table: Table, names: tuple[str, ...]) -> ReturningUpdate[Any]:
+def _change(table: Table, names: tuple[str, ...]) -> Update:
     return (
         update(table)
         .where(table.c.id == bindparam("row"), table.c.claims == bindparam("fence"))
         .values({name: bindparam(f"new_{name}") for name in names})
-        .returning(*table.c)
     )
+
+
+@functools.cache
+def _change_and_get(table: Table, names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return _change(table, names).returning(*table.c)

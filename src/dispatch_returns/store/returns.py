@@ -173,14 +173,18 @@ def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list
     found = queue.claim(conn, returns, now=now, lease=lease, limit=limit)
     # Said with the fence, for the claim itself is the same for all queues.
     return [
-        _return(queue.change(conn, returns, r["id"], r["claims"], working=True, woken=False))
+        _return(
+            queue.change_and_get(conn, returns, r["id"], r["claims"], working=True, woken=False)
+        )
         for r in found
     ]
 
 
 def change(conn: Connection, row: Return, now: datetime, **values: Any) -> Return:
     """Change a claimed return, keep it, and return it as it is then. Raises `LeaseLostError`."""
-    return _return(queue.change(conn, returns, row.id, row.claims, **values, updated_at=now))
+    return _return(
+        queue.change_and_get(conn, returns, row.id, row.claims, **values, updated_at=now)
+    )
 
 
 def release(

@@ -17,6 +17,8 @@ from dispatch_returns.store.failures import DatabaseError, unavailable
 T = TypeVar("T")
 
 _MOST_PER_COMMIT = 256
+_BEGIN = "BEGIN IMMEDIATE"
+"""The driver's own BEGIN comes too late to lock out a second writer."""
 
 
 @dataclass(slots=True)
@@ -28,12 +30,15 @@ class _Job:
     error: BaseException | None = None
 
     def run(self, conn: Connection) -> None:
+        """Run in the batch's transaction. What goes wrong is raised, and spoils the batch."""
+        self.result = self.work(conn)
+
+    def run_alone(self, conn: Connection) -> None:
         """Run inside a savepoint, so that one that fails does not spoil its neighbours'."""
-        # Said to the driver itself: through SQLAlchemy it takes as long as the event's insert.
-        say = cast("sqlite3.Connection", conn.connection.driver_connection).execute
+        say = _driver(conn).execute
         say("SAVEPOINT job")
         try:
-            self.result = self.work(conn)
+            self.run(conn)
         except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
             say("ROLLBACK TO job")
             self.error = error
@@ -101,8 +106,10 @@ class GroupWriter:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            with self._engine.connect() as conn:
-                self._run_in_transaction(conn, batch)
+            # SQLAlchemy commits at the end; in autocommit it leaves the beginning to us.
+            with self._engine.begin() as conn:
+                _driver(conn).execute(_BEGIN)
+                _run_each(conn, batch)
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
             failure = _as_store_error(error)
             for job in batch:
@@ -111,16 +118,27 @@ class GroupWriter:
         for job in batch:
             job.resolve()
 
-    @staticmethod
-    def _run_in_transaction(conn: Connection, batch: list[_Job]) -> None:
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            for job in batch:
-                job.run(conn)
-            conn.exec_driver_sql("COMMIT")
-        except BaseException:
-            conn.exec_driver_sql("ROLLBACK")
-            raise
+
+def _run_each(conn: Connection, batch: list[_Job]) -> None:
+    """Run the jobs: together, as all of them go well nearly always, and else each for itself.
+
+    Savepoints are a third of the statements of a batch, and at each statement another thread
+    may take the interpreter.
+    """
+    try:
+        for job in batch:
+            job.run(conn)
+    except BaseException:  # noqa: BLE001 - it comes again, and is then its own job's
+        driver = _driver(conn)
+        driver.rollback()
+        driver.execute(_BEGIN)
+        for job in batch:
+            job.run_alone(conn)
+
+
+def _driver(conn: Connection) -> sqlite3.Connection:
+    """Return the driver's connection: a word to it takes a third of the time through SQLAlchemy."""
+    return cast("sqlite3.Connection", conn.connection.driver_connection)
 
 
 def _as_store_error(error: BaseException) -> BaseException:

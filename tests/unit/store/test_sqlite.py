@@ -37,13 +37,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def statements(store: Store) -> list[str]:
-    """Return a list that grows with what is sent to the database."""
+    """Return a list that grows with what SQLite is told, by whomever."""
     seen: list[str] = []
 
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+    def listen(driver: sqlite3.Connection, *_: Any) -> None:
+        driver.set_trace_callback(seen.append)
 
-    event.listen(store._engine, "before_cursor_execute", note)
+    event.listen(store._engine, "checkout", listen)
     return seen
 
 
