@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient as DispatchClient
     from dispatch_returns.connector import Connector as Connector
     from dispatch_returns.connector import Context as Context
+    from dispatch_returns.connector import RefundEvent as RefundEvent
     from dispatch_returns.money import Money as Money
     from dispatch_returns.settings import Settings as Settings
     from dispatch_returns.store import Store as Store
@@ -28,6 +29,7 @@ _HOMES = {
     "Context": "connector",
     "DispatchClient": "api",
     "Money": "money",
+    "RefundEvent": "connector",
     "Settings": "settings",
     "Store": "store",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Context",
     "DispatchClient",
     "Money",
+    "RefundEvent",
     "Settings",
     "Store",
     "__version__",

@@ -27,11 +27,11 @@ from dispatch_returns.webhooks.receiver import (
     Receiver,
 )
 from dispatch_returns.workflow.events import EventProcessor
-from dispatch_returns.workflow.handlers import Context, Handlers
+from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.writeback import Messenger
 
-__all__ = ["Connector", "Context"]
+__all__ = ["Connector", "Context", "RefundEvent"]
 
 H = TypeVar("H", bound=Callable[..., None])
 
@@ -71,10 +71,16 @@ class Connector:
         self.store = store or Store.open(settings.database_url)
         pace = pace or Pace()
         resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
-        self.refunds = RefundService(
-            self.store, self.adapter, resolver, _rails(settings), pace=pace, clock=clock
-        )
         self._handlers = Handlers()
+        self.refunds = RefundService(
+            self.store,
+            self.adapter,
+            resolver,
+            _rails(settings),
+            pace=pace,
+            clock=clock,
+            announce=self._handlers.announce,
+        )
         timing: dict[str, Any] = {
             "lease": pace.lease,
             "first_retry": pace.first_retry,
@@ -124,6 +130,10 @@ class Connector:
 
     def on(self, event_type: str) -> Callable[[H], H]:
         """Call the decorated function ``(event, context)`` for every event of `event_type`.
+
+        Dispatch's own, such as ``ticket.updated``, and what became of a refund, as a
+        `RefundEvent`: ``refund.succeeded``, ``refund.failed``, ``refund.held`` and its other
+        states.
 
         It runs in a worker, at least once for each event, and again later if it raises: so
         what it does must do no harm twice.

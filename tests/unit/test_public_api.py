@@ -12,6 +12,7 @@ NAMES = [
     "Context",
     "DispatchClient",
     "Money",
+    "RefundEvent",
     "Settings",
     "Store",
     "__version__",

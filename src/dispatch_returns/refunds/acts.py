@@ -24,6 +24,8 @@ from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
 
+_FOR_APPROVAL = frozenset({Reason.APPROVAL_NEEDED, Reason.REFUNDED_ELSEWHERE})
+
 JUDGED_ANEW = frozenset({State.HELD, State.FAILED, State.CANCELED})
 """The states that say that nothing was paid: `retry` needs the ticket for them."""
 
@@ -40,7 +42,7 @@ def approve(
     """
 
     def check(refund: Refund) -> Refund:
-        if refund.reason != Reason.APPROVAL_NEEDED or refund.state is not State.HELD:
+        if refund.reason not in _FOR_APPROVAL or refund.state is not State.HELD:
             raise RefundStateError(
                 f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
             )
@@ -73,6 +75,7 @@ def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None 
             due_at=None,
         )
         notices.tell_change(conn, canceled, now)
+        service.announce(conn, canceled, now)
         return canceled
 
     return _act(service, refund_id, "cancel", change, who=who, why=why)

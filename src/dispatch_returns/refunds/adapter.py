@@ -67,6 +67,10 @@ class RefundStatus(enum.StrEnum):
     CANCELED = "canceled"
 
 
+NO_MONEY_MOVED = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
+"""A refund that stands so leaves the money where it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
     """One intent to pay back. The same row always gives the same request, key included.

@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    REFUNDED_ELSEWHERE = "refunded_elsewhere"
     CHANGED_MEANWHILE = "changed_meanwhile"
     AMOUNT_CHANGED = "amount_changed"
     AMOUNT_DIFFERS = "amount_differs"
@@ -111,6 +112,11 @@ REMEDIES: Mapping[Reason, str] = {
         " If it is there, run: dispatch-returns refunds retry. If it is certainly not there, run"
         " the same with --nothing-was-paid."
     ),
+    Reason.REFUNDED_ELSEWHERE: (
+        "Look at that refund at the processor. If it was for this return, cancel this one:"
+        " dispatch-returns refunds cancel. If this one shall be paid as well: dispatch-returns"
+        " refunds approve."
+    ),
     Reason.CHANGED_MEANWHILE: (
         "Nothing was paid. Check refund_amount and the payment's id, then set the status to"
         " refunded again."
@@ -170,7 +176,7 @@ class Rails:
 
 def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
     """Return the exact amount to pay, or why a person must look first."""
-    amount = _amount(facts, payment)
+    amount = asked(facts, payment)
     if isinstance(amount, Hold):
         return amount
     return (
@@ -198,6 +204,14 @@ def needs_approval(amount: Money, rails: Rails) -> Hold | None:
     return Hold(Reason.APPROVAL_NEEDED, f"{amount} needs a second person: {above}.")
 
 
+def refunded_elsewhere(amount: Money, processor_id: str) -> Hold:
+    """Return the hold for a payment that somebody else has refunded a part of."""
+    return Hold(
+        Reason.REFUNDED_ELSEWHERE,
+        f"{amount} of this payment was refunded by {processor_id}, which was not made from here.",
+    )
+
+
 def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | None:
     """Return a hold if `amount` on top of today's would be more than the cap per day."""
     if not rails.max_per_day:
@@ -213,7 +227,8 @@ def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | N
     )
 
 
-def _amount(facts: Facts, payment: Payment) -> Money | Hold:
+def asked(facts: Facts, payment: Payment) -> Money | Hold:
+    """Return the exact amount that the ticket asks for, or why it cannot be said."""
     if facts.amount is None:
         return Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
     if isinstance(facts.amount, str):

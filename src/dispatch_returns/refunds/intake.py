@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import AdapterError, UnsupportedFeatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
-from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
+from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
+    Payment,
+    PaymentRef,
+    RefundAdapter,
+    RefundStatus,
+)
+from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.store import ledger, switches
+from dispatch_returns.store import ledger, outside, switches
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.outside import Outside
 from dispatch_returns.store.switches import Switch
 
 _FIRST_ORDINAL = 1
@@ -23,6 +33,8 @@ _FIRST_ORDINAL = 1
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the ticket asks for, as judged: an amount and its payment, or a hold.
+
+    With a hold, the amount is what the ticket asks for, where that can be said.
 
     ``look_first``: money has moved on this payment before, so the processor is asked whether
     it was this refund (the store may have been restored from a backup).
@@ -44,11 +56,13 @@ class Intake:
         resolver: PaymentResolver | None = None,
         rails: Rails | None = None,
         clock: Clock = utc_now,
+        announce: Announce = tell_nobody,
     ) -> None:
         self.adapter = adapter
         self.rails = rails or Rails()
         self._resolver = resolver or PaymentResolver()
         self._clock = clock
+        self._announce = announce
 
     def judge(self, facts: Facts) -> Decision:
         """Return what should be done for a ticket that says `facts`; nothing is written.
@@ -70,7 +84,10 @@ class Intake:
             return Decision(facts, ref, hold=refused)
         checked = guard.check(facts, payment, self.rails)
         if isinstance(checked, Hold):
-            return Decision(facts, ref, hold=checked)
+            # What it asks for is kept: a refund of just that, made elsewhere, settles it.
+            asked = guard.asked(facts, payment)
+            amount = None if isinstance(asked, Hold) else asked
+            return Decision(facts, ref, amount, hold=checked)
         return Decision(facts, ref, checked, look_first=self._may_have_been_paid(payment))
 
     def _may_have_been_paid(self, payment: Payment) -> bool:
@@ -87,7 +104,8 @@ class Intake:
         """
         # Nearly always it is new, so it is written before it is looked for. Another worker that
         # writes it at this moment is waited for.
-        created = self._create(conn, decision)
+        elsewhere = self._elsewhere(conn, decision)
+        created = self._create(conn, decision, elsewhere)
         if created is not None:
             return created
         facts = decision.facts
@@ -117,7 +135,11 @@ class Intake:
         now = self._clock()
         if known.payment != _payment(decision):
             known = replace(known, approved_by=None, approved_minor=None)
-        hold = decision.hold or self._hold_on_entry(conn, decision.amount, known.approved_minor)
+        elsewhere = self._elsewhere(conn, decision)
+        if (settled := _settling(elsewhere, decision)) is not None:
+            adopted = ledger.take_over(conn, known, now, **_adoption(decision, settled))
+            return self._tell_adopted(conn, adopted, now)
+        hold = self._hold(conn, decision, elsewhere, known.approved_minor)
         values = _entry(decision, hold)
         if hold is None and known.first_sent_at is not None:
             values |= new_generation(known)
@@ -133,23 +155,54 @@ class Intake:
         )
         if hold is not None:
             notices.tell_held(conn, refund, hold, now)
+            self._announce(conn, refund, now)
         return refund
 
-    def _create(self, conn: Connection, decision: Decision) -> Refund | None:
+    def _create(
+        self, conn: Connection, decision: Decision, elsewhere: Sequence[Outside]
+    ) -> Refund | None:
         now = self._clock()
-        hold = decision.hold or self._hold_on_entry(conn, decision.amount, approved_minor=None)
-        refund = ledger.create(
+        if (settled := _settling(elsewhere, decision)) is not None:
+            adopted = self._insert(conn, decision, now, **_adoption(decision, settled))
+            return adopted and self._tell_adopted(conn, adopted, now)
+        hold = self._hold(conn, decision, elsewhere, approved_minor=None)
+        due_at = None if hold else now
+        refund = self._insert(conn, decision, now, **_entry(decision, hold), due_at=due_at)
+        if refund is not None and hold is not None:
+            notices.tell_held(conn, refund, hold, now)
+            self._announce(conn, refund, now)
+        return refund
+
+    def _insert(
+        self, conn: Connection, decision: Decision, now: datetime, **values: object
+    ) -> Refund | None:
+        return ledger.create(
             conn,
             decision.facts.workspace_id,
             decision.facts.ticket_id,
             _FIRST_ORDINAL,
             now,
             adapter=self.adapter.name,
-            **_entry(decision, hold),
-            due_at=None if hold else now,
+            **values,
         )
-        if refund is not None and hold is not None:
-            notices.tell_held(conn, refund, hold, now)
+
+    def _elsewhere(self, conn: Connection, decision: Decision) -> list[Outside]:
+        """Return the refunds of this payment that were made elsewhere, and no row has."""
+        if decision.payment is None:
+            return []
+        outside.look_alone(conn, self.adapter.name, [decision.payment.id])
+        seen = outside.of_payment(conn, self.adapter.name, decision.payment.id)
+        moving = [it for it in seen if RefundStatus(it.status) not in NO_MONEY_MOVED]
+        # A dry run writes to no ticket, and so takes nothing over.
+        return [] if moving and self._is_dry(conn) else moving
+
+    def _is_dry(self, conn: Connection) -> bool:
+        return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
+
+    def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:
+        notices.tell_change(conn, refund, now)
+        notices.tell_adopted(conn, refund, now)
+        self._announce(conn, refund, now)
         return refund
 
     def _hold_if_changed(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
@@ -162,14 +215,23 @@ class Intake:
             hold = Hold(Reason.CHANGED_MEANWHILE, detail)
         return self.judge_anew(conn, known, replace(decision, hold=hold))
 
-    def _hold_on_entry(
-        self, conn: Connection, amount: Money | None, approved_minor: int | None
+    def _hold(
+        self,
+        conn: Connection,
+        decision: Decision,
+        elsewhere: Sequence[Outside],
+        approved_minor: int | None,
     ) -> Hold | None:
+        if decision.hold is not None:
+            return decision.hold
+        amount = decision.amount
         assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
         if approved_minor == amount.minor:
             return None
+        if elsewhere:
+            return guard.refunded_elsewhere(elsewhere[0].amount, elsewhere[0].processor_id)
         hold = guard.needs_approval(amount, self.rails)
         if hold is not None and Switch.DRY_RUN in switches.on(conn):
             # The switch is asked before each payment; here only so that no ticket is written to.
@@ -181,6 +243,25 @@ class Intake:
             return
         detail = f"refund_amount is now {decision.amount}; the refund is of {known.amount}."
         notices.tell_agents(conn, known, Hold(Reason.AMOUNT_CHANGED, detail), self._clock())
+
+
+def _settling(elsewhere: Sequence[Outside], decision: Decision) -> Outside | None:
+    """Return the refund made elsewhere that is of just the amount that is asked for.
+
+    Taking it over moves no money, so nothing that holds a payment stands against it.
+    """
+    return next((it for it in elsewhere if it.amount == decision.amount), None)
+
+
+def _adoption(decision: Decision, elsewhere: Outside) -> dict[str, object]:
+    """Return the values of a row whose money was paid back by somebody else."""
+    return _entry(decision, None) | {
+        "state": State(elsewhere.status),
+        "processor_id": elsewhere.processor_id,
+        "adopted": True,
+        "uncertain": False,
+        "due_at": None,
+    }
 
 
 def new_generation(refund: Refund) -> dict[str, object]:

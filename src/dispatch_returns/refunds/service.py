@@ -28,6 +28,7 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
 )
+from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
@@ -59,12 +60,14 @@ class RefundService:
         pace: Pace | None = None,
         clock: Clock = utc_now,
         jitter: Callable[[], float] = random.random,
+        announce: Announce = tell_nobody,
     ) -> None:
         self.store = store
         self.adapter = adapter
         self.rails = rails or Rails()
         self.pace = pace or Pace()
-        self.intake = Intake(adapter, resolver, self.rails, clock)
+        self.intake = Intake(adapter, resolver, self.rails, clock, announce)
+        self.announce = announce
         self.now = clock
         self._always_stopped_by = self.rails.stopped_by
         self._jitter = jitter
@@ -168,7 +171,7 @@ class RefundService:
             today = now.date().isoformat()
             hold = self._last_rails(conn, refund, today, stopped)
             if hold is not None:
-                self._hold(conn, refund, hold, now)
+                self.hold(conn, refund, hold)
                 return None
             sent = {"first_sent_at": now, "sent_day": today}
         ledger.record_attempt(conn, refund, "refund", "sent", now)
@@ -324,6 +327,7 @@ class RefundService:
         if now > since + self.pace.patience:
             told = ledger.change(conn, refund, now, reason=_NOT_KNOWN.reason)
             notices.tell_held(conn, told, _NOT_KNOWN, now)
+            self.announce(conn, told, now)
 
     def _look(self, refund: Refund, error: AdapterError) -> None:
         """The processor says that there is a refund: take it over, whoever made it."""
@@ -350,12 +354,17 @@ class RefundService:
                 ledger.record_attempt(
                     conn, refund, "refund", "unsupported", now, message=hold.detail
                 )
-            self._hold(conn, refund, hold, now)
+            self.hold(conn, refund, hold)
 
         self.store.write("refund.outcome", record)
 
-    def _hold(self, conn: Connection, refund: Refund, hold: Hold, now: datetime) -> Refund:
-        held = ledger.change(
+    def hold(self, conn: Connection, refund: Refund, hold: Hold, **values: object) -> Refund:
+        """Let a refund of which nothing was paid wait for a person; change `values` with it.
+
+        Raises `LeaseLostError` when the row was claimed since `refund` was read.
+        """
+        now = self.now()
+        held = ledger.take_over(
             conn,
             refund,
             now,
@@ -365,8 +374,10 @@ class RefundService:
             uncertain=False,
             sent_day=None,
             due_at=None,
+            **values,
         )
         notices.tell_held(conn, held, hold, now)
+        self.announce(conn, held, now)
         return held
 
     def _park_unknown(
@@ -393,6 +404,8 @@ class RefundService:
                 due_at=None,
             )
             notices.tell_held(conn, parked, hold, now)
+            if refund.reason is None:
+                self.announce(conn, parked, now)
 
         self.store.write("refund.outcome", record)
 
@@ -402,7 +415,8 @@ class RefundService:
     def apply(self, conn: Connection, refund: Refund, result: RefundResult, *, call: str) -> Refund:
         """Write what the processor says of a refund into its row; return the row as it is then.
 
-        Raises `LeaseLostError` when the row was claimed since `refund` was read.
+        Whoever has read the row before, and asked the processor earlier, can write no more.
+        Raises `LeaseLostError` when that has happened to `refund`.
         """
         now = self.now()
         ledger.record_attempt(
@@ -419,7 +433,7 @@ class RefundService:
         polls = refund.tries + 1 if state is refund.state else 0
         followed = result.ours and self.adapter.capabilities.lookup
         wait = self.pace.next_poll(state, polls, self._jitter()) if followed else None
-        changed = ledger.change(
+        changed = ledger.take_over(
             conn,
             refund,
             now,
@@ -439,6 +453,8 @@ class RefundService:
     def _tell(self, conn: Connection, before: Refund, after: Refund, now: datetime) -> None:
         if _told_of(before) == _told_of(after):
             return
+        if before.state is not after.state:
+            self.announce(conn, after, now)
         if after.reason is not None:
             notices.tell_held(conn, after, notices.hold_of(after), now)
         else:

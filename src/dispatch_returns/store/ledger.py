@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -110,7 +110,16 @@ def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
 def _refund(row: RowMapping) -> Refund:
     values = gather({str(column): value for column, value in row.items()})
     values["state"] = State(values["state"])
+    del values["payment_id"]  # the payment's own id again, which the database can search by
     return Refund(**values)
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with the amount and the payment spelled as their columns."""
+    if "payment" in values:
+        payment: Mapping[str, Any] | None = values["payment"]
+        values = values | {"payment_id": payment and payment["id"]}
+    return spread(values)
 
 
 def create(
@@ -127,7 +136,7 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    row = queue.insert_and_get(conn, ledger, fresh | spread(values))
+    row = queue.insert_and_get(conn, ledger, fresh | _columns(values))
     return _refund(row) if row else None
 
 
@@ -136,7 +145,7 @@ def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Re
 
     Raises `LeaseLostError` when it was claimed since `refund` was read.
     """
-    values = spread(values)
+    values = _columns(values)
     return _refund(
         queue.change_and_get(conn, ledger, refund.id, refund.claims, **values, updated_at=now)
     )
@@ -171,6 +180,20 @@ def lock(conn: Connection, row_id: str) -> Refund | None:
 
 
 _BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
+
+
+def of_processor(conn: Connection, adapter: str, processor_id: str) -> Refund | None:
+    """Return the refund that the processor knows by this id."""
+    which = (ledger.c.adapter == adapter, ledger.c.processor_id == processor_id)
+    row = conn.execute(select(ledger).where(*which).limit(1)).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Refund]:
+    """Return the refunds of a payment, by any of its names, oldest first."""
+    which = (ledger.c.adapter == adapter, ledger.c.payment_id.in_(payment_ids))
+    query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
 
 
 def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:

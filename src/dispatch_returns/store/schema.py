@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -138,6 +138,7 @@ ledger = Table(
     Column("currency", Text),
     Column("decimals", Integer),
     Column("payment", JSON(none_as_null=True)),
+    Column("payment_id", Text, index=True),
     Column("order_id", Told),
     Column("instructions_email", Told),
     Column("uncertain", Boolean, nullable=False),
@@ -156,6 +157,23 @@ ledger = Table(
     Index("ix_ledger_sent_day", "sent_day", "currency"),
 )
 _due_index(ledger)
+
+outside = Table(
+    "outside",
+    metadata,
+    Column("adapter", Text, primary_key=True),
+    Column("processor_id", Told, primary_key=True),
+    Column("payment_id", Text, index=True),
+    Column("payment_also", Text, index=True),
+    Column("refund_id", Text),
+    Column("ticket_id", Text),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("decimals", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("made_at", Utc, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+)
 
 attempts = Table(
     "attempts",

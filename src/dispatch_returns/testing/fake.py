@@ -21,6 +21,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
     Capabilities,
     EventHead,
     KnownRefund,
@@ -42,7 +43,6 @@ made; ``stored_500_but_paid``: the same, though the refund was made.
 
 Call = Literal["payment", "refund", "find", "refunds_of"]
 
-_NOTHING_WAS_PAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 _SIGNATURE = "fake-signature"
 _ERROR_500 = AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the processor answered 500")
 
@@ -75,7 +75,7 @@ class _Made:
 
     @property
     def paid(self) -> bool:
-        return self.result.status not in _NOTHING_WAS_PAID
+        return self.result.status not in NO_MONEY_MOVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,9 @@ from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.webhooks.receiver import DISPATCH
 from dispatch_returns.workflow.handlers import Handlers
+from dispatch_returns.workflow.late_news import Found, LateNews
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,9 @@ class EventProcessor:
         self._lease = lease
         self._first_retry = first_retry
         self._clock = clock
+        self.late_news = LateNews(
+            client, refunds, workspace=workspace, refunded_status=refunded_status
+        )
 
     def claim(self, limit: int) -> list[StoredEvent]:
         """Take up to `limit` events that wait to be dealt with."""
@@ -75,6 +80,9 @@ class EventProcessor:
             log.info("event %s was taken over by another worker", stored.event_id)
 
     def _process(self, stored: StoredEvent) -> None:
+        if stored.source != DISPATCH:
+            self._process_news(stored)
+            return
         try:
             event = parse(stored.body)
             decision = self._decide(event)
@@ -88,6 +96,28 @@ class EventProcessor:
             )
             if sending is not None:
                 self._refunds.carry_out(sending)
+
+    def _process_news(self, stored: StoredEvent) -> None:
+        """Deal with what the payment processor has sent."""
+        try:
+            found = self.late_news.look(stored)
+        except EventError as error:
+            self._keep_unreadable(stored, error)
+        except (APIError, AdapterError) as error:
+            self._postpone(stored, error)
+        else:
+            self._write_news(stored, found)
+
+    def _write_news(self, stored: StoredEvent, found: Found) -> None:
+        def record(conn: Connection) -> None:
+            self.late_news.write(conn, found)
+            inbox.finish(conn, stored, self._clock())
+
+        try:
+            self._store.write("event.done", record)
+        except LeaseLostError as error:
+            # It came before our own commit, or beside another worker's: it is looked at again.
+            self._put_off(stored, str(error))
 
     def _decide(self, event: Event) -> Decision | None:
         if event.ticket_id is None:
@@ -130,8 +160,10 @@ class EventProcessor:
         )
 
     def _postpone(self, stored: StoredEvent, error: APIError | AdapterError) -> None:
-        why = f"{type(error).__name__}: {error.message}"
         log.warning("event %s is put off: %s", stored.event_id, type(error).__name__)
+        self._put_off(stored, f"{type(error).__name__}: {error.message}")
+
+    def _put_off(self, stored: StoredEvent, why: str) -> None:
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(stored.tries, random.random(), first=self._first_retry)  # noqa: S311
         self._store.write(

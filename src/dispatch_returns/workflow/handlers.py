@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dispatch_returns.errors import InvalidArgumentError
+from dispatch_returns.money import Money
+from dispatch_returns.store import outbox
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from dispatch_returns.api import DispatchClient, Ticket
+    from dispatch_returns.store.ledger import Refund
 
 Handler = Callable[[Any, "Context"], None]
 
@@ -26,6 +32,64 @@ class Context:
         if self.ticket_id is None:
             raise InvalidArgumentError("event", "this event is not about a ticket")
         return self.client.tickets.get(self.ticket_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEvent:
+    """What became of a refund, for ``connector.on("refund.failed")``.
+
+    ``type`` is ``refund.`` and the state it came to: succeeded, failed, held, canceled, pending,
+    requires_action, unknown. ``id`` is the same at each delivery of the event. ``at`` is when it
+    happened, in UTC. ``adopted``: somebody else made the refund. ``reason`` and ``detail`` say
+    why a person must look, where one must.
+    """
+
+    id: str
+    type: str
+    at: datetime
+    refund_id: str
+    ticket_id: str
+    order_id: str | None
+    state: str
+    amount: Money | None
+    processor_id: str | None
+    adopted: bool
+    reason: str | None
+    detail: str | None
+    failure_reason: str | None
+    arn: str | None
+
+    @classmethod
+    def of(cls, refund: Refund, at: datetime) -> RefundEvent:
+        """Return the event of a refund that has come to its state at `at`."""
+        kind = f"refund.{refund.state}"
+        return cls(
+            id=f"{refund.id}-{refund.state}-{at.isoformat()}",
+            type=kind,
+            at=at,
+            refund_id=refund.id,
+            ticket_id=refund.ticket_id,
+            order_id=refund.order_id,
+            state=str(refund.state),
+            amount=refund.amount,
+            processor_id=refund.processor_id,
+            adopted=refund.adopted,
+            reason=refund.reason,
+            detail=refund.detail,
+            failure_reason=refund.failure_reason,
+            arn=refund.arn,
+        )
+
+    def as_payload(self) -> dict[str, Any]:
+        """Return it as JSON that `from_payload` reads."""
+        amount = self.amount and [self.amount.minor, self.amount.currency, self.amount.decimals]
+        return asdict(self) | {"at": self.at.isoformat(), "amount": amount}
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> RefundEvent:
+        """Return what `as_payload` wrote."""
+        amount = payload["amount"] and Money(*payload["amount"])
+        return cls(**payload | {"at": datetime.fromisoformat(payload["at"]), "amount": amount})
 
 
 class Handlers:
@@ -50,6 +114,19 @@ class Handlers:
     def names(self, event_type: str) -> list[str]:
         """Return the names of the handlers for `event_type`."""
         return list(self._by_type.get(event_type, ()))
+
+    def announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
+        """Put a message into the outbox for each handler of what became of `refund`."""
+        for name in self.names(f"refund.{refund.state}"):
+            event = RefundEvent.of(refund, now)
+            message = outbox.NewMessage(
+                dedupe_key=f"{event.id}-{name}",
+                kind="handler",
+                workspace_id=refund.workspace_id,
+                ticket_id=refund.ticket_id,
+                payload={"type": event.type, "handler": name, "refund": event.as_payload()},
+            )
+            outbox.add(conn, message, now)
 
     def get(self, event_type: str, name: str) -> Handler | None:
         """Return a handler by its name, or None if the program has no such one any more."""

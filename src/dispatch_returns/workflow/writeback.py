@@ -22,8 +22,8 @@ from dispatch_returns.store import Store, inbox, ledger, outbox
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff
-from dispatch_returns.webhooks.events import parse
-from dispatch_returns.workflow.handlers import Context, Handlers
+from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 
 log = logging.getLogger(__name__)
 
@@ -163,13 +163,19 @@ class Messenger:
         if handler is None:
             log.warning("message %s: the handler %s is gone", message.id, payload["handler"])
             return
+        event = self._event(payload)
+        try:
+            handler(event, Context(self._client, message.ticket_id))
+        except Exception as error:  # noqa: BLE001 - it is the merchant's own code
+            raise HandlerError(payload["handler"], error) from None
+
+    def _event(self, payload: dict[str, Any]) -> Event | RefundEvent:
+        if "refund" in payload:
+            return RefundEvent.from_payload(payload["refund"])
         with self._store.read() as conn:
             stored = inbox.get(conn, payload["event"])
         assert stored is not None, "events are kept"
-        try:
-            handler(parse(stored.body), Context(self._client, message.ticket_id))
-        except Exception as error:  # noqa: BLE001 - it is the merchant's own code
-            raise HandlerError(payload["handler"], error) from None
+        return parse(stored.body)
 
     def _finish(self, message: Message, state: MessageState, error: str | None) -> None:
         self._store.write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -263,9 +264,11 @@ def described(engine: Engine) -> set[str]:
         found = conn.exec_driver_sql(
             "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'trigger'"
         )
-        # A table that a migration has copied is named in quotes.
+        # A table that a migration has copied is named in quotes, and a column that was added later
+        # stands behind a comma, without a line of its own.
         plain = [sql.replace('"', "") for (sql,) in found]
-    lines = {line.strip(" ,\t") for sql in plain for line in sql.splitlines()}
+    parts = re.compile(r",\s(?![^(]*\))|\n")
+    lines = {line.strip(" ,\t") for sql in plain for line in parts.split(sql)}
     return {line for line in lines if "alembic_version" not in line and "version_num" not in line}
 
 

@@ -126,8 +126,10 @@ def _ticket_of(event: Mapping[str, Any]) -> str | None:
     if event["type"] not in _OBJECT_IS_A_REFUND:
         return None
     ticket = objects.metadata(event["data"]["object"]).get(objects.TICKET_ID)
-    usable = isinstance(ticket, str) and ticket.isprintable() and 0 < len(ticket) <= 255
-    return ticket if usable else None
+    try:
+        return objects.noted(ticket)
+    except ValueError:
+        return None
 
 
 def _news(event: Mapping[str, Any]) -> RefundNews | None:

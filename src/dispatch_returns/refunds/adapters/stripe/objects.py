@@ -13,6 +13,7 @@ from typing import Any
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
     KnownRefund,
     Payment,
     PaymentKind,
@@ -30,13 +31,13 @@ REFUND_ID = "dispatch_refund_id"
 IDEMPOTENCY_KEY = "dispatch_idempotency_key"
 WORKSPACE_ID = "dispatch_workspace_id"
 TICKET_ID = "dispatch_ticket_id"
+_LONGEST_ID = 255
 
 _NOT_PAID: Mapping[str, str] = {
     "requires_capture": "was authorised and never captured: cancel it in Stripe instead",
     "canceled": "was canceled: nothing was paid",
     "processing": "is still being processed: wait until it has succeeded",
 }
-_NO_MONEY_MOVED = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 
 def payment_of_intent(intent: StripeObject) -> Payment:
@@ -121,15 +122,15 @@ def refund_result(
 def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
     """Read a Refund with whose it is; `account` is the connected account it belongs to."""
     ours = metadata(refund)
-    refund_id = optional_text(ours.get(REFUND_ID))
+    refund_id = noted(ours.get(REFUND_ID))
     return KnownRefund(
         result=refund_result(refund, ours=refund_id is not None),
         payments=_payments_of_refund(refund, account),
         created_at=datetime.fromtimestamp(refund["created"], UTC),
         refund_id=refund_id,
-        idempotency_key=optional_text(ours.get(IDEMPOTENCY_KEY)),
-        workspace_id=optional_text(ours.get(WORKSPACE_ID)),
-        ticket_id=optional_text(ours.get(TICKET_ID)),
+        idempotency_key=noted(ours.get(IDEMPOTENCY_KEY)),
+        workspace_id=noted(ours.get(WORKSPACE_ID)),
+        ticket_id=noted(ours.get(TICKET_ID)),
     )
 
 
@@ -158,7 +159,7 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
     (key_conflict) when several move money: a person must look.
     """
     ours = [r for r in refunds if metadata(r).get(REFUND_ID) == request.refund_id]
-    moving = [r for r in ours if r["status"] not in _NO_MONEY_MOVED]
+    moving = [r for r in ours if r["status"] not in NO_MONEY_MOVED]
     if len(moving) > 1:
         raise AdapterError(
             ErrorKind.KEY_CONFLICT,
@@ -173,7 +174,7 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
 def others_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> StripeObject | None:
     """Return the newest refund that moves money and is not of this request."""
     for refund in refunds:
-        moves = refund["status"] not in _NO_MONEY_MOVED
+        moves = refund["status"] not in NO_MONEY_MOVED
         if moves and metadata(refund).get(REFUND_ID) != request.refund_id:
             return refund
     return None
@@ -200,9 +201,16 @@ def text(value: object) -> str:
     return value
 
 
-def optional_text(value: object) -> str | None:
-    """Return a text, or None. Raises `ValueError` for anything else."""
-    return None if value is None else text(value)
+def noted(value: object) -> str | None:
+    """Return an id of ours from the metadata, None where there is none.
+
+    Whoever may edit a refund in Stripe may write anything there, and what cannot be printed is
+    no id of ours. Raises `ValueError` for what is no text.
+    """
+    if value is None:
+        return None
+    found = text(value)
+    return found if found.isprintable() and len(found) <= _LONGEST_ID else None
 
 
 def _id(value: Any) -> str:

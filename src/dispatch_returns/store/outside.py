@@ -1,0 +1,85 @@
+"""Refunds at the processor that no row of the ledger has made, as far as they were seen.
+
+Made in the processor's dashboard, by another program, or from a row that a restored backup
+does not have. What is here and belongs to a payment is looked at before that payment is paid
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+
+from dispatch_returns.money import Money
+from dispatch_returns.store import queue
+from dispatch_returns.store.amounts import gather, spread
+from dispatch_returns.store.dialect import backend
+from dispatch_returns.store.schema import ledger, outside
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A refund that was seen. ``refund_id`` is the ledger's id that it names, where it does."""
+
+    adapter: str
+    processor_id: str
+    payment_id: str | None
+    payment_also: str | None
+    refund_id: str | None
+    ticket_id: str | None
+    amount: Money
+    status: str
+    made_at: datetime
+
+
+def _outside(row: RowMapping) -> Outside:
+    values = gather({str(column): value for column, value in row.items()})
+    del values["seen_at"]
+    return Outside(**values)
+
+
+def note(conn: Connection, seen: Outside, now: datetime) -> bool:
+    """Keep a refund, or how it stands now; return whether it was new."""
+    values = {field.name: getattr(seen, field.name) for field in fields(seen)}
+    new = queue.insert_new(conn, outside, spread(values) | {"seen_at": now})
+    if not new:
+        which = (outside.c.adapter == seen.adapter, outside.c.processor_id == seen.processor_id)
+        conn.execute(update(outside).where(*which).values(status=seen.status))
+    return new
+
+
+def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> None:
+    """Let no other transaction decide over this payment until this one ends.
+
+    Else one could enter a refund while the other notes that it was made already, and neither
+    would see the other.
+    """
+    for payment_id in sorted(payment_ids):
+        backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")
+
+
+def of_payment(conn: Connection, adapter: str, payment_id: str) -> list[Outside]:
+    """Return the refunds of a payment that are somebody else's and no row's, oldest first."""
+    rows = conn.execute(_OF_PAYMENT, {"adapter": adapter, "payment": payment_id}).mappings()
+    return [_outside(row) for row in rows]
+
+
+_TAKEN = select(ledger.c.id).where(
+    ledger.c.adapter == outside.c.adapter, ledger.c.processor_id == outside.c.processor_id
+)
+_OF_PAYMENT = (
+    select(outside)
+    .where(
+        outside.c.adapter == bindparam("adapter"),
+        or_(
+            outside.c.payment_id == bindparam("payment"),
+            outside.c.payment_also == bindparam("payment"),
+        ),
+        outside.c.refund_id.is_(None),
+        ~_TAKEN.exists(),
+    )
+    .order_by(outside.c.made_at, outside.c.processor_id)
+)

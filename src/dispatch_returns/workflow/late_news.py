@@ -1,0 +1,87 @@
+"""A processor's events: what they are about is found out first, then written in one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import (
+    AdapterError,
+    ErrorKind,
+    InvalidArgumentError,
+    LeaseLostError,
+    NotFoundError,
+)
+from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.intake import Decision
+from dispatch_returns.refunds.news import Met, News
+from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.store.inbox import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an event is about: refunds as they are now, and tickets whose row is missing."""
+
+    refunds: list[KnownRefund]
+    entries: list[Decision]
+
+
+NOTHING = Found([], [])
+
+
+class LateNews:
+    """Finds out what a processor's event means, and writes what follows."""
+
+    def __init__(
+        self,
+        client: DispatchClient,
+        refunds: RefundService,
+        *,
+        workspace: str,
+        refunded_status: str,
+    ) -> None:
+        self._client = client
+        self._refunds = refunds
+        self._workspace = workspace
+        self._refunded_status = refunded_status
+        self.news = News(refunds, workspace)
+
+    def look(self, stored: StoredEvent) -> Found:
+        """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`."""
+        adapter = self._refunds.adapter
+        if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
+            raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
+        news = adapter.parse_event(stored.body)
+        return NOTHING if news is None else self.found(self.news.ask(news))
+
+    def found(self, refunds: list[KnownRefund]) -> Found:
+        """Return `refunds` with what is to be entered first. Raises `APIError`, `AdapterError`."""
+        tickets = sorted(self.news.missing(refunds))
+        entries = [it for ticket_id in tickets if (it := self._judge(ticket_id)) is not None]
+        return Found(refunds, entries)
+
+    def write(self, conn: Connection, found: Found) -> list[Met]:
+        """Write what follows, inside a transaction; return what came of each refund.
+
+        Raises `LeaseLostError` where a call is under way: its outcome must be written first.
+        """
+        for decision in found.entries:
+            self._refunds.intake.enter(conn, decision)
+        met = [self.news.meet(conn, known) for known in found.refunds]
+        if Met.BUSY in met:
+            raise LeaseLostError("a call for this payment is under way")
+        return met
+
+    def _judge(self, ticket_id: str) -> Decision | None:
+        """Judge a ticket as an event about it would: the store may have lost its row."""
+        try:
+            ticket = self._client.tickets.get(ticket_id)
+        except (NotFoundError, InvalidArgumentError):
+            return None
+        if ticket.status != self._refunded_status:
+            return None
+        return self._refunds.intake.judge(Facts.of(ticket, self._workspace))
