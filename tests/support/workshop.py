@@ -31,10 +31,17 @@ _numbers = count(1)
 class Workshop:
     """A connector for one workspace, a processor, and the tickets of one test."""
 
-    def __init__(self, box: sandbox.Sandbox, folder: Path, **settings: Any) -> None:
+    def __init__(
+        self,
+        box: sandbox.Sandbox,
+        folder: Path,
+        *,
+        fake: FakeAdapter | None = None,
+        **settings: Any,
+    ) -> None:
         self.box = box
         self.clock = Clock()
-        self.fake = FakeAdapter({}, clock=self.clock)
+        self.fake = fake or FakeAdapter({}, clock=self.clock)
         self.store: Store = open_store(folder, durable=False)
         self.client = DispatchClient(
             sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url, max_retries=0
@@ -117,6 +124,16 @@ class Workshop:
         self.store.write("accept", lambda conn: inbox.add(conn, new, self.clock()))
         return event_id
 
+    def news(self, processor_id: str, kind: str = "refund.updated") -> str:
+        """Let the processor's webhook tell how a refund stands now; return the event's id."""
+        return self.deliver(*self.fake.event(processor_id, kind))
+
+    def deliver(self, body: bytes, headers: dict[str, str]) -> str:
+        """Let a webhook of the processor's arrive; return the event's id."""
+        answer = self.connector.receivers["fake"].receive("POST", headers, body)
+        assert answer.status == 200
+        return str(json.loads(body)["id"])
+
     def work(self, **ahead: float) -> int:
         """Do everything that is due, after so many minutes, hours ..."""
         self.clock.turn(**ahead)
@@ -129,9 +146,9 @@ class Workshop:
 
     # What is in the store.
 
-    def found(self, event_id: str) -> StoredEvent:
+    def found(self, event_id: str, source: str = "dispatch") -> StoredEvent:
         with self.store.read() as conn:
-            event = inbox.find(conn, "dispatch", event_id)
+            event = inbox.find(conn, source, event_id)
         assert event is not None
         return event
 

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "event.postpone": "an event put off changes nothing but its time",
     "message.postpone": "a message put off changes nothing but its time",
     "refund.postpone": "a refund put off changes nothing but its time",
+    "adapter.parse_event": "it only reads what was received",
     "adapter.refunds_of": "it only reads, for a processor's event, which is claimed again",
     "adapter.find": "only after a crash or an unknown outcome: killed in the second worker",
     "refund.claim": "only what was put off or left behind: killed in the second worker",

@@ -1,0 +1,546 @@
+"""What the processor tells later: the row, the ticket and the merchant's code hear of it once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch_returns import Context, RefundEvent, sandbox
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds import acts
+from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.store import inbox, ledger, outside
+from dispatch_returns.store.inbox import EventState, NewEvent
+from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.testing import FakeAdapter
+from tests.support.desk import usd
+from tests.support.waiting import wait_until
+from tests.support.workshop import Workshop
+
+PAID = usd("149.00")
+
+
+class Heard(list[RefundEvent]):
+    """A merchant's handler that remembers what it was told."""
+
+    def __init__(self, shop: Workshop, *kinds: str) -> None:
+        super().__init__()
+        for kind in kinds:
+            shop.connector.on(kind)(self.hear)
+
+    def hear(self, event: RefundEvent, context: Context) -> None:
+        assert context.ticket_id == event.ticket_id
+        self.append(event)
+
+
+def paid(shop: Workshop, **fields: Any) -> tuple[Any, Refund]:
+    """A ticket whose refund has succeeded."""
+    ticket = shop.ticket(**fields)
+    shop.run(ticket)
+    refund = shop.refund(ticket)
+    assert refund is not None
+    assert refund.processor_id is not None
+    return ticket, refund
+
+
+def row(shop: Workshop, ticket: Any) -> Refund:
+    refund = shop.refund(ticket)
+    assert refund is not None
+    return refund
+
+
+def payment_of(ticket: Any) -> str:
+    return str(ticket.custom_fields["payment_intent"])
+
+
+def test_a_refund_that_fails_after_it_succeeded_comes_back_to_a_person(shop: Workshop) -> None:
+    heard = Heard(shop, "refund.succeeded", "refund.failed")
+    ticket, refund = paid(shop)
+    shop.fake.set_status(
+        refund.processor_id or "", RefundStatus.FAILED, failure_reason="expired_or_canceled_card"
+    )
+    shop.news(refund.processor_id or "", "refund.failed")
+    shop.work()
+    failed = row(shop, ticket)
+    assert (failed.state, failed.reason) == (State.FAILED, "refund_failed")
+    assert failed.failure_reason == "expired_or_canceled_card"
+    told = shop.now(ticket)
+    assert told.status == "needs_review"
+    assert told.custom_fields["refund_status"] == "failed"
+    note = shop.comments(ticket)[-1]
+    assert note.internal
+    assert "expired_or_canceled_card" in note.body
+    assert "Ask the customer for another way" in note.body
+    assert [event.type for event in heard] == ["refund.succeeded", "refund.failed"]
+    event = heard[-1]
+    assert (event.refund_id, event.ticket_id, event.order_id) == (refund.id, ticket.id, "1234")
+    assert (event.amount, event.processor_id, event.state) == (PAID, refund.processor_id, "failed")
+    assert (event.reason, event.failure_reason) == ("refund_failed", "expired_or_canceled_card")
+    assert len(shop.fake.requests) == 1
+
+
+def test_repeated_and_late_news_is_told_once(shop: Workshop) -> None:
+    heard = Heard(shop, "refund.failed")
+    ticket, refund = paid(shop)
+    assert refund.processor_id is not None
+    shop.fake.set_status(refund.processor_id, RefundStatus.FAILED)
+    event = shop.fake.event(refund.processor_id, "refund.failed")
+    for _ in range(3):
+        shop.deliver(*event)
+        shop.news(refund.processor_id, "refund.updated")
+        shop.work()
+    assert len(heard) == 1
+    assert len([it for it in shop.comments(ticket) if it.internal]) == 1
+
+
+def test_a_handler_that_raises_hears_it_again(shop: Workshop) -> None:
+    tries: list[str] = []
+
+    @shop.connector.on("refund.succeeded")
+    def fragile(event: RefundEvent, context: Context) -> None:
+        tries.append(event.id)
+        if len(tries) == 1:
+            raise RuntimeError
+
+    paid(shop)
+    shop.work(minutes=5)
+    assert len(tries) == 2
+    assert len(set(tries)) == 1, "by its id a handler knows that it heard it before"
+
+
+@pytest.mark.parametrize("state", ["held", "canceled"])
+def test_other_ends_are_told_as_well(shop: Workshop, state: str) -> None:
+    heard = Heard(shop, f"refund.{state}")
+    ticket = shop.ticket(refund_amount=None)
+    shop.run(ticket)
+    if state == "canceled":
+        acts.cancel(shop.connector.refunds, row(shop, ticket).id, who="Ann")
+        shop.work()
+    assert [event.type for event in heard] == [f"refund.{state}"]
+
+
+def test_the_banks_tracing_number_comes_to_the_ticket(shop: Workshop) -> None:
+    ticket, refund = paid(shop)
+    assert refund.processor_id is not None
+    shop.fake.set_status(refund.processor_id, RefundStatus.SUCCEEDED, arn="74000001")
+    shop.news(refund.processor_id)
+    shop.work()
+    assert row(shop, ticket).arn == "74000001"
+    assert shop.now(ticket).custom_fields["refund_arn"] == "74000001"
+
+
+def test_what_the_ledger_knows_already_is_not_asked_again(shop: Workshop) -> None:
+    _, refund = paid(shop)
+    assert refund.processor_id is not None
+    shop.fake.fail_next(AssertionError("it was asked"), call="refunds_of")
+    event = shop.news(refund.processor_id, "refund.created")
+    assert shop.work() == 1
+    assert shop.found(event, "fake").state is EventState.DONE
+
+
+def test_while_the_processor_cannot_be_asked_its_news_waits(shop: Workshop) -> None:
+    ticket, refund = paid(shop)
+    assert refund.processor_id is not None
+    shop.fake.set_status(refund.processor_id, RefundStatus.FAILED)
+    shop.fake.fail_next("lost_response", call="refunds_of")
+    event = shop.news(refund.processor_id)
+    shop.work()
+    assert shop.found(event, "fake").tries == 1
+    assert row(shop, ticket).state is State.SUCCEEDED
+    shop.work(minutes=1)
+    assert row(shop, ticket).state is State.FAILED
+
+
+def test_a_payment_that_the_processor_does_not_know_is_nobodys(shop: Workshop) -> None:
+    _, refund = paid(shop)
+    assert refund.processor_id is not None
+    shop.fake.set_status(refund.processor_id, RefundStatus.FAILED)
+    shop.fake.fail_next(AdapterError(ErrorKind.NOT_FOUND, "no such payment"), call="refunds_of")
+    event = shop.news(refund.processor_id)
+    shop.work()
+    assert shop.found(event, "fake").state is EventState.DONE
+
+
+@pytest.fixture(params=["asked", "taken at its word"])
+def either_way(
+    request: pytest.FixtureRequest, box: sandbox.Sandbox, tmp_path: Path
+) -> Iterator[Workshop]:
+    """A shop whose processor lists its refunds, and one whose does not."""
+    shop = Workshop(box, tmp_path, fake=FakeAdapter({}) if request.param == "asked" else _Mute({}))
+    shop.fake._clock = shop.clock
+    yield shop
+    shop.close()
+
+
+class _Mute(FakeAdapter):
+    """It sends webhooks and lists nothing."""
+
+    refunds_of = None  # type: ignore[assignment]
+
+
+def test_old_news_does_not_move_a_refund_back(either_way: Workshop) -> None:
+    shop = either_way
+    shop.fake.first_status = RefundStatus.PENDING
+    ticket, refund = paid(shop)
+    assert refund.processor_id is not None
+    old = shop.fake.event(refund.processor_id)
+    shop.fake.set_status(refund.processor_id, RefundStatus.SUCCEEDED)
+    shop.news(refund.processor_id)
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+    shop.deliver(*old)
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+    shop.fake.set_status(refund.processor_id, RefundStatus.FAILED)
+    newest = shop.fake.event(refund.processor_id)
+    shop.deliver(*newest)
+    shop.work()
+    assert row(shop, ticket).state is State.FAILED
+    shop.fake.set_status(refund.processor_id, RefundStatus.FAILED, failure_reason="again")
+    shop.work()
+    assert row(shop, ticket).state is State.FAILED
+
+
+def test_the_failure_of_an_earlier_attempt_does_not_end_the_next_one(either_way: Workshop) -> None:
+    shop = either_way
+    ticket, first = paid(shop)
+    assert first.processor_id is not None
+    shop.fake.set_status(first.processor_id, RefundStatus.FAILED)
+    failed = shop.fake.event(first.processor_id, "refund.failed")
+    shop.deliver(*failed)
+    shop.work()
+    facts = Facts.of(shop.now(ticket), sandbox.WORKSPACE)
+    acts.retry(shop.connector.refunds, first.id, who="Ann", facts=facts)
+    shop.news(first.processor_id, "refund.failed")
+    shop.connector.events.process(shop.connector.events.claim(1)[0])
+    assert row(shop, ticket).state is State.REQUESTED
+    shop.work()
+    second = row(shop, ticket)
+    assert second.state is State.SUCCEEDED
+    assert second.processor_id != first.processor_id
+    shop.news(first.processor_id, "charge.refund.updated")
+    shop.work()
+    assert row(shop, ticket) == second
+
+
+def test_news_that_beats_our_own_commit_is_not_lost(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refund is made and fails before the worker that made it has written that down."""
+    made, written = threading.Event(), threading.Event()
+    pay = shop.fake.refund
+
+    def slow(request: RefundRequest) -> RefundResult:
+        result = pay(request)
+        shop.fake.set_status(result.processor_id, RefundStatus.FAILED)
+        made.set()
+        assert written.wait(10)
+        return result
+
+    monkeypatch.setattr(shop.fake, "refund", slow)
+    ticket = shop.ticket()
+    shop.event(ticket.id)
+    with ThreadPoolExecutor(1) as worker:
+        first = worker.submit(shop.connector.work_off)
+        assert made.wait(10)
+        event = shop.news(shop.fake.refunds[0].processor_id, "refund.failed")
+        (claimed,) = shop.connector.events.claim(10)
+        shop.connector.events.process(claimed)
+        assert row(shop, ticket).state is State.SENDING, "it is left to the worker that made it"
+        waits = shop.found(event, "fake")
+        assert (waits.state, waits.tries) == (EventState.ACCEPTED, 1)
+        written.set()
+        first.result(10)
+    assert row(shop, ticket).state is State.SUCCEEDED
+    shop.work(minutes=1)
+    assert row(shop, ticket).state is State.FAILED
+    assert shop.now(ticket).status == "needs_review"
+    assert len(shop.fake.requests) == 1
+
+
+def test_workers_beside_each_other_leave_the_newest_news(shop: Workshop) -> None:
+    """Many events of many refunds at once, in threads: each row ends as its refund stands."""
+    shop.fake.first_status = RefundStatus.PENDING
+    tickets = [paid(shop) for _ in range(4)]
+    ends = [RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.CANCELED]
+    for number, (_, refund) in enumerate(tickets):
+        assert refund.processor_id is not None
+        shop.news(refund.processor_id)
+        shop.fake.set_status(refund.processor_id, RefundStatus.SUCCEEDED)
+        for _ in range(3):
+            shop.news(refund.processor_id)
+        shop.fake.set_status(refund.processor_id, ends[number % 3])
+        shop.news(refund.processor_id)
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda _: shop.connector.work_off(), range(4)))
+    shop.work(minutes=10)
+    states = [row(shop, ticket).state for ticket, _ in tickets]
+    assert states == [State(ends[number % 3]) for number in range(4)]
+
+
+# Refunds that were not made from here.
+
+
+def test_a_refund_from_the_dashboard_settles_the_ticket_that_waits_for_it(shop: Workshop) -> None:
+    heard = Heard(shop, "refund.succeeded")
+    ticket = shop.ticket(received_date=None)
+    shop.run(ticket)
+    assert row(shop, ticket).reason == "evidence_missing"
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id, "refund.created")
+    shop.work()
+    adopted = row(shop, ticket)
+    assert (adopted.state, adopted.adopted) == (State.SUCCEEDED, True)
+    assert (adopted.processor_id, adopted.reason) == (made.processor_id, None)
+    assert "was not made from this ticket. Nothing more was paid." in shop.comments(ticket)[-1].body
+    assert [event.adopted for event in heard] == [True]
+    shop.set(ticket, "refunded")
+    shop.run(ticket)
+    assert shop.fake.requests == []
+
+
+def test_an_adopted_refund_that_fails_comes_back_to_a_person(shop: Workshop) -> None:
+    ticket = shop.ticket(received_date=None)
+    shop.run(ticket)
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id)
+    shop.work()
+    shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
+    shop.news(made.processor_id)
+    shop.work()
+    assert (row(shop, ticket).state, row(shop, ticket).adopted) == (State.FAILED, True)
+
+
+@pytest.mark.parametrize("charged", ["149.00", "500.00"])
+def test_a_refund_from_the_dashboard_is_seen_by_the_ticket_that_comes_later(
+    shop: Workshop, charged: str
+) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd(charged))
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    event = shop.news(made.processor_id)
+    shop.work()
+    assert shop.found(event, "fake").state is EventState.DONE
+    assert shop.refund(ticket) is None
+    shop.run(ticket)
+    adopted = row(shop, ticket)
+    assert (adopted.processor_id, adopted.adopted) == (made.processor_id, True)
+    assert shop.fake.requests == []
+    assert shop.now(ticket).custom_fields["refund_id"] == made.processor_id
+
+
+def test_one_refund_from_the_dashboard_settles_one_ticket(shop: Workshop) -> None:
+    first = shop.ticket()
+    shop.fake.add_payment(payment_of(first), usd("500.00"))
+    second = shop.ticket(payment_intent=payment_of(first))
+    made = shop.fake.refund_outside(payment_of(first), PAID)
+    shop.news(made.processor_id)
+    shop.work()
+    shop.run(first)
+    shop.run(second)
+    assert row(shop, first).processor_id == made.processor_id
+    assert row(shop, second).processor_id != made.processor_id
+    assert len(shop.fake.requests) == 1
+
+
+def test_another_amount_from_the_dashboard_is_for_a_person_to_judge(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    made = shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
+    shop.news(made.processor_id)
+    shop.work()
+    shop.run(ticket)
+    held = row(shop, ticket)
+    assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
+    assert f"120.00 USD of this payment was refunded by {made.processor_id}" in (held.detail or "")
+    assert shop.fake.requests == []
+    shop.set(ticket, "refunded")
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.HELD, "saying it again changes nothing"
+    facts = Facts.of(shop.now(ticket), sandbox.WORKSPACE)
+    acts.approve(shop.connector.refunds, held.id, who="Bob", facts=facts)
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+    assert len(shop.fake.requests) == 1
+
+
+def test_a_refund_from_the_dashboard_that_failed_stands_in_nobodys_way(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id)
+    shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
+    shop.news(made.processor_id)
+    shop.work()
+    shop.run(ticket)
+    assert (row(shop, ticket).state, row(shop, ticket).adopted) == (State.SUCCEEDED, False)
+
+
+def test_what_waits_to_be_sent_is_held_when_the_dashboard_was_quicker(
+    box: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    shop = Workshop(box, tmp_path, kill_switch=True)
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.REQUESTED
+    shop.news(shop.fake.refund_outside(payment_of(ticket), usd("50.00")).processor_id)
+    shop.work()
+    assert row(shop, ticket).reason == "refunded_elsewhere"
+    shop.close()
+
+
+def test_the_same_amount_again_from_the_dashboard_is_shown_to_a_person(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.run(ticket)
+    before = row(shop, ticket)
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    for _ in range(2):
+        shop.news(made.processor_id)
+        shop.work()
+    assert row(shop, ticket) == before
+    (note,) = [it for it in shop.comments(ticket) if it.internal]
+    assert f"{made.processor_id} refunded the same amount elsewhere" in note.body
+
+
+# Refunds that were made from here, and are not in the ledger as they are.
+
+
+def lose_row(shop: Workshop, ticket: Any) -> Refund:
+    """Take a refund out of the ledger, as a restored backup would not have it."""
+    lost = row(shop, ticket)
+    with shop.store._engine.connect() as conn:
+        for statement in (
+            "DROP TRIGGER attempts_no_delete",
+            "DELETE FROM attempts",
+            "DELETE FROM outbox",
+            "DELETE FROM ledger",
+        ):
+            conn.exec_driver_sql(statement)
+    return lost
+
+
+def test_our_refund_without_a_row_is_entered_and_not_paid_again(shop: Workshop) -> None:
+    ticket, _ = paid(shop)
+    lost = lose_row(shop, ticket)
+    shop.news(lost.processor_id or "")
+    shop.work()
+    found = row(shop, ticket)
+    assert (found.id, found.state) == (lost.id, State.SUCCEEDED)
+    assert (found.processor_id, found.adopted) == (lost.processor_id, False)
+    assert len(shop.fake.requests) == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_our_refund_of_a_ticket_that_says_nothing_more_is_noted(shop: Workshop, gone: bool) -> None:
+    ticket, _ = paid(shop)
+    lost = lose_row(shop, ticket)
+    if gone:
+        shop.client.tickets.delete(ticket.id)
+    else:
+        shop.set(ticket, "needs_review")
+    event = shop.news(lost.processor_id or "")
+    shop.work()
+    assert shop.found(event, "fake").state is EventState.DONE
+    assert shop.refund(ticket) is None
+    if not gone:
+        shop.set(ticket, "refunded")
+        shop.run(ticket)
+        assert row(shop, ticket).processor_id == lost.processor_id
+    assert len(shop.fake.requests) == 1
+
+
+def test_a_refund_of_another_workspaces_ledger_is_left_to_it(shop: Workshop) -> None:
+    ticket, refund = paid(shop)
+    made = shop.fake._made[refund.processor_id or ""]
+    assert made.request is not None
+    other = {"refund_id": "rfd_other", "workspace_id": "ws_other"}
+    for name, value in other.items():
+        object.__setattr__(made.request, name, value)
+    event = shop.news(refund.processor_id or "")
+    shop.work()
+    assert shop.found(event, "fake").state is EventState.DONE
+    with shop.store.read() as conn:
+        assert conn.exec_driver_sql("SELECT count(*) FROM outside").scalar() == 0
+    assert row(shop, ticket) == refund
+
+
+def test_our_refund_that_was_made_and_held_is_found_by_its_news(shop: Workshop) -> None:
+    """The processor refused, and had acted all the same: what it says now counts."""
+    ticket = shop.ticket()
+    pay = shop.fake.refund
+
+    def refuses(request: RefundRequest) -> RefundResult:
+        pay(request)
+        raise AdapterError(ErrorKind.CONFIG, "it says no")
+
+    shop.fake.refund = refuses  # type: ignore[method-assign]
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.HELD
+    shop.news(shop.fake.refunds[0].processor_id)
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+
+
+def test_a_second_refund_of_ours_is_shown_to_a_person(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.run(ticket)
+    request = shop.fake.requests[0]
+    again = FakeAdapter.refund(shop.fake, _with_key(request, "other"))
+    shop.news(again.processor_id)
+    shop.work()
+    (note,) = [it for it in shop.comments(ticket) if it.internal]
+    assert f"{again.processor_id} was made as well as" in note.body
+    assert row(shop, ticket).processor_id != again.processor_id
+
+
+def _with_key(request: RefundRequest, key: str) -> RefundRequest:
+    from dataclasses import replace
+
+    return replace(request, idempotency_key=key)
+
+
+def test_an_event_of_an_adapter_that_is_not_in_use_waits_for_it(shop: Workshop) -> None:
+    new = NewEvent("acme", "evt_a", "refund.updated", None, None, b"{}", None)
+    shop.store.write("accept", lambda conn: inbox.add(conn, new, shop.clock()))
+    shop.work()
+    waits = shop.found("evt_a", "acme")
+    assert (waits.state, waits.tries) == (EventState.ACCEPTED, 1)
+    assert waits.error == "AdapterError: waits for the adapter acme"
+
+
+def test_an_event_that_is_not_understood_is_kept(shop: Workshop) -> None:
+    event = shop.deliver(*shop.fake.event("fake_99"))
+    shop.work()
+    assert shop.found(event, "fake").state is EventState.UNREADABLE
+
+
+def test_the_threads_of_the_runner_deal_with_news(shop: Workshop) -> None:
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    shop.connector.start()
+    shop.news(refund.processor_id or "")
+    wait_until(lambda: shop.now(ticket).status == "needs_review", 10)
+    shop.connector.stop()
+
+
+def test_a_noted_refund_keeps_how_it_stands_now(shop: Workshop) -> None:
+    shop.fake.add_payment("pi_noted", usd("10.00"))
+    made = shop.fake.refund_outside("pi_noted", usd("10.00"))
+    shop.news(made.processor_id)
+    shop.fake.set_status(made.processor_id, RefundStatus.CANCELED)
+    shop.news(made.processor_id)
+    shop.work()
+    with shop.store.read() as conn:
+        (seen,) = outside.of_payment(conn, "fake", "pi_noted")
+        assert ledger.of_payments(conn, "fake", ["pi_noted"]) == []
+    assert (seen.status, seen.amount) == ("canceled", usd("10.00"))
+    assert seen.amount.major == Decimal("10.00")
