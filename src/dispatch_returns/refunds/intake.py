@@ -137,7 +137,9 @@ class Intake:
             known = replace(known, approved_by=None, approved_minor=None)
         elsewhere = self._elsewhere(conn, decision)
         if (settled := _settling(elsewhere, decision)) is not None:
-            adopted = ledger.take_over(conn, known, now, **_adoption(decision, settled))
+            name = self.adapter.name
+            values = _adoption(decision, settled)
+            adopted = ledger.take_over(conn, known, now, adapter=name, **values)
             return self._tell_adopted(conn, adopted, now)
         hold = self._hold(conn, decision, elsewhere, known.approved_minor)
         values = _entry(decision, hold)
