@@ -89,7 +89,9 @@ class RefundEvent:
     def from_payload(cls, payload: dict[str, Any]) -> RefundEvent:
         """Return what `as_payload` wrote."""
         amount = payload["amount"] and Money(*payload["amount"])
-        return cls(**payload | {"at": datetime.fromisoformat(payload["at"]), "amount": amount})
+        at = datetime.fromisoformat(payload["at"])
+        values: dict[str, Any] = {**payload, "at": at, "amount": amount}
+        return cls(**values)
 
 
 class Handlers:
