@@ -39,6 +39,10 @@ GROUND = {
 SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 # What no one has who did not ask for it, and the only places that may import it.
 EXTRAS = {
+    "anyascii": {"workflow.labels"},
+    "babel": {"workflow.labels", "workflow.notices"},
+    "font_roboto": {"workflow.labels"},
+    "reportlab": {"workflow.labels"},
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},
     "psycopg": {"store.postgres"},
