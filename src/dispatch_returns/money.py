@@ -7,6 +7,7 @@ Source: https://docs.stripe.com/currencies
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -121,6 +122,25 @@ class Money:
         if (other.currency, other.decimals) != (self.currency, self.decimals):
             raise MoneyError(f"{self.currency} and {other.currency} are not the same currency")
         return other.minor
+
+
+def parse_amounts(text: str) -> dict[str, Decimal]:
+    """Read ``500 USD, 60000 JPY``: major units by currency, one for each.
+
+    Raises `ValueError`, without the text, for anything else.
+    """
+    amounts = [_amount(part.strip()) for part in text.split(",") if part.strip()]
+    if not amounts or len(dict(amounts)) < len(amounts):
+        raise ValueError("give one amount for each currency, such as 500 USD, 60000 JPY")
+    return dict(amounts)
+
+
+def _amount(part: str) -> tuple[str, Decimal]:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part, re.ASCII)
+    if found is None:
+        raise ValueError('write amounts as "500 USD, 60000 JPY"')
+    number, currency = found.groups()
+    return currency.upper(), Decimal(number)
 
 
 def _code(currency: str) -> str:

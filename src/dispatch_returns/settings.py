@@ -11,24 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.money import parse_amounts
 
 
 def _amounts(value: Any) -> Any:
     """Read ``500 USD, 60000 JPY``."""
-    if not isinstance(value, str):
-        return value
-    amounts = [_amount(part) for part in _parts(value)]
-    if not amounts or len(dict(amounts)) < len(amounts):
-        raise ValueError("give one amount for each currency, such as 500 USD, 60000 JPY")
-    return dict(amounts)
-
-
-def _amount(part: str) -> tuple[str, Decimal]:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part, re.ASCII)
-    if found is None:
-        raise ValueError('write amounts as "500 USD, 60000 JPY"')
-    number, currency = found.groups()
-    return currency.upper(), Decimal(number)
+    return parse_amounts(value) if isinstance(value, str) else value
 
 
 def _evidence(value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from dispatch_returns.errors import OrderError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef
 
@@ -38,7 +40,10 @@ class Order:
 
     ``shipping`` is what the customer paid for it, tax included. ``prices_include_tax`` says
     whether ``price`` and ``discount`` of the lines do. ``country`` is where it went (ISO
-    3166-1, two letters). All times are aware.
+    3166-1, two letters, upper case). All times are aware.
+
+    Raises `OrderError` where it contradicts itself: an amount in another currency, a discount
+    that is more than the price, no pieces, a line's id twice, a time without its offset.
     """
 
     id: str
@@ -52,6 +57,53 @@ class Order:
     country: str | None = None
     customer: str | None = field(default=None, repr=False)
     payment: PaymentRef | None = None
+
+    def __post_init__(self) -> None:
+        if wrong := next(_contradictions(self), None):
+            raise OrderError(f"order {self.id}: {wrong}")
+
+    def paid(self, line: OrderLine) -> Money:
+        """Return what was paid for the whole of `line`, tax and discount counted."""
+        full = line.price.minor * line.quantity - line.discount.minor
+        tax = 0 if self.prices_include_tax else line.tax.minor
+        return Money(full + tax, self.currency, self.shipping.decimals)
+
+    @property
+    def total(self) -> Money:
+        """What was paid for all of it, shipping counted."""
+        return sum((self.paid(line) for line in self.lines), self.shipping)
+
+
+def _contradictions(order: Order) -> Iterator[str]:
+    counted = (order.currency, order.shipping.decimals)
+    if order.shipping.currency != order.currency:
+        yield f"shipping is in {order.shipping.currency}, the order in {order.currency}"
+    if len({line.id for line in order.lines}) < len(order.lines):
+        yield "two lines have the same id"
+    if order.country is not None and not _is_country(order.country):
+        yield "its country is not two capital letters (ISO 3166-1)"
+    for name in ("placed_at", "shipped_at", "delivered_at"):
+        moment: datetime | None = getattr(order, name)
+        if moment is not None and moment.tzinfo is None:
+            yield f"{name} has no offset from UTC"
+        if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            yield f"{name} is in the year {moment.year}"
+    for line in order.lines:
+        amounts = (line.price, line.tax, line.discount)
+        if any((money.currency, money.decimals) != counted for money in amounts):
+            yield f"line {line.id} is not counted in {order.currency} like the order"
+        if line.quantity < 1:
+            yield f"line {line.id} has {line.quantity} pieces"
+        elif line.discount.minor > line.price.minor * line.quantity:
+            yield f"the discount on line {line.id} is more than its price"
+
+
+def _is_country(text: str) -> bool:
+    return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper()
+
+
+# Calendar arithmetic must not leave what dates can hold.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999
 
 
 class OrderSource(Protocol):
