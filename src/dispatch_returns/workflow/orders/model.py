@@ -89,13 +89,17 @@ def _contradictions(order: Order) -> Iterator[str]:
         if moment is not None and not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
             yield f"{name} is in the year {moment.year}"
     for line in order.lines:
-        amounts = (line.price, line.tax, line.discount)
-        if any((money.currency, money.decimals) != counted for money in amounts):
-            yield f"line {line.id} is not counted in {order.currency} like the order"
-        if line.quantity < 1:
-            yield f"line {line.id} has {line.quantity} pieces"
-        elif line.discount.minor > line.price.minor * line.quantity:
-            yield f"the discount on line {line.id} is more than its price"
+        yield from _contradictions_of(line, counted)
+
+
+def _contradictions_of(line: OrderLine, counted: tuple[str, int]) -> Iterator[str]:
+    amounts = (line.price, line.tax, line.discount)
+    if any((money.currency, money.decimals) != counted for money in amounts):
+        yield f"line {line.id} is not counted in {counted[0]} like the order"
+    if line.quantity < 1:
+        yield f"line {line.id} has {line.quantity} pieces"
+    elif line.discount.minor > line.price.minor * line.quantity:
+        yield f"the discount on line {line.id} is more than its price"
 
 
 def _is_country(text: str) -> bool:

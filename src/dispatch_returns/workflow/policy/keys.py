@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints
 
@@ -21,7 +21,9 @@ _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?) *%", re.ASCII)
 def _percent(value: Any) -> Any:
     """Read ``12.5%``."""
     if not isinstance(value, str):
-        raise ValueError('write a share as text with its sign: "15%"')
+        raise ValueError(  # noqa: TRY004 - what pydantic turns into a message
+            'write a share as text with its sign: "15%"'
+        )
     found = _PERCENT.fullmatch(value.strip())
     if found is None or Decimal(found.group(1)) > 100:
         raise ValueError('write a share between "0%" and "100%"')
@@ -36,9 +38,11 @@ def _amounts(value: Any) -> Any:
     """Read ``4.90 EUR, 5 USD``, or ``0`` for nothing in any currency."""
     if isinstance(value, str):
         return _checked({} if value.strip() == "0" else parse_amounts(value))
-    if not isinstance(value, Mapping):
-        raise ValueError('write amounts as text with the currency: "4.90 EUR, 5 USD"')
-    return value
+    if not isinstance(value, dict):
+        raise ValueError(  # noqa: TRY004 - what pydantic turns into a message
+            'write amounts as text with the currency: "4.90 EUR, 5 USD"'
+        )
+    return cast("dict[str, Decimal]", value)
 
 
 def _checked(amounts: dict[str, Decimal]) -> dict[str, Decimal]:
@@ -55,7 +59,7 @@ def _written_amounts(value: Mapping[str, Decimal]) -> str:
 
 
 def word(text: str) -> str:
-    """Return a reason, a condition or a category as it is compared: ``Wrong Size`` is wrong_size."""
+    """Return a reason, condition or category as it is compared: ``Wrong Size`` is wrong_size."""
     return re.sub(r"[\s_-]+", "_", text.strip()).casefold()
 
 

@@ -136,7 +136,7 @@ class PolicyKeys(Keys):
     """One version of a policy, as it is written."""
 
     version: Name
-    valid_from: Annotated[date | AwareDatetime, Field(strict=True)] | None = None
+    valid_from: date | AwareDatetime | None = None
     time_zone: str = "UTC"
 
     window_days: Days = 30
@@ -151,7 +151,7 @@ class PolicyKeys(Keys):
     allow: Words | None = Field(default=None, repr=False)
 
     restocking_fee: Percent | None = None
-    condition_fees: Annotated[dict[str, Percent], Field(default_factory=dict)]
+    condition_fees: dict[str, Percent] = Field(default_factory=dict[str, Percent])
     return_shipping: Amounts | None = None
     shipping: Shipping = "never"
     returnless_under: Amounts | None = None
@@ -163,7 +163,7 @@ class PolicyKeys(Keys):
     expiry_days: Annotated[Days, Field(ge=1)] = 30
     label_days: Annotated[Days, Field(ge=1)] = 30
 
-    checks: dict[CheckName, Check] = Field(default_factory=dict)
+    checks: dict[CheckName, Check] = Field(default_factory=dict[CheckName, Check])
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
 
     @field_validator("time_zone")

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from dispatch_returns.errors import WorkflowError
 from dispatch_returns.money import Money
 
 
@@ -90,3 +93,34 @@ class Verdict:
     """What would be paid back if all arrives as announced; None where no order is known."""
     returnless: bool = False
     """Nothing need be sent back."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values; `from_json` reads them back to an equal verdict."""
+        written: dict[str, Any] = _WRITTEN.dump_python(self, mode="json")
+        return written
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Verdict:
+        """Read what `to_json` wrote. Raises `WorkflowError` for anything else."""
+        try:
+            return _WRITTEN.validate_python(written)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise WorkflowError(f"this is no verdict as it is kept: {where}") from None
+
+
+_WRITTEN = TypeAdapter(Verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What becomes of a receipt: what it pays back, and whether a person must look first.
+
+    ``pays``: an accepted receipt refunds by itself; otherwise a person sets the status.
+    """
+
+    outcome: Outcome
+    spoken: tuple[Spoken, ...]
+    breakdown: Breakdown
+    pays: bool
+    assignee: str | None = None

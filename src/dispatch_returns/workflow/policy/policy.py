@@ -1,0 +1,164 @@
+"""`ReturnPolicy`: one version of the merchant's rules, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.policy.facts import (
+    FactItem,
+    Facts,
+    Listed,
+    OrderFacts,
+    list_entries,
+    merged,
+)
+from dispatch_returns.workflow.policy.judge import decide
+from dispatch_returns.workflow.policy.keys import word
+from dispatch_returns.workflow.policy.model import PolicyKeys
+from dispatch_returns.workflow.policy.settle import Settling
+from dispatch_returns.workflow.policy.terms import case_of, terms_of
+from dispatch_returns.workflow.policy.verdict import (
+    Breakdown,
+    History,
+    Inspection,
+    Item,
+    Outcome,
+    ReturnRequest,
+    Spoken,
+    Verdict,
+)
+
+_NOTHING: Mapping[str, int] = {}
+
+
+class ReturnPolicy(PolicyKeys):
+    """One version of a policy. Pure: the same questions always get the same answers.
+
+    Every key is described in ``docs/policy.md``. Example::
+
+        policy = ReturnPolicy(version="2026", window_days=14, restocking_fee="10%")
+        verdict = policy.judge(request, order, History(), now)
+    """
+
+    def judge(
+        self, request: ReturnRequest, order: Order | None, history: History, now: datetime
+    ) -> Verdict:
+        """Say whether `request` may come back, and why.
+
+        The window is judged at ``request.requested_at``, however late this is asked; `now` is
+        only noted. ``order`` is None where nobody knows it.
+        """
+        return decide(self, Facts.of(request, order, history, self._listed(request)), now)
+
+    def replay(self, verdict: Verdict) -> Verdict:
+        """Judge again from the facts of `verdict` alone: the same policy says the same."""
+        return decide(self, Facts.kept(verdict.facts), verdict.at)
+
+    def settle(
+        self,
+        order: Order,
+        accepted: Sequence[Item],
+        reason: str | None = None,
+        *,
+        announced: Sequence[Item] | None = None,
+        settled: Sequence[Item] = (),
+        elsewhere: Mapping[str, int] = _NOTHING,
+        returnless: bool = False,
+    ) -> Breakdown:
+        """Return what is paid back for `accepted`, in the condition the warehouse has found.
+
+        ``announced`` is what the customer asked for (default: what was settled and accepted);
+        ``settled`` is what earlier parcels of this return have brought; ``elsewhere`` counts
+        the pieces of this order, by SKU, that other returns have settled. However a return is
+        split into parcels, they pay the same in all. Pieces beyond those bought pay nothing.
+        """
+        all_of_it = merged([*settled, *accepted])
+        settling = Settling(
+            policy=self,
+            order=OrderFacts.of(order),
+            reason=None if reason is None else word(reason),
+            announced=all_of_it if announced is None else merged(announced),
+            elsewhere=elsewhere,
+            free=returnless,
+        )
+        return settling.between(merged(settled), all_of_it)
+
+    def inspect(
+        self,
+        order: Order,
+        accepted: Sequence[Item],
+        reason: str | None = None,
+        *,
+        announced: Sequence[Item],
+        settled: Sequence[Item] = (),
+        elsewhere: Mapping[str, int] = _NOTHING,
+    ) -> Inspection:
+        """Return what a receipt pays back, and whether it may at once or a person must look.
+
+        Fewer items than announced pay for those that came. Others, more, an item in a
+        condition that the policy has no word for, or nothing to pay: a person looks.
+        """
+        given = {"announced": announced, "settled": settled, "elsewhere": elsewhere}
+        breakdown = self.settle(order, accepted, reason, **given)  # type: ignore[arg-type]
+        settling = Settling(
+            self, OrderFacts.of(order), reason and word(reason), merged(announced), {}
+        )
+        spoken = [
+            *self._not_as_announced(accepted, announced, settled),
+            *self._conditions(settling, merged(accepted)),
+        ]
+        if settling.whole.unpriced:
+            keys = " and no ".join(settling.whole.unpriced)
+            spoken.append(_look("currency", f"The policy says no {keys} in {order.currency}."))
+        if not breakdown.total.minor:
+            spoken.append(_look("nothing", "Nothing of the price is left to pay back."))
+        outcome = Outcome.REVIEW if spoken else Outcome.APPROVE
+        return Inspection(
+            outcome=outcome,
+            spoken=tuple(spoken),
+            breakdown=breakdown,
+            pays=not spoken and settling.whole.refund_on_receipt,
+            assignee=self._assignee(spoken),
+        )
+
+    def _listed(self, request: ReturnRequest) -> Listed | None:
+        """Return on which list the customer is. Who is on both is blocked."""
+        if request.customer is None:
+            return None
+        entries = list_entries(request.customer)
+        if entries.intersection(self.block or ()):
+            return "block"
+        return "allow" if entries.intersection(self.allow or ()) else None
+
+    def _not_as_announced(
+        self, accepted: Sequence[Item], announced: Sequence[Item], settled: Sequence[Item]
+    ) -> list[Spoken]:
+        left: dict[str, int] = {}
+        for items, sign in ((announced, 1), (settled, -1), (accepted, -1)):
+            for item in items:
+                left[item.sku] = left.get(item.sku, 0) + sign * item.quantity
+        wrong = sorted({item.sku for item in accepted if left[item.sku] < 0})
+        return [_look("too_many", f"More of {sku} arrived than was announced.") for sku in wrong]
+
+    def _conditions(self, settling: Settling, accepted: Sequence[FactItem]) -> list[Spoken]:
+        spoken: list[Spoken] = []
+        for item in accepted:
+            terms = terms_of(self, case_of(item.sku, settling.order, settling.reason))
+            if "condition" in terms.waive or item.condition in {
+                *terms.conditions,
+                *self.condition_fees,
+            }:
+                continue
+            found = "in no condition that was named" if item.condition is None else item.condition
+            spoken.append(_look("condition", f"{item.sku} arrived {found.replace('_', ' ')}."))
+        return spoken
+
+    def _assignee(self, spoken: Sequence[Spoken]) -> str | None:
+        named = (self.assignee_of(it.rule) for it in spoken)
+        return next((name for name in named if name), None)
+
+
+def _look(rule: str, why: str) -> Spoken:
+    return Spoken(rule, Outcome.REVIEW, why)
