@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +79,7 @@ def pieces_of(bought: Order) -> list[str]:
     return [it.sku for it in bought.lines for _ in range(it.quantity)]
 
 
-def split(items: Sequence[Item], draw: st.DrawFn) -> list[list[Item]]:
+def split(items: Sequence[Item], draw: Callable[..., Any]) -> list[list[Item]]:
     """The same items in up to four parcels, in any order."""
     shuffled = draw(st.permutations(list(items)))
     cuts = sorted(draw(st.lists(st.integers(0, len(items)), max_size=3)))

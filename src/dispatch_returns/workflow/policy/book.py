@@ -8,15 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self, cast, get_args
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Self, cast
 
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.workflow.policy.keys import CheckName
-from dispatch_returns.workflow.policy.model import Check, EarlierReturns, Rule, WaivableName
 from dispatch_returns.workflow.policy.policy import ReturnPolicy
 from dispatch_returns.workflow.policy.verdict import Verdict
 
@@ -92,61 +87,19 @@ def _read(path: Path) -> list[ReturnPolicy]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
     if VERSIONS not in content:
-        return [_policy(content, f"{path}: ")]
+        return [ReturnPolicy.read(content, f"{path}: ")]
     if others := sorted(set(content) - {VERSIONS}):
         raise ConfigurationError(
             f"{path}: {others[0]}: beside [[{VERSIONS}]] nothing may stand: move it into one"
         )
-    tables: Any = content[VERSIONS]
-    if not isinstance(tables, list):
+    return [
+        ReturnPolicy.read(table, f"{path}: {VERSIONS}[{number}].")
+        for number, table in enumerate(_tables(content[VERSIONS], path))
+    ]
+
+
+def _tables(found: object, path: Path) -> Iterable[Mapping[str, Any]]:
+    entries = cast("Sequence[object]", found) if isinstance(found, list) else ()
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigurationError(f"{path}: {VERSIONS}: write each as [[{VERSIONS}]]")
-    return [_policy(table, f"{path}: {VERSIONS}[{number}].") for number, table in enumerate(tables)]
-
-
-def _policy(table: Mapping[str, Any], place: str) -> ReturnPolicy:
-    try:
-        return ReturnPolicy.model_validate(table)
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, place)) from None
-
-
-def explain(error: ValidationError, place: str = "") -> str:
-    """Say which keys are wrong, each with its path, what is wrong with it, and what was meant."""
-    problems = error.errors(include_url=False, include_input=False)
-    return "; ".join(f"{place}{_problem(problem)}" for problem in problems)
-
-
-def _problem(problem: Any) -> str:
-    location = [part for part in problem["loc"] if part not in _NOISE]
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    if problem["type"] == "extra_forbidden":
-        return f"{path}: there is no such key{_meant(str(location[-1]), _keys_at(location))}"
-    if problem["type"] == "literal_error":
-        wanted = get_args(CheckName) if "[key]" in problem["loc"] else get_args(WaivableName)
-        if "checks" in location:
-            return f"{path}: there is no such check{_meant(str(location[-1]), wanted)}"
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{path or 'policy'}: {said[:1].lower()}{said[1:]}"
-
-
-# What pydantic adds to a path, and nobody has written.
-_NOISE = frozenset({"[key]", "date", "datetime", "function-before", "is-instance[date]"})
-
-
-def _keys_at(location: Sequence[Any]) -> list[str]:
-    """Return the keys that are known where an unknown one was found."""
-    model: type[BaseModel] = ReturnPolicy
-    if location[0] == "rules" and len(location) > 1:
-        model = Rule
-    elif location[0] == "checks" and len(location) > 1:
-        model = Check
-    elif location[0] == "earlier_returns" and len(location) > 1:
-        model = EarlierReturns
-    return list(model.model_fields)
-
-
-def _meant(written: str, known: Iterable[str]) -> str:
-    close = get_close_matches(written, list(known), n=1, cutoff=0.6)
-    return f": did you mean {close[0]}?" if close else ""
+    return cast("Sequence[Mapping[str, Any]]", entries)

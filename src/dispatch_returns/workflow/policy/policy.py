@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Self
 
+from pydantic import ValidationError
+
+from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.policy.facts import (
     FactItem,
@@ -16,6 +20,7 @@ from dispatch_returns.workflow.policy.facts import (
 )
 from dispatch_returns.workflow.policy.judge import decide
 from dispatch_returns.workflow.policy.keys import word
+from dispatch_returns.workflow.policy.mistakes import explain
 from dispatch_returns.workflow.policy.model import PolicyKeys
 from dispatch_returns.workflow.policy.settle import Settling
 from dispatch_returns.workflow.policy.terms import case_of, terms_of
@@ -38,9 +43,25 @@ class ReturnPolicy(PolicyKeys):
 
     Every key is described in ``docs/policy.md``. Example::
 
-        policy = ReturnPolicy(version="2026", window_days=14, restocking_fee="10%")
+        policy = ReturnPolicy.of(version="2026", window_days=14, restocking_fee="10%")
         verdict = policy.judge(request, order, History(), now)
     """
+
+    @classmethod
+    def of(cls, **keys: Any) -> Self:
+        """Build one in Python, its keys written as in TOML. Raises `ConfigurationError`."""
+        return cls.read(keys)
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any], place: str = "") -> Self:
+        """Read one from a TOML table, which stands at `place`.
+
+        Raises `ConfigurationError` that names each wrong key, and what was probably meant.
+        """
+        try:
+            return cls.model_validate(table)
+        except ValidationError as error:
+            raise ConfigurationError(explain(error, place)) from None
 
     def judge(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
