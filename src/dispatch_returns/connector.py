@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import ConfigurationError, RefundStateError
+from dispatch_returns.health import Health
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsWebhooks
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, OrderLookup, PaymentResolver
@@ -100,6 +101,7 @@ class Connector:
         )
         self.runner = ThreadRunner(self.queues, settings.workers)
         self.receivers = self._receivers(clock)
+        self.health = Health(self.store, self.refunds.stopped_by, clock)
 
     def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
         """Return who is listened to: the processor where its adapter can, and Dispatch."""

@@ -76,6 +76,11 @@ class Process:
         self._popen = popen
         self.first = first
 
+    @property
+    def said(self) -> Any:
+        """The document that it began with."""
+        return json.loads(self.first)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._popen.send_signal(number)

@@ -24,7 +24,7 @@ LEVELS = [
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
-    {"runner"},
+    {"health", "runner"},
     {"connector"},
     {"sandbox", "webhooks.asgi", "webhooks.wsgi"},
     {"webhooks.fastapi", "webhooks.flask"},  # each is one of the two above in its framework's words

@@ -13,6 +13,7 @@ from dispatch_returns.cli import (
     db,
     doctor,
     events,
+    health,
     refunds,
     sandbox,
     serve,
@@ -47,6 +48,7 @@ app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("trigger")(trigger.trigger)
+app.command("health")(health.health)
 app.command("switch")(switch.switch)
 app.command("acts")(switch.acts)
 app.add_typer(events.app, name="events")

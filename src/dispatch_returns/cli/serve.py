@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
     from dispatch_returns.connector import Connector
-    from dispatch_returns.webhooks.asgi import Mount, Receive, Scope, Send
+    from dispatch_returns.webhooks.asgi import Mount, Probes, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
+HEALTH = "/health"
 FOLDER = "/webhooks"
 PATH = f"{FOLDER}/dispatch"
 """The guide's own. The processor's stands beside it: ``/webhooks/stripe``."""
@@ -39,10 +40,14 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = 8000,
+    max_lag: Annotated[
+        float, typer.Option(min=0, help="Seconds that events may wait before /health/lag says 503.")
+    ] = 300.0,
     json: Json = False,
 ) -> None:
     """Receive events and pay refunds, in one process.
 
+    Answers probes too: /health/live, /health/ready and /health/lag.
     Ctrl-C or SIGTERM stops it: what is under way is finished first.
     """
     from dispatch_returns.webhooks import asgi
@@ -56,10 +61,12 @@ def serve(
                 " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
             )
         paths = {sender: f"{FOLDER}/{sender}" for sender in connector.receivers}
-        with serving(_Paths(asgi.app(connector), paths.values()), listener, stop):
+        app = _Paths(asgi.app(connector), paths.values(), asgi.health(connector, max_lag))
+        with serving(app, listener, stop):
             connector.start()
             urls = {sender: _url(listener) + path for sender, path in paths.items()}
             others = {f"{it}_url": url for it, url in urls.items() if it != DISPATCH}
+            others["health_url"] = _url(listener) + HEALTH
             _announce(connector, {"url": urls[DISPATCH], **others}, as_json=json)
             _wait(stop)
     raise typer.Exit(stop.code)
@@ -150,15 +157,19 @@ def _server(app: Any) -> Server:
 
 
 class _Paths:
-    """Hands on what comes to the webhooks' paths; there is nothing else here."""
+    """Hands on what comes to the webhooks' paths and to the probes; there is nothing else here."""
 
-    def __init__(self, mount: Mount, paths: Collection[str]) -> None:
+    def __init__(self, mount: Mount, paths: Collection[str], probes: Probes) -> None:
         self._mount = mount
+        self._probes = probes
         self._paths = paths
         self._not_found = jsonlib.dumps({"status": "not found", "webhooks": [*paths]}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["path"].startswith(f"{HEALTH}/"):
+            await self._probes(scope, receive, send)
+            return
         if scope["path"].rstrip("/") in self._paths:
             await self._mount(scope, receive, send)
             return

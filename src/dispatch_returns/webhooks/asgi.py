@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from dispatch_returns.health import MAX_LAG, HasHealth
 from dispatch_returns.webhooks.receiver import (
     Answer,
     HasReceivers,
@@ -25,6 +27,32 @@ def app(connector: HasReceivers, sender: str | None = None) -> Mount:
     path says it, and what says nothing is Dispatch's.
     """
     return Mount(connector, sender)
+
+
+def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Probes:
+    """Return an ASGI application that answers ``/live``, ``/ready`` and ``/lag``.
+
+    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    """
+    return Probes(connector, max_lag)
+
+
+class Probes:
+    """The application of `health`."""
+
+    def __init__(self, connector: HasHealth, max_lag: float) -> None:
+        self._connector = connector
+        self._max_lag = max_lag
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        ask = self._connector.health.answer
+        # In a thread: the store may take its time, and the loop has deliveries to answer.
+        answer = await asyncio.to_thread(ask, scope["method"], scope["path"], self._max_lag)
+        await _send(answer, send)
 
 
 class Mount:

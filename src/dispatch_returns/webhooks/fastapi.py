@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks import asgi
 from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 
@@ -28,11 +29,7 @@ def router(connector: HasReceivers) -> APIRouter:
 
     The paths are not in the OpenAPI schema: they are not for the users of the API.
     """
-    try:
-        from fastapi import APIRouter
-    except ImportError as error:
-        raise MissingExtraError("fastapi", "the FastAPI mount") from error
-    return APIRouter(routes=[route(connector, sender) for sender in connector.receivers])
+    return _router([route(connector, sender) for sender in connector.receivers])
 
 
 def route(connector: HasReceivers, sender: str = DISPATCH, path: str | None = None) -> Route:
@@ -42,3 +39,25 @@ def route(connector: HasReceivers, sender: str = DISPATCH, path: str | None = No
     """
     mount = asgi.app(connector, sender)
     return Route(path or f"/{sender}", mount, name=f"{sender}_webhooks")
+
+
+def health_router(connector: HasHealth, max_lag: float = MAX_LAG) -> APIRouter:
+    """Return a router that answers ``/live``, ``/ready`` and ``/lag`` under its prefix.
+
+    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    """
+    return _router(health_routes(connector, max_lag))
+
+
+def health_routes(connector: HasHealth, max_lag: float = MAX_LAG) -> list[Route]:
+    """Return the same as Starlette routes; they need no FastAPI."""
+    probes = asgi.health(connector, max_lag)
+    return [Route(f"/{probe}", probes, name=f"dispatch_{probe}") for probe in PROBES]
+
+
+def _router(routes: list[Route]) -> APIRouter:
+    try:
+        from fastapi import APIRouter
+    except ImportError as error:
+        raise MissingExtraError("fastapi", "the FastAPI mount") from error
+    return APIRouter(routes=routes)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
+from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
+from dispatch_returns.webhooks.receiver import DISPATCH, Answer, HasReceivers
 from dispatch_returns.webhooks.wsgi import read_body
 
 try:
@@ -35,7 +36,7 @@ def blueprint(connector: HasReceivers) -> Blueprint:
         answer = receiver.refusal(request.method, headers)
         if answer is None:
             answer = receiver.receive(request.method, headers, _body(receiver.max_body + 1))
-        return Response(answer.body, answer.status, list(answer.headers))
+        return _response(answer)
 
     def add(state: BlueprintSetupState) -> None:
         for sender in connector.receivers:
@@ -44,6 +45,25 @@ def blueprint(connector: HasReceivers) -> Blueprint:
     mount = Blueprint("dispatch_webhooks", __name__)
     mount.record(add)
     return mount
+
+
+def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprint:
+    """Return a blueprint that answers ``/live``, ``/ready`` and ``/lag`` under its prefix.
+
+    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    """
+    mount = Blueprint("dispatch_health", __name__)
+
+    def ask() -> Response:
+        return _response(connector.health.answer(request.method, request.path, max_lag))
+
+    for probe in PROBES:
+        mount.add_url_rule(f"/{probe}", probe, ask)
+    return mount
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, list(answer.headers))
 
 
 def _add(state: BlueprintSetupState, sender: str, view: Callable[[], Response]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from dispatch_returns.health import MAX_LAG, HasHealth
 from dispatch_returns.webhooks.receiver import (
     BROKEN_OFF,
     Answer,
@@ -39,12 +40,31 @@ def app(
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        answer = _answer(receiver_for(connector, sender, path), environ)
-        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
-        start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
-        return [answer.body]
+        return _respond(_answer(receiver_for(connector, sender, path), environ), start_response)
 
     return application
+
+
+def health(
+    connector: HasHealth, max_lag: float = MAX_LAG
+) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """Return a WSGI application that answers ``/live``, ``/ready`` and ``/lag``.
+
+    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    """
+
+    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        answer = connector.health.answer(environ["REQUEST_METHOD"], path, max_lag)
+        return _respond(answer, start_response)
+
+    return application
+
+
+def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
+    return [answer.body]
 
 
 def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:

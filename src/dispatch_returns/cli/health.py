@@ -1,0 +1,55 @@
+"""``health``: the probes of `dispatch_returns.health` for what serves no HTTP, such as a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from dispatch_returns.cli.errors import REFUSED
+from dispatch_returns.cli.opening import database_url, open_store
+from dispatch_returns.cli.output import Json, Listing, show
+
+if TYPE_CHECKING:
+    from dispatch_returns.health import Report
+
+
+def health(
+    *,
+    max_lag: Annotated[
+        float, typer.Option(min=0, help="Seconds that the oldest event may wait.")
+    ] = 300.0,
+    json: Json = False,
+) -> None:
+    """Say whether the store can commit and the work keeps up.
+
+    Needs the database and no other setting; upgrades nothing. Exits with 1 if the store is not
+    ready or the oldest event waits too long, and with 4 if the database cannot be reached.
+    """
+    from dispatch_returns.health import Health, Report
+    from dispatch_returns.refunds.clock import utc_now
+    from dispatch_returns.store import switches
+    from dispatch_returns.store.database import revision
+    from dispatch_returns.store.schema import REVISION
+
+    found = revision(database_url())
+    if found != REVISION:
+        problem = f"the store's schema is {found or 'empty'}, this version's is {REVISION}"
+        _report(Report(False, {"status": "not ready", "problem": problem}), as_json=json)
+    with open_store() as store:
+
+        def stopped_by() -> frozenset[str]:
+            with store.read() as conn:
+                return switches.on(conn)
+
+        probes = Health(store, stopped_by, utc_now)
+        ready = probes.ready()
+        _report(probes.lag(max_lag) if ready.ok else ready, as_json=json)
+
+
+def _report(report: Report, *, as_json: bool) -> NoReturn:
+    refunds = report.document.get("refunds")
+    said = ", ".join(f"{number} {state}" for state, number in (refunds or {}).items()) or "none"
+    shown = {**report.document, **({"refunds": said} if refunds is not None else {})}
+    show(report.document, Listing(shown), as_json=as_json)
+    raise typer.Exit(0 if report.ok else REFUSED)

@@ -1,0 +1,115 @@
+"""Whether it runs, can commit, and keeps up: for load balancers, orchestrators and alarms.
+
+Says numbers and words of ours only: no id, no secret, nothing of a customer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from dispatch_returns.errors import StoreError
+from dispatch_returns.store import Store, inbox, ledger, migrate
+from dispatch_returns.store.schema import REVISION
+from dispatch_returns.store.switches import Switch
+from dispatch_returns.webhooks.receiver import Answer
+
+PROBES = ("live", "ready", "lag")
+MAX_LAG = 300.0
+"""Seconds that the oldest event may wait, unless said otherwise."""
+
+_JSON = ("content-type", "application/json")
+_NO_STORE = ("cache-control", "no-store")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a probe found: ``ok``, and a document for JSON that says why or why not."""
+
+    ok: bool
+    document: dict[str, Any]
+
+
+class Health:
+    """The three probes of one service. Safe to ask from many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        stopped_by: Callable[[], frozenset[str]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._stopped_by = stopped_by
+        self._clock = clock
+
+    def live(self) -> Report:
+        """Say that this process answers. Asks nothing else: a restart mends no database."""
+        return Report(True, {"status": "live"})
+
+    def ready(self) -> Report:
+        """Commit to the store, and look whether its schema is this version's."""
+        try:
+            self._store.check_writable()
+            with self._store.read() as conn:
+                found = migrate.revision(conn)
+        except StoreError:  # its words may name a host, and a probe is not always private
+            return Report(False, {"status": "not ready", "problem": "the store cannot commit"})
+        if found != REVISION:
+            problem = f"the store's schema is {found or 'empty'}, this version's is {REVISION}"
+            return Report(False, {"status": "not ready", "problem": problem})
+        return Report(True, {"status": "ready", "schema": found})
+
+    def lag(self, max_lag: float = MAX_LAG) -> Report:
+        """Say how long the oldest event waits (seconds), and count the refunds by state.
+
+        Not ok when it waits longer than `max_lag` seconds, or the store cannot be read.
+        """
+        try:
+            with self._store.read() as conn:
+                oldest = inbox.oldest_waiting(conn)
+                refunds = ledger.count_by_state(conn)
+            stopped = self._stopped_by()
+        except StoreError:
+            return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
+        age = 0.0 if oldest is None else max(0.0, (self._clock() - oldest).total_seconds())
+        ok = age <= max_lag
+        document = {
+            "status": "ok" if ok else "late",
+            "oldest_event_seconds": round(age, 3),
+            "max_lag_seconds": max_lag,
+            "refunds": refunds,
+            "held": refunds.get("held", 0),
+            "kill_switch": Switch.KILL in stopped,
+            "dry_run": Switch.DRY_RUN in stopped,
+        }
+        return Report(ok, document)
+
+    def answer(self, method: str, path: str, max_lag: float = MAX_LAG) -> Answer:
+        """Return the answer to a request: the end of `path` says which probe is meant.
+
+        200 or 503; 404 for another path, 405 unless it is a GET or a HEAD.
+        """
+        probe = path.rstrip("/").rpartition("/")[2]
+        if probe not in PROBES:
+            return _answer(404, {"status": "not found", "probes": PROBES})
+        if method not in {"GET", "HEAD"}:
+            return _answer(405, {"status": "method not allowed"}, ("allow", "GET, HEAD"))
+        report = self.lag(max_lag) if probe == "lag" else getattr(self, probe)()
+        return _answer(200 if report.ok else 503, report.document)
+
+
+class HasHealth(Protocol):
+    """What the mounts take: a `Connector`, or anything else that can be asked."""
+
+    @property
+    def health(self) -> Health:
+        """The probes."""
+        ...
+
+
+def _answer(status: int, document: dict[str, Any], *headers: tuple[str, str]) -> Answer:
+    return Answer(status, json.dumps(document).encode(), (_JSON, _NO_STORE, *headers))
