@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import MissingExtraError
@@ -55,9 +56,9 @@ def health_routes(connector: HasHealth, max_lag: float = MAX_LAG) -> list[Route]
     return [Route(f"/{probe}", probes, name=f"dispatch_{probe}") for probe in PROBES]
 
 
-def _router(routes: list[Route]) -> APIRouter:
+def _router(routes: Sequence[Route]) -> APIRouter:
     try:
         from fastapi import APIRouter
     except ImportError as error:
         raise MissingExtraError("fastapi", "the FastAPI mount") from error
-    return APIRouter(routes=routes)
+    return APIRouter(routes=[*routes])
