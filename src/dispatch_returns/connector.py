@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Self, TypeVar
 
+from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import ConfigurationError, RefundStateError
 from dispatch_returns.health import Health
@@ -102,6 +103,7 @@ class Connector:
         self.runner = ThreadRunner(self.queues, settings.workers)
         self.receivers = self._receivers(clock)
         self.health = Health(self.store, self.refunds.stopped_by, clock)
+        telemetry.observe(self._standing)
 
     def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
         """Return who is listened to: the processor where its adapter can, and Dispatch."""
@@ -167,6 +169,14 @@ class Connector:
         self.work_off()
         with self.store.read() as conn:
             return ledger.get(conn, entered.id) or entered
+
+    def _standing(self) -> telemetry.Standing | None:
+        """Return what the gauges show, None where the store cannot be read."""
+        found = self.health.lag().document
+        if "refunds" not in found:
+            return None
+        workspace = self.settings.workspace
+        return telemetry.Standing(workspace, found["oldest_event_seconds"], found["refunds"])
 
     def start(self) -> None:
         """Start the worker threads, which also pick up what a crash left behind."""

@@ -11,7 +11,7 @@ import pytest
 
 # Not rich: httpx imports it for its own command where it is installed.
 HEAVY = frozenset(
-    {"alembic", "fastapi", "flask", "httpx", "psycopg", "pydantic", "sqlalchemy"}
+    {"alembic", "fastapi", "flask", "httpx", "opentelemetry", "psycopg", "pydantic", "sqlalchemy"}
     | {"starlette", "stripe", "tenacity", "typer", "uvicorn"}
 )
 

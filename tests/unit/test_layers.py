@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
 # The mounts live in webhooks/, and stand above it.
 MOUNTS = {"webhooks.asgi", "webhooks.fastapi", "webhooks.flask", "webhooks.wsgi"}
 LEVELS = [
-    {"errors", "money", "plugins", "settings"},
+    {"errors", "money", "plugins", "settings", "telemetry"},
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
@@ -35,6 +35,7 @@ GROUND = {
     "money": {"errors"},
     "plugins": {"errors"},
     "settings": {"errors", "money"},
+    "telemetry": set[str](),
 }
 SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 # What no one has who did not ask for it, and the only places that may import it.
@@ -45,6 +46,7 @@ EXTRAS = {
     "reportlab": {"workflow.labels"},
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},
+    "opentelemetry": {"telemetry.otel"},
     "psycopg": {"store.postgres"},
     "pytest": {"testing"},
     "rich": {"cli"},

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from dispatch_returns import telemetry
 from dispatch_returns.errors import AdapterError, UnsupportedFeatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
@@ -74,7 +75,8 @@ class Intake:
             hold = Hold(Reason.NO_PAYMENT, "No payment is known for this ticket.")
             return Decision(facts, hold=hold)
         try:
-            payment = self.adapter.payment(ref)
+            with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
+                payment = self.adapter.payment(ref)
         except UnsupportedFeatureError as error:
             return Decision(facts, ref, hold=Hold(Reason.UNSUPPORTED, f"{error}"))
         except AdapterError as error:

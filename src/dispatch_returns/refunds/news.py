@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
+from dispatch_returns import telemetry
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import guard, notices
 from dispatch_returns.refunds.adapter import (
@@ -72,11 +73,13 @@ class News:
         if not (news.payments and isinstance(adapter, SupportsListing)):
             return list(news.refunds)
         try:
-            return list(adapter.refunds_of(news.payments[0]))
+            with telemetry.processor_call(adapter.name, "refunds_of"):
+                return list(adapter.refunds_of(news.payments[0]))
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
-            log.warning("an event is about a payment that the processor does not know")
+            said = "an event is about a payment that the processor does not know"
+            log.warning(said, extra=telemetry.ids())
             return []
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:

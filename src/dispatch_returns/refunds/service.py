@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from dispatch_returns import telemetry
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
@@ -98,7 +99,7 @@ class RefundService:
         try:
             self._advance(refund)
         except LeaseLostError:
-            log.info("refund %s was taken over by another worker", refund.id)
+            log.info("refund %s was taken over by another worker", refund.id, extra=_ids(refund))
 
     def _advance(self, refund: Refund) -> None:
         if refund.adapter != self.adapter.name:
@@ -133,7 +134,7 @@ class RefundService:
         try:
             self._call(sending)
         except LeaseLostError:
-            log.info("refund %s was taken over by another worker", sending.id)
+            log.info("refund %s was taken over by another worker", sending.id, extra=_ids(sending))
 
     def _send(self, refund: Refund) -> None:
         """Say in the ledger that the call is made, make it, and record what came of it."""
@@ -147,7 +148,8 @@ class RefundService:
             # Whoever claims the row next looks first; this call could come after its key's end.
             raise LeaseLostError(f"the lease of {sending.id} ended before the call was made")
         try:
-            result = self.adapter.refund(_request(sending))
+            with telemetry.processor_call(self.adapter.name, "refund", **_ids(sending)):
+                result = self.adapter.refund(_request(sending))
         except UnsupportedFeatureError as error:
             self._unsupported(sending, error)
         except AdapterError as error:
@@ -225,7 +227,8 @@ class RefundService:
     def _find(self, refund: Refund) -> RefundResult | None:
         if not self.adapter.capabilities.lookup:
             return None
-        return self.adapter.find(_request(refund))
+        with telemetry.processor_call(self.adapter.name, "find", **_ids(refund)):
+            return self.adapter.find(_request(refund))
 
     def _key_is_alive(self, refund: Refund) -> bool:
         if refund.first_sent_at is None:
@@ -251,7 +254,7 @@ class RefundService:
             self._record(refund, found, "find")
 
     def _poll_later(self, refund: Refund, error: AdapterError) -> None:
-        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code)
+        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code, extra=_ids(refund))
 
         def record(conn: Connection) -> None:
             now = self.now()
@@ -266,7 +269,7 @@ class RefundService:
     # What came of a call.
 
     def _after_error(self, refund: Refund, error: AdapterError) -> None:
-        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code)
+        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code, extra=_ids(refund))
         verdict = outcomes.verdict(error.kind, uncertain=refund.uncertain)
         if verdict is Verdict.AGAIN:
             self._try_again(refund, error)
@@ -410,7 +413,10 @@ class RefundService:
         self.store.write("refund.outcome", record)
 
     def _record(self, refund: Refund, result: RefundResult, call: str) -> None:
-        self.store.write("refund.outcome", lambda conn: self.apply(conn, refund, result, call=call))
+        changed = self.store.write(
+            "refund.outcome", lambda conn: self.apply(conn, refund, result, call=call)
+        )
+        log.info("refund %s is %s", changed.id, changed.state, extra=_ids(changed))
 
     def apply(self, conn: Connection, refund: Refund, result: RefundResult, *, call: str) -> Refund:
         """Write what the processor says of a refund into its row; return the row as it is then.
@@ -490,6 +496,10 @@ def _request(refund: Refund) -> RefundRequest:
         order_id=refund.order_id,
         instructions_email=refund.instructions_email,
     )
+
+
+def _ids(refund: Refund) -> dict[str, str | None]:
+    return telemetry.ids(ticket_id=refund.ticket_id, refund_id=refund.id)
 
 
 def _told_of(refund: Refund) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
+from dispatch_returns import telemetry
 from dispatch_returns.errors import (
     EventError,
     InvalidArgumentError,
@@ -20,6 +21,7 @@ from dispatch_returns.errors import (
     StoreError,
 )
 from dispatch_returns.store import NewEvent, inbox
+from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.fields import (
     MISFITS,
@@ -129,6 +131,10 @@ def _nothing() -> None:
     pass
 
 
+class _ReplayError(SignatureError):
+    """It was authentic, once."""
+
+
 class Options(TypedDict, total=False):
     """What every receiver can be given: see `BaseReceiver`."""
 
@@ -200,29 +206,35 @@ class BaseReceiver(ABC):
     def refusal(self, method: str, headers: Mapping[str, str]) -> Answer | None:
         """Return the answer to a request that needs no reading of its body, else None."""
         if method != "POST":
-            return _POST_ONLY
+            return self.refused(_POST_ONLY, "method")
         length = _header(headers, "content-length")
         if length is None:
             return None
         if not (length.isascii() and length.isdigit()):
-            return _BAD_LENGTH
+            return self.refused(_BAD_LENGTH, "length")
         # A number of so many digits is too large, and int() refuses thousands of them.
         if len(length) > 18 or int(length) > self.max_body:
-            return _TOO_LARGE
+            return self.refused(_TOO_LARGE, "too_large")
         return None
+
+    def refused(self, answer: Answer, reason: str) -> Answer:
+        """Return `answer`, counted as a refusal for `reason`."""
+        telemetry.count("deliveries.refused", source=self.source, reason=reason)
+        return answer
 
     def _check(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer | NewEvent:
         """Decide everything that can be decided without the store."""
         if refusal := self.refusal(method, headers):
             return refusal
         if len(body) > self.max_body:
-            return _TOO_LARGE
+            return self.refused(_TOO_LARGE, "too_large")
         try:
             return self._read(body, headers)
         except SignatureError as problem:
             # Nothing of the request but its length: nobody knows yet whose it is.
-            _log.warning("delivery refused: %s (%d bytes)", problem, len(body))
-            return _UNAUTHORIZED
+            _log.warning("delivery refused: %s (%d bytes)", problem, len(body), extra=ids())
+            reason = "replay" if isinstance(problem, _ReplayError) else "signature"
+            return self.refused(_UNAUTHORIZED, reason)
         except EventError as problem:
             return _unreadable(self.source, body, problem)
 
@@ -237,11 +249,15 @@ class BaseReceiver(ABC):
             "accepted" if new else "repeated",
             event.type,
             event.ticket_id,
+            extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
         )
         if not new:
+            telemetry.count("events.repeated", source=self.source)
             return _REPEATED
         if not event.readable:
+            telemetry.count("events.unreadable", source=self.source)
             return _UNREADABLE
+        telemetry.count("events.accepted", source=self.source)
         self._tell()
         return _ACCEPTED
 
@@ -249,7 +265,7 @@ class BaseReceiver(ABC):
         try:
             self._on_accept()
         except Exception as error:  # noqa: BLE001 - the event is on disk: it is accepted
-            _log.error("on_accept failed: %s", type(error).__name__)
+            _log.error("on_accept failed: %s", type(error).__name__, extra=ids())
 
 
 class Receiver(BaseReceiver):
@@ -292,7 +308,7 @@ class Receiver(BaseReceiver):
     def _check_age(self, event: Event) -> None:
         age = self._clock() - event.timestamp
         if age > self._max_age or -age > self._max_future:
-            raise SignatureError(f"event {event.id} is {age} old: taken for a replay")
+            raise _ReplayError(f"event {event.id} is {age} old: taken for a replay")
 
 
 class ProcessorReceiver(BaseReceiver):
@@ -343,7 +359,12 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
     """Return the event of a body that is authentic: its hash is its id, to know a repeat by."""
     event_id = "sha256:" + hashlib.sha256(body).hexdigest()
-    _log.warning("event %s cannot be understood and is kept: %s", event_id, problem)
+    _log.warning(
+        "event %s cannot be understood and is kept: %s",
+        event_id,
+        problem,
+        extra=ids(event_id=event_id),
+    )
     return NewEvent(
         source=source,
         event_id=event_id,
@@ -357,5 +378,11 @@ def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
 
 
 def _unavailable(event: NewEvent, error: Exception) -> Answer:
-    _log.error("event %s not stored, to be sent again: %s", event.event_id, type(error).__name__)
+    _log.error(
+        "event %s not stored, to be sent again: %s",
+        event.event_id,
+        type(error).__name__,
+        extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
+    )
+    telemetry.count("deliveries.refused", source=event.source, reason="unavailable")
     return _UNAVAILABLE

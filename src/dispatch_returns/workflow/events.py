@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import (
     AdapterError,
@@ -29,6 +30,7 @@ from dispatch_returns.store import Store, inbox, outbox
 from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.queue import backoff
+from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
 from dispatch_returns.workflow.handlers import Handlers
@@ -74,12 +76,16 @@ class EventProcessor:
 
     def process(self, stored: StoredEvent) -> None:
         """Deal with a claimed event; what cannot be done now is put off."""
+        seen = {"event_id": stored.event_id, "ticket_id": stored.ticket_id}
         try:
-            self._process(stored)
+            with telemetry.span("process_event", **seen, event_type=stored.type) as span:
+                self._process(stored, span)
         except LeaseLostError:
-            log.info("event %s was taken over by another worker", stored.event_id)
+            log.info(
+                "event %s was taken over by another worker", stored.event_id, extra=_ids(stored)
+            )
 
-    def _process(self, stored: StoredEvent) -> None:
+    def _process(self, stored: StoredEvent, span: Span) -> None:
         if stored.source != DISPATCH:
             self._process_news(stored)
             return
@@ -91,8 +97,13 @@ class EventProcessor:
         except (APIError, AdapterError) as error:
             self._postpone(stored, error)
         else:
-            sending = self._store.write(
+            entered, sending = self._store.write(
                 "event.done", lambda conn: self._done(conn, stored, event, decision)
+            )
+            refund_id = None if entered is None else entered.id
+            span.set(refund_id=refund_id)
+            log.info(
+                "event %s is done", stored.event_id, extra=_ids(stored) | {"refund_id": refund_id}
             )
             if sending is not None:
                 self._refunds.carry_out(sending)
@@ -118,6 +129,12 @@ class EventProcessor:
         except LeaseLostError as error:
             # It came before our own commit, or beside another worker's: it is looked at again.
             self._put_off(stored, str(error))
+        else:
+            for known in found.refunds:
+                about = ids(
+                    event_id=stored.event_id, ticket_id=known.ticket_id, refund_id=known.refund_id
+                )
+                log.info("event %s is done", stored.event_id, extra=about)
 
     def _decide(self, event: Event) -> Decision | None:
         if event.ticket_id is None:
@@ -125,7 +142,8 @@ class EventProcessor:
         try:
             ticket = self._client.tickets.get(event.ticket_id)
         except NotFoundError:
-            log.info("event %s is about a ticket that is gone", event.id)
+            extra = ids(event_id=event.id, ticket_id=event.ticket_id)
+            log.info("event %s is about a ticket that is gone", event.id, extra=extra)
             return None
         except InvalidArgumentError:
             raise EventError("the ticket's id cannot be one of the API's") from None
@@ -135,12 +153,17 @@ class EventProcessor:
 
     def _done(
         self, conn: Connection, stored: StoredEvent, event: Event, decision: Decision | None
-    ) -> Refund | None:
-        """Write what follows from the event; return the refund whose call is to be made now."""
+    ) -> tuple[Refund | None, Refund | None]:
+        """Write what follows from the event.
+
+        Return its refund, and the same again if its call is to be made now.
+        """
         now = self._clock()
+        entered: Refund | None = None
         sending: Refund | None = None
         if decision is not None:
-            sending = self._refunds.begin(conn, self._refunds.intake.enter(conn, decision))
+            entered = self._refunds.intake.enter(conn, decision)
+            sending = self._refunds.begin(conn, entered)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",
@@ -151,16 +174,20 @@ class EventProcessor:
             )
             outbox.add(conn, message, now)
         inbox.finish(conn, stored, now)
-        return sending
+        return entered, sending
 
     def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
-        log.warning("event %s is kept as unreadable: %s", stored.event_id, error)
+        log.warning(
+            "event %s is kept as unreadable: %s", stored.event_id, error, extra=_ids(stored)
+        )
         self._store.write(
             "event.unreadable", lambda conn: inbox.set_unreadable(conn, stored, str(error))
         )
 
     def _postpone(self, stored: StoredEvent, error: APIError | AdapterError) -> None:
-        log.warning("event %s is put off: %s", stored.event_id, type(error).__name__)
+        log.warning(
+            "event %s is put off: %s", stored.event_id, type(error).__name__, extra=_ids(stored)
+        )
         self._put_off(stored, f"{type(error).__name__}: {error.message}")
 
     def _put_off(self, stored: StoredEvent, why: str) -> None:
@@ -170,3 +197,7 @@ class EventProcessor:
             "event.postpone",
             lambda conn: inbox.postpone(conn, stored, self._clock() + wait, why),
         )
+
+
+def _ids(stored: StoredEvent) -> dict[str, str | None]:
+    return ids(event_id=stored.event_id, ticket_id=stored.ticket_id)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from dispatch_returns.telemetry import ids
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class Queue(Generic[T]):
                 type(error).__name__,
                 place.filename,
                 place.lineno,
+                extra={name: getattr(item, name, None) for name in ids()},
             )
 
 

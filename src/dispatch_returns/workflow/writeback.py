@@ -14,6 +14,7 @@ import traceback
 from datetime import timedelta
 from typing import Any
 
+from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import APIError, LeaseLostError, NotFoundError, ValidationError
 from dispatch_returns.refunds.clock import Clock, utc_now
@@ -22,6 +23,7 @@ from dispatch_returns.store import Store, inbox, ledger, outbox
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff
+from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 
@@ -72,9 +74,10 @@ class Messenger:
     def deliver(self, message: Message) -> None:
         """Deliver a claimed message; what cannot be delivered now is put off."""
         try:
-            self._deliver(message)
+            with telemetry.span("write_back", kind=message.kind, **_ids(message)):
+                self._deliver(message)
         except LeaseLostError:
-            log.info("message %s was taken over by another worker", message.id)
+            log.info("message %s was taken over by another worker", message.id, extra=_ids(message))
 
     def _deliver(self, message: Message) -> None:
         try:
@@ -86,7 +89,9 @@ class Messenger:
                 self._comment(message)
         except (NotFoundError, ValidationError) as error:
             # Asking again changes nothing: the ticket is gone, or the workspace says no.
-            log.warning("message %s was refused: %s", message.id, type(error).__name__)
+            log.warning(
+                "message %s was refused: %s", message.id, type(error).__name__, extra=_ids(message)
+            )
             fields = ", ".join(problem.field for problem in error.errors)
             why = f"{error}: {fields}" if fields else str(error)
             self._finish(message, MessageState.REFUSED, why)
@@ -132,7 +137,9 @@ class Messenger:
         try:
             self._client.tickets.update(ticket.id, **changes)
         except ValidationError:
-            log.warning("ticket %s cannot be changed: run setup", ticket.id)
+            log.warning(
+                "ticket %s cannot be changed: run setup", ticket.id, extra=ids(ticket_id=ticket.id)
+            )
             for name, value in changes.items() if len(changes) > 1 else ():
                 # A missing status must not keep back the fields, nor they the status.
                 with contextlib.suppress(ValidationError):
@@ -161,7 +168,12 @@ class Messenger:
         payload = message.payload
         handler = self._handlers.get(payload["type"], payload["handler"])
         if handler is None:
-            log.warning("message %s: the handler %s is gone", message.id, payload["handler"])
+            log.warning(
+                "message %s: the handler %s is gone",
+                message.id,
+                payload["handler"],
+                extra=_ids(message),
+            )
             return
         event = self._event(payload)
         try:
@@ -184,13 +196,17 @@ class Messenger:
         )
 
     def _postpone(self, message: Message, shown: str, why: str) -> None:
-        log.warning("message %s is put off: %s", message.id, shown)
+        log.warning("message %s is put off: %s", message.id, shown, extra=_ids(message))
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(message.tries, random.random(), first=self._first_retry)  # noqa: S311
         self._store.write(
             "message.postpone",
             lambda conn: outbox.postpone(conn, message, self._clock() + wait, why),
         )
+
+
+def _ids(message: Message) -> dict[str, str | None]:
+    return ids(ticket_id=message.ticket_id, refund_id=message.refund_id)
 
 
 def _shown(refund: Refund) -> dict[str, str | None]:

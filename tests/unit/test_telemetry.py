@@ -1,0 +1,232 @@
+"""What is measured, traced and logged of one return; and that all of it can be missing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from dispatch_returns import sandbox, telemetry, webhooks
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.telemetry import otel as otel_module
+from dispatch_returns.telemetry.otel import OpenTelemetry
+from tests.support.workshop import SECRET, Workshop
+
+OURS = ("dispatch_returns.refunds", "dispatch_returns.workflow", "dispatch_returns.webhooks")
+JOINED = ("event_id", "ticket_id", "refund_id")
+
+
+class Collected:
+    """What an SDK would export."""
+
+    def __init__(self) -> None:
+        self.reader = InMemoryMetricReader()
+        self.exporter = InMemorySpanExporter()
+        self.meters = MeterProvider([self.reader])
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
+
+    def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
+        """The points of a metric: its attributes, and its value or count."""
+        data = self.reader.get_metrics_data()
+        return [
+            (dict(point.attributes or {}), getattr(point, "value", getattr(point, "count", None)))
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == f"dispatch_returns.{name}"
+            for point in metric.data.data_points
+        ]
+
+    def spans(self, name: str) -> list[ReadableSpan]:
+        return [
+            it for it in self.exporter.get_finished_spans() if it.name == f"dispatch_returns.{name}"
+        ]
+
+    def ids(self, name: str) -> list[dict[str, Any]]:
+        """The ids that the spans of this name carry."""
+        return [
+            {it: (span.attributes or {}).get(f"dispatch_returns.{it}") for it in JOINED}
+            for span in self.spans(name)
+        ]
+
+
+@pytest.fixture
+def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
+    collected = Collected()
+    monkeypatch.setattr(otel_module.metrics, "get_meter", collected.meters.get_meter)
+    monkeypatch.setattr(otel_module.trace, "get_tracer", collected.tracers.get_tracer)
+    made = OpenTelemetry()
+    monkeypatch.setattr(telemetry, "_otel", lambda: made)
+    yield collected
+    collected.meters.shutdown()
+    collected.tracers.shutdown()
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[sandbox.Sandbox]:
+    with sandbox.running() as box:
+        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+            for key in ("refunded", "needs_review"):
+                client.statuses.create(key=key, name=key)
+        yield box
+
+
+@pytest.fixture
+def shop(collected: Collected, box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
+    shop = Workshop(box, tmp_path)
+    yield shop
+    shop.close()
+
+
+def deliver(shop: Workshop, body: bytes, signature: str | None = None, method: str = "POST") -> int:
+    headers = {"X-Dispatch-Signature": signature or webhooks.sign(body, SECRET)}
+    return shop.connector.receivers["dispatch"].receive(method, headers, body).status
+
+
+def event_about(shop: Workshop, ticket: str, event_id: str, **changes: Any) -> bytes:
+    envelope = {
+        "id": event_id,
+        "event": "ticket.updated",
+        "brand_id": sandbox.WORKSPACE,
+        "data": {"id": ticket},
+        "timestamp": shop.clock().isoformat(),
+    }
+    return json.dumps(envelope | changes).encode()
+
+
+def test_deliveries_are_counted_by_what_became_of_them(
+    shop: Workshop, collected: Collected
+) -> None:
+    body = event_about(shop, "tkt_1", "evt_1")
+    old = event_about(shop, "tkt_1", "evt_2", timestamp="2001-01-01T00:00:00Z")
+    assert [deliver(shop, body), deliver(shop, body), deliver(shop, b"{}")] == [200, 200, 200]
+    assert [deliver(shop, old), deliver(shop, body, "sha256=no")] == [401, 401]
+    assert [deliver(shop, body, method="GET"), deliver(shop, b" " * 2_000_000)] == [405, 413]
+    shop.store.close()
+    assert deliver(shop, event_about(shop, "tkt_1", "evt_3")) == 503
+    source = {"source": "dispatch"}
+    assert collected.points("events.accepted") == [(source, 1)]
+    assert collected.points("events.repeated") == [(source, 1)]
+    assert collected.points("events.unreadable") == [(source, 1)]
+    refused = {it["reason"]: number for it, number in collected.points("deliveries.refused")}
+    assert refused == {
+        "replay": 1, "signature": 1, "method": 1, "too_large": 1, "unavailable": 1,
+    }  # fmt: skip
+
+
+def test_a_return_can_be_followed_from_its_event_to_its_write_back(
+    shop: Workshop, collected: Collected
+) -> None:
+    ticket = shop.ticket()
+    event_id = shop.event(ticket.id)
+    shop.work()
+    refund = shop.refund(ticket)
+    assert refund is not None
+    both = {"ticket_id": ticket.id, "refund_id": refund.id}
+    assert collected.ids("process_event") == [{"event_id": event_id, **both}]
+    assert collected.ids("processor.refund") == [{"event_id": None, **both}]
+    assert {"event_id": None, **both} in collected.ids("write_back")
+    (event_span,), (call,) = collected.spans("process_event"), collected.spans("processor.refund")
+    assert call.parent is not None
+    assert call.parent.span_id == event_span.context.span_id
+    calls = {(it["call"], it["outcome"]): n for it, n in collected.points("processor.duration")}
+    assert calls == {("payment", "ok"): 1, ("refund", "ok"): 1}
+
+
+def test_an_outcome_is_named_by_its_kind(shop: Workshop, collected: Collected) -> None:
+    shop.fake.fail_next(AdapterError(ErrorKind.RATE_LIMITED, "jane@example.com is a secret"))
+    shop.run(shop.ticket())
+    outcomes = {it["outcome"] for it, _ in collected.points("processor.duration")}
+    assert outcomes == {"ok", "rate_limited"}
+    (span,) = collected.spans("processor.refund")
+    assert not span.status.is_ok
+    assert "jane" not in span.to_json()
+
+
+def test_gauges_show_the_lag_and_the_refunds_and_let_go_of_what_is_gone(
+    shop: Workshop, collected: Collected
+) -> None:
+    shop.run(shop.ticket())
+    shop.run(shop.ticket(received_date=None))
+    shop.event("tkt_1")
+    shop.clock.turn(seconds=45)
+    workspace = {"workspace": sandbox.WORKSPACE}
+    assert collected.points("events.lag") == [(workspace, 45.0)]
+    states = {it["state"]: number for it, number in collected.points("refunds")}
+    assert states == {"held": 1, "succeeded": 1}
+    shop.store.close()
+    assert collected.points("events.lag") == []
+
+
+def test_the_gauges_let_go_of_what_is_gone(collected: Collected) -> None:
+    class Source:
+        def read(self) -> telemetry.Standing:
+            return telemetry.Standing("ws_1", 1.0, {})
+
+    source = Source()
+    telemetry.observe(source.read)
+    assert collected.points("events.lag") == [({"workspace": "ws_1"}, 1.0)]
+    del source
+    gc.collect()
+    assert collected.points("events.lag") == []
+
+
+def test_every_line_of_the_refund_path_carries_the_same_three_ids(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        ticket = shop.ticket()
+        deliver(shop, event_about(shop, ticket.id, "evt_joined"))
+        deliver(shop, b"{}")
+        deliver(shop, b"{}", "sha256=no")
+        shop.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "no connection"))
+        shop.fault(status=500, times=1)
+        for _ in range(3):
+            shop.work(minutes=10)
+    refund = shop.refund(ticket)
+    assert refund is not None
+    records = [record for record in caplog.records if record.name.startswith(OURS)]
+    assert len(records) >= 6
+    for record in records:
+        assert [it for it in JOINED if not hasattr(record, it)] == [], record.getMessage()
+    (done,) = [it for it in records if it.getMessage().endswith("evt_joined is done")]
+    joined = {name: getattr(done, name) for name in JOINED}
+    assert joined == {"event_id": "evt_joined", "ticket_id": ticket.id, "refund_id": refund.id}
+    (paid,) = [it for it in records if it.getMessage().endswith("is succeeded")]
+    assert (paid.ticket_id, paid.refund_id) == (ticket.id, refund.id)  # type: ignore[attr-defined]
+
+
+_WITHOUT = """
+import sys
+sys.modules["opentelemetry"] = None
+from dispatch_returns import telemetry
+telemetry.count("events.accepted", source="x")
+with telemetry.span("a", event_id="1") as span, telemetry.processor_call("fake", "find"):
+    span.set(refund_id="2")
+telemetry.observe(print)
+assert telemetry._otel() is None
+"""
+
+
+def test_without_opentelemetry_everything_goes_on() -> None:
+    subprocess.run([sys.executable, "-c", _WITHOUT], check=True, timeout=60)
+
+
+def test_with_the_api_alone_nothing_is_exported_and_everything_goes_on() -> None:
+    code = _WITHOUT.replace('sys.modules["opentelemetry"] = None', "").replace("is None", "")
+    code = code.replace("telemetry.observe(print)", "")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
