@@ -21,7 +21,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from dispatch_returns import sandbox, telemetry, webhooks
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.telemetry import otel as otel_module
 from dispatch_returns.telemetry.otel import OpenTelemetry
 from tests.support.workshop import SECRET, Workshop
 
@@ -67,8 +66,8 @@ class Collected:
 @pytest.fixture
 def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
     collected = Collected()
-    monkeypatch.setattr(otel_module.metrics, "get_meter", collected.meters.get_meter)
-    monkeypatch.setattr(otel_module.trace, "get_tracer", collected.tracers.get_tracer)
+    monkeypatch.setattr("opentelemetry.metrics.get_meter", collected.meters.get_meter)
+    monkeypatch.setattr("opentelemetry.trace.get_tracer", collected.tracers.get_tracer)
     made = OpenTelemetry()
     monkeypatch.setattr(telemetry, "_otel", lambda: made)
     yield collected
