@@ -48,8 +48,10 @@ def health(
 
 
 def _report(report: Report, *, as_json: bool) -> NoReturn:
-    refunds = report.document.get("refunds")
-    said = ", ".join(f"{number} {state}" for state, number in (refunds or {}).items()) or "none"
-    shown = {**report.document, **({"refunds": said} if refunds is not None else {})}
+    shown = dict(report.document)
+    if "refunds" in shown:
+        refunds: dict[str, int] = shown["refunds"]
+        said = [f"{number} {state}" for state, number in sorted(refunds.items())]
+        shown["refunds"] = ", ".join(said) or "none"
     show(report.document, Listing(shown), as_json=as_json)
     raise typer.Exit(0 if report.ok else REFUSED)
