@@ -56,9 +56,12 @@ async def ask_asgi_async(app: Any, request: Request, path: str) -> Reply:
     reply = Reply(None, {}, b"", 0)
     pieces = request.pieces()
     waiting = [next(pieces, b"")]
+    answered = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
         if not waiting:
+            if not request.breaks_off:  # the client waits for its answer
+                await answered.wait()
             return {"type": "http.disconnect"}
         piece = waiting.pop()
         reply.read += len(piece)
@@ -74,6 +77,8 @@ async def ask_asgi_async(app: Any, request: Request, path: str) -> Reply:
             reply.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
             reply.body += message["body"]
+            if not message.get("more_body", False):
+                answered.set()
 
     scope = {
         "type": "http",

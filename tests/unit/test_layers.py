@@ -18,7 +18,13 @@ PACKAGE = "dispatch_returns"
 SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
 
 # The mounts live in webhooks/, and stand above it.
-MOUNTS = {"webhooks.asgi", "webhooks.fastapi", "webhooks.flask", "webhooks.wsgi"}
+MOUNTS = {
+    "webhooks.asgi",
+    "webhooks.django",
+    "webhooks.fastapi",
+    "webhooks.flask",
+    "webhooks.wsgi",
+}
 LEVELS = [
     {"errors", "money", "plugins", "settings", "telemetry"},
     {"api", "store"},
@@ -27,7 +33,8 @@ LEVELS = [
     {"health", "runner"},
     {"connector"},
     {"sandbox", "webhooks.asgi", "webhooks.wsgi"},
-    {"webhooks.fastapi", "webhooks.flask"},  # each is one of the two above in its framework's words
+    # Each is one of the two above in its framework's words.
+    {"webhooks.django", "webhooks.fastapi", "webhooks.flask"},
     {"cli", "testing"},
 ]
 GROUND = {
@@ -42,6 +49,8 @@ SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 EXTRAS = {
     "anyascii": {"workflow.labels"},
     "babel": {"workflow.labels", "workflow.notices"},
+    "celery": {"runner.celery"},
+    "django": {"webhooks.django"},
     "font_roboto": {"workflow.labels"},
     "reportlab": {"workflow.labels"},
     "fastapi": {"webhooks.fastapi"},
@@ -154,10 +163,14 @@ def test_imports_point_down() -> None:
         ("webhooks.flask", "webhooks.fastapi", False),
         ("webhooks.flask", "webhooks.wsgi", True),
         ("webhooks.wsgi", "webhooks.flask", False),
+        ("webhooks.django", "webhooks.wsgi", True),
+        ("webhooks.django", "webhooks.flask", False),
         ("webhooks", "webhooks.flask", True),
         ("webhooks.flask", "connector", True),
         ("connector", "runner.threads", True),
         ("runner.threads", "connector", False),
+        ("runner.celery", "workflow.queues", True),
+        ("runner.celery", "connector", False),
         ("sandbox.app", "api.models", True),
         ("sandbox.app", "api.client", False),
         ("sandbox.app", "webhooks.signature", True),

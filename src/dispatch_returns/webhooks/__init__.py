@@ -21,7 +21,7 @@ from dispatch_returns.webhooks.events import (
 from dispatch_returns.webhooks.signature import sign, verify
 
 if TYPE_CHECKING:
-    from dispatch_returns.webhooks import asgi, fastapi, flask, wsgi
+    from dispatch_returns.webhooks import asgi, django, fastapi, flask, wsgi
     from dispatch_returns.webhooks.receiver import (
         Answer,
         HasReceivers,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Receiver,
     )
 
-_MOUNTS = frozenset({"asgi", "fastapi", "flask", "wsgi"})
+_MOUNTS = frozenset({"asgi", "django", "fastapi", "flask", "wsgi"})
 _RECEIVER = frozenset({"Answer", "HasReceivers", "ProcessorReceiver", "Receiver"})
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "TicketUpdated",
     "UnknownEvent",
     "asgi",
+    "django",
     "fastapi",
     "flask",
     "parse",

@@ -68,7 +68,7 @@ def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
-    method, headers = environ["REQUEST_METHOD"], _headers(environ)
+    method, headers = environ["REQUEST_METHOD"], headers_of(environ)
     if refusal := receiver.refusal(method, headers):
         return refusal
     try:
@@ -78,7 +78,8 @@ def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
     return receiver.receive(method, headers, body)
 
 
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the request's headers, as far as a receiver reads them."""
     headers = {
         key.removeprefix("HTTP_").replace("_", "-"): value
         for key, value in environ.items()

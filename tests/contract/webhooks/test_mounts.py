@@ -1,17 +1,18 @@
-"""The contract of a mount, held by each of the four; and what is each one's own."""
+"""The contract of a mount, held by each of them; and what is each one's own."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import importlib
 import socket
 import sys
 import threading
 import wsgiref.simple_server
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from wsgiref.validate import validator
 
 import fastapi
@@ -20,12 +21,17 @@ import httpx
 import pytest
 import uvicorn
 import werkzeug.serving
+from django.http import HttpRequest
+from django.test import override_settings
+from django.urls import include, path
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from dispatch_returns import webhooks
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
 from dispatch_returns.store import Store
+from dispatch_returns.webhooks.receiver import InboxStore
+from tests.support.django_project import asgi_project, wsgi_project
 from tests.support.waiting import wait_until
 from tests.support.web_requests import Reply, Request, ask_asgi, ask_wsgi, environ_of
 from tests.support.webhook_mounts import MountContract, delivery, stripes
@@ -42,9 +48,9 @@ from tests.support.webhooks import (
 
 
 @contextlib.contextmanager
-def uvicorn_serving(app: Any) -> Iterator[str]:
+def uvicorn_serving(app: Any, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_config=None, lifespan="on")
+        config = uvicorn.Config(app, log_config=None, lifespan=lifespan)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -188,6 +194,13 @@ class TestStarlette(MountContract):
         return uvicorn_serving(app)
 
 
+@contextlib.contextmanager
+def wsgiref_serving(app: Any) -> Iterator[str]:
+    server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, handler_class=QuietHandler)
+    with running(server) as url:
+        yield url
+
+
 class TestWSGI(MountContract):
     PATH = "/anywhere"
     STRIPE = "/anywhere/stripe"
@@ -198,11 +211,8 @@ class TestWSGI(MountContract):
     def ask(self, app: Any, request: Request, path: str) -> Reply:
         return ask_wsgi(app, request, path)
 
-    @contextlib.contextmanager
-    def serve(self, app: Any) -> Generator[str]:
-        server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, handler_class=QuietHandler)
-        with running(server) as url:
-            yield url
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return wsgiref_serving(app)
 
     def test_the_rules_of_wsgi_are_kept(self, store: Store) -> None:
         app = validator(self.mount(shop(store)))
@@ -299,9 +309,129 @@ class TestFlask(MountContract):
         assert len(stored(store)) == 1
 
 
+class TestDjango(MountContract):
+    def mount(self, connector: Shop) -> Any:
+        return wsgi_project(path("webhooks/", include(webhooks.django.urls(connector))))
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_wsgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return wsgiref_serving(app)
+
+    def test_other_paths_are_not_ours(self, store: Store) -> None:
+        reply = self.ask(self.mount(shop(store)), delivery(event_body()), "/webhooks/other")
+        assert reply.status == 404
+
+    def test_an_async_view_works_here_too(self, store: Store) -> None:
+        app = wsgi_project(*webhooks.django.async_urls(shop(store)))
+        assert self.ask(app, delivery(event_body()), "/dispatch").status == 200
+
+    def test_the_projects_limit_for_forms_is_not_ours(self, store: Store) -> None:
+        app = self.mount(shop(store))
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10):
+            assert self.ask(app, delivery(event_body()), self.PATH).status == 200
+
+    def test_a_middleware_may_have_read_the_body_before(self, store: Store) -> None:
+        with override_settings(MIDDLEWARE=[f"{__name__}.{reading_first.__name__}"]):
+            assert self.send(store, delivery(event_body())).status == 200
+
+    def test_a_client_that_is_gone_is_no_error(self, store: Store) -> None:
+        request = delivery(event_body(), length=str(len(event_body()) + 5), breaks_off=True)
+        reply = self.send(store, request)
+        assert (reply.status, reply.word) == (400, "broken off")
+
+
+class TestDjangoAsync(MountContract):
+    """Under ASGI Django takes the whole body in before it asks any view."""
+
+    def mount(self, connector: Shop) -> Any:
+        return asgi_project(path("webhooks/", include(webhooks.django.async_urls(connector))))
+
+    def ask(self, app: Any, request: Request, path: str) -> Reply:
+        return ask_asgi(app, request, path)
+
+    def serve(self, app: Any) -> contextlib.AbstractContextManager[str]:
+        return uvicorn_serving(app, lifespan="off")
+
+    def send(self, store: InboxStore, request: Request, **options: Any) -> Reply:
+        reply = super().send(store, request, **options)
+        if reply.status in (405, 413):
+            reply.read = 0  # what Django took in; ours looks at no more than the limit
+        return reply
+
+    def test_a_body_over_the_limit_is_not_taken_into_memory(self, store: Store) -> None:
+        request = delivery(event_body() + b" " * 5000, length=None)
+        taken = HttpRequest.read
+        sizes: list[int] = []
+
+        def read(self: HttpRequest, size: int) -> bytes:
+            sizes.append(size)
+            return taken(self, size)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(HttpRequest, "read", read)
+            assert self.send(store, request, max_body=1000).status == 413
+        assert sum(sizes) <= 1001
+
+    def test_a_sync_view_works_here_too(self, store: Store) -> None:
+        app = asgi_project(*webhooks.django.urls(shop(store)))
+        assert self.ask(app, delivery(event_body()), "/dispatch").status == 200
+
+    def test_the_projects_limit_for_forms_is_not_ours(self, store: Store) -> None:
+        app = self.mount(shop(store))
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10):
+            assert self.ask(app, delivery(event_body()), self.PATH).status == 200
+
+
+def reading_first(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """A middleware of the shop's that looks at every body."""
+
+    def middleware(request: HttpRequest) -> Any:
+        assert request.body
+        return get_response(request)
+
+    return middleware
+
+
+class Threads:
+    """What is started with the first request."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def start(self) -> None:
+        self.said.append("start")
+
+    def stop(self) -> None:
+        self.said.append("stop")
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_django_starts_the_threads_with_the_first_request(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    threads = Threads()
+    webhooks.django.start_with_first_request(threads)
+    app = wsgi_project() if kind == "wsgi" else asgi_project()
+    ask = ask_wsgi if kind == "wsgi" else ask_asgi
+    assert threads.said == []
+    for _ in range(2):
+        assert ask(app, Request(method="GET"), "/any").status == 404
+    assert threads.said == ["start"]
+    at_exit[0]()
+    assert threads.said == ["start", "stop"]
+
+
 @pytest.mark.parametrize(
     ("mount", "missing", "extra"),
-    [("flask", "flask", "flask"), ("fastapi", "starlette.routing", "fastapi")],
+    [
+        ("django", "django.http", "django"),
+        ("flask", "flask", "flask"),
+        ("fastapi", "starlette.routing", "fastapi"),
+    ],
 )
 def test_a_missing_framework_is_named_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, mount: str, missing: str, extra: str

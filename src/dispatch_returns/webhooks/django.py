@@ -1,0 +1,118 @@
+"""The receivers as Django views, for WSGI and for ASGI.
+
+::
+
+    urlpatterns = [path("webhooks/", include(webhooks.django.urls(connector)))]
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.webhooks.receiver import BROKEN_OFF, Answer, BaseReceiver, HasReceivers
+from dispatch_returns.webhooks.wsgi import Readable, headers_of, read_body
+
+try:
+    from django.core.signals import request_started
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern, path
+except ImportError as error:
+    raise MissingExtraError("django", "the Django mount") from error
+
+
+class Startable(Protocol):
+    """What runs beside the requests: a `Connector`."""
+
+    def start(self) -> None:
+        """Start; called once more, do nothing."""
+        ...
+
+    def stop(self) -> object:
+        """Wait for what is under way."""
+        ...
+
+
+def urls(connector: HasReceivers) -> list[URLPattern]:
+    """Return URL patterns that take Dispatch's deliveries at ``dispatch``, and those of the
+    payment processor at its name, ``stripe``.
+
+    They need no CSRF token: a delivery proves itself by its signature.
+    """
+    return [_path(sender, _view(connector, sender)) for sender in connector.receivers]
+
+
+def async_urls(connector: HasReceivers) -> list[URLPattern]:
+    """Return the same with async views, which keep no thread waiting for the disk."""
+    return [_path(sender, _async_view(connector, sender)) for sender in connector.receivers]
+
+
+def start_with_first_request(connector: Startable) -> None:
+    """Start the connector's threads in each process that serves requests, and in no other.
+
+    Call it in ``AppConfig.ready``. That is also run by ``manage.py migrate``, by runserver's
+    autoreloader and, before it forks, by a server that preloads: threads started there would
+    be in the wrong process.
+    """
+
+    def start(**_: object) -> None:
+        request_started.disconnect(start)
+        connector.start()
+        atexit.register(connector.stop)
+
+    request_started.connect(start, weak=False)
+
+
+def _path(sender: str, view: Callable[..., Any]) -> URLPattern:
+    vars(view)["csrf_exempt"] = True  # Django 4.2's decorator would hide that a view is async
+    return path(sender, view, name=f"{sender}_webhook")
+
+
+def _view(connector: HasReceivers, sender: str) -> Callable[[HttpRequest], HttpResponse]:
+    def receive(request: HttpRequest) -> HttpResponse:
+        receiver = connector.receivers[sender]
+        read = _read(receiver, request)
+        if isinstance(read, bytes):
+            read = receiver.receive("POST", headers_of(request.META), read)
+        return _response(read)
+
+    return receive
+
+
+def _async_view(
+    connector: HasReceivers, sender: str
+) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]:
+    async def receive(request: HttpRequest) -> HttpResponse:
+        receiver = connector.receivers[sender]
+        read = _read(receiver, request)
+        if isinstance(read, bytes):
+            read = await receiver.receive_async("POST", headers_of(request.META), read)
+        return _response(read)
+
+    return receive
+
+
+def _read(receiver: BaseReceiver, request: HttpRequest) -> bytes | Answer:
+    """Return the body, or the answer to a request that needs no reading of it."""
+    if refusal := receiver.refusal(request.method or "", headers_of(request.META)):
+        return refusal
+    try:
+        # Not `request.body`, which the limit for the shop's own forms applies to.
+        return read_body(_stream(request), receiver.max_body + 1)
+    except OSError:  # the client is gone
+        return BROKEN_OFF
+
+
+def _stream(request: HttpRequest) -> Readable:
+    """Return where the body comes from: Django takes one without a length for empty."""
+    if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
+        stream: Readable = request.META["wsgi.input"]
+        return stream
+    return request
+
+
+def _response(answer: Answer) -> HttpResponse:
+    headers = {**dict(answer.headers), "content-length": str(len(answer.body))}
+    return HttpResponse(answer.body, status=answer.status, headers=headers)
