@@ -101,13 +101,14 @@ class Connector:
             self.store, self.client, self._handlers, review_status=settings.review_status, **timing
         )
         self.runner = ThreadRunner(self.queues, settings.workers)
+        self._wakes = [self.runner.wake]
         self.receivers = self._receivers(clock)
         self.health = Health(self.store, self.refunds.stopped_by, clock)
         telemetry.observe(self._standing)
 
     def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
         """Return who is listened to: the processor where its adapter can, and Dispatch."""
-        options: Options = {"on_accept": self.runner.wake, "clock": clock}
+        options: Options = {"on_accept": self.wake, "clock": clock}
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         receivers: dict[str, BaseReceiver] = {}
         if isinstance(self.adapter, SupportsWebhooks):
@@ -185,6 +186,18 @@ class Connector:
     def stop(self, timeout: float = _DRAIN_SECONDS) -> bool:
         """Wait up to `timeout` seconds for the work under way; return whether it ended."""
         return self.runner.stop(timeout)
+
+    def wake(self) -> None:
+        """Say to whoever runs the work that there is some."""
+        for wake in self._wakes:
+            wake()
+
+    def wake_also(self, wake: Callable[[], None]) -> None:
+        """Call `wake` too when there is work: for what runs it beside the threads.
+
+        It must return at once.
+        """
+        self._wakes.append(wake)
 
     def work_off(self) -> int:
         """Do everything that is due, in this thread; return how many steps that were."""

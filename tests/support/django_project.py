@@ -9,7 +9,7 @@ import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -26,21 +26,21 @@ settings.configure(
 django.setup()
 
 
-def wsgi_project(*patterns: URLPattern) -> Any:
+def wsgi_project(*patterns: URLPattern | URLResolver) -> Any:
     """A WSGI application with these URLs."""
     handler = WSGIHandler()
     handler.request_class = type("Request", (WSGIRequest,), _urls(patterns))
     return handler
 
 
-def asgi_project(*patterns: URLPattern) -> Any:
+def asgi_project(*patterns: URLPattern | URLResolver) -> Any:
     """An ASGI application with these URLs."""
     handler = ASGIHandler()
     handler.request_class = type("Request", (ASGIRequest,), _urls(patterns))
     return handler
 
 
-def _urls(patterns: tuple[URLPattern, ...]) -> dict[str, Any]:
+def _urls(patterns: tuple[URLPattern | URLResolver, ...]) -> dict[str, Any]:
     urlconf = ModuleType("urls")
     vars(urlconf)["urlpatterns"] = list(patterns)
     return {"urlconf": urlconf}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from dispatch_returns.errors import StoreError
 from dispatch_returns.workflow.queues import Queue
-
-log = logging.getLogger(__name__)
 
 
 class ThreadRunner:
@@ -29,15 +25,17 @@ class ThreadRunner:
         self._wake = threading.Event()
         self._run: _Run | None = None
         self._pid: int | None = None
+        self._starting = threading.Lock()
 
     def start(self) -> None:
         """Start the threads; does nothing if they run in this process already."""
-        if self._run is not None and self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._wake = threading.Event()
-        self._run = _Run(self._queues, self._workers, self._poll, self._wake)
-        self._run.start()
+        with self._starting:
+            if self._run is not None and self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            self._wake = threading.Event()
+            self._run = _Run(self._queues, self._workers, self._poll, self._wake)
+            self._run.start()
 
     def wake(self) -> None:
         """Say that there is something to do."""
@@ -95,7 +93,7 @@ class _Run:
             free = self._wait_for_free_threads()
             if self._stopping:
                 return True  # the loop looks at once, and ends
-            items = _claimed(queue, free)
+            items = queue.claim_safely(free)
             found = found or bool(items)
             for item in items:
                 with self._changed:
@@ -118,13 +116,3 @@ class _Run:
                 self._changed.notify_all()
             # What one step leads to is due at once.
             self._wake.set()
-
-
-def _claimed(queue: Queue[object], free: int) -> list[object]:
-    try:
-        return queue.claim(free)
-    except StoreError as error:
-        log.error("%s: nothing can be claimed now: %s", queue.name, error)  # noqa: TRY400 - the message says it all
-    except Exception as error:  # noqa: BLE001 - without this thread nothing would be done any more
-        log.error("%s: nothing can be claimed: %s", queue.name, type(error).__name__)  # noqa: TRY400 - a traceback may show a customer's data
-    return []

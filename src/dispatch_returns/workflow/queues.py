@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from dispatch_returns.errors import StoreError
 from dispatch_returns.telemetry import ids
 
 T = TypeVar("T")
@@ -26,6 +27,16 @@ class Queue(Generic[T]):
     name: str
     claim: Callable[[int], list[T]]
     run: Callable[[T], None]
+
+    def claim_safely(self, limit: int) -> list[T]:
+        """Claim up to `limit` items; where that cannot be done now, log it and return none."""
+        try:
+            return self.claim(limit)
+        except StoreError as error:
+            log.error("%s: nothing can be claimed now: %s", self.name, error)  # noqa: TRY400 - the message says it all
+        except Exception as error:  # noqa: BLE001 - the next look may be luckier
+            log.error("%s: nothing can be claimed: %s", self.name, type(error).__name__)  # noqa: TRY400 - a traceback may show a customer's data
+        return []
 
     def run_safely(self, item: T) -> None:
         """Run one item; what it raises is logged by its kind and place, never by its text."""

@@ -12,55 +12,11 @@ import pytest
 
 from dispatch_returns.errors import StoreUnavailableError
 from dispatch_returns.runner.threads import ThreadRunner
-from dispatch_returns.workflow.queues import Queue
+from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
 
-SOON = 10.0
 NEVER = 3600.0
-
-
-class Pile:
-    """Work that several threads take at once."""
-
-    def __init__(self, *items: Any) -> None:
-        self._lock = threading.Lock()
-        self.items = list(items)
-        self.done: list[Any] = []
-        self.claims: list[int] = []
-        self.busy = 0
-        self.most_busy = 0
-
-    def claim(self, limit: int) -> list[Any]:
-        with self._lock:
-            self.claims.append(limit)
-            taken, self.items = self.items[:limit], self.items[limit:]
-            return taken
-
-    def run(self, item: Any) -> None:
-        with self._lock:
-            self.busy += 1
-            self.most_busy = max(self.busy, self.most_busy)
-        try:
-            if callable(item):
-                item()
-        finally:
-            with self._lock:
-                self.busy -= 1
-        self.done.append(item)
-
-    def queue(self) -> Queue[Any]:
-        return Queue("pile", self.claim, self.run)
-
-
-class Blocker:
-    """Work that lasts until it is let go."""
-
-    def __init__(self) -> None:
-        self.inside, self.go_on = threading.Event(), threading.Event()
-
-    def __call__(self) -> None:
-        self.inside.set()
-        assert self.go_on.wait(SOON)
+OURS = ("dispatch-returns-claimer", "dispatch-returns-worker")
 
 
 @pytest.fixture
@@ -76,7 +32,7 @@ def start() -> Iterator[Callable[..., ThreadRunner]]:
 
     yield start
     assert all(runner.stop(SOON) for runner in started)
-    assert not [t for t in threading.enumerate() if t.name.startswith("dispatch-returns-")]
+    assert not [t for t in threading.enumerate() if t.name.startswith(OURS)]
 
 
 Start = Callable[..., ThreadRunner]
@@ -217,9 +173,7 @@ def test_stopping_gives_up_in_time(start: Start) -> None:
     assert runner.stop(0.05) is False
     assert time.monotonic() - begun < 5
     blocker.go_on.set()
-    wait_until(
-        lambda: not any(t.name.startswith("dispatch-returns-") for t in threading.enumerate())
-    )
+    wait_until(lambda: not any(t.name.startswith(OURS) for t in threading.enumerate()))
 
 
 def test_an_idle_runner_stops_at_once(start: Start) -> None:
