@@ -94,7 +94,22 @@ def crash(args: list[str]) -> int:
     return run(str(PYTHON), "-m", "pytest", "-m", "crash", "-v", *args)
 
 
-COMMANDS: tuple[Callable[[list[str]], int], ...] = (demo, test, lint, check, bench, mutate, crash)
+def chaos(args: list[str]) -> int:
+    """2,000 returns in a storm of faults: `--seed N`, `--returns N`; the books must agree"""
+    install("dev")
+    return run(str(PYTHON), "-m", "tests.e2e.chaos", *args)
+
+
+COMMANDS: tuple[Callable[[list[str]], int], ...] = (
+    demo,
+    test,
+    lint,
+    check,
+    bench,
+    mutate,
+    crash,
+    chaos,
+)
 
 
 # Setting up.

@@ -16,6 +16,20 @@ settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, p
 settings.load_profile("ci" if IN_CI else "dev")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long`` also runs what takes minutes, such as the whole chaos run."""
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out, rather than skip them: in CI a skip would be a question."""
+    if config.getoption("--long"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    items[:] = [item for item in items if item not in long]
+    config.hook.pytest_deselected(items=long)
+
+
 def pytest_configure() -> None:
     """Take the developer's own settings away: a test sets what it needs, and nothing else counts.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 _NOT_PASSED_ON = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
@@ -27,12 +29,18 @@ class LossyProxy(ThreadingHTTPServer):
         self.target = urlsplit(target)
         self.drops = drops
         self._lock = threading.Lock()
-        self._losing = False
+        self._losing: list[str] = []
+        self.lost = 0
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that is gone: it may have been killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the server."""
@@ -40,16 +48,28 @@ class LossyProxy(ThreadingHTTPServer):
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         return kind(self.target.netloc, timeout=30)
 
-    def lose_next_response(self) -> None:
-        """Let the next request be carried out, and cut the connection instead of answering."""
-        with self._lock:
-            self._losing = True
+    def lose_next_response(self, to: str = "") -> None:
+        """Let the next request be carried out, and cut the connection instead of answering.
 
-    def loses_this(self) -> bool:
-        """Whether the answer at hand is the one to lose."""
+        `to`: the next one that begins so (``POST /v1/refunds``).
+        """
         with self._lock:
-            losing, self._losing = self._losing, False
-            return losing
+            self._losing.append(to)
+
+    def lose_nothing(self) -> None:
+        """Take back what was to be lost and has not been."""
+        with self._lock:
+            self._losing.clear()
+
+    def loses_this(self, request: str) -> bool:
+        """Whether the answer to `request` is one to lose."""
+        with self._lock:
+            for wanted in self._losing:
+                if request.startswith(wanted):
+                    self._losing.remove(wanted)
+                    self.lost += 1
+                    return True
+        return False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers = _kept(answer.getheaders())
         finally:
             upstream.close()
-        if self.server.loses_this():
+        if self.server.loses_this(f"{self.command} {self.path}"):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return

@@ -30,12 +30,22 @@ def test_environment():
 MODULE = 'import pytest\npytest.skip("needs Redis", allow_module_level=True)\n'
 
 
-def outcome(folder: Path, suite: str, ci: str) -> str:
+LONG = """
+import pytest
+
+@pytest.mark.long
+def test_of_minutes(): ...
+
+def test_of_no_time(): ...
+"""
+
+
+def outcome(folder: Path, suite: str, ci: str, *options: str) -> str:
     shutil.copy(Path(__file__).parents[1] / "conftest.py", folder)
     (folder / "test_suite.py").write_text(suite)
     keys = {"DISPATCH_API_KEY": "sk_live_x", "STRIPE_TEST_KEY": "sk_test_x", "CI": ci}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(folder)],
         cwd=folder,
         env=os.environ | keys,
         capture_output=True,
@@ -59,3 +69,9 @@ def test_a_missing_tool_skips_here_and_fails_in_ci(
     tmp_path: Path, suite: str, ci: str, expected: str
 ) -> None:
     assert outcome(tmp_path, suite, ci) == expected
+
+
+def test_what_takes_minutes_is_left_out_and_not_skipped(tmp_path: Path) -> None:
+    known = ("-W", "ignore::pytest.PytestUnknownMarkWarning")
+    assert outcome(tmp_path, LONG, "true", *known) == "1 passed, 1 deselected"
+    assert outcome(tmp_path, LONG, "true", *known, "--long") == "2 passed"
