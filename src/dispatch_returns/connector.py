@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 from dispatch_returns import telemetry
@@ -31,6 +32,7 @@ from dispatch_returns.webhooks.receiver import (
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 from dispatch_returns.workflow.queues import Queue, work_off
+from dispatch_returns.workflow.retention import Retention
 from dispatch_returns.workflow.writeback import Messenger
 
 __all__ = ["Connector", "Context", "RefundEvent"]
@@ -100,6 +102,7 @@ class Connector:
         self.messenger = Messenger(
             self.store, self.client, self._handlers, review_status=settings.review_status, **timing
         )
+        self._retention = _retention(settings, self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
         self.receivers = self._receivers(clock)
@@ -131,6 +134,7 @@ class Connector:
             Queue("events", self.events.claim, self.events.process),
             Queue("refunds", self.refunds.claim, self.refunds.advance),
             Queue("messages", self.messenger.claim, self.messenger.deliver),
+            *self._retention,
         )
 
     def on(self, event_type: str) -> Callable[[H], H]:
@@ -248,6 +252,14 @@ def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ..
             f"DISPATCH_RETURNS_STRIPE_SEARCH is on, and the adapter {adapter.name} cannot search"
         )
     return (find_payment,)
+
+
+def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[Any], ...]:
+    """Return the deletion of old events as work, where it is wanted."""
+    if settings.keep_events is None:
+        return ()
+    retention = Retention(store, timedelta(days=settings.keep_events), clock)
+    return (Queue("old events", retention.claim, retention.thin),)
 
 
 def _rails(settings: Settings) -> Rails:

@@ -44,6 +44,8 @@ def _parts(value: str, separator: str = ",") -> list[str]:
 
 
 DATABASE_URL = "sqlite:///dispatch-returns.db"
+MIN_KEEP_EVENTS = 8
+"""Days. A delivery is refused as a replay once it is 7 days old; until then its id is needed."""
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
 
@@ -52,7 +54,8 @@ class Settings(BaseModel):
 
     Amounts are major units by currency code; where a limit names some currencies, a refund in
     another is held. `evidence` names the custom fields a ticket must carry before it is paid,
-    with the values that are accepted (none named: any value).
+    with the values that are accepted (none named: any value). `keep_events` is how many days an
+    event is kept after it was dealt with (None: for ever).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -75,6 +78,7 @@ class Settings(BaseModel):
         default_factory=lambda: {"received_date": frozenset[str]()}
     )
     workers: int = Field(default=4, ge=1, le=64)
+    keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     refunded_status: str = "refunded"
     review_status: str = "needs_review"
 
@@ -115,6 +119,7 @@ VARIABLES: Mapping[str, str] = {
         "approve_above",
         "evidence",
         "workers",
+        "keep_events",
         "refunded_status",
         "review_status",
     )

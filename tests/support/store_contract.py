@@ -378,6 +378,56 @@ class StoreContract:
         with pytest.raises(LeaseLostError):
             store.write("late", lambda conn: inbox.finish(conn, event, LATER))
 
+    def test_old_events_that_are_done_are_deleted_in_batches(self, store: Store) -> None:
+        for number in range(8):
+            accept(store, number, NOW + timedelta(minutes=number))
+        work = claim(store, NOW + timedelta(minutes=9))
+        by_id = {event.event_id: event for event in work}
+        waiting, odd, late = by_id["evt_1"], by_id["evt_2"], by_id["evt_3"]
+        done = [event for event in work if event not in (waiting, odd, late)]
+        long_after = NOW + timedelta(days=20)
+
+        def finish(conn: Connection) -> None:
+            for event in done:
+                inbox.finish(conn, event, NOW + timedelta(minutes=10))
+            inbox.set_unreadable(conn, odd, "odd")
+            inbox.finish(conn, late, long_after)
+            payload = {"event": by_id["evt_4"].id, "type": "x", "handler": "y"}
+            outbox.add(conn, new_message(kind="handler", payload=payload), NOW)
+
+        store.write("finish", finish)
+        before = NOW + timedelta(days=10)
+        with store.read() as conn:
+            assert inbox.count_thinnable(conn, before) == 3
+
+        def thin(after: int, limit: int) -> inbox.Thinned:
+            return store.write(
+                "thin", lambda conn: inbox.thin(conn, before=before, after=after, limit=limit)
+            )
+
+        assert thin(0, 100).deleted == 3
+        kept = sorted(event.event_id for event in events(store))
+        # Not done; not understood; done lately; its handler waits; the newest of all.
+        assert kept == ["evt_1", "evt_2", "evt_3", "evt_4", "evt_7"]
+        assert thin(0, 100) == inbox.Thinned(0, None)
+        accept(store, 9)
+        newest = find(store, "evt_9")
+        assert newest is not None
+        assert newest.id > max(event.id for event in work), "no number is given twice"
+        first = thin(0, 2)
+        assert first.then is not None
+        assert thin(first.then, 2).then not in (None, first.then)
+
+    def test_the_young_end_a_pass(self, store: Store) -> None:
+        for number in range(3):
+            accept(store, number, NOW + timedelta(days=number))
+        before = NOW + timedelta(days=1)
+        thin = store.write("thin", lambda conn: inbox.thin(conn, before=before, after=0, limit=1))
+        assert thin.then is not None
+        assert store.write(
+            "thin", lambda conn: inbox.thin(conn, before=before, after=thin.then or 0, limit=1)
+        ) == inbox.Thinned(0, None)
+
     # The outbox.
 
     def test_a_message_is_kept_once(self, store: Store) -> None:

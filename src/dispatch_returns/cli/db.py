@@ -1,18 +1,21 @@
-"""``db upgrade``."""
+"""``db upgrade|thin``."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
 import typer
 
-from dispatch_returns.cli.opening import database_url
+from dispatch_returns.cli import people
+from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import Json, show
+from dispatch_returns.errors import ConfigurationError
 
-app = typer.Typer(help="Make and upgrade the database.", no_args_is_help=True)
+app = typer.Typer(help="Make, upgrade and thin the database.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """Keep `upgrade` a command of its own: typer folds a group of one."""
+_LEAST_DAYS = 8
+"""`settings.MIN_KEEP_EVENTS`, written again: importing the settings would make ``--help`` slow."""
 
 
 @app.command()
@@ -31,6 +34,59 @@ def upgrade(*, json: Json = False) -> None:
     database.upgrade(url)
     document = {"from": before, "to": revision(url), "changed": before != REVISION}
     show(document, _said(before, REVISION), as_json=json)
+
+
+@app.command()
+def thin(
+    *,
+    older_than: Annotated[
+        int | None,
+        typer.Option(min=_LEAST_DAYS, help="Days. Default: DISPATCH_RETURNS_KEEP_EVENTS."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many there are.")
+    ] = False,
+    who: people.Who = None,
+    why: people.Why = None,
+    json: Json = False,
+) -> None:
+    """Delete events that were dealt with long ago.
+
+    Workers do the same by themselves where DISPATCH_RETURNS_KEEP_EVENTS is set. The ledger, its
+    attempts and acts are never deleted.
+    """
+    from dispatch_returns.store import inbox, journal
+    from dispatch_returns.workflow.retention import thin_all
+
+    days, who = older_than or _days(), people.name(who)
+    now = datetime.now(UTC)
+    before = now - timedelta(days=days)
+    with open_store() as store:
+        if dry_run:
+            with store.read() as conn:
+                number = inbox.count_thinnable(conn, before)
+        else:
+            number = thin_all(store, before)
+            subject = f"{number} events older than {days} days"
+            store.write(
+                "act.thin",
+                lambda conn: journal.record(conn, "thin", now, who=who, why=why, subject=subject),
+            )
+    said = f"{number} events {'would be' if dry_run else 'were'} deleted."
+    show({"events": number, "older_than_days": days, "dry_run": dry_run}, said, as_json=json)
+
+
+def _days() -> int:
+    """Return the setting. Raises `ConfigurationError`."""
+    from dispatch_returns.settings import read_one
+
+    text = read_one("keep_events") or ""
+    if not (text.isascii() and text.isdigit() and _LEAST_DAYS <= int(text) <= 36_500):
+        raise ConfigurationError(
+            "give --older-than in days, or set DISPATCH_RETURNS_KEEP_EVENTS: at least"
+            f" {_LEAST_DAYS}, for until then an event's id keeps a replay out"
+        )
+    return int(text)
 
 
 def _revision_before(url: str) -> str | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, delete, func, select
 
 from dispatch_returns.store import queue
-from dispatch_returns.store.schema import inbox
+from dispatch_returns.store.schema import inbox, outbox
 
 
 class EventState(enum.StrEnum):
@@ -161,6 +161,62 @@ def newest(
     if ticket_id is not None:
         query = query.where(inbox.c.ticket_id == ticket_id)
     return [_stored(row) for row in conn.execute(query).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """What `thin` did. ``then``: where to go on, None where the young events begin."""
+
+    deleted: int
+    then: int | None
+
+
+def thin(conn: Connection, *, before: datetime, after: int, limit: int) -> Thinned:
+    """Delete, among the `limit` events that follow number `after`, what was done before `before`.
+
+    What is not dealt with, or not understood, stays; so does what a handler still waits for.
+    Events that another transaction holds are passed over.
+    """
+    rows = conn.execute(_following(after, limit)).all()
+    old = [row for row in rows if row.received_at < before]
+    gone = {row.id for row in old if row.state == EventState.DONE and row.finished_at < before}
+    # SQLite gives the number of the newest row again once it is gone, and the outbox knows it.
+    gone -= {conn.execute(select(func.max(inbox.c.id))).scalar_one(), *_waited_for(conn)}
+    if gone:
+        conn.execute(delete(inbox).where(inbox.c.id.in_(sorted(gone))))
+    more = len(old) == limit
+    return Thinned(len(gone), old[-1].id if more else None)
+
+
+def count_thinnable(conn: Connection, before: datetime) -> int:
+    """Return how many events `thin` would delete in all; nothing is changed."""
+    done = select(func.count()).where(
+        inbox.c.state == EventState.DONE,
+        inbox.c.received_at < before,
+        inbox.c.finished_at < before,
+        inbox.c.id < select(func.max(inbox.c.id)).scalar_subquery(),
+        inbox.c.id.not_in(_waited_for(conn)),
+    )
+    return int(conn.execute(done).scalar_one())
+
+
+def _following(after: int, limit: int) -> Select[Any]:
+    return (
+        select(inbox.c.id, inbox.c.received_at, inbox.c.state, inbox.c.finished_at)
+        .where(inbox.c.id > after)
+        .order_by(inbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
+    )
+
+
+def _waited_for(conn: Connection) -> set[int]:
+    """Return the events whose handlers are still to be called."""
+    waiting = select(outbox.c.payload).where(
+        outbox.c.due_at.is_not(None), outbox.c.kind == "handler"
+    )
+    found = (payload.get("event") for (payload,) in conn.execute(waiting))
+    return {number for number in found if isinstance(number, int)}
 
 
 def replay(conn: Connection, event: StoredEvent, now: datetime) -> None:

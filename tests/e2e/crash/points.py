@@ -21,6 +21,7 @@ ELSEWHERE = {
     "inbox.accept": "the web request: until it is on disk the sender is not answered",
     "refund.*": "a person's act: one transaction, no call to a processor",
     "event.unreadable": "an event that is not understood moves no money",
+    "event.thin": "old events that are done: whatever is left of them is deleted by the next pass",
     "event.postpone": "an event put off changes nothing but its time",
     "message.postpone": "a message put off changes nothing but its time",
     "refund.postpone": "a refund put off changes nothing but its time",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dispatch_returns.cli import db
+from dispatch_returns.settings import MIN_KEEP_EVENTS
 from dispatch_returns.store.schema import REVISION
 from tests.support.cli import Shop, run
 
@@ -81,3 +83,35 @@ def test_acting_makes_no_database_either(bare_shop: Shop) -> None:
     said = bare_shop.run("refunds", "cancel", "rfd_1")
     assert said.code == 4
     assert list(bare_shop.folder.iterdir()) == []
+
+
+def test_thinning_says_how_many_it_deletes_and_is_recorded(shop: Shop) -> None:
+    for number in range(3):
+        shop.event(f"tkt_{number}", f"evt_{number}")
+    shop.work()
+    db = sqlite3.connect(shop.folder / "returns.db")
+    with db:
+        db.execute("UPDATE inbox SET received_at = '2001-01-01', finished_at = '2001-01-01'")
+    db.close()
+    dry = shop.offline("db", "thin", "--older-than", "30", "--dry-run")
+    assert (dry.code, dry.text) == (0, "2 events would be deleted.")
+    said = shop.offline("db", "thin", "--older-than", "30", "--by", "Ann", "--json")
+    assert said.json == {"events": 2, "older_than_days": 30, "dry_run": False}
+    assert len(shop.offline("events", "list", "--json").json["events"]) == 1
+    (act,) = shop.offline("acts", "--json").json["acts"]
+    assert (act["act"], act["who"], act["subject"]) == (
+        "thin",
+        "Ann",
+        "2 events older than 30 days",
+    )
+
+
+def test_thinning_wants_to_be_told_how_old(shop: Shop) -> None:
+    assert shop.offline("db", "thin").code == 3
+    assert shop.offline("db", "thin", "--older-than", "7").code == 2
+    assert shop.run("db", "thin", DISPATCH_RETURNS_KEEP_EVENTS="3").code == 3
+    assert shop.run("db", "thin", DISPATCH_RETURNS_KEEP_EVENTS="90").code == 0
+
+
+def test_the_least_number_of_days_is_the_settings_own() -> None:
+    assert db._LEAST_DAYS == MIN_KEEP_EVENTS
