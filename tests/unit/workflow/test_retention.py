@@ -37,8 +37,8 @@ def done(store: Store, number: int, first: int = 0) -> None:
         for it in range(first, first + number):
             event = NewEvent("dispatch", f"evt_{it}", "ticket.updated", None, None, b"{}", None)
             inbox.add(conn, event, NOW)
-        for event in inbox.claim(conn, NOW, timedelta(minutes=3), number):
-            inbox.finish(conn, event, NOW)
+        for stored_event in inbox.claim(conn, NOW, timedelta(minutes=3), number):
+            inbox.finish(conn, stored_event, NOW)
 
     store.write("done", write)
 
@@ -69,7 +69,7 @@ def test_a_batch_that_fails_is_tried_again_in_the_next_pass(store: Store) -> Non
     retention = Retention(store, KEEP, clock)
     (after,) = retention.claim(1)
     write = store.write
-    store.write = lambda *_: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    store.write = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
     with pytest.raises(ZeroDivisionError):
         retention.thin(after)
     store.write = write  # type: ignore[method-assign]
