@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, select
+from sqlalchemy import Connection, Executable, RowMapping, delete, func, select
 
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import inbox, outbox
@@ -200,7 +200,7 @@ def count_thinnable(conn: Connection, before: datetime) -> int:
     return int(conn.execute(done).scalar_one())
 
 
-def _following(after: int, limit: int) -> Select[Any]:
+def _following(after: int, limit: int) -> Executable:
     return (
         select(inbox.c.id, inbox.c.received_at, inbox.c.state, inbox.c.finished_at)
         .where(inbox.c.id > after)
