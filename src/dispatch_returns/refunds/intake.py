@@ -106,17 +106,14 @@ class Intake:
         """
         # Nearly always it is new, so it is written before it is looked for. Another worker that
         # writes it at this moment is waited for.
-        elsewhere = self._elsewhere(conn, decision)
-        created = self._create(conn, decision, elsewhere)
-        if created is not None:
-            return created
+        return self.create(conn, decision) or self.enter_again(conn, decision)
+
+    def enter_again(self, conn: Connection, decision: Decision) -> Refund:
+        """Do as `enter` for an intent that has its row."""
         facts = decision.facts
         row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, _FIRST_ORDINAL)
         known = ledger.lock(conn, row_id)
         assert known is not None, "the ledger keeps its rows"
-        return self._enter_again(conn, known, decision)
-
-    def _enter_again(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
         if known.state is State.HELD:
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
@@ -162,16 +159,19 @@ class Intake:
             self._announce(conn, refund, now)
         return refund
 
-    def _create(
-        self, conn: Connection, decision: Decision, elsewhere: Sequence[Outside]
-    ) -> Refund | None:
+    def create(self, conn: Connection, decision: Decision, **unless_held: object) -> Refund | None:
+        """Write the row of a new intent; return None, and write nothing, if it has one already.
+
+        `unless_held` is written instead of what makes it wait to be sent.
+        """
         now = self._clock()
+        elsewhere = self._elsewhere(conn, decision)
         if (settled := _settling(elsewhere, decision)) is not None:
             adopted = self._insert(conn, decision, now, **_adoption(decision, settled))
             return adopted and self._tell_adopted(conn, adopted, now)
         hold = self._hold(conn, decision, elsewhere, approved_minor=None)
-        due_at = None if hold else now
-        refund = self._insert(conn, decision, now, **_entry(decision, hold), due_at=due_at)
+        waits: dict[str, object] = {"due_at": None} if hold else {"due_at": now} | unless_held
+        refund = self._insert(conn, decision, now, **_entry(decision, hold) | waits)
         if refund is not None and hold is not None:
             notices.tell_held(conn, refund, hold, now)
             self._announce(conn, refund, now)

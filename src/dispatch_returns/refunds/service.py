@@ -33,7 +33,7 @@ from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.intake import Decision, Intake
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.store import Store, ledger, switches
@@ -115,11 +115,34 @@ class RefundService:
         else:
             self._postpone(refund, None, refund.detail)
 
+    def enter(self, conn: Connection, decision: Decision) -> tuple[Refund, Refund | None]:
+        """Write `decision` into the ledger, and say there that it is sent now, if it can be.
+
+        Return the row as it was entered, and the row to hand to `carry_out` after the commit:
+        None where something stands against it. Then it is claimed when it is due, or waits for
+        a person.
+        """
+        now = self.now()
+        at_once = self._sent(now) if self._nothing_against(conn, decision) else {}
+        created = self.intake.create(conn, decision, **at_once)
+        if created is None:
+            known = self.intake.enter_again(conn, decision)
+            return known, self.begin(conn, known)
+        if created.state is not State.SENDING:
+            return created, self.begin(conn, created)
+        ledger.record_attempt(conn, created, "refund", "sent", now)
+        return created, created
+
+    def _nothing_against(self, conn: Connection, decision: Decision) -> bool:
+        """Whether a new intent needs no second look before it is sent."""
+        if decision.hold is not None or decision.look_first or self.rails.max_per_day:
+            return False
+        return not self._stopped_by(conn)
+
     def begin(self, conn: Connection, refund: Refund) -> Refund | None:
         """Say in the ledger that a refund just entered is sent now, inside the same transaction.
 
-        Return the row to hand to `carry_out` after the commit, or None where something stands
-        against it: then it is claimed when it is due, or waits for a person.
+        Return the row to hand to `carry_out`, or None, as `enter` does.
         """
         if refund.state is not State.REQUESTED or refund.uncertain:
             return None
@@ -168,24 +191,25 @@ class RefundService:
             wait = now + _KILL_SWITCH_PAUSE
             ledger.change(conn, refund, now, detail="the kill switch is on", due_at=wait)
             return None
-        sent: dict[str, object] = {}
+        sent = self._sent(now)
         if refund.nothing_carried_out:
-            today = now.date().isoformat()
-            hold = self._last_rails(conn, refund, today, stopped)
+            hold = self._last_rails(conn, refund, now.date().isoformat(), stopped)
             if hold is not None:
                 self.hold(conn, refund, hold)
                 return None
-            sent = {"first_sent_at": now, "sent_day": today}
+        else:
+            sent |= {"first_sent_at": refund.first_sent_at, "sent_day": refund.sent_day}
         ledger.record_attempt(conn, refund, "refund", "sent", now)
-        return ledger.take_over(
-            conn,
-            refund,
-            now,
-            state=State.SENDING,
-            uncertain=refund.uncertain,
-            due_at=now + self.pace.lease,
-            **sent,
-        )
+        return ledger.take_over(conn, refund, now, uncertain=refund.uncertain, **sent)
+
+    def _sent(self, now: datetime) -> dict[str, object]:
+        """Return what the row says of a call that is made now, and is the first of its key."""
+        return {
+            "state": State.SENDING,
+            "first_sent_at": now,
+            "sent_day": now.date().isoformat(),
+            "due_at": now + self.pace.lease,
+        }
 
     def _last_rails(
         self, conn: Connection, refund: Refund, today: str, stopped: frozenset[str]

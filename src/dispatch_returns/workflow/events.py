@@ -162,8 +162,7 @@ class EventProcessor:
         entered: Refund | None = None
         sending: Refund | None = None
         if decision is not None:
-            entered = self._refunds.intake.enter(conn, decision)
-            sending = self._refunds.begin(conn, entered)
+            entered, sending = self._refunds.enter(conn, decision)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",

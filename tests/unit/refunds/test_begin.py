@@ -19,9 +19,7 @@ def enter_and_begin(desk: Desk) -> Refund | None:
     """Judge, enter and begin, as the event processor does: in one transaction."""
     service = desk.service
     decision = service.intake.judge(facts())
-    return desk.store.write(
-        "event.done", lambda conn: service.begin(conn, service.intake.enter(conn, decision))
-    )
+    return desk.store.write("event.done", lambda conn: service.enter(conn, decision)[1])
 
 
 def test_a_refund_is_announced_with_its_entry_and_paid_once(desk: Desk) -> None:

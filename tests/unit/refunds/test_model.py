@@ -145,7 +145,7 @@ class Returns(RuleBasedStateMachine):
         decision, service = self.late_events.pop(), self.desk.service
 
         def done(conn: Connection) -> Refund | None:
-            return service.begin(conn, service.intake.enter(conn, decision))
+            return service.enter(conn, decision)[1]
 
         sending = self.desk.store.write("event.done", done)
         if sending is not None:

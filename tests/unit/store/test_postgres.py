@@ -520,7 +520,7 @@ def desks(store: Store, other: Store) -> tuple[Desk, Desk]:
 def enter_and_begin(desk: Desk, ticket: str = "tkt_1", **fields: Any) -> Callable[..., Any]:
     service = desk.service
     decision = service.intake.judge(facts(ticket, **fields))
-    return lambda conn: service.begin(conn, service.intake.enter(conn, decision))
+    return lambda conn: service.enter(conn, decision)[1]
 
 
 def test_two_workers_that_enter_the_same_intent_at_once_pay_once(desks: tuple[Desk, Desk]) -> None:
