@@ -7,6 +7,7 @@ message is delivered), ``comment`` (the customer reads it), ``note`` (only agent
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.store import outbox
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.outbox import NewMessage
 
 _FOR_CUSTOMER = {
     State.PENDING: "Your refund of {amount} is on its way to your original payment method.",
@@ -27,9 +29,12 @@ _FOR_CUSTOMER = {
 
 def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
     """Bring the ticket in line with `refund`, which has just changed."""
-    # With the time: a refund may come back to a state of which the ticket was told before.
-    what = f"{refund.state}:{refund.reason}:{refund.arn}:{refund.updated_at.isoformat()}"
-    _add(conn, refund, "ticket", what, now)
+    outbox.add(conn, _change(refund), now)
+
+
+def tell_outcome(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Do as `tell_change` and `tell_customer`, in one statement."""
+    outbox.add_all(conn, (_change(refund), *_to_customer(refund)), now)
 
 
 def hold_of(refund: Refund) -> Hold:
@@ -52,23 +57,20 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
         for m in outbox.of_refund(conn, refund.id)
     )
     what = f"{hold.reason}:{hold.detail}:{told}"
-    _add(conn, refund, "ticket", what, now)
-    _add(conn, refund, "note", what, now, body=_note(refund, hold))
+    note = _message(refund, "note", what, body=_note(refund, hold))
+    outbox.add_all(conn, (_message(refund, "ticket", what), note), now)
 
 
 def tell_customer(conn: Connection, refund: Refund, now: datetime) -> None:
     """Tell the customer where the money is, once for each state worth telling."""
-    text = _FOR_CUSTOMER.get(refund.state)
-    if text is None or refund.adopted:
-        return
-    # "Sent" after "on its way" would only be noise.
-    told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
-    _add(conn, refund, "comment", told, now, body=text.format(amount=refund.amount))
+    for message in _to_customer(refund):
+        outbox.add(conn, message, now)
 
 
 def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Leave an internal note that says what is the case and what to do."""
-    _add(conn, refund, "note", f"{hold.reason}:{hold.detail}", now, body=_note(refund, hold))
+    what = f"{hold.reason}:{hold.detail}"
+    outbox.add(conn, _message(refund, "note", what, body=_note(refund, hold)), now)
 
 
 def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
@@ -77,25 +79,31 @@ def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
         f"This payment had been refunded already, by {refund.processor_id}, which was not made"
         f" from this ticket. Nothing more was paid. (Refund {refund.id})"
     )
-    _add(conn, refund, "note", "adopted", now, body=body)
+    outbox.add(conn, _message(refund, "note", "adopted", body=body), now)
 
 
 def _note(refund: Refund, hold: Hold) -> str:
     return f"Refund {refund.state}: {hold.detail} {hold.remedy} (Refund {refund.id})"
 
 
-def _add(
-    conn: Connection,
-    refund: Refund,
-    kind: str,
-    what: str,
-    now: datetime,
-    *,
-    body: str | None = None,
-) -> None:
+def _change(refund: Refund) -> NewMessage:
+    # With the time: a refund may come back to a state of which the ticket was told before.
+    what = f"{refund.state}:{refund.reason}:{refund.arn}:{refund.updated_at.isoformat()}"
+    return _message(refund, "ticket", what)
+
+
+def _to_customer(refund: Refund) -> Iterator[NewMessage]:
+    text = _FOR_CUSTOMER.get(refund.state)
+    if text is not None and not refund.adopted:
+        # "Sent" after "on its way" would only be noise.
+        told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
+        yield _message(refund, "comment", told, body=text.format(amount=refund.amount))
+
+
+def _message(refund: Refund, kind: str, what: str, *, body: str | None = None) -> NewMessage:
     # What is told can be long, and the key also serves as the comment's idempotency key.
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
-    message = outbox.NewMessage(
+    return NewMessage(
         dedupe_key=f"{refund.id}-g{refund.generation}-{kind}-{digest}",
         kind=kind,
         workspace_id=refund.workspace_id,
@@ -103,4 +111,3 @@ def _add(
         refund_id=refund.id,
         payload={} if body is None else {"body": body},
     )
-    outbox.add(conn, message, now)

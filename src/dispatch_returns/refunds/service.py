@@ -487,9 +487,9 @@ class RefundService:
             self.announce(conn, after, now)
         if after.reason is not None:
             notices.tell_held(conn, after, notices.hold_of(after), now)
+            notices.tell_customer(conn, after, now)
         else:
-            notices.tell_change(conn, after, now)
-        notices.tell_customer(conn, after, now)
+            notices.tell_outcome(conn, after, now)
         if after.adopted:
             notices.tell_adopted(conn, after, now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,7 +63,16 @@ def _message(row: RowMapping) -> Message:
 
 def add(conn: Connection, message: NewMessage, now: datetime) -> bool:
     """Keep `message`; return False if one with its key is here already."""
-    values = {
+    return queue.insert_new(conn, outbox, _values(message, now))
+
+
+def add_all(conn: Connection, messages: Iterable[NewMessage], now: datetime) -> None:
+    """Keep those of `messages` whose keys are not here already, in one statement."""
+    queue.insert_all_new(conn, outbox, [_values(message, now) for message in messages])
+
+
+def _values(message: NewMessage, now: datetime) -> dict[str, Any]:
+    return {
         "dedupe_key": message.dedupe_key,
         "kind": message.kind,
         "workspace_id": message.workspace_id,
@@ -73,7 +83,6 @@ def add(conn: Connection, message: NewMessage, now: datetime) -> bool:
         "created_at": now,
         "due_at": now,
     }
-    return queue.insert_new(conn, outbox, values)
 
 
 def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Message]:

@@ -47,6 +47,11 @@ def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
     return conn.execute(_insert(table, conn.dialect.name), values).rowcount == 1
 
 
+def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Do as `insert_new` for each of `rows`, of which there is one at least."""
+    conn.execute(_insert(table, conn.dialect.name), rows)
+
+
 @functools.cache
 def _insert(table: Table, dialect: str) -> Insert:
     if dialect == "postgresql":
