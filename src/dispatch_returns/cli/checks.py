@@ -16,6 +16,7 @@ from dispatch_returns.api.models import Webhook
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
+from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds.adapter import RefundAdapter
@@ -66,6 +67,7 @@ def run() -> list[Check]:
         _webhook_secret(settings),
         *_database(),
         _look("payments", partial(_payments, settings)),
+        *_late_news(settings),
     ]
 
 
@@ -288,6 +290,21 @@ def _refunds(counts: dict[str, int]) -> Check:
 
 
 # The processor.
+
+
+def _late_news(settings: Settings) -> list[Check]:
+    """Say whether the processor can tell what becomes of a refund later."""
+    try:
+        wanted = wanted_news(settings)
+    except ConfigurationError:
+        return []  # the check of the payments has said so
+    if wanted is None:
+        return []
+    if settings.adapter_options.get("webhook_secret"):
+        return [Check("late news", "ok", f"{wanted.variable} is set")]
+    detail = f"{wanted.variable} is not set: a refund that fails later is found within a month"
+    remedy = f"{wanted.instructions('https://.../webhooks/' + settings.adapter)}"
+    return [Check("late news", "warning", detail, remedy)]
 
 
 def _payments(settings: Settings) -> Check:

@@ -48,6 +48,7 @@ def setup(
         made = None if dry_run else _apply(client, steps)
     words = _WOULD_BE_DONE if dry_run else _DONE
     document = _document(settings, steps, words, made, dry_run=dry_run)
+    document["at_processor"] = _at_processor(settings, webhook_url)
     show(document, *_said(settings, document, made), as_json=json)
 
 
@@ -139,7 +140,19 @@ def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) ->
         Table(("what", "key", "result"), rows),
         *(part for note in notes for part in ("", note)),
     ]
+    if document["at_processor"] is not None:
+        parts += ["", document["at_processor"]]
     return parts if made is None else [*parts, *_secret(settings, made)]
+
+
+def _at_processor(settings: Settings, webhook_url: str | None) -> str | None:
+    """Return what is to be set up at the payment processor, if it is not already."""
+    from dispatch_returns.cli.late_news import url_beside, wanted_news
+
+    wanted = wanted_news(settings)
+    if wanted is None or settings.adapter_options.get("webhook_secret"):
+        return None
+    return wanted.instructions(url_beside(webhook_url or "", settings.adapter))
 
 
 def _secret(settings: Settings, made: Webhook) -> list[Part]:

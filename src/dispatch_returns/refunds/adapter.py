@@ -214,6 +214,11 @@ class SupportsWebhooks(Protocol):
         """The adapter's name."""
         ...
 
+    @property
+    def webhook_events(self) -> tuple[str, ...]:
+        """The kinds of events that the processor is to be asked for; constant for the class."""
+        ...
+
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
         """Return what an authentic event is. It must be cheap: the sender waits.
 

@@ -23,6 +23,7 @@ from dispatch_returns.sandbox.courier import Courier
 from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES, Style
 from dispatch_returns.sandbox.resources.webhooks import is_loopback
 from dispatch_returns.sandbox.state import SandboxState
+from dispatch_returns.sandbox.stripe.courier import StripeCourier
 
 MAX_BODY = 1_048_576
 """Bytes a request may have."""
@@ -176,12 +177,15 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
         courier = Courier(state.deliveries, verify_tls=state.allow_remote)
         with state.lock:
             courier.start()
+        stripe_courier = StripeCourier(state.stripe)
+        stripe_courier.start()
         saving = asyncio.create_task(_keep_stripe(state))
         try:
             yield
         finally:
             saving.cancel()
             await courier.stop()
+            await stripe_courier.stop()
             state.save_stripe()
 
     return lifespan

@@ -106,6 +106,7 @@ class FakeAdapter:
     """
 
     name = "fake"
+    webhook_events = ("refund.updated",)
 
     def __init__(
         self,

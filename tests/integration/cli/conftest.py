@@ -32,6 +32,7 @@ def bare_shop(box: Sandbox, tmp_path: Path) -> Shop:
     settings = {
         **environment_of(box),
         "DISPATCH_WEBHOOK_SECRET": "whsec_test",
+        "STRIPE_WEBHOOK_SECRET": "whsec_stripe",
         "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{tmp_path}/returns.db",
     }
     return Shop(box, tmp_path, settings)

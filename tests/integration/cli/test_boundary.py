@@ -400,3 +400,22 @@ def test_the_switches_that_keep_money_still_are_said_at_the_start(shop: Shop) ->
 
 def test_typer_is_what_the_boundary_thinks_it_is() -> None:
     assert issubclass(typer.BadParameter, typer.TyperException)
+
+
+def test_a_refund_that_fails_later_is_told_while_it_serves(shop: Shop) -> None:
+    port = free_port()
+    payment = shop.pay()
+    fault = Fault(kind="fail_later", seconds=0.3, payment_intent=payment)
+    shop.box.state.stripe.faults.add(fault)
+    ticket = shop.ticket(payment_intent=payment)
+    shop.event(ticket)
+    arguments = ("serve", "--port", port)
+    with started(*arguments, environment=shop.settings, until="Ctrl-C", cwd=shop.folder) as process:
+        url = f"http://127.0.0.1:{port}/webhooks/stripe"
+        assert url in process.first
+        shop.box.state.stripe.events.listen(url, shop.settings["STRIPE_WEBHOOK_SECRET"])
+        listing = ("refunds", "list", "--state", "failed", "--json")
+        wait_until(lambda: bool(shop.offline(*listing).json["refunds"]), PATIENCE)
+        said = process.end(signal.SIGTERM)
+    assert said.code == 0
+    assert "whsec_" not in said.err

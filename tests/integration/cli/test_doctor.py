@@ -34,6 +34,7 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
     assert set(found) == {
         "settings", "paying", "key and workspace", "clock", "statuses", "fields", "webhook",
         "webhook secret", "database", "events", "refunds", "payments",
+        "late news",
     }  # fmt: skip
 
 
@@ -43,6 +44,15 @@ def test_for_people_it_ends_with_what_to_do(bare_shop: Shop) -> None:
     assert "dispatch-returns setup" in said.text
     assert "dispatch-returns db upgrade" in said.text
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_without_the_processors_webhook_it_says_what_to_set_up(shop: Shop) -> None:
+    found = checks(shop, STRIPE_WEBHOOK_SECRET="")["late news"]
+    assert found["status"] == "warning"
+    assert "STRIPE_WEBHOOK_SECRET is not set" in found["detail"]
+    assert "for the events refund.created, refund.updated, refund.failed" in found["remedy"]
+    manual = checks(shop, DISPATCH_RETURNS_ADAPTER="manual")
+    assert "late news" not in manual, "nobody sends anything"
 
 
 def test_it_changes_nothing(bare_shop: Shop) -> None:

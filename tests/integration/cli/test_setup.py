@@ -195,3 +195,19 @@ def test_what_the_api_refuses_is_one_sentence(bare_shop: Shop) -> None:
     assert said.code == 1
     assert said.err.startswith("Error: ")
     assert "400" in said.err
+
+
+@pytest.mark.parametrize(
+    ("url", "beside"),
+    [
+        ("https://shop.example/hooks/dispatch", "https://shop.example/hooks/stripe"),
+        ("https://shop.example/hook", "https://.../webhooks/stripe"),
+    ],
+)
+def test_it_says_what_to_set_up_at_the_processor(bare_shop: Shop, url: str, beside: str) -> None:
+    said = bare_shop.run("setup", "--webhook-url", url, "--dry-run", STRIPE_WEBHOOK_SECRET="")
+    wanted = f"At Stripe, add a webhook to {beside} for the events refund.created, refund.updated"
+    assert wanted in said.text
+    assert "set STRIPE_WEBHOOK_SECRET to its signing secret" in said.text
+    done = bare_shop.run("setup", "--webhook-url", url, "--dry-run", "--json")
+    assert done.json["at_processor"] is None

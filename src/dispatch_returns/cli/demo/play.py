@@ -84,7 +84,8 @@ def rows_by_ticket(stage: Stage) -> dict[str, Refund]:
 
 def _is_quiet(stage: Stage) -> bool:
     """Whether nothing is on its way: no delivery, no event, no message."""
-    if not stage.sandbox.state.deliveries.wait_until_settled(0):
+    state = stage.sandbox.state
+    if not (state.deliveries.wait_until_settled(0) and state.stripe.events.wait_until_settled(0)):
         return False
     with stage.connector.store.read() as conn:
         waiting = sum(

@@ -49,7 +49,6 @@ _PACE = Pace(
     first_retry=timedelta(milliseconds=500),
     longest_retry=timedelta(seconds=2),
     first_poll=timedelta(seconds=1),
-    follow_ups=(timedelta(seconds=2), timedelta(seconds=2)),
 )
 
 
@@ -80,10 +79,11 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
         secret = secrets.token_hex()
         connector = _connector(box, f"sqlite:///{folder}/demo.db", secret, payments)
         stack.enter_context(connector)
-        app = Starlette(routes=[Mount("/webhooks/dispatch", asgi.app(connector))])
+        app = Starlette(routes=[Mount("/webhooks", asgi.app(connector))])
         url = stack.enter_context(serving(app))
+        box.state.stripe.events.listen(f"{url}/webhooks/stripe", secret)
         client.webhooks.create(
-            url=f"{url}/webhooks/dispatch/", events=["ticket.updated"], secret=secret
+            url=f"{url}/webhooks/dispatch", events=["ticket.updated"], secret=secret
         )
         _arm(box, cast, payments)
         connector.start()
@@ -112,7 +112,11 @@ def _connector(
         webhook_secrets=(SecretStr(secret),),
         base_url=box.api_url,
         database_url=database_url,
-        adapter_options={"api_key": STRIPE_KEY, "base_url": box.url},
+        adapter_options={
+            "api_key": STRIPE_KEY,
+            "base_url": box.url,
+            "webhook_secret": secret,
+        },
     )
     return Connector(settings, lookups=(payments.get,), pace=_PACE)
 

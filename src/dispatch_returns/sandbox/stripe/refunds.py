@@ -48,6 +48,8 @@ def create_refund(call: Call) -> Refund:
     refund = _new_refund(call, charge, amount)
     call.book.add_refund(refund)
     _start(call, refund, course)
+    call.state.tell(call.account, "refund.created", refund)
+    call.state.tell(call.account, "charge.refunded", charge)
     return refund
 
 
@@ -55,6 +57,7 @@ def update_refund(call: Call) -> Refund:
     """``POST /v1/refunds/:id``: only the metadata can be changed."""
     refund = call.book.refund(call.object_id)
     refund["metadata"] = call.metadata(refund["metadata"])
+    call.state.tell_changed(call.account, refund)
     return refund
 
 
@@ -67,6 +70,7 @@ def cancel_refund(call: Call) -> Refund:
             "only a refund that requires_action can."
         )
     call.book.give_back(refund, "canceled")
+    call.state.tell_changed(call.account, refund)
     return refund
 
 

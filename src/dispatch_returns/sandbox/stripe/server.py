@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +15,8 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
+
+from dispatch_returns.errors import InvalidArgumentError
 
 from .exchange import Answer, Request, answer
 from .faults import Fault, Seconds
@@ -34,6 +37,7 @@ def routes(state: StripeState) -> list[BaseRoute]:
         Route("/_sandbox/stripe/faults", control.faults, methods=["GET", "POST", "DELETE"]),
         Route("/_sandbox/stripe/state", control.report),
         Route("/_sandbox/stripe/clock", control.clock, methods=["POST"]),
+        Route("/_sandbox/stripe/webhooks", control.webhooks, methods=["GET", "POST", "DELETE"]),
     ]
 
 
@@ -115,6 +119,14 @@ class _Advance(BaseModel):
     advance: Seconds
 
 
+class _Webhook(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    secret: str | None = None
+    enabled_events: tuple[str, ...] = ("*",)
+
+
 class _Control:
     """What tests and the demo use to arm faults, move the clock and read the counts."""
 
@@ -132,6 +144,23 @@ class _Control:
         if request.method == "DELETE":
             self._state.faults.clear()
         return _json_response({"faults": self._state.faults.dump()})
+
+    async def webhooks(self, request: HTTPRequest) -> Response:
+        """Send events to an address, list the addresses, or forget all."""
+        events = self._state.events
+        if request.method == "POST":
+            try:
+                wanted = _Webhook.model_validate_json(await request.body())
+                made = events.listen(wanted.url, wanted.secret, wanted.enabled_events)
+            except ValidationError as error:
+                return _refused(error)
+            except InvalidArgumentError as error:
+                problem = {"field": error.argument, "message": str(error)}
+                return _json_response({"errors": [problem]}, 400)
+            return _json_response(asdict(made), 201)
+        if request.method == "DELETE":
+            events.forget()
+        return _json_response({"webhooks": events.dump()})
 
     async def report(self, _request: HTTPRequest) -> Response:
         """Tell the counts."""

@@ -7,13 +7,14 @@ import heapq
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from dispatch_returns.errors import InvalidArgumentError
 
 from .book import Book, moves_money
+from .events import Events
 from .faults import Faults
 from .keys import IdempotencyKeys
 from .objects import Refund, new_id
@@ -57,6 +58,7 @@ class StripeState:
         self.lock = threading.RLock()
         self.faults = Faults()
         self.keys = IdempotencyKeys()
+        self.events = Events()
         self._clock = clock
         self._ahead = 0.0
         self._books: dict[str, Book] = {}
@@ -95,9 +97,25 @@ class StripeState:
             _, _, account, refund_id, change, reason = heapq.heappop(self._turns)
             self._turn(account, self.book(account).refunds[refund_id], change, reason)
 
+    def tell(self, account: str, kind: str, shown: Mapping[str, Any]) -> None:
+        """Make an event about an object as it is now."""
+        connected = None if account == PLATFORM else account
+        self.events.emit(connected, kind, shown, self.now())
+
+    def tell_changed(self, account: str, refund: Refund) -> None:
+        """Make the events of a refund that was changed, under the new name and the older one."""
+        for kind in ("refund.updated", "charge.refund.updated"):
+            self.tell(account, kind, refund)
+
     def _turn(self, account: str, refund: Refund, change: Change, reason: str | None) -> None:
         if not moves_money(refund):
             return
+        self._change(account, refund, change, reason)
+        self.tell_changed(account, refund)
+        if change == "failed":
+            self.tell(account, "refund.failed", refund)
+
+    def _change(self, account: str, refund: Refund, change: Change, reason: str | None) -> None:
         if change == "failed":
             self.book(account).give_back(refund, "failed", reason)
         elif change == "succeeded":
@@ -162,6 +180,7 @@ class StripeState:
                 "turns": [list(turn) for turn in self._turns],
                 "keys": self.keys.dump(),
                 "faults": self.faults.dump(),
+                "webhooks": self.events.dump(),
             }
 
     def load(self, data: dict[str, Any]) -> None:
@@ -180,6 +199,7 @@ class StripeState:
             self._turn_count = max((turn[1] for turn in self._turns), default=0)
             self.keys.load(data["keys"])
             self.faults.load(data["faults"])
+            self.events.load(data.get("webhooks", []))
 
 
 def _loaded_turn(turn: list[Any]) -> tuple[float, int, str, str, Change, str | None]:

@@ -66,6 +66,7 @@ class StripeAdapter:
 
     name = "stripe"
     capabilities = Capabilities(key_lifetime=_KEY_LIFETIME, lookup=True, asynchronous=True)
+    webhook_events = events.NEEDED
 
     def __init__(
         self,

@@ -25,7 +25,9 @@ EVENTS = (
     "charge.refunded",
     "charge.refund.updated",
 )
-"""What Stripe is to be asked for: what `refund_news` reads."""
+"""What `refund_news` reads. The last two are the older names: see `NEEDED`."""
+NEEDED = EVENTS[:3]
+"""What Stripe is to be asked for: its API versions since 2024 tell everything by these."""
 
 # `charge.refund.updated` is the older name; its object is a Refund, not a Charge.
 _OBJECT_IS_A_REFUND = frozenset(EVENTS) - {"charge.refunded"}
