@@ -14,9 +14,9 @@ import httpx
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.api.models import Webhook
 from dispatch_returns.cli.errors import explain
+from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
-from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds.adapter import RefundAdapter
