@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 from dispatch_returns import telemetry
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import ConfigurationError, RefundStateError
 from dispatch_returns.health import Health
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsWebhooks
@@ -33,6 +33,11 @@ from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.retention import Retention
+from dispatch_returns.workflow.returns import Returns
+from dispatch_returns.workflow.steps.engine import ReturnsEngine
+from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.workflow.steps.receiving import facts_of
+from dispatch_returns.workflow.steps.statuses import Statuses
 from dispatch_returns.workflow.writeback import Messenger
 
 __all__ = ["Connector", "Context", "RefundEvent"]
@@ -43,11 +48,11 @@ _DRAIN_SECONDS = 30
 
 
 class Connector:
-    """Receives events, pays refunds back once, and tells the tickets.
+    """Receives events, walks returns through their steps, pays back once, tells the tickets.
 
     Built with `from_env` or `from_settings`; with its own parts where a test or a special shop
     needs them. `lookups` find a payment by order id, in their order, for tickets that do not
-    name it.
+    name it. Without a `workflow` (a policy, and what goes with it) refunds are all it does.
 
     Example::
 
@@ -64,6 +69,7 @@ class Connector:
         store: Store | None = None,
         adapter: RefundAdapter | None = None,
         lookups: tuple[OrderLookup, ...] = (),
+        workflow: Parts | None = None,
         pace: Pace | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -89,18 +95,41 @@ class Connector:
             "lease": pace.lease,
             "first_retry": pace.first_retry,
             "clock": clock,
-            "refunded_status": settings.refunded_status,
         }
+        statuses = Statuses(settings.statuses)
+        self._engine: ReturnsEngine | None = None
+        notifying: dict[str, Any] = {}
+        if workflow is not None:
+            statuses.check()
+            notifying = {"notifier": workflow.notifier, "language": workflow.language}
+            self._engine = ReturnsEngine(
+                self.store,
+                self.client,
+                workflow,
+                self.refunds.intake,
+                workspace=settings.workspace,
+                statuses=statuses,
+                **timing,
+            )
+        self.returns = Returns(self.store, self.client, self._engine, statuses, clock)
         self.events = EventProcessor(
             self.store,
             self.client,
             self.refunds,
             self._handlers,
             workspace=settings.workspace,
+            returns=self._engine,
+            refunded_status=settings.refunded_status,
             **timing,
         )
         self.messenger = Messenger(
-            self.store, self.client, self._handlers, review_status=settings.review_status, **timing
+            self.store,
+            self.client,
+            self._handlers,
+            refunded_status=settings.refunded_status,
+            review_status=settings.review_status,
+            **notifying,
+            **timing,
         )
         self._retention = _retention(settings, self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers)
@@ -130,12 +159,13 @@ class Connector:
     @property
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
-        return (
-            Queue("events", self.events.claim, self.events.process),
-            Queue("refunds", self.refunds.claim, self.refunds.advance),
-            Queue("messages", self.messenger.claim, self.messenger.deliver),
-            *self._retention,
-        )
+        events = Queue("events", self.events.claim, self.events.process)
+        refunds = Queue("refunds", self.refunds.claim, self.refunds.advance)
+        messages = Queue("messages", self.messenger.claim, self.messenger.deliver)
+        if self._engine is None:
+            return events, refunds, messages, *self._retention
+        walking = Queue("returns", self._engine.claim, self._engine.advance)
+        return events, walking, refunds, messages, *self._retention
 
     def on(self, event_type: str) -> Callable[[H], H]:
         """Call the decorated function ``(event, context)`` for every event of `event_type`.
@@ -167,7 +197,7 @@ class Connector:
             raise RefundStateError(
                 f"{ticket_id} is {ticket.status}: set it to {self.settings.refunded_status} first"
             )
-        decision = self.refunds.intake.judge(Facts.of(ticket, self.settings.workspace))
+        decision = self.refunds.intake.judge(self.facts(ticket))
         entered = self.store.write(
             "refund.enter", lambda conn: self.refunds.intake.enter(conn, decision)
         )
@@ -182,6 +212,11 @@ class Connector:
             return None
         workspace = self.settings.workspace
         return telemetry.Standing(workspace, found["oldest_event_seconds"], found["refunds"])
+
+    def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
+        """Return what `ticket` says of `refund`, or of the refund of its newest parcel."""
+        with self.store.read() as conn:
+            return facts_of(conn, ticket, self.settings.workspace, refund)
 
     def start(self) -> None:
         """Start the worker threads, which also pick up what a crash left behind."""

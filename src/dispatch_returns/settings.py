@@ -79,8 +79,30 @@ class Settings(BaseModel):
     )
     workers: int = Field(default=4, ge=1, le=64)
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
+    requested_status: str = "return_requested"
+    check_status: str = "eligibility_check"
+    approved_status: str = "approved"
+    label_sent_status: str = "label_sent"
+    received_status: str = "item_received"
     refunded_status: str = "refunded"
     review_status: str = "needs_review"
+    rejected_status: str = "rejected"
+    expired_status: str = "expired"
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Return each step's status, by the name the step has in the guide."""
+        return {
+            "return_requested": self.requested_status,
+            "eligibility_check": self.check_status,
+            "approved": self.approved_status,
+            "label_sent": self.label_sent_status,
+            "item_received": self.received_status,
+            "refunded": self.refunded_status,
+            "needs_review": self.review_status,
+            "rejected": self.rejected_status,
+            "expired": self.expired_status,
+        }
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -120,8 +142,15 @@ VARIABLES: Mapping[str, str] = {
         "evidence",
         "workers",
         "keep_events",
+        "requested_status",
+        "check_status",
+        "approved_status",
+        "label_sent_status",
+        "received_status",
         "refunded_status",
         "review_status",
+        "rejected_status",
+        "expired_status",
     )
 }
 """Setting -> environment variable. An adapter's own start with its name: ``STRIPE_API_KEY``."""

@@ -20,6 +20,7 @@ from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message
 from dispatch_returns.testing import FakeAdapter
+from dispatch_returns.workflow.steps.parts import Parts
 from tests.support.desk import Clock, usd
 from tests.support.stores import open_store
 
@@ -37,6 +38,7 @@ class Workshop:
         folder: Path,
         *,
         fake: FakeAdapter | None = None,
+        workflow: Parts | None = None,
         **settings: Any,
     ) -> None:
         self.box = box
@@ -58,6 +60,7 @@ class Workshop:
             client=self.client,
             store=self.store,
             adapter=self.fake,
+            workflow=workflow,
             clock=self.clock,
         )
 

@@ -41,8 +41,16 @@ def test_two_variables_are_enough() -> None:
         "approve_above": {},
         "evidence": {"received_date": frozenset()},
         "workers": 4,
+        "keep_events": None,
+        "requested_status": "return_requested",
+        "check_status": "eligibility_check",
+        "approved_status": "approved",
+        "label_sent_status": "label_sent",
+        "received_status": "item_received",
         "refunded_status": "refunded",
         "review_status": "needs_review",
+        "rejected_status": "rejected",
+        "expired_status": "expired",
     }
 
 
@@ -75,6 +83,14 @@ EVERY: dict[str, tuple[str, Any]] = {
         },
     ),
     "DISPATCH_RETURNS_WORKERS": ("64", 64),
+    "DISPATCH_RETURNS_KEEP_EVENTS": ("90", 90),
+    "DISPATCH_RETURNS_REQUESTED_STATUS": ("asked", "asked"),
+    "DISPATCH_RETURNS_CHECK_STATUS": ("checked", "checked"),
+    "DISPATCH_RETURNS_APPROVED_STATUS": ("agreed", "agreed"),
+    "DISPATCH_RETURNS_LABEL_SENT_STATUS": ("labelled", "labelled"),
+    "DISPATCH_RETURNS_RECEIVED_STATUS": ("arrived", "arrived"),
+    "DISPATCH_RETURNS_REJECTED_STATUS": ("refused", "refused"),
+    "DISPATCH_RETURNS_EXPIRED_STATUS": ("over", "over"),
     "DISPATCH_RETURNS_REFUNDED_STATUS": ("paid_back", "paid_back"),
     "DISPATCH_RETURNS_REVIEW_STATUS": ("look", "look"),
 }

@@ -181,8 +181,6 @@ def retry(
 
 def _facts(connector: Connector, refund: Refund) -> Facts:
     """Return what the refund's ticket says now."""
-    from dispatch_returns.refunds.facts import Facts
-
     workspace = connector.settings.workspace
     if refund.workspace_id != workspace:
         raise RefundStateError(
@@ -190,7 +188,7 @@ def _facts(connector: Connector, refund: Refund) -> Facts:
             f" is {workspace}: set it to the refund's"
         )
     with working(f"Reading the ticket {refund.ticket_id}"):
-        return Facts.of(connector.client.tickets.get(refund.ticket_id), workspace)
+        return connector.facts(connector.client.tickets.get(refund.ticket_id), refund)
 
 
 def _found(store: Store, text: str) -> Refund:

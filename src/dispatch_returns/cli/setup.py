@@ -69,7 +69,7 @@ def planned(client: DispatchClient, settings: Settings, url: str | None) -> list
     """Return how everything stands in the workspace that the workflow wants."""
     from dispatch_returns.workflow.setup import plan, status_keys
 
-    keys = status_keys(settings.refunded_status, settings.review_status)
+    keys = status_keys(settings.statuses)
     webhooks = client.webhooks.list() if url is not None else ()
     return plan(client.statuses.list(), client.fields.list(), webhooks, keys=keys, url=url)
 

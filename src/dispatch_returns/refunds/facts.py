@@ -26,6 +26,19 @@ _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
+class Parcel:
+    """Which of a return's parcels is paid back. It comes from our store, never from a ticket.
+
+    ``returnless``: nothing is sent back, so no receipt can be shown. ``amount`` (major units)
+    counts instead of the ticket's, which speaks of a later parcel.
+    """
+
+    ordinal: int = 1
+    returnless: bool = False
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the ticket says now, read through the API and never from an event.
 
@@ -40,19 +53,21 @@ class Facts:
     currency: str | None
     fields: Mapping[str, Any] = field(repr=False)
     email: str | None = field(repr=False)
+    parcel: Parcel = Parcel()
 
     @classmethod
-    def of(cls, ticket: Ticket, workspace_id: str) -> Facts:
-        """Return what `ticket` says."""
+    def of(cls, ticket: Ticket, workspace_id: str, parcel: Parcel = Parcel()) -> Facts:
+        """Return what `ticket` says, of `parcel`."""
         fields = ticket.custom_fields
         return cls(
             workspace_id=workspace_id,
             ticket_id=ticket.id,
             order_id=_text(fields.get("order_id")),
-            amount=_amount(fields.get("refund_amount")),
+            amount=_amount(fields.get("refund_amount")) if parcel.amount is None else parcel.amount,
             currency=_currency(fields.get("currency")),
             fields=fields,
             email=ticket.customer_email,
+            parcel=parcel,
         )
 
 

@@ -28,8 +28,6 @@ from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
 from dispatch_returns.store.switches import Switch
 
-_FIRST_ORDINAL = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -111,7 +109,7 @@ class Intake:
     def enter_again(self, conn: Connection, decision: Decision) -> Refund:
         """Do as `enter` for an intent that has its row."""
         facts = decision.facts
-        row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, _FIRST_ORDINAL)
+        row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
         known = ledger.lock(conn, row_id)
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
@@ -184,7 +182,7 @@ class Intake:
             conn,
             decision.facts.workspace_id,
             decision.facts.ticket_id,
-            _FIRST_ORDINAL,
+            decision.facts.parcel.ordinal,
             now,
             adapter=self.adapter.name,
             **values,

@@ -97,10 +97,12 @@ def _to_customer(refund: Refund) -> Iterator[NewMessage]:
     if text is not None and not refund.adopted:
         # "Sent" after "on its way" would only be noise.
         told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
-        yield _message(refund, "comment", told, body=text.format(amount=refund.amount))
+        # What is told of as a step of its own, where a notifier tells of steps.
+        paid = {"told": told} if told == "paid" else {}
+        yield _message(refund, "comment", told, body=text.format(amount=refund.amount), **paid)
 
 
-def _message(refund: Refund, kind: str, what: str, *, body: str | None = None) -> NewMessage:
+def _message(refund: Refund, kind: str, what: str, **payload: str) -> NewMessage:
     # What is told can be long, and the key also serves as the comment's idempotency key.
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
     return NewMessage(
@@ -109,5 +111,5 @@ def _message(refund: Refund, kind: str, what: str, *, body: str | None = None) -
         workspace_id=refund.workspace_id,
         ticket_id=refund.ticket_id,
         refund_id=refund.id,
-        payload={} if body is None else {"body": body},
+        payload=payload,
     )

@@ -46,8 +46,8 @@ class Return:
 
     ``status`` is the ticket's, as it was seen or written last; ``planned`` is what is about to
     be written to the ticket. ``customer`` is a digest of the address, so that the same customer
-    is recognised and nobody can be read from it. ``expected`` is what would be paid back if
-    everything arrives. ``claims`` is the fencing token.
+    is recognised and nobody can be read from it. ``terms`` are what the policy grants this
+    return: times, and whether anything need be sent. ``claims`` is the fencing token.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Return:
     items: Sequence[Mapping[str, Any]]
     customer: str | None = field(repr=False)
     policy: str | None
-    expected: Mapping[str, Any] | None
+    terms: Mapping[str, Any] | None
     planned: Mapping[str, Any] | None
     error: str | None
     requested_at: datetime

@@ -241,7 +241,7 @@ returns = Table(
     Column("items", JSON, nullable=False),
     Column("customer", Text),
     Column("policy", Text),
-    Column("expected", JSON(none_as_null=True)),
+    Column("terms", JSON(none_as_null=True)),
     Column("planned", JSON(none_as_null=True)),
     Column("error", Told),
     Column("requested_at", Utc, nullable=False),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
@@ -35,12 +36,25 @@ from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
 from dispatch_returns.workflow.handlers import Handlers
 from dispatch_returns.workflow.late_news import Found, LateNews
+from dispatch_returns.workflow.steps.engine import ReturnsEngine
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Leads:
+    """What an event leads to: a refund, or a return that is looked at, or neither."""
+
+    refund: Decision | None = None
+    returned: Ticket | None = None
+
+
 class EventProcessor:
-    """Deals with one event at a time. Safe to run in many threads."""
+    """Deals with one event at a time. Safe to run in many threads.
+
+    With a `returns` engine the tickets of returns are its own, refunds included; without one,
+    tickets that are `refunded` are paid back and nothing else is done.
+    """
 
     def __init__(
         self,
@@ -50,6 +64,7 @@ class EventProcessor:
         handlers: Handlers,
         *,
         workspace: str,
+        returns: ReturnsEngine | None = None,
         refunded_status: str = "refunded",
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
@@ -60,6 +75,7 @@ class EventProcessor:
         self._refunds = refunds
         self._handlers = handlers
         self._workspace = workspace
+        self._returns = returns
         self._refunded_status = refunded_status
         self._lease = lease
         self._first_retry = first_retry
@@ -91,14 +107,14 @@ class EventProcessor:
             return
         try:
             event = parse(stored.body)
-            decision = self._decide(event)
+            found = self._look(event)
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
             self._postpone(stored, error)
         else:
             entered, sending = self._store.write(
-                "event.done", lambda conn: self._done(conn, stored, event, decision)
+                "event.done", lambda conn: self._done(conn, stored, event, found)
             )
             refund_id = None if entered is None else entered.id
             span.set(refund_id=refund_id)
@@ -136,23 +152,25 @@ class EventProcessor:
                 )
                 log.info("event %s is done", stored.event_id, extra=about)
 
-    def _decide(self, event: Event) -> Decision | None:
+    def _look(self, event: Event) -> _Leads:
         if event.ticket_id is None:
-            return None
+            return _Leads()
         try:
             ticket = self._client.tickets.get(event.ticket_id)
         except NotFoundError:
             extra = ids(event_id=event.id, ticket_id=event.ticket_id)
             log.info("event %s is about a ticket that is gone", event.id, extra=extra)
-            return None
+            return _Leads()
         except InvalidArgumentError:
             raise EventError("the ticket's id cannot be one of the API's") from None
+        if self._returns is not None and self._returns.is_return(ticket):
+            return _Leads(returned=ticket)
         if ticket.status != self._refunded_status:
-            return None
-        return self._refunds.intake.judge(Facts.of(ticket, self._workspace))
+            return _Leads()
+        return _Leads(refund=self._refunds.intake.judge(Facts.of(ticket, self._workspace)))
 
     def _done(
-        self, conn: Connection, stored: StoredEvent, event: Event, decision: Decision | None
+        self, conn: Connection, stored: StoredEvent, event: Event, found: _Leads
     ) -> tuple[Refund | None, Refund | None]:
         """Write what follows from the event.
 
@@ -161,8 +179,10 @@ class EventProcessor:
         now = self._clock()
         entered: Refund | None = None
         sending: Refund | None = None
-        if decision is not None:
-            entered, sending = self._refunds.enter(conn, decision)
+        if found.refund is not None:
+            entered, sending = self._refunds.enter(conn, found.refund)
+        if found.returned is not None and self._returns is not None:
+            self._returns.notice(conn, found.returned)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",

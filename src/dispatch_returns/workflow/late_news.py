@@ -15,11 +15,11 @@ from dispatch_returns.errors import (
     NotFoundError,
 )
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
-from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.news import Met, News
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store.inbox import StoredEvent
+from dispatch_returns.workflow.steps.receiving import facts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,6 @@ class LateNews:
             return None
         if ticket.status != self._refunded_status:
             return None
-        return self._refunds.intake.judge(Facts.of(ticket, self._workspace))
+        with self._refunds.store.read() as conn:
+            facts = facts_of(conn, ticket, self._workspace)
+        return self._refunds.intake.judge(facts)

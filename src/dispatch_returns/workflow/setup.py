@@ -7,11 +7,12 @@ Both may be repeated at any time.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dispatch_returns.errors import ConflictError
+from dispatch_returns.workflow.steps.statuses import STEPS, Statuses
 
 if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 EVENTS = ("ticket.created", "ticket.updated")
 """What the webhook is asked for."""
 
-_STEPS = (
-    "return_requested",
-    "eligibility_check",
-    "approved",
-    "label_sent",
-    "item_received",
-    "refunded",
-    "needs_review",
-    "rejected",
-)
 # Reasons and conditions are texts: which ones there are is the merchant's to say.
 FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("order_id", "text"),
@@ -48,8 +39,10 @@ FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("refund_status", "text"),
     ("refund_reason", "text"),
     ("refund_arn", "text"),
+    ("return_number", "text"),
+    ("tracking_number", "text"),
 )
-"""The ticket's custom fields, with their types: the guide's, and what refunds read and write."""
+"""The ticket's custom fields, with their types: the guide's, and what we read and write."""
 
 
 class Finding(enum.StrEnum):
@@ -80,10 +73,14 @@ class Step:
         return self.finding in {Finding.MISSING, Finding.INACTIVE}
 
 
-def status_keys(refunded: str = "refunded", review: str = "needs_review") -> tuple[str, ...]:
-    """Return the workflow's statuses, in their order; two of them can be named otherwise."""
-    renamed = {"refunded": refunded, "needs_review": review}
-    return tuple(renamed.get(key, key) for key in _STEPS)
+def status_keys(renamed: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the workflow's statuses, in their order; `renamed` are called otherwise.
+
+    Raises `ConfigurationError` where two steps would have one status.
+    """
+    statuses = Statuses(renamed or {})
+    statuses.check()
+    return tuple(statuses.name(step) for step in STEPS)
 
 
 def plan(
@@ -91,7 +88,7 @@ def plan(
     fields: Iterable[Field],
     webhooks: Iterable[Webhook],
     *,
-    keys: Sequence[str] = _STEPS,
+    keys: Sequence[str] = STEPS,
     url: str | None = None,
 ) -> list[Step]:
     """Return how each thing stands that is wanted: `keys`, `FIELDS`, and a webhook for `url`.

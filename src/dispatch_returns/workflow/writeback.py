@@ -1,4 +1,4 @@
-"""Delivers the outbox: the ticket's fields, comments and notes, and the merchant's handlers.
+"""Delivers the outbox: the ticket's fields, comments and notes, notices, and handlers.
 
 Each delivery may happen again after a crash, so each is made to do no harm twice: fields are
 set to what the ledger says now, a comment carries an idempotency key and is looked for before
@@ -16,16 +16,24 @@ from typing import Any
 
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
-from dispatch_returns.errors import APIError, LeaseLostError, NotFoundError, ValidationError
+from dispatch_returns.errors import (
+    APIError,
+    LeaseLostError,
+    NotFoundError,
+    NoticeError,
+    ValidationError,
+)
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.guard import Reason
-from dispatch_returns.store import Store, inbox, ledger, outbox
+from dispatch_returns.store import Store, inbox, ledger, outbox, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
+from dispatch_returns.workflow.notices.notice import Notifier
+from dispatch_returns.workflow.steps import telling
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +60,8 @@ class Messenger:
         *,
         refunded_status: str = "refunded",
         review_status: str = "needs_review",
+        notifier: Notifier | None = None,
+        language: str = "en",
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
         clock: Clock = utc_now,
@@ -61,6 +71,8 @@ class Messenger:
         self._handlers = handlers
         self._refunded_status = refunded_status
         self._review_status = review_status
+        self._notifier = notifier
+        self._language = language
         self._lease = lease
         self._first_retry = first_retry
         self._clock = clock
@@ -81,12 +93,7 @@ class Messenger:
 
     def _deliver(self, message: Message) -> None:
         try:
-            if message.kind == "ticket":
-                self._update_ticket(message)
-            elif message.kind == "handler":
-                self._call_handler(message)
-            else:
-                self._comment(message)
+            self._do(message)
         except (NotFoundError, ValidationError) as error:
             # Asking again changes nothing: the ticket is gone, or the workspace says no.
             log.warning(
@@ -97,10 +104,25 @@ class Messenger:
             self._finish(message, MessageState.REFUSED, why)
         except APIError as error:
             self._postpone(message, type(error).__name__, str(error))
+        except NoticeError as error:
+            if error.retryable:
+                self._postpone(message, str(error), str(error))
+            else:
+                self._finish(message, MessageState.REFUSED, str(error))
         except HandlerError as error:
             self._postpone(message, str(error), str(error))
         else:
             self._finish(message, MessageState.DONE, None)
+
+    def _do(self, message: Message) -> None:
+        if message.kind == "ticket":
+            self._update_ticket(message)
+        elif message.kind == "handler":
+            self._call_handler(message)
+        elif self._is_notice(message):
+            self._tell(message)
+        else:
+            self._comment(message)
 
     def _update_ticket(self, message: Message) -> None:
         """Bring the ticket in line with the ledger, until the ledger has nothing newer to say.
@@ -110,7 +132,7 @@ class Messenger:
         """
         refund = self._refund(message)
         while True:
-            self._bring_in_line(refund)
+            self._bring_in_line(refund, newest=self._is_newest(refund))
             said, refund = refund, self._refund(message)
             if _shown(refund) == _shown(said):
                 return
@@ -121,9 +143,18 @@ class Messenger:
         assert refund is not None, "a message about a refund was written with its row"
         return refund
 
-    def _bring_in_line(self, refund: Refund) -> None:
+    def _is_newest(self, refund: Refund) -> bool:
+        """Whether no later parcel of the same ticket is paid back: its fields show the newest."""
+        with self._store.read() as conn:
+            later = ledger.get(
+                conn,
+                ledger.refund_id(refund.workspace_id, refund.ticket_id, refund.ordinal + 1),
+            )
+        return later is None
+
+    def _bring_in_line(self, refund: Refund, *, newest: bool) -> None:
         ticket = self._client.tickets.get(refund.ticket_id)
-        fields = _merged(ticket.custom_fields, refund)
+        fields = _merged(ticket.custom_fields, refund) if newest else ticket.custom_fields
         changes: dict[str, Any] = {}
         if fields != ticket.custom_fields:
             # The whole map: whether the API merges or replaces is not documented.
@@ -163,6 +194,27 @@ class Messenger:
         assert message.ticket_id is not None
         comments = self._client.comments.list(message.ticket_id)
         return any((c.metadata or {}).get(_MARK) == message.dedupe_key for c in comments)
+
+    def _is_notice(self, message: Message) -> bool:
+        """Whether the notifier tells it: of a refund that was paid too, instead of a comment."""
+        told_as_step = message.kind == "comment" and "told" in message.payload
+        return message.kind == "notice" or (told_as_step and self._notifier is not None)
+
+    def _tell(self, message: Message) -> None:
+        """Have the notifier tell the customer, whose address is the ticket's at this moment."""
+        if self._notifier is None:
+            return
+        assert message.ticket_id is not None
+        with self._store.read() as conn:
+            row = returns.get(conn, returns.return_id(message.workspace_id, message.ticket_id))
+        ticket = self._client.tickets.get(message.ticket_id)
+        if message.kind == "comment":
+            refund = self._refund(message)
+            notice = telling.refund_notice(message, refund, row, ticket, self._language)
+        else:
+            assert row is not None, "a notice was written with its return"
+            notice = telling.notice_of(self._store, message, row, ticket, self._language)
+        self._notifier.send(notice, again=message.claims > 1)
 
     def _call_handler(self, message: Message) -> None:
         payload = message.payload

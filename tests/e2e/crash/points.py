@@ -1,8 +1,8 @@
 """The places where a worker can die, read from the source, so that no new one is forgotten.
 
 Every write is named (``store.write("refund.sending", ...)``), and every call that leaves the
-process goes through the client or the adapter. Each gives two points: before it took effect,
-and after.
+process goes through the client, the adapter, or a part of the merchant's workflow. Each gives
+two points: before it took effect, and after.
 """
 
 from __future__ import annotations
@@ -31,7 +31,30 @@ ELSEWHERE = {
     "refund.claim": "only what was put off or left behind: killed in the second worker",
     "refund.sending": "only what was put off or left behind: killed in the second worker",
     "comments.list": "only when a comment is delivered a second time: killed in the second worker",
+    "tickets.create": "the request: repeated with the same key it opens no second ticket",
+    "return.enter": "the request: until it is on disk the ticket's event does the same",
+    "return.receive": "a person's act: one transaction, no call",
+    "return.gone": "a deleted ticket: nothing follows",
+    "return.postpone": "a return put off changes nothing but its time",
+    "label.not_bought": "a label put off: it is looked for, or wanted again",
+    "label.voided": "only where a label is not needed any more: killed in a test of its own",
+    "labels.find": "only after a crash or an unknown outcome: killed in the second worker",
+    "labels.void": "only where a label is not needed any more: killed in a test of its own",
 }
+
+# What is on the way of the six steps alone, from a request to the refund.
+OF_RETURNS = {
+    "label.bought",
+    "label.buying",
+    "label.wanted",
+    "labels.buy",
+    "notifier.send",
+    "orders.order",
+    "return.claim",
+    "return.decided",
+    "return.moved",
+}
+_PARTS = {"provider": "labels", "orders": "orders", "_notifier": "notifier"}
 
 
 def steps() -> set[str]:
@@ -54,6 +77,8 @@ def _step(call: ast.Call) -> str | None:
         return _name(call.args[0])
     if objects[-1:] == ["adapter"]:
         return None if method in {"close", "from_settings"} else f"adapter.{method}"
+    if objects and objects[-1] in _PARTS:
+        return None if method == "close" else f"{_PARTS[objects[-1]]}.{method}"
     if objects[-2:-1] in (["client"], ["_client"]):
         return f"{objects[-1]}.{method}"
     return None
@@ -72,5 +97,11 @@ def _name(node: ast.expr) -> str:
     return "".join(str(v.value) if isinstance(v, ast.Constant) else "*" for v in node.values)
 
 
-ON_THE_WAY = sorted(steps() - set(ELSEWHERE))
-POINTS = [f"{when} {step}" for step in ON_THE_WAY for when in ("before", "after")]
+def points(of: set[str]) -> list[str]:
+    """Return both points of each step, in order."""
+    return [f"{when} {step}" for step in sorted(of) for when in ("before", "after")]
+
+
+ON_THE_WAY = sorted(steps() - set(ELSEWHERE) - OF_RETURNS)
+POINTS = points(set(ON_THE_WAY))
+RETURNS_POINTS = points({*ON_THE_WAY, *OF_RETURNS, "refund.claim", "refund.sending"})

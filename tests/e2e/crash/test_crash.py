@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.e2e.crash.points import ELSEWHERE, ON_THE_WAY, POINTS, steps
+from tests.e2e.crash.points import ELSEWHERE, OF_RETURNS, ON_THE_WAY, POINTS, steps
 from tests.e2e.crash.returns import Place, a_return_that_became_refunded
 from tests.e2e.crash.worker import Orders, run
 
@@ -21,6 +21,7 @@ _PROCESSES.set_forkserver_preload(["tests.e2e.crash.worker", "stripe", "httpx"])
 def test_every_step_has_a_kill_point_or_a_reason() -> None:
     assert set(ELSEWHERE) <= steps(), "a reason is given for a step that is gone"
     assert len(POINTS) >= 12
+    assert steps() >= OF_RETURNS
     assert set(ON_THE_WAY) == {
         "adapter.payment",
         "adapter.refund",

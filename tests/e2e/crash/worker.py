@@ -1,6 +1,7 @@
 """A worker process that dies, by SIGKILL, at one named point.
 
-It wraps the store, the client and the adapter from outside: the package knows nothing of it.
+It wraps the store, the client, the adapter and the merchant's parts from outside: the package
+knows nothing of it.
 """
 
 from __future__ import annotations
@@ -10,45 +11,61 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from dispatch_returns.connector import Connector
 from dispatch_returns.settings import Settings
+from dispatch_returns.workflow.steps.parts import Parts
+from tests.e2e.crash import merchant
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is told: its settings, where to die, how far its clock is ahead (seconds)."""
+    """What a worker is told: its settings, where to die, how far its clock is ahead (seconds).
+
+    `folder` is where the merchant's labels and notices are, where returns walk their steps.
+    """
 
     settings: dict[str, Any]
     die_at: str | None = None
     ahead: float = 0.0
+    folder: Path | None = None
 
 
 def run(orders: Orders) -> None:
     """Do all that is due, or die on the way."""
     ahead = timedelta(seconds=orders.ahead)
-    connector = Connector(Settings(**orders.settings), clock=lambda: datetime.now(UTC) + ahead)
+    parts = None if orders.folder is None else merchant.parts(orders.folder)
+    connector = Connector(
+        Settings(**orders.settings), workflow=parts, clock=lambda: datetime.now(UTC) + ahead
+    )
     if orders.die_at is not None:
-        _arm(connector, orders.die_at)
+        arm(connector, orders.die_at, _kill, parts)
     connector.work_off()
     connector.close()
 
 
-def _arm(connector: Connector, point: str) -> None:
+def arm(
+    connector: Connector, point: str, die: Callable[[], None], parts: Parts | None = None
+) -> None:
+    """Let `die` be called when `connector` comes to `point`."""
     when, step = point.split(" ")
-    _watch_writes(connector, when, step)
+    _watch_writes(connector, when, step, die)
     place, _, method = step.partition(".")
-    owner = {
+    owner: Any = {
         "adapter": connector.adapter,
         "tickets": connector.client.tickets,
         "comments": connector.client.comments,
+        "labels": parts and parts.labels,
+        "orders": parts and parts.orders,
+        "notifier": parts and parts.notifier,
     }.get(place)
     if owner is not None:
-        setattr(owner, method, _deadly(getattr(owner, method), when))
+        setattr(owner, method, _deadly(getattr(owner, method), when, die))
 
 
-def _watch_writes(connector: Connector, when: str, step: str) -> None:
+def _watch_writes(connector: Connector, when: str, step: str, die: Callable[[], None]) -> None:
     write = connector.store.write
 
     def watched(name: str, work: Callable[[Any], Any]) -> Any:
@@ -56,26 +73,26 @@ def _watch_writes(connector: Connector, when: str, step: str) -> None:
             return write(name, work)
         if when == "after":
             result = write(name, work)
-            _die()
+            die()
             return result
 
         def dies_before_the_commit(conn: Any) -> Any:
             work(conn)
-            _die()
+            die()
 
         return write(name, dies_before_the_commit)
 
     connector.store.write = watched  # type: ignore[method-assign]
 
 
-def _deadly(call: Callable[..., Any], when: str) -> Callable[..., Any]:
+def _deadly(call: Callable[..., Any], when: str, die: Callable[[], None]) -> Callable[..., Any]:
     def dies(*args: Any, **kwargs: Any) -> Any:
         if when == "after":
             call(*args, **kwargs)
-        _die()
+        die()
 
     return dies
 
 
-def _die() -> None:
+def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dispatch_returns.api.models import Field, Status, Webhook
+from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.workflow.setup import (
     EVENTS,
     FIELDS,
@@ -49,10 +50,15 @@ def test_what_is_there_is_left_alone() -> None:
     assert not any(step.to_do for step in steps)
 
 
-def test_two_statuses_can_be_named_otherwise() -> None:
-    keys = status_keys("paid_back", "look_at_it")
-    assert keys[-3:] == ("paid_back", "look_at_it", "rejected")
+def test_every_status_can_be_named_otherwise() -> None:
+    keys = status_keys({"refunded": "paid_back", "needs_review": "look_at_it"})
+    assert keys[-4:] == ("paid_back", "look_at_it", "rejected", "expired")
     assert [step.key for step in plan([], [], [], keys=keys)][: len(keys)] == list(keys)
+
+
+def test_two_steps_cannot_have_one_status() -> None:
+    with pytest.raises(ConfigurationError, match="two steps have the same status, refunded"):
+        status_keys({"approved": "refunded"})
 
 
 def test_a_status_that_is_switched_off_is_to_be_switched_on() -> None:

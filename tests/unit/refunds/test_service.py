@@ -90,7 +90,7 @@ def test_the_customer_and_the_ticket_are_told_once(desk: Desk) -> None:
     told = [(m.kind, m.payload, m.workspace_id, m.ticket_id) for m in desk.messages()]
     assert told == [
         ("ticket", {}, "ws_1", "tkt_1"),
-        ("comment", {"body": SENT}, "ws_1", "tkt_1"),
+        ("comment", {"body": SENT, "told": "paid"}, "ws_1", "tkt_1"),
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.workflow.steps.statuses import STEPS
 from tests.support.workshop import Workshop
 
 
@@ -16,7 +17,7 @@ from tests.support.workshop import Workshop
 def box() -> Iterator[sandbox.Sandbox]:
     with sandbox.running() as box:
         with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
-            for key in ("item_received", "refunded", "needs_review"):
+            for key in STEPS:
                 client.statuses.create(key=key, name=key)
         yield box
 

@@ -48,7 +48,7 @@ def _create_returns() -> None:
         sa.Column("items", sa.JSON(), nullable=False),
         sa.Column("customer", sa.Text(), nullable=True),
         sa.Column("policy", sa.Text(), nullable=True),
-        sa.Column("expected", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("terms", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("planned", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("requested_at", _TIME, nullable=False),

@@ -1,0 +1,195 @@
+"""Steps 1 to 3: a request is taken up, checked against the policy, and approved or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dispatch_returns.store import Store, returns
+from dispatch_returns.store.returns import NewDecision, Return, Step
+from dispatch_returns.workflow.notices.notice import NoticeKind
+from dispatch_returns.workflow.policy.verdict import (
+    Breakdown,
+    History,
+    Outcome,
+    ReturnRequest,
+    Spoken,
+    Verdict,
+)
+from dispatch_returns.workflow.steps.asked import request_of
+from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.workflow.steps.plan import Move, Plan, Situation, money_json
+from dispatch_returns.workflow.steps.terms import Terms
+
+_NEXT = {
+    Outcome.APPROVE: Step.APPROVED,
+    Outcome.REVIEW: Step.REVIEW,
+    Outcome.REJECT: Step.REJECTED,
+}
+_UNDER_WAY = frozenset({Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED, Step.REFUNDED})
+_NOT_FOR_CUSTOMERS = frozenset({"blocked", "earlier_returns", "max_value", "open_return"})
+"""Rules that say something of the customer, which is for people of the shop alone."""
+_ARRIVED = frozenset({Step.RECEIVED, Step.REFUNDED})
+
+
+class Eligibility:
+    """Judges requests. Everything it decides from is kept with the decision."""
+
+    def __init__(self, store: Store, parts: Parts) -> None:
+        self._store = store
+        self._parts = parts
+
+    def take_up(self, now: Situation) -> Plan:
+        """Begin with a request: what the customer asks for is read from the ticket."""
+        return Plan(move=Move(Step.CHECK), values=asked(now))
+
+    def check(self, now: Situation) -> Plan:
+        """Ask the policy that was in force when the order was placed."""
+        request = request_of(now.ticket, now.row.requested_at)
+        row = replace(now.row, **asked(now))
+        order = self._parts.order(request.order_id, now.ticket)
+        placed_at = request.requested_at if order is None else order.placed_at
+        policy = self._parts.book.in_force(placed_at)
+        history, same = self._history(row)
+        verdict = policy.judge(request, order, history, now.now)
+        verdict = _with_duplicate(verdict, same)
+        return Plan(
+            move=Move(
+                _NEXT[verdict.outcome],
+                assignee=verdict.assignee,
+                tell=NoticeKind.IN_REVIEW if verdict.outcome is Outcome.REVIEW else None,
+                reason=None if verdict.outcome is Outcome.APPROVE else _why(verdict),
+                said=_said(verdict),
+            ),
+            decisions=(_decision(verdict),),
+            notes=(_note(verdict, row),),
+            values={
+                **asked(now),
+                "policy": verdict.policy,
+                "terms": Terms.granted(policy, verdict).stored(),
+            },
+        )
+
+    def _history(self, row: Return) -> tuple[History, list[Return]]:
+        """Return what happened before, and the open returns that ask for the same."""
+        with self._store.read() as conn:
+            of_order = returns.of_order(conn, row)
+            of_customer = returns.of_customer(conn, row)
+        older = {r.id for r in of_order if (r.created_at, r.id) < (row.created_at, row.id)}
+        # Of two requests at once each sees the other: the first one, or the one on its way, counts.
+        before = [r for r in of_order if r.id in older or r.step in _UNDER_WAY]
+        mine = _skus(row)
+        same = [r for r in before if r.step not in _ARRIVED and mine & _skus(r)]
+        counted = [r for r in before if r not in same]
+        pieces = Counter[str]()
+        for other in counted:
+            for item in other.items:
+                pieces[item["sku"]] += item["quantity"]
+        ages = tuple(r.requested_at for r in of_customer if r.requested_at <= row.requested_at)
+        return History(returns_by_age=ages, returned=dict(pieces)), same
+
+
+def asked(now: Situation) -> dict[str, Any]:
+    """Return the values of a row that say what the ticket asks for."""
+    return values_of(request_of(now.ticket, now.row.requested_at))
+
+
+def values_of(request: ReturnRequest) -> dict[str, Any]:
+    """Return `request` as a row keeps it."""
+    return {
+        "order_id": request.order_id,
+        "reason": request.reason,
+        "items": [{"sku": item.sku, "quantity": item.quantity} for item in request.items],
+        "customer": returns.customer_digest(request.customer),
+        "requested_at": request.requested_at,
+    }
+
+
+def _skus(row: Return) -> set[str]:
+    return {item["sku"] for item in row.items}
+
+
+def _with_duplicate(verdict: Verdict, same: list[Return]) -> Verdict:
+    """Let a person look at a second open return for the same items."""
+    if not same:
+        return verdict
+    others = ", ".join(f"{other.ticket_id} ({other.number})" for other in same)
+    spoken = Spoken(
+        "open_return", Outcome.REVIEW, f"Another open return asks for the same items: {others}."
+    )
+    outcome = Outcome.REVIEW if verdict.outcome is Outcome.APPROVE else verdict.outcome
+    return replace(verdict, outcome=outcome, spoken=(*verdict.spoken, spoken))
+
+
+def _decision(verdict: Verdict) -> NewDecision:
+    data = {
+        "spoken": [
+            {"rule": it.rule, "outcome": str(it.outcome), "why": it.why} for it in verdict.spoken
+        ],
+        "facts": dict(verdict.facts),
+        "policy": verdict.policy,
+        "at": verdict.at.isoformat(),
+        "assignee": verdict.assignee,
+        "returnless": verdict.returnless,
+        "expected": None if verdict.expected is None else breakdown_json(verdict.expected),
+    }
+    return NewDecision(
+        "eligibility", str(verdict.outcome), f"policy {verdict.policy}", _why(verdict), data
+    )
+
+
+def breakdown_json(breakdown: Breakdown) -> dict[str, Any]:
+    """Return a breakdown as the store keeps it."""
+    return {
+        "total": money_json(breakdown.total),
+        "parts": [[name, money_json(amount)] for name, amount in breakdown.parts],
+        "fees": [[name, money_json(amount)] for name, amount in breakdown.fees],
+    }
+
+
+def _why(verdict: Verdict) -> str | None:
+    """Return what the rules said that decided it."""
+    deciding = [it.why for it in verdict.spoken if it.outcome is verdict.outcome]
+    return " ".join(deciding or [it.why for it in verdict.spoken]) or None
+
+
+def _said(verdict: Verdict) -> str | None:
+    """Return why it was rejected, as the customer may read it."""
+    if verdict.outcome is not Outcome.REJECT:
+        return None
+    said = [
+        it.why
+        for it in verdict.spoken
+        if it.outcome is Outcome.REJECT and it.rule not in _NOT_FOR_CUSTOMERS
+    ]
+    return " ".join(said) or None
+
+
+def _note(verdict: Verdict, row: Return) -> str:
+    said = {
+        Outcome.APPROVE: "Approved",
+        Outcome.REVIEW: "A person must decide",
+        Outcome.REJECT: "Rejected",
+    }[verdict.outcome]
+    lines = [f"{said} by the returns policy {verdict.policy}. (Return {row.number})"]
+    lines += [f"- {it.rule}: {it.outcome}. {it.why}" for it in verdict.spoken]
+    if verdict.expected is not None:
+        lines.append(f"If all arrives as announced: {verdict.expected.total}.")
+    if verdict.returnless and verdict.outcome is not Outcome.REJECT:
+        lines.append("Nothing needs to be sent back.")
+    if verdict.outcome is Outcome.REVIEW:
+        lines.append(
+            "Set the status to approved to go on, or to rejected; or correct the ticket and set"
+            " it to return_requested to have it checked again."
+        )
+    return "\n".join(lines)
+
+
+def item_lines(items: Iterable[Any]) -> str:
+    """Return items for people: ``2 x SKU-001, SKU-002``."""
+    return ", ".join(
+        item["sku"] if item["quantity"] == 1 else f"{item['quantity']} x {item['sku']}"
+        for item in items
+    )

@@ -1,0 +1,411 @@
+"""Takes returns through their steps: reads the ticket, decides, writes it down, does it.
+
+An event says only that something changed. What follows is decided from the ticket's status as
+the API gives it now, and from our row. Where the status differs from the row's, somebody has
+moved the ticket, and that counts: it is recorded, and gone on from.
+
+A move of ours is written into the row first and onto the ticket then. After a crash in between
+the ticket shows whether it was made, so it is made once, and is never taken for somebody's.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.errors import (
+    AdapterError,
+    APIError,
+    LabelError,
+    LeaseLostError,
+    NotFoundError,
+    StoreError,
+    ValidationError,
+    WorkflowError,
+)
+from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.store import Store, ledger, returns
+from dispatch_returns.store.queue import backoff
+from dispatch_returns.store.returns import NewDecision, Return, Step
+from dispatch_returns.workflow.steps import waiting
+from dispatch_returns.workflow.steps.asked import request_of
+from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
+from dispatch_returns.workflow.steps.labelling import Labelling
+from dispatch_returns.workflow.steps.parts import Clock, Parts
+from dispatch_returns.workflow.steps.plan import SOMEBODY, US, Move, Plan, Situation, Told
+from dispatch_returns.workflow.steps.receiving import Receiving
+from dispatch_returns.workflow.steps.statuses import Statuses
+from dispatch_returns.workflow.steps.telling import (
+    tell_agents,
+    tell_customer,
+    told_on_arrival,
+)
+from dispatch_returns.workflow.steps.terms import Terms
+
+log = logging.getLogger(__name__)
+
+_BEGINS = frozenset({Step.REQUESTED, Step.CHECK, Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED})
+"""Where a ticket that is new to us becomes a return."""
+_TAKES_PARCELS = frozenset(
+    {
+        Step.APPROVED,
+        Step.LABEL_SENT,
+        Step.RECEIVED,
+        Step.REFUNDED,
+        Step.REVIEW,
+        Step.EXPIRED,
+        Step.ELSEWHERE,
+    }
+)
+"""Where what arrives is dealt with. A rejected return's parcel waits for a person."""
+_LOOK_AGAIN = timedelta(hours=1)
+_PATIENCE = 12
+"""After so many failures in a row, some three hours, a person is told."""
+
+
+class ReturnsEngine:
+    """Deals with one return at a time. Safe to run in many threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: DispatchClient,
+        parts: Parts,
+        intake: Intake,
+        *,
+        workspace: str,
+        statuses: Statuses,
+        lease: timedelta,
+        first_retry: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._book = parts.book
+        self._workspace = workspace
+        self._statuses = statuses
+        self._lease = lease
+        self._first_retry = first_retry
+        self._clock = clock
+        self._eligibility = Eligibility(store, parts)
+        self._labelling = Labelling(store, client, parts, lease=lease, clock=clock)
+        self._receiving = Receiving(store, parts, intake)
+
+    # From an event to a return that is due.
+
+    def is_return(self, ticket: Ticket) -> bool:
+        """Whether a ticket is, or now becomes, a return that walks the steps."""
+        with self._store.read() as conn:
+            known = returns.get(conn, returns.return_id(self._workspace, ticket.id))
+        return known is not None or self._statuses.step(ticket.status) in _BEGINS
+
+    def notice(self, conn: Connection, ticket: Ticket) -> None:
+        """Let the return of `ticket` be looked at, where there is something new to see.
+
+        Inside the caller's transaction. Our own writes to the ticket come back as events, and
+        are nothing new.
+        """
+        now = self._clock()
+        row = returns.get(conn, returns.return_id(self._workspace, ticket.id))
+        if row is None:
+            self.enter(conn, ticket)
+        elif self._is_news(row, ticket):
+            returns.wake(conn, row.id, now)
+
+    def enter(self, conn: Connection, ticket: Ticket) -> None:
+        """Write the row of a ticket's return, once; it is looked at at once."""
+        now = self._clock()
+        returns.enter(
+            conn,
+            self._workspace,
+            ticket.id,
+            now,
+            step=self._statuses.step(ticket.status),
+            # Nobody has seen it there yet: the first look is an arrival.
+            status="",
+            **values_of(request_of(ticket, now)),
+        )
+
+    def _is_news(self, row: Return, ticket: Ticket) -> bool:
+        if ticket.status == self._statuses.name(Step.REFUNDED):
+            return True  # somebody may have corrected what a refund was held for
+        expected = {row.status}
+        if row.planned is not None:
+            expected.add(self._statuses.name(Step(row.planned["step"])))
+        return ticket.status not in expected
+
+    # From a return that is due to its next rest.
+
+    def claim(self, limit: int) -> list[Return]:
+        """Take up to `limit` returns that are due."""
+        return self._store.write(
+            "return.claim", lambda conn: returns.claim(conn, self._clock(), self._lease, limit)
+        )
+
+    def advance(self, row: Return) -> None:
+        """Take a claimed return as far as it goes now; what cannot be done now is put off."""
+        try:
+            self._advance(row)
+        except LeaseLostError:
+            log.info("return %s was taken over by another worker", row.id)
+
+    def _advance(self, row: Return) -> None:
+        try:
+            ticket = self._client.tickets.get(row.ticket_id)
+        except NotFoundError:
+            self._gone(row)
+            return
+        except APIError as error:
+            self._later(row, _said(error))
+            return
+        walk = _Walk(row, ticket)
+        try:
+            self._walk(walk)
+        except (LeaseLostError, StoreError):
+            raise
+        except (APIError, AdapterError) as error:
+            self._failed(walk, _said(error), retryable=True)
+        except WorkflowError as error:
+            # What nobody can say now, somebody may later: whether a label was bought.
+            retryable = error.retryable or (isinstance(error, LabelError) and error.unknown)
+            self._failed(walk, _said(error), retryable=retryable)
+        except Exception as error:  # noqa: BLE001 - the merchant's own parts may raise anything
+            # Where, and never with what: that may be a customer's data.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            why = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+            self._failed(walk, why, retryable=True)
+
+    def _walk(self, walk: _Walk) -> None:
+        """Go from step to step until there is something to wait for."""
+        while True:
+            if walk.row.planned is not None:
+                self._make_move(walk)
+            now = self._situation(walk)
+            self._commit(walk, now, self._plan(now))
+            if walk.row.planned is None:
+                return
+            # Deciding may have taken long: what somebody did meanwhile must not be overwritten.
+            walk.ticket = self._client.tickets.get(walk.row.ticket_id)
+
+    def _situation(self, walk: _Walk) -> Situation:
+        row, ticket = walk.row, walk.ticket
+        now = self._clock()
+        arrived = ticket.status != row.status
+        if arrived:
+            step = self._statuses.step(ticket.status)
+            row = replace(row, step=step, status=ticket.status, entered_at=now, reminded_at=None)
+        return Situation(row, ticket, now, arrived)
+
+    def _plan(self, now: Situation) -> Plan:
+        """Return what follows from where the ticket is."""
+        step = now.row.step
+        terms = self._terms(now.row)
+        if step in _TAKES_PARCELS:
+            receipt = self._receiving.waiting(now.row)
+            if receipt is not None:
+                return self._receiving.settle(now, receipt)
+        plan = self._rule(now, terms)
+        if plan.move is None and step in _TAKES_PARCELS and self._receiving.is_held_up(now.row):
+            # What holds it up may be settled at the processor, and no ticket tells of that.
+            soon = now.now + _LOOK_AGAIN
+            return replace(plan, due_at=min(soon, plan.due_at or soon))
+        return plan
+
+    def _rule(self, now: Situation, terms: Terms) -> Plan:
+        rules: dict[Step, Callable[[], Plan]] = {
+            Step.REQUESTED: lambda: self._eligibility.take_up(now),
+            Step.CHECK: lambda: self._eligibility.check(now),
+            Step.APPROVED: lambda: self._approved(now, terms),
+            Step.LABEL_SENT: lambda: waiting.for_the_parcel(now, terms),
+            Step.RECEIVED: lambda: self._receiving.received(now, terms),
+            Step.REFUNDED: lambda: self._receiving.refunded(now),
+            Step.REVIEW: lambda: waiting.for_a_decision(now, terms),
+            Step.REJECTED: lambda: self._over(now),
+            Step.EXPIRED: lambda: self._over(now),
+        }
+        return rules.get(now.row.step, Plan)()
+
+    def _approved(self, now: Situation, terms: Terms) -> Plan:
+        if terms.returnless:
+            return self._receiving.returnless(now)
+        return self._labelling.send(now, terms)
+
+    def _over(self, now: Situation) -> Plan:
+        return Plan(decisions=self._labelling.take_back(now))
+
+    def _terms(self, row: Return) -> Terms:
+        if row.terms is not None:
+            return Terms.of(row.terms)
+        # Never checked: somebody has brought it here by hand.
+        return Terms.granted(self._book.in_force(row.requested_at))
+
+    def _commit(self, walk: _Walk, now: Situation, plan: Plan) -> None:
+        """Write down what was decided; without a move, give the return back."""
+        row = now.row
+        values: dict[str, Any] = {
+            "step": row.step,
+            "status": row.status,
+            "entered_at": row.entered_at,
+            "reminded_at": row.reminded_at,
+            "planned": plan.move and plan.move.stored(),
+            "tries": 0,
+            "error": None,
+        } | dict(plan.values)
+
+        def write(conn: Connection) -> Return:
+            told = list(plan.told)
+            if now.arrived:
+                self._record_arrival(conn, now)
+                told += self._told(row)
+            for decision in plan.decisions:
+                returns.record(conn, row, decision, now.now)
+            for body in plan.notes:
+                tell_agents(conn, row, body, now.now)
+            for it in told:
+                tell_customer(conn, row, it, now.now)
+            for work in plan.also:
+                work(conn)
+            if plan.move is None:
+                return returns.release(conn, row, now.now, plan.due_at, **values)
+            return returns.change(conn, row, now.now, due_at=now.now + self._lease, **values)
+
+        walk.row = self._store.write("return.decided", write)
+
+    def _record_arrival(self, conn: Connection, now: Situation) -> None:
+        row = now.row
+        kind = "status" if row.step is not Step.ELSEWHERE else "unexpected status"
+        # The refund path takes a ticket back by itself when a person must look.
+        newest = ledger.newest(conn, limit=1, ticket_id=row.ticket_id)
+        ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
+        who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
+        returns.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
+
+    def _told(self, row: Return, move: Move | None = None) -> list[Told]:
+        told = told_on_arrival(row, self._terms(row), move)
+        return [] if told is None else [told]
+
+    def _make_move(self, walk: _Walk) -> None:
+        """Write the planned move onto the ticket, unless it is there, or somebody has moved it."""
+        row, ticket = walk.row, walk.ticket
+        assert row.planned is not None
+        move = Move.of(row.planned)
+        target = self._statuses.name(move.step)
+        if ticket.status == row.status:
+            ticket = self._write(ticket, move, target)
+        elif ticket.status != target:
+            # What somebody has done meanwhile counts, and the plan is for nothing.
+            walk.row = replace(row, planned=None)
+            return
+        now = self._clock()
+        moved = replace(row, step=move.step, status=target, entered_at=now)
+
+        def write(conn: Connection) -> Return:
+            told: list[Told] = []
+            if target != row.status:
+                change = NewDecision("status", target, US, move.reason)
+                returns.record(conn, moved, change, now)
+                told += self._told(moved, move)
+            if move.tell is not None:
+                told.append(Told(move.tell))
+            for it in told:
+                tell_customer(conn, moved, it, now)
+            return returns.change(
+                conn,
+                row,
+                now,
+                step=move.step,
+                status=target,
+                entered_at=now,
+                reminded_at=None,
+                planned=None,
+                due_at=now + self._lease,
+            )
+
+        walk.row = self._store.write("return.moved", write)
+        walk.ticket = ticket
+
+    def _write(self, ticket: Ticket, move: Move, target: str) -> Ticket:
+        changes: dict[str, Any] = {} if ticket.status == target else {"status": target}
+        if move.written:
+            # The whole map: whether the API merges or replaces is not documented.
+            changes["custom_fields"] = {**ticket.custom_fields, **move.written}
+        if move.assignee is not None:
+            try:
+                return self._client.tickets.update(ticket.id, assignee_id=move.assignee, **changes)
+            except ValidationError:
+                log.warning("ticket %s: there is no assignee %s", ticket.id, move.assignee)
+        return self._client.tickets.update(ticket.id, **changes)
+
+    # What cannot be done now.
+
+    def _gone(self, row: Return) -> None:
+        log.info("return %s: its ticket is gone", row.id)
+
+        def write(conn: Connection) -> None:
+            now = self._clock()
+            returns.record(conn, row, NewDecision("status", "deleted", SOMEBODY), now)
+            returns.release(conn, row, now, None, step=Step.GONE, planned=None, error=None)
+
+        self._store.write("return.gone", write)
+
+    def _failed(self, walk: _Walk, why: str, *, retryable: bool) -> None:
+        row = walk.row
+        in_review = row.step is Step.REVIEW or _is_parking(row)
+        if in_review or (retryable and row.tries < _PATIENCE):
+            self._later(row, why)
+            return
+        now = self._situation(walk)
+        self._commit(walk, now, _parked(now.row, why))
+        try:
+            self._walk(walk)
+        except APIError as error:
+            self._later(walk.row, _said(error))
+
+    def _later(self, row: Return, why: str) -> None:
+        log.warning("return %s is put off: %s", row.id, why)
+        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+        wait = backoff(row.tries, random.random(), first=self._first_retry)  # noqa: S311
+
+        def write(conn: Connection) -> None:
+            now = self._clock()
+            returns.release(conn, row, now, now + wait, tries=row.tries + 1, error=why)
+
+        self._store.write("return.postpone", write)
+
+
+class _Walk:
+    """A return and its ticket while a worker takes them from step to step."""
+
+    def __init__(self, row: Return, ticket: Ticket) -> None:
+        self.row = row
+        self.ticket = ticket
+
+
+def _is_parking(row: Return) -> bool:
+    return row.planned is not None and row.planned["step"] == Step.REVIEW
+
+
+def _parked(row: Return, why: str) -> Plan:
+    """Let a person look at a return whose step keeps failing."""
+    step = str(row.step).replace("_", " ")
+    failed = f"The step {step} failed: {why}"
+    remedy = f"When the cause is mended, set the status to {row.status} again."
+    return Plan(
+        move=Move(Step.REVIEW, reason=failed),
+        decisions=(NewDecision("parked", str(row.step), US, why),),
+        notes=(f"{failed} {remedy} (Return {row.number})",),
+    )
+
+
+def _said(error: Exception) -> str:
+    """Return an error of ours for people; its message holds no secret and no customer's data."""
+    text = f"{error}"
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,116 @@
+"""What a step has decided, before anything of it happens: written in one commit, then done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from dispatch_returns.money import Money
+from dispatch_returns.store.returns import NewDecision, Return, Step
+from dispatch_returns.workflow.notices.notice import NoticeKind
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import Ticket
+
+US = "dispatch-returns"
+"""Who did what nobody did by hand."""
+SOMEBODY = "somebody in Dispatch"
+"""Who changed a ticket: the API does not say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The ticket's next status, with what is written beside it.
+
+    An `amount` goes into ``refund_amount``, and None among `fields` empties a field. `tell` is
+    what the customer is told once the ticket is there, where the step itself tells nothing.
+    `reason` is for people, `said` is the reason as the customer may read it.
+    """
+
+    step: Step
+    fields: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+    amount: Money | None = None
+    assignee: str | None = None
+    tell: NoticeKind | None = None
+    reason: str | None = None
+    said: str | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as the store keeps it."""
+        return {
+            "step": str(self.step),
+            "fields": dict(self.fields),
+            "amount": None if self.amount is None else money_json(self.amount),
+            "assignee": self.assignee,
+            "tell": self.tell and str(self.tell),
+            "reason": self.reason,
+            "said": self.said,
+        }
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Move:
+        """Return what `stored` has kept."""
+        return cls(
+            step=Step(stored["step"]),
+            fields=stored["fields"],
+            amount=stored["amount"] and money_of(stored["amount"]),
+            assignee=stored["assignee"],
+            tell=NoticeKind(stored["tell"]) if stored["tell"] else None,
+            reason=stored["reason"],
+            said=stored["said"],
+        )
+
+    @property
+    def written(self) -> dict[str, str | Decimal | None]:
+        """Return the custom fields it writes."""
+        amount = {} if self.amount is None else {"refund_amount": self.amount.major}
+        return {**self.fields, **amount}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something for the customer: ``facts`` are JSON values, see `telling`."""
+
+    kind: NoticeKind
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What follows for a return. `also` are further writes of the same commit.
+
+    Without a `move` the return rests until `due_at`, or until something happens to its ticket.
+    """
+
+    move: Move | None = None
+    due_at: datetime | None = None
+    decisions: tuple[NewDecision, ...] = ()
+    notes: tuple[str, ...] = ()
+    told: tuple[Told, ...] = ()
+    also: tuple[Callable[[Connection], object], ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A return and its ticket at one moment. `arrived`: somebody has just brought it here."""
+
+    row: Return
+    ticket: Ticket
+    now: datetime
+    arrived: bool
+
+
+def money_json(amount: Money) -> dict[str, Any]:
+    """Return an amount as the store keeps it inside JSON."""
+    return {"minor": amount.minor, "currency": amount.currency, "decimals": amount.decimals}
+
+
+def money_of(stored: Mapping[str, Any]) -> Money:
+    """Return the amount that `money_json` has kept."""
+    return Money(stored["minor"], stored["currency"], stored["decimals"])

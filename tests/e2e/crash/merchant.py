@@ -1,0 +1,71 @@
+"""A merchant whose labels and notices are lines in files: they outlive a worker that is killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dispatch_returns.workflow.labels.provider import Label, LabelRequest
+from dispatch_returns.workflow.notices.notice import Notice
+from dispatch_returns.workflow.steps.parts import Parts
+from tests.support.returns import WAREHOUSE, Orders, Rules, order
+
+
+def parts(folder: Path) -> Parts:
+    """The merchant's parts. Every process that names `folder` has the same ones."""
+    return Parts(
+        book=Rules(),
+        orders=Orders({"1234": order()}),
+        labels=LabelsInAFile(folder / "labels"),
+        recipient=WAREHOUSE,
+        notifier=NotifierInAFile(folder / "notices"),
+    )
+
+
+def lines(path: Path) -> list[str]:
+    """What was bought, or told."""
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+@dataclass
+class LabelsInAFile:
+    """Sells a second label for the same key to whoever asks for one: nothing helps but to look."""
+
+    path: Path
+    name: str = "file"
+
+    def buy(self, request: LabelRequest) -> Label:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{request.key}\n")
+        return self._label(request)
+
+    def find(self, request: LabelRequest) -> Label | None:
+        return self._label(request) if request.key in lines(self.path) else None
+
+    def void(self, label_id: str) -> bool:
+        return True
+
+    def _label(self, request: LabelRequest) -> Label:
+        return Label("file", f"label-{request.key}", b"%PDF-1.4 a label", tracking_number="T1")
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class NotifierInAFile:
+    """Tells by writing a line; looks first where it is said to have told already, perhaps."""
+
+    path: Path
+    name: str = "file"
+    told: list[Notice] = field(default_factory=list[Notice])
+
+    def send(self, notice: Notice, *, again: bool = False) -> None:
+        line = f"{notice.kind} {notice.key}"
+        if again and line in lines(self.path):
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,258 @@
+"""A merchant's policy, orders, labels and notices, as simple as they can be, for tests.
+
+They keep to the protocols and do as they are told; what the real ones do is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from dispatch_returns.api import Ticket
+from dispatch_returns.errors import LabelError
+from dispatch_returns.money import Money
+from dispatch_returns.workflow.labels.provider import Address, Label, LabelRequest
+from dispatch_returns.workflow.notices.notice import Notice
+from dispatch_returns.workflow.orders.model import Order, OrderLine
+from dispatch_returns.workflow.policy.verdict import (
+    Breakdown,
+    History,
+    Item,
+    Outcome,
+    ReturnRequest,
+    Spoken,
+    Verdict,
+)
+from dispatch_returns.workflow.steps.parts import Parts
+
+PLACED = datetime(2024, 1, 2, tzinfo=UTC)
+WAREHOUSE = Address("Returns", "Dock 3", "Springfield", "12345", "US")
+
+
+def usd(amount: str) -> Money:
+    """An amount in US dollars."""
+    return Money.from_decimal(Decimal(amount), "USD")
+
+
+def order(order_id: str = "1234", **skus: str) -> Order:
+    """An order of one piece of each SKU, at its price; by default the guide's."""
+    prices = {sku.replace("_", "-"): price for sku, price in skus.items()} or {"SKU-001": "149.00"}
+    lines = tuple(
+        OrderLine(sku, sku, 1, usd(price), usd("0.00"), usd("0.00"))
+        for sku, price in prices.items()
+    )
+    return Order(order_id, "USD", lines, PLACED, usd("0.00"))
+
+
+@dataclass
+class Orders:
+    """Knows its orders; fails when it is told to."""
+
+    known: dict[str, Order] = field(default_factory=dict[str, Order])
+    error: Exception | None = None
+    name: str = "fake"
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        if self.error is not None:
+            raise self.error
+        return self.known.get(order_id)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What the rules say of a receipt."""
+
+    outcome: Outcome
+    spoken: tuple[Spoken, ...]
+    breakdown: Breakdown
+    pays: bool
+    assignee: str | None = None
+
+
+@dataclass
+class Rules:
+    """A policy that says what it is told to, and pays the price of what arrives in order."""
+
+    outcome: Outcome = Outcome.APPROVE
+    why: str = "All is well."
+    rule: str = "window"
+    assignee: str | None = None
+    returnless: bool = False
+    id: str = "test@1"
+    refund_on_receipt: bool = True
+    review_reminder_days: int | None = 2
+    reminder_days: int | None = 7
+    expiry_days: int = 30
+    label_days: int = 30
+    asked: list[tuple[ReturnRequest, Order | None, History, datetime]] = field(
+        default_factory=list[tuple[ReturnRequest, Order | None, History, datetime]]
+    )
+    error: Exception | None = None
+    in_force_at: list[datetime] = field(default_factory=list[datetime])
+
+    def in_force(self, placed_at: datetime) -> Rules:
+        self.in_force_at.append(placed_at)
+        return self
+
+    def judge(
+        self, request: ReturnRequest, order: Order | None, history: History, now: datetime
+    ) -> Verdict:
+        self.asked.append((request, order, history, now))
+        if self.error is not None:
+            raise self.error
+        expected = None if order is None else self.settle(order, request.items, request.reason)
+        return Verdict(
+            outcome=self.outcome,
+            spoken=(Spoken(self.rule, self.outcome, self.why),),
+            facts={"order": request.order_id},
+            policy=self.id,
+            at=now,
+            assignee=self.assignee,
+            expected=expected,
+            returnless=self.returnless,
+        )
+
+    def inspect(
+        self,
+        order: Order,
+        accepted: Sequence[Item],
+        reason: str | None = None,
+        *,
+        announced: Sequence[Item],
+        settled: Sequence[Item],
+        elsewhere: Mapping[str, int],
+    ) -> Inspected:
+        left = Counter({item.sku: item.quantity for item in announced})
+        for item in (*settled, *accepted):
+            left[item.sku] -= item.quantity
+        more = [sku for sku, count in left.items() if count < 0]
+        spoken = tuple(
+            Spoken("too_many", Outcome.REVIEW, f"More of {sku} arrived than was announced.")
+            for sku in more
+        )
+        return Inspected(
+            Outcome.REVIEW if more else Outcome.APPROVE,
+            spoken,
+            self.settle(order, accepted, reason),
+            pays=self.refund_on_receipt and not more,
+        )
+
+    def settle(
+        self,
+        order: Order,
+        accepted: Sequence[Item],
+        reason: str | None = None,
+        *,
+        returnless: bool = False,
+    ) -> Breakdown:
+        prices = {line.sku: line.price for line in order.lines}
+        parts: list[tuple[str, Money]] = []
+        fees: list[tuple[str, Money]] = []
+        for item in accepted:
+            price = prices.get(item.sku, usd("0.00"))
+            whole = replace(price, minor=price.minor * item.quantity)
+            parts.append((item.sku, whole))
+            if item.condition == "damaged":
+                fees.append(("condition", replace(whole, minor=whole.minor // 2)))
+        total = sum(m.minor for _, m in parts) - sum(m.minor for _, m in fees)
+        return Breakdown(Money(total, order.currency, 2), tuple(parts), tuple(fees))
+
+
+@dataclass
+class Labels:
+    """Sells labels and remembers them; loses its answer, refuses or is away when told to."""
+
+    name: str = "fake"
+    bought: list[LabelRequest] = field(default_factory=list[LabelRequest])
+    voided: list[str] = field(default_factory=list[str])
+    error: LabelError | None = None
+    loses_answers: bool = False
+    comes_back: bool = True
+    expires_at: datetime | None = None
+    on_buy: Callable[[], None] | None = None
+
+    def buy(self, request: LabelRequest) -> Label:
+        if self.on_buy is not None:
+            self.on_buy()
+        if self.error is not None:
+            raise self.error
+        self.bought.append(request)
+        if self.loses_answers:
+            raise LabelError("no answer arrived", unknown=True, retryable=True)
+        return self._label(len(self.bought))
+
+    def find(self, request: LabelRequest) -> Label | None:
+        keys = [it.key for it in self.bought]
+        return self._label(keys.index(request.key) + 1) if request.key in keys else None
+
+    def void(self, label_id: str) -> bool:
+        if self.error is not None:
+            raise self.error
+        self.voided.append(label_id)
+        return self.comes_back
+
+    def _label(self, number: int) -> Label:
+        return Label(
+            "fake",
+            f"label_{number}",
+            b"%PDF-1.4 a label",
+            tracking_number=f"TRACK{number}",
+            tracking_url=f"https://track.example/{number}",
+            carrier="Post",
+            cost=usd("4.95"),
+            expires_at=self.expires_at,
+        )
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Notifier:
+    """Keeps what it is told to tell."""
+
+    name: str = "fake"
+    told: list[Notice] = field(default_factory=list[Notice])
+    again: list[bool] = field(default_factory=list[bool])
+    error: Exception | None = None
+
+    def send(self, notice: Notice, *, again: bool = False) -> None:
+        if self.error is not None:
+            raise self.error
+        self.told.append(notice)
+        self.again.append(again)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What was told, in order."""
+        return [str(notice.kind) for notice in self.told]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Merchant:
+    """All parts of a merchant's workflow, for a test to set and look at."""
+
+    rules: Rules = field(default_factory=Rules)
+    orders: Orders = field(default_factory=lambda: Orders({"1234": order()}))
+    labels: Labels = field(default_factory=Labels)
+    notifier: Notifier = field(default_factory=Notifier)
+
+    def parts(self, **changed: Any) -> Parts:
+        """What a connector is given."""
+        return replace(
+            Parts(
+                book=self.rules,
+                orders=self.orders,
+                labels=self.labels,
+                recipient=WAREHOUSE,
+                notifier=self.notifier,
+            ),
+            **changed,
+        )
