@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dispatch_returns.money import Money as Money
     from dispatch_returns.settings import Settings as Settings
     from dispatch_returns.store import Store as Store
+    from dispatch_returns.workflow.policy import PolicyBook as PolicyBook
+    from dispatch_returns.workflow.policy import ReturnPolicy as ReturnPolicy
 
 __version__ = "0.1.0"
 
@@ -29,6 +31,8 @@ _HOMES = {
     "Context": "connector",
     "DispatchClient": "api",
     "Money": "money",
+    "PolicyBook": "workflow.policy",
+    "ReturnPolicy": "workflow.policy",
     "RefundEvent": "connector",
     "Settings": "settings",
     "Store": "store",
@@ -40,7 +44,9 @@ __all__ = [
     "Context",
     "DispatchClient",
     "Money",
+    "PolicyBook",
     "RefundEvent",
+    "ReturnPolicy",
     "Settings",
     "Store",
     "__version__",

@@ -34,8 +34,8 @@ def _required(part: str) -> tuple[str, frozenset[str]]:
     return name.strip(), accepted
 
 
-def _secrets(value: Any) -> Any:
-    """Read a comma-separated list: while a secret is rotated, both are accepted."""
+def _list(value: Any) -> Any:
+    """Read a comma-separated list."""
     return tuple(_parts(value)) if isinstance(value, str) else value
 
 
@@ -46,6 +46,7 @@ def _parts(value: str, separator: str = ",") -> list[str]:
 DATABASE_URL = "sqlite:///dispatch-returns.db"
 MIN_KEEP_EVENTS = 8
 """Days. A delivery is refused as a replay once it is 7 days old; until then its id is needed."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
 
@@ -62,7 +63,8 @@ class Settings(BaseModel):
 
     api_key: SecretStr
     workspace: str
-    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)] = ()
+    # While a secret is rotated, both are accepted.
+    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_list)] = ()
     base_url: str = "https://api.dispatchtickets.com/v1"
     style: Literal["workspaces", "brands"] = "workspaces"
     database_url: str = Field(default=DATABASE_URL, repr=False)  # it may hold a password
@@ -77,6 +79,9 @@ class Settings(BaseModel):
     evidence: Annotated[dict[str, frozenset[str]], BeforeValidator(_evidence)] = Field(
         default_factory=lambda: {"received_date": frozenset[str]()}
     )
+    policy: Names = ()
+    orders: Annotated[Names, Field(min_length=1)] = ("ticket",)
+    order_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
     workers: int = Field(default=4, ge=1, le=64)
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     requested_status: str = "return_requested"
@@ -116,6 +121,8 @@ class Settings(BaseModel):
         }
         adapter = str(values.get("adapter", "stripe"))
         values["adapter_options"] = _options(environ, adapter)
+        sources = _parts(str(values.get("orders", "ticket")))
+        values["order_options"] = {name: _options(environ, name) for name in sources}
         try:
             return cls(**values)
         except ValidationError as error:
@@ -140,6 +147,8 @@ VARIABLES: Mapping[str, str] = {
         "max_per_day",
         "approve_above",
         "evidence",
+        "policy",
+        "orders",
         "workers",
         "keep_events",
         "requested_status",
@@ -153,7 +162,7 @@ VARIABLES: Mapping[str, str] = {
         "expired_status",
     )
 }
-"""Setting -> environment variable. An adapter's own start with its name: ``STRIPE_API_KEY``."""
+"""Setting -> environment variable. A plugin's own start with its name: ``STRIPE_API_KEY``."""
 
 
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -161,9 +170,9 @@ def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None
     return (os.environ if environ is None else environ).get(VARIABLES[field]) or None
 
 
-def _options(environ: Mapping[str, str], adapter: str) -> dict[str, str]:
-    """Return the variables that start with the adapter's name, as its options."""
-    prefix = re.sub(r"[^A-Za-z0-9]", "_", adapter).upper() + "_"
+def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
+    """Return the variables that start with a plugin's name, as its options."""
+    prefix = re.sub(r"[^A-Za-z0-9]", "_", plugin).upper() + "_"
     return {
         name.removeprefix(prefix).lower(): value
         for name, value in environ.items()

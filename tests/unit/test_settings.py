@@ -40,6 +40,9 @@ def test_two_variables_are_enough() -> None:
         "max_per_day": {},
         "approve_above": {},
         "evidence": {"received_date": frozenset()},
+        "policy": (),
+        "orders": ("ticket",),
+        "order_options": {"ticket": {}},
         "workers": 4,
         "keep_events": None,
         "requested_status": "return_requested",
@@ -82,6 +85,8 @@ EVERY: dict[str, tuple[str, Any]] = {
             "x": frozenset({"1 2"}),
         },
     ),
+    "DISPATCH_RETURNS_POLICY": ("old.toml, new.toml", ("old.toml", "new.toml")),
+    "DISPATCH_RETURNS_ORDERS": ("ticket,shopify", ("ticket", "shopify")),
     "DISPATCH_RETURNS_WORKERS": ("64", 64),
     "DISPATCH_RETURNS_KEEP_EVENTS": ("90", 90),
     "DISPATCH_RETURNS_REQUESTED_STATUS": ("asked", "asked"),
@@ -97,7 +102,7 @@ EVERY: dict[str, tuple[str, Any]] = {
 
 
 def test_every_setting_has_a_variable_but_the_adapters_own() -> None:
-    assert set(VARIABLES) == set(Settings.model_fields) - {"adapter_options"}
+    assert set(VARIABLES) == set(Settings.model_fields) - {"adapter_options", "order_options"}
     assert set(VARIABLES.values()) == set(EVERY)
 
 
@@ -223,3 +228,16 @@ def test_nobody_else_reads_the_environment() -> None:
     }
     assert readers == {"settings.py"}
     assert os.environ
+
+
+def test_each_order_source_gets_the_variables_of_its_name() -> None:
+    settings = from_env(
+        DISPATCH_RETURNS_ORDERS="sql, shopify", SQL_URL="sqlite://", SHOPIFY_SHOP="acme", SQLX="1"
+    )
+    assert settings.order_options == {"sql": {"url": "sqlite://"}, "shopify": {"shop": "acme"}}
+    assert "sqlite" not in repr(settings)
+
+
+def test_no_order_source_at_all_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="DISPATCH_RETURNS_ORDERS"):
+        from_env(DISPATCH_RETURNS_ORDERS=",")

@@ -192,6 +192,20 @@ class StripeAdapter:
         found = _understood(lambda: objects.payments_found(page.data), page)
         return found[0] if len(found) == 1 and not page.data.get("has_more") else None
 
+    def intent(self, intent_id: str) -> Mapping[str, Any] | None:
+        """Return a PaymentIntent as Stripe writes it, None if there is none with that id.
+
+        For what a shop notes in its metadata. Raises `AdapterError`.
+        """
+        path = f"/v1/payment_intents/{_checked_id(PaymentRef('payment_intent', intent_id))}"
+        try:
+            answer = self._wire.get(path, None)
+        except AdapterError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                return None
+            raise
+        return answer.data
+
     def check(self) -> str:
         """Read one refund, as the key must be allowed to; return that it may, and in which mode.
 

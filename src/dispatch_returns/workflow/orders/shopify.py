@@ -1,0 +1,349 @@
+"""Orders from Shopify's GraphQL Admin API.
+
+Source: https://shopify.dev/docs/api/admin-graphql/2026-01/objects/Order
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.money import Money
+from dispatch_returns.workflow.orders.http import ShopApi, checked_url
+from dispatch_returns.workflow.orders.model import Order, OrderLine
+from dispatch_returns.workflow.orders.records import Reader, reference
+from dispatch_returns.workflow.orders.registry import PLUGINS
+
+if TYPE_CHECKING:
+    import httpx
+
+    from dispatch_returns.api import Ticket
+    from dispatch_returns.refunds.adapter import PaymentRef
+
+API_VERSION = "2026-01"
+FINAL_SALE = "final-sale"
+"""The product tag that makes an article a final sale."""
+_REMEDY = "check SHOPIFY_ACCESS_TOKEN and its scopes (read_orders, read_all_orders, read_products)"
+_GID = re.compile(r"gid://shopify/Order/[0-9]{1,20}", re.ASCII)
+_NAME = re.compile(r"#?[A-Za-z0-9._-]{1,64}", re.ASCII)
+_MONEY = "{ presentmentMoney { amount currencyCode } }"
+_LINES = f"""
+lineItems(first: 100, after: $after) {{
+  nodes {{
+    id sku title quantity
+    originalUnitPriceSet {_MONEY}
+    discountAllocations {{ allocatedAmountSet {_MONEY} }}
+    taxLines {{ priceSet {_MONEY} }}
+    product {{ productType tags }}
+  }}
+  pageInfo {{ hasNextPage endCursor }}
+}}
+"""
+_FIELDS = f"""
+id name email createdAt presentmentCurrencyCode taxesIncluded
+shippingAddress {{ countryCodeV2 }}
+fulfillments(first: 50) {{ createdAt deliveredAt status }}
+shippingLines(first: 20) {{
+  nodes {{ discountedPriceSet {_MONEY} taxLines {{ priceSet {_MONEY} }} }}
+}}
+transactions(first: 20) {{ kind status authorizationCode paymentId }}
+{_LINES}
+"""
+BY_NAME = (
+    "query OrderByName($query: String!, $after: String)"
+    f" {{ orders(first: 5, query: $query) {{ nodes {{ {_FIELDS} }} }} }}"
+)
+BY_ID = f"query OrderById($id: ID!, $after: String) {{ order(id: $id) {{ {_FIELDS} }} }}"
+MORE_LINES = f"query MoreLines($id: ID!, $after: String) {{ order(id: $id) {{ {_LINES} }} }}"
+
+
+class _Answer(BaseModel):
+    """What is read of an answer; whatever else there is, is left."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+
+class _Paid(_Answer):
+    amount: str
+    currency_code: str
+
+
+class _Bag(_Answer):
+    presentment_money: _Paid
+
+
+class _Tax(_Answer):
+    price_set: _Bag
+
+
+class _Discount(_Answer):
+    allocated_amount_set: _Bag
+
+
+class _Product(_Answer):
+    product_type: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+class _Item(_Answer):
+    id: str
+    sku: str | None
+    title: str | None
+    quantity: int
+    original_unit_price_set: _Bag
+    discount_allocations: tuple[_Discount, ...]
+    tax_lines: tuple[_Tax, ...]
+    product: _Product | None
+
+
+class _PageInfo(_Answer):
+    has_next_page: bool
+    end_cursor: str | None
+
+
+class _Items(_Answer):
+    nodes: tuple[_Item, ...]
+    page_info: _PageInfo
+
+
+class _ShippingLine(_Answer):
+    discounted_price_set: _Bag
+    tax_lines: tuple[_Tax, ...]
+
+
+class _ShippingLines(_Answer):
+    nodes: tuple[_ShippingLine, ...]
+
+
+class _Fulfillment(_Answer):
+    created_at: str
+    delivered_at: str | None
+    status: str
+
+
+class _Address(_Answer):
+    country_code_v2: str | None
+
+
+class _Transaction(_Answer):
+    kind: str
+    status: str
+    authorization_code: str | None
+    payment_id: str | None
+
+
+class _Found(_Answer):
+    id: str
+    name: str
+    email: str | None
+    created_at: str
+    presentment_currency_code: str
+    taxes_included: bool
+    shipping_address: _Address | None
+    fulfillments: tuple[_Fulfillment, ...]
+    shipping_lines: _ShippingLines
+    transactions: tuple[_Transaction, ...]
+    line_items: _Items
+
+
+class _Founds(_Answer):
+    nodes: tuple[_Found, ...]
+
+
+class _Search(_Answer):
+    orders: _Founds
+
+
+class _ById(_Answer):
+    order: _Found | None
+
+
+class _Rest(_Answer):
+    line_items: _Items
+
+
+class _MoreLines(_Answer):
+    order: _Rest
+
+
+class _Extensions(_Answer):
+    code: str | None = None
+
+
+class _Error(_Answer):
+    extensions: _Extensions | None = None
+
+
+class _GraphQL(_Answer):
+    """GraphQL reports its errors with the status 200."""
+
+    data: dict[str, Any] | None = None
+    errors: tuple[_Error, ...] = ()
+
+
+class ShopifyOrders:
+    """An `OrderSource` on Shopify, in the currency that the customer has paid in.
+
+    ``shop`` is ``acme.myshopify.com`` or a whole address; ``access_token`` one of a custom app
+    with ``read_orders`` (``read_all_orders`` for those older than 60 days) and
+    ``read_products``. An order is found by its name (``1234`` is ``#1234``) or its gid. Safe to
+    call from several threads.
+    """
+
+    name = "shopify"
+
+    def __init__(
+        self,
+        shop: str,
+        access_token: str,
+        *,
+        api_version: str = API_VERSION,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}|unstable", api_version, re.ASCII):
+            raise ConfigurationError("SHOPIFY_API_VERSION: write it as 2026-01")
+        shop = shop if "://" in shop else f"https://{shop}"
+        self._path = f"/admin/api/{api_version}/graphql.json"
+        self._api = ShopApi(
+            "Shopify",
+            checked_url("SHOPIFY_SHOP", shop),
+            remedy=_REMEDY,
+            headers={"X-Shopify-Access-Token": access_token},
+            http_client=http_client,
+        )
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from ``shop`` and ``access_token``; ``api_version`` is optional."""
+        return cls(
+            PLUGINS.required(cls.name, options, "shop"),
+            PLUGINS.required(cls.name, options, "access_token"),
+            api_version=options.get("api_version", API_VERSION),
+        )
+
+    def close(self) -> None:
+        """Close the connections, unless the HTTP client is yours."""
+        self._api.close()
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        """Ask Shopify. Raises `OrderError`."""
+        del ticket
+        found = self._find(order_id)
+        return None if found is None else _order(order_id, found, self._items(found))
+
+    def _find(self, order_id: str) -> _Found | None:
+        if _GID.fullmatch(order_id):
+            return self._api.read(_ById, self._ask(BY_ID, id=order_id)).order
+        if not _NAME.fullmatch(order_id):
+            return None  # no order of Shopify's is called so, and it would go into a query
+        name = f"#{order_id.removeprefix('#')}"
+        found = self._api.read(_Search, self._ask(BY_NAME, query=f'name:"{name}"'))
+        # The search is by words: "#12" also finds "#12-A".
+        nodes = [it for it in found.orders.nodes if it.name in {name, name[1:]}]
+        if len(nodes) > 1:
+            raise self._api.error(f"knows several orders {name}: put the gid on the ticket")
+        return nodes[0] if nodes else None
+
+    def _items(self, found: _Found) -> list[_Item]:
+        page, items = found.line_items, list(found.line_items.nodes)
+        while page.page_info.has_next_page:
+            after = page.page_info.end_cursor
+            data = self._ask(MORE_LINES, id=found.id, after=after)
+            page = self._api.read(_MoreLines, data).order.line_items
+            if not page.nodes or page.page_info.end_cursor == after:
+                raise self._api.error("does not end its pages")
+            items += page.nodes
+        return items
+
+    def _ask(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Return the data of an answer. Raises `OrderError`."""
+        body = {"query": document, "variables": variables}
+        answer = self._api.call("POST", self._path, json=body)
+        if answer is None:
+            raise self._api.error("has no such address (404): check SHOPIFY_SHOP and its version")
+        content = self._api.read(_GraphQL, answer[0])
+        if content.errors or content.data is None:
+            raise self._refusal({it.extensions.code for it in content.errors if it.extensions})
+        return content.data
+
+    def _refusal(self, codes: set[str | None]) -> OrderError:
+        if "THROTTLED" in codes:
+            return self._api.error("takes no more queries at this moment", retryable=True)
+        if "ACCESS_DENIED" in codes:
+            return self._api.refused("ACCESS_DENIED")
+        if "INTERNAL_SERVER_ERROR" in codes:
+            return self._api.error("failed (INTERNAL_SERVER_ERROR)", retryable=True)
+        return self._api.error("did not accept the query: check SHOPIFY_API_VERSION")
+
+
+def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
+    read = Reader(order_id, found.presentment_currency_code)
+    nothing = read.money("shipping", 0)
+    shipping = nothing
+    for line in found.shipping_lines.nodes:
+        shipping += _amount(read, line.discounted_price_set)
+        if not found.taxes_included:
+            shipping += _sum(read, [tax.price_set for tax in line.tax_lines])
+    sent = [it for it in found.fulfillments if it.status == "SUCCESS"]
+    address = found.shipping_address
+    return Order(
+        id=order_id,
+        currency=nothing.currency,
+        lines=tuple(_line(read, item) for item in items),
+        placed_at=read.time("createdAt", found.created_at),
+        shipping=shipping,
+        shipped_at=_latest(read, [it.created_at for it in sent]),
+        delivered_at=_latest(read, [it.delivered_at for it in sent]),
+        prices_include_tax=found.taxes_included,
+        country=None if address is None else address.country_code_v2,
+        customer=found.email,
+        payment=_payment(found.transactions),
+    )
+
+
+def _line(read: Reader, item: _Item) -> OrderLine:
+    product = item.product or _Product()
+    return OrderLine(
+        id=item.id,
+        sku=item.sku or item.id,
+        quantity=item.quantity,
+        price=_amount(read, item.original_unit_price_set),
+        tax=_sum(read, [tax.price_set for tax in item.tax_lines]),
+        discount=_sum(read, [it.allocated_amount_set for it in item.discount_allocations]),
+        title=item.title,
+        category=product.product_type or None,
+        final_sale=FINAL_SALE in product.tags,
+    )
+
+
+def _amount(read: Reader, bag: _Bag) -> Money:
+    paid = bag.presentment_money
+    if paid.currency_code != read.currency:
+        raise read.wrong("presentmentMoney", "is in another currency than the order")
+    return read.money("presentmentMoney", paid.amount)
+
+
+def _sum(read: Reader, bags: list[_Bag]) -> Money:
+    return sum((_amount(read, bag) for bag in bags), read.money("sum", 0))
+
+
+def _latest(read: Reader, moments: list[str | None] | list[str]) -> datetime | None:
+    """All of it has arrived when the last parcel has; one that has not says nothing yet."""
+    known = [read.time("fulfillments", moment) for moment in moments if moment is not None]
+    return max(known) if known and len(known) == len(moments) else None
+
+
+def _payment(transactions: tuple[_Transaction, ...]) -> PaymentRef | None:
+    """Return what Stripe took the money by, where a transaction says so."""
+    for it in transactions:
+        if it.status == "SUCCESS" and it.kind in {"SALE", "CAPTURE", "AUTHORIZATION"}:
+            for value in (it.payment_id, it.authorization_code):
+                if value is not None and value.startswith(("pi_", "ch_", "py_")):
+                    return reference(value)
+    return None

@@ -1,0 +1,111 @@
+"""Orders from Stripe: the PaymentIntent, and what the shop has noted in its metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import Ticket
+
+LINES = "order_lines"
+_RETRYABLE = frozenset(
+    {
+        ErrorKind.NOT_SENT,
+        ErrorKind.UNKNOWN_OUTCOME,
+        ErrorKind.RATE_LIMITED,
+        ErrorKind.IN_PROGRESS,
+    }
+)
+_NOTHING: Mapping[str, Any] = {}
+_INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)
+
+
+class StripeOrders:
+    """An `OrderSource` on PaymentIntents whose metadata holds ``order_lines``: JSON, in one
+    value or, for Stripe's limit of 500 characters, in ``order_lines_1``, ``order_lines_2`` ...
+
+    The intent is the ticket's ``payment_intent``, or the one that a search finds by
+    ``metadata["order_id"]``. It must be of that order, and the order must not cost more than
+    was paid with it.
+    """
+
+    name = "stripe"
+
+    def __init__(self, adapter: StripeAdapter, time_zone: str = "UTC") -> None:
+        self._adapter = adapter
+        self._zone = zone_of(time_zone)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from the options of the refund adapter; ``time_zone`` is optional."""
+        return cls(StripeAdapter.from_settings(options), options.get("time_zone", "UTC"))
+
+    def close(self) -> None:
+        """Close the adapter."""
+        self._adapter.close()
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        """Ask Stripe; None where no intent is found, or it says nothing of lines."""
+        try:
+            intent = self._intent(order_id, ticket)
+        except AdapterError as error:
+            raise OrderError(error.message, retryable=error.kind in _RETRYABLE) from None
+        if intent is None:
+            return None
+        metadata: Mapping[str, Any] = intent.get("metadata") or _NOTHING
+        noted = metadata.get("order_id")
+        if noted is not None and noted != order_id:
+            raise OrderError(f"order {order_id}: the payment on the ticket is of another order")
+        text = _joined(metadata)
+        if text is None:
+            return None
+        lines = records_of(text)
+        if lines is None:
+            raise OrderError(
+                f"order {order_id}: the metadata {LINES} is not a JSON list of objects"
+            )
+        order = order_of(order_id, _head(intent, metadata), lines, self._zone)
+        if order.total.minor > intent["amount_received"]:
+            raise OrderError(f"order {order_id}: the metadata says more than was paid with it")
+        return order
+
+    def _intent(self, order_id: str, ticket: Ticket) -> Mapping[str, Any] | None:
+        named = ticket.custom_fields.get("payment_intent")
+        if isinstance(named, str) and _INTENT.fullmatch(named):
+            return self._adapter.intent(named)
+        found = self._adapter.find_payment(order_id)
+        return None if found is None else self._adapter.intent(found.id)
+
+
+def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    shipping: Mapping[str, Any] = intent.get("shipping") or _NOTHING
+    address: Mapping[str, Any] = shipping.get("address") or _NOTHING
+    known = {
+        "placed_at": intent["created"],
+        "country": address.get("country"),
+        "customer": intent.get("receipt_email") or None,
+    }
+    return {
+        **known,
+        **metadata,
+        "shipping": metadata.get("order_shipping"),
+        "currency": intent["currency"],
+        "payment_intent": intent["id"],
+    }
+
+
+def _joined(metadata: Mapping[str, Any]) -> str | None:
+    """Return the lines' text, put together from its parts."""
+    if text := metadata.get(LINES):
+        return str(text)
+    parts: list[str] = []
+    while (part := metadata.get(f"{LINES}_{len(parts) + 1}")) is not None:
+        parts.append(str(part))
+    return "".join(parts) or None

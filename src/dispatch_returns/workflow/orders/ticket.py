@@ -1,0 +1,52 @@
+"""Orders from the ticket's own custom fields: for shops whose portal knows the order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from dispatch_returns.errors import OrderError
+from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import Ticket
+
+LINES = "order_lines"
+_RENAMED = {
+    "placed_at": "order_date",
+    "shipped_at": "shipped_date",
+    "delivered_at": "delivered_date",
+    "country": "order_country",
+    "shipping": "order_shipping",
+}
+"""What a field of an order is called on a ticket, where the plain name would not be clear."""
+
+
+class TicketOrders:
+    """An `OrderSource` for tickets that carry ``order_lines``. Whoever edits a ticket edits the
+    order, so use it only where customers cannot. ``time_zone``: where days and times stand.
+    """
+
+    name = "ticket"
+
+    def __init__(self, time_zone: str = "UTC") -> None:
+        self._zone = zone_of(time_zone)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it; ``time_zone`` is optional."""
+        return cls(options.get("time_zone", "UTC"))
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        """Return the order that the ticket carries; None where it carries no lines."""
+        fields = ticket.custom_fields
+        if fields.get(LINES) in (None, "", []):
+            return None
+        lines = records_of(fields[LINES])
+        if lines is None:
+            raise OrderError(f"order {order_id}: {LINES} is not a list of objects with sku, price")
+        renamed = {name: fields.get(field) for name, field in _RENAMED.items()}
+        head = {**fields, **renamed, "customer": ticket.customer_email}
+        head["placed_at"] = head["placed_at"] or ticket.created_at
+        return order_of(order_id, head, lines, self._zone)

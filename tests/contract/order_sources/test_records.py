@@ -1,0 +1,303 @@
+"""Orders from a ticket, a merchant's database and Stripe's metadata: the same names for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from starlette.applications import Starlette
+
+from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.sandbox import stripe as stand_in
+from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.orders.registry import PLUGINS, Orders, load
+from dispatch_returns.workflow.orders.sql import SqlOrders
+from dispatch_returns.workflow.orders.stripe import StripeOrders
+from dispatch_returns.workflow.orders.ticket import TicketOrders
+from tests.support.order_shops import ticket
+from tests.support.stripe_sandbox import serving
+
+LINES = [
+    {"sku": "A", "quantity": 3, "price": "10.00", "tax": "5.70", "category": "Shoes"},
+    {"sku": "B", "price": Decimal("5.5"), "discount": "0.50", "final_sale": True},
+]
+
+
+def of_ticket(lines: Any = LINES, **fields: Any) -> Order | None:
+    values = {"currency": "eur", "order_date": "2026-01-02", "order_lines": lines} | fields
+    return TicketOrders("Europe/Berlin").order("1234", ticket(**values))
+
+
+def known(found: Order | None) -> Order:
+    assert found is not None
+    return found
+
+
+def test_a_ticket_can_carry_its_order() -> None:
+    order = known(
+        of_ticket(
+            order_shipping="4.90",
+            delivered_date="2026-01-05",
+            order_country="de",
+            payment_intent="pi_1",
+        )
+    )
+    assert [(it.sku, it.quantity, str(order.paid(it))) for it in order.lines] == [
+        ("A", 3, "35.70 EUR"),
+        ("B", 1, "5.00 EUR"),
+    ]
+    assert str(order.total) == "45.60 EUR"
+    assert order.delivered_at is not None
+    assert order.delivered_at.astimezone(UTC) == datetime(2026, 1, 5, 11, tzinfo=UTC)
+    assert (order.country, order.payment) == ("DE", PaymentRef("payment_intent", "pi_1"))
+    assert order.lines[1].final_sale
+
+
+def test_the_lines_may_be_json_in_a_text_field() -> None:
+    assert known(of_ticket(json.dumps(LINES[:1]))).lines == known(of_ticket(LINES[:1])).lines
+
+
+def test_a_ticket_without_lines_leaves_it_to_the_next_source() -> None:
+    assert of_ticket(None) is None
+    assert of_ticket([]) is None
+
+
+def test_an_order_discount_is_shared_out_to_the_last_cent() -> None:
+    lines = [{"sku": sku, "price": "10.00"} for sku in "ABC"]
+    order = known(of_ticket(lines, order_discount="10.00"))
+    assert [it.discount.minor for it in order.lines] == [334, 333, 333]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"currency": "euro"}, "currency: write a three-letter code"),
+        ({"currency": None}, "currency: write a three-letter code"),
+        ({"lines": "{"}, "order_lines is not a list of objects"),
+        ({"lines": [1]}, "order_lines is not a list of objects"),
+        ({"lines": [{"price": "1"}]}, "line 1: sku: is missing"),
+        ({"lines": [{"sku": "A"}]}, "line 1: price: is missing"),
+        ({"lines": [{"sku": "A", "price": 1.5}]}, "a float is not exact"),
+        ({"lines": [{"sku": "A", "price": "1,50"}]}, "line 1: price: is not an amount"),
+        ({"lines": [{"sku": "A", "price": "1.555"}]}, "nothing is rounded"),
+        ({"lines": [{"sku": "A", "price": "1", "quantity": 0}]}, "line 1 has 0 pieces"),
+        ({"lines": [{"sku": "A", "price": "1", "quantity": "x"}]}, "not a number of pieces"),
+        ({"lines": [{"sku": "A", "price": "1", "discount": "2"}]}, "more than its price"),
+        ({"lines": [{"sku": "A", "price": "1", "final_sale": "x"}]}, "neither true nor false"),
+        ({"order_date": "yesterday"}, "placed_at: write a time as"),
+        ({"order_date": "0001-01-01"}, "placed_at is in the year 1"),
+        ({"order_country": "Germany"}, "two capital letters"),
+        ({"order_discount": "1000"}, "order_discount: is more than the lines cost"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_not_shown(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(OrderError) as caught:
+        of_ticket(**fields)
+    assert words in str(caught.value)
+    assert not caught.value.retryable
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Engine]:
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with engine.begin() as conn:
+        conn.execute(text("create table o (id, sku, n, cents, at, sent, pi)"))
+        rows = [("1234", "A", 3, 1000, "2026-01-02 10:00:00", None, "pi_1")]
+        rows += [("1234", "B", 1, 555, "2026-01-02 10:00:00", None, "pi_1")]
+        insert = "insert into o values (:a, :b, :c, :d, :e, :f, :g)"
+        for row in rows:
+            conn.execute(text(insert), dict(zip("abcdefg", row, strict=True)))
+    yield engine
+    engine.dispose()
+
+
+QUERY = (
+    "select sku, n as quantity, printf('%d.%02d', cents / 100, cents % 100) as price,"
+    " 'EUR' as currency, at as placed_at, sent as shipped_at, pi as payment_intent"
+    " from o where id = :order_id"
+)
+
+
+def test_a_query_gives_one_row_for_each_line(database: Engine) -> None:
+    order = known(SqlOrders(database, QUERY, "Europe/Berlin").order("1234", ticket()))
+    assert [(it.sku, it.quantity, str(it.price)) for it in order.lines] == [
+        ("A", 3, "10.00 EUR"),
+        ("B", 1, "5.55 EUR"),
+    ]
+    assert order.placed_at.utcoffset() == timedelta(hours=1)
+    assert order.payment == PaymentRef("payment_intent", "pi_1")
+    assert SqlOrders(database, QUERY).order("' or 1=1 --", ticket()) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "retryable"),
+    [
+        (QUERY.replace("as price", "as prize"), "a column prize: did you mean price?", False),
+        (QUERY.replace("'EUR'", "sku"), "the rows differ in currency", False),
+        (QUERY.replace("from o", "from missing"), "said OperationalError", True),
+        (QUERY.replace("printf('%d.%02d', cents / 100, cents % 100)", "1.5"), "a float", False),
+    ],
+)
+def test_a_query_that_is_wrong_is_said_so(
+    database: Engine, query: str, words: str, retryable: bool
+) -> None:
+    with pytest.raises(OrderError, match=words) as caught:
+        SqlOrders(database, query).order("1234", ticket())
+    assert caught.value.retryable is retryable
+    assert "select" not in str(caught.value)
+
+
+def test_a_query_must_choose_an_order_and_a_url_must_be_one() -> None:
+    with pytest.raises(ConfigurationError, match=":order_id"):
+        SqlOrders("sqlite://", "select 1")
+    with pytest.raises(ConfigurationError, match="SQL_URL") as caught:
+        SqlOrders("s3cret", QUERY)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="SQL_URL"):
+        SqlOrders("nosuch://u:s3cret@host/db", QUERY)
+
+
+def test_a_query_can_stand_in_a_file(database: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "orders.sql"
+    file.write_text(QUERY)
+    options = {"url": str(database.url), "query_file": str(file)}
+    with closing(SqlOrders.from_settings(options)) as source:
+        assert source.order("1234", ticket()) is not None
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        SqlOrders.from_settings(options | {"query_file": str(tmp_path / "none.sql")})
+    with pytest.raises(ConfigurationError, match="SQL_URL"):
+        SqlOrders.from_settings({})
+
+
+@pytest.fixture
+def stripe_url() -> Iterator[str]:
+    with serving(Starlette(routes=stand_in.routes(stand_in.StripeState()))) as url:
+        yield url
+
+
+def pay(url: str, amount: int = 3570, **metadata: str) -> str:
+    form = {"amount": str(amount), "currency": "eur", "payment_method": "pm_card_visa"}
+    form |= {"confirm": "true"} | {f"metadata[{key}]": it for key, it in metadata.items()}
+    made = httpx.post(f"{url}/v1/payment_intents", data=form, auth=(stand_in.API_KEY, ""))
+    return str(made.raise_for_status().json()["id"])
+
+
+@pytest.fixture
+def stripe_orders(stripe_url: str) -> Iterator[StripeOrders]:
+    adapter = StripeAdapter(stand_in.API_KEY, base_url=stripe_url)
+    yield StripeOrders(adapter)
+    adapter.close()
+
+
+LINE = json.dumps(LINES[:1])
+
+
+def test_stripe_tells_what_the_shop_noted(stripe_url: str, stripe_orders: StripeOrders) -> None:
+    paid = pay(stripe_url, order_id="1234", order_lines=LINE, delivered_at="2026-01-05")
+    for found in (
+        stripe_orders.order("1234", ticket(payment_intent=paid)),
+        stripe_orders.order("1234", ticket()),
+    ):
+        order = known(found)
+        assert (str(order.total), order.payment) == (
+            "35.70 EUR",
+            PaymentRef("payment_intent", paid),
+        )
+
+
+def test_stripe_lines_may_be_spread_over_several_values(
+    stripe_url: str, stripe_orders: StripeOrders
+) -> None:
+    pay(stripe_url, order_id="1234", order_lines_1=LINE[:20], order_lines_2=LINE[20:])
+    assert len(known(stripe_orders.order("1234", ticket())).lines) == 1
+
+
+def test_stripe_without_lines_or_payment_leaves_it_to_the_next_source(
+    stripe_url: str, stripe_orders: StripeOrders
+) -> None:
+    paid = pay(stripe_url, order_id="1234")
+    assert stripe_orders.order("1234", ticket(payment_intent=paid)) is None
+    assert stripe_orders.order("1234", ticket(payment_intent="pi_gone")) is None
+    assert stripe_orders.order("99", ticket()) is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "amount", "words"),
+    [
+        ({"order_id": "99", "order_lines": LINE}, 3570, "is of another order"),
+        ({"order_lines": LINE}, 3569, "more than was paid"),
+        ({"order_lines": "nonsense"}, 3570, "is not a JSON list"),
+    ],
+)
+def test_stripe_a_payment_that_does_not_fit_is_refused(
+    stripe_url: str,
+    stripe_orders: StripeOrders,
+    metadata: dict[str, str],
+    amount: int,
+    words: str,
+) -> None:
+    paid = pay(stripe_url, amount, **metadata)
+    with pytest.raises(OrderError, match=words):
+        stripe_orders.order("1234", ticket(payment_intent=paid))
+
+
+def test_stripe_out_of_reach_can_be_asked_again() -> None:
+    adapter = StripeAdapter(stand_in.API_KEY, base_url="http://127.0.0.1:9")
+    with pytest.raises(OrderError, match="cannot be reached") as caught:
+        StripeOrders(adapter).order("1234", ticket())
+    assert caught.value.retryable
+    adapter.close()
+
+
+class Fixed:
+    """A source that knows one order, none, or cannot say."""
+
+    name = "fixed"
+
+    def __init__(self, answer: Order | OrderError | None) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def order(self, order_id: str, ticket: object) -> Order | None:
+        self.asked += 1
+        if isinstance(self.answer, OrderError):
+            raise self.answer
+        return self.answer
+
+
+def test_the_first_source_that_knows_the_order_answers() -> None:
+    order = known(of_ticket())
+    last = Fixed(None)
+    assert Orders([Fixed(None), Fixed(order), last]).order("1234", ticket()) is order
+    assert last.asked == 0
+    assert Orders([Fixed(None)]).order("1234", ticket()) is None
+
+
+def test_a_source_that_cannot_say_now_is_not_passed_over() -> None:
+    away, other = Fixed(OrderError("away", retryable=True)), Fixed(known(of_ticket()))
+    with pytest.raises(OrderError, match="away"):
+        Orders([away, other]).order("1234", ticket())
+    assert other.asked == 0
+
+
+def test_sources_are_found_by_name() -> None:
+    assert PLUGINS.available() == ["shopify", "sql", "stripe", "ticket", "woocommerce"]
+    options = {"shopify": {"shop": "acme.myshopify.com", "access_token": "x"}}
+    with closing(load(["ticket", "shopify"], options)) as orders:
+        assert repr(orders) == "Orders(ticket, shopify)"
+    with pytest.raises(ConfigurationError, match="no installed package offers"):
+        load(["magento"], {})
+    with pytest.raises(ConfigurationError, match="at least one"):
+        load([], {})
+    with pytest.raises(ConfigurationError, match="time_zone"):
+        load(["ticket"], {"ticket": {"time_zone": "Mars"}})
