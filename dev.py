@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -74,6 +75,19 @@ def check(args: list[str]) -> int:
     return code or coverage_gate(ROOT / "coverage.json")
 
 
+def audit(args: list[str]) -> int:
+    """bandit over the code, and pip-audit over the installed packages"""
+    install("dev")
+    code = all_of([PYTHON, "-m", "bandit", "-q", "-c", "pyproject.toml", "-r", "src", *args])
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "audit.json")
+        say("pip-audit")
+        # Its own words are not shown: "no known vulnerabilities" is also said of nothing at all.
+        command = [PYTHON, "-m", "pip_audit", "--skip-editable", "-f", "json", "-o", report]
+        subprocess.run(command, env=environment(), capture_output=True, check=False)
+        return code or audited(report)
+
+
 def bench(args: list[str]) -> int:
     """measure against what one would otherwise use; writes docs/benchmarks.md"""
     install("dev")
@@ -105,6 +119,7 @@ COMMANDS: tuple[Callable[[list[str]], int], ...] = (
     test,
     lint,
     check,
+    audit,
     bench,
     mutate,
     crash,
@@ -227,6 +242,27 @@ def coverage_gate(report: Path) -> int:
         say(f"{folder:9} lines {lines:5.1f} %   branches {branches:5.1f} %")
     say(f"the gate is {COVERAGE_GATE:g} %: {'not reached' if failed else 'reached'}")
     return int(failed)
+
+
+def audited(report: Path) -> int:
+    """Say what pip-audit found out, and whether it could: it succeeds having looked at nothing."""
+    try:
+        packages = json.loads(report.read_text())["dependencies"]
+    except (OSError, ValueError, KeyError):
+        packages = []
+    looked_at = [package for package in packages if "skip_reason" not in package]
+    found = [(package, vuln["id"]) for package in looked_at for vuln in package["vulns"]]
+    for package, vuln in found:
+        say(f"{package['name']} {package['version']}: {vuln}")
+    if not looked_at:
+        say("pip-audit DID NOT RUN: no advisory database can be reached from here. Only bandit's")
+        say("verdict counts; run this again where https://pypi.org can be reached.")
+    else:
+        say(
+            f"pip-audit: {len(looked_at)} of {len(packages)} packages looked up,"
+            f" {len(found)} advisories"
+        )
+    return int(bool(found))
 
 
 def percent(summaries: Sequence[dict[str, int]], covered: str, total: str) -> float:

@@ -126,3 +126,27 @@ def test_the_gate_holds_each_folder_and_its_branches(
     files = {"src/dispatch_returns/refunds/a.py": full, "src/dispatch_returns/store/b.py": bare}
     report.write_text(json.dumps({"files": {k: {"summary": v} for k, v in files.items()}}))
     assert dev.coverage_gate(report) == expected
+
+
+@pytest.mark.parametrize(
+    ("packages", "code", "said"),
+    [
+        ([{"name": "a", "skip_reason": "not found"}], 0, "pip-audit DID NOT RUN"),
+        ([], 0, "pip-audit DID NOT RUN"),
+        (None, 0, "pip-audit DID NOT RUN"),
+        ([{"name": "a", "version": "1", "vulns": []}], 0, "1 of 1 packages looked up, 0"),
+        ([{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}], 1, "a 1: PYSEC-1"),
+    ],
+)
+def test_an_audit_that_looked_at_nothing_says_so(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    packages: list[object] | None,
+    code: int,
+    said: str,
+) -> None:
+    report = tmp_path / "audit.json"
+    if packages is not None:
+        report.write_text(json.dumps({"dependencies": packages}))
+    assert dev.audited(report) == code
+    assert said in capsys.readouterr().err
