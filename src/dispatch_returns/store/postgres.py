@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from dispatch_returns.errors import ConfigurationError, MissingExtraError
+from dispatch_returns.store import logs
 from dispatch_returns.store.transactions import TransactionWriter
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def create(url: URL) -> Engine:
             pool_timeout=_CONNECT_SECONDS,
             pool_pre_ping=True,  # after a restart of the server, the pool's connections are dead
             hide_parameters=True,  # they are customers' data, and would stand in errors and logs
+            logging_name=logs.NAME,
         )
     except ImportError:  # psycopg, or the libpq it needs
         raise MissingExtraError("postgres", "a store on PostgreSQL") from None

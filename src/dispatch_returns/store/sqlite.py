@@ -9,6 +9,7 @@ from sqlite3 import Connection as SqliteConnection
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.store import logs
 from dispatch_returns.store.writer import GroupWriter
 
 UPGRADES_ITSELF: bool = True
@@ -30,6 +31,7 @@ def create(url: URL) -> Engine:
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": _BUSY_SECONDS},
         hide_parameters=True,  # they are customers' data, and would stand in errors and logs
+        logging_name=logs.NAME,
     )
     event.listen(engine, "connect", _on_connect)
     return engine

@@ -5,7 +5,9 @@ Importing this imports ``stripe``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.request import getproxies
@@ -23,6 +25,17 @@ _NOT_SENT = (
     httpx.ProxyError,
 )
 _LONGEST_CONNECT = 10.0
+
+
+_calling: ContextVar[bool] = ContextVar("dispatch_returns_calls_stripe", default=False)
+
+
+def _no_bodies(record: logging.LogRecord) -> bool:
+    """Drop what the SDK logs of our calls at DEBUG: whole bodies, the customer's e-mail in them."""
+    return record.levelno > logging.DEBUG or not _calling.get()
+
+
+logging.getLogger("stripe").addFilter(_no_bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,7 @@ class Wire:
             self._http.close()
 
     def _call(self, method: str, path: str, **params: Any) -> Answer:
+        ours = _calling.set(True)
         try:
             response = self._request(method, path, **params)
         except stripe.StripeError as error:
@@ -79,6 +93,8 @@ class Wire:
             raise _not_sent(error) from None
         except Exception as error:  # noqa: BLE001 - whatever broke, the money may have moved
             raise _unknown(type(error).__name__) from None
+        finally:
+            _calling.reset(ours)
         request_id = plain(response.headers.get("request-id"))
         data: object = response.data
         if not isinstance(data, dict):
