@@ -83,7 +83,8 @@ def audit(args: list[str]) -> int:
         report = Path(folder, "audit.json")
         say("pip-audit")
         # Its own words are not shown: "no known vulnerabilities" is also said of nothing at all.
-        command = [PYTHON, "-m", "pip_audit", "--skip-editable", "-f", "json", "-o", report]
+        options = ("--skip-editable", "-f", "json", "-o", str(report))
+        command = [str(PYTHON), "-m", "pip_audit", *options]
         subprocess.run(command, env=environment(), capture_output=True, check=False)
         return code or audited(report)
 
