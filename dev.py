@@ -7,6 +7,7 @@ What follows the command goes to the program that is run: `python3 dev.py test -
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("DEV_VENV") or ROOT / ".venv").resolve()
@@ -247,12 +248,11 @@ def coverage_gate(report: Path) -> int:
 
 def audited(report: Path) -> int:
     """Say what pip-audit found out, and whether it could: it succeeds having looked at nothing."""
-    try:
+    packages: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
         packages = json.loads(report.read_text())["dependencies"]
-    except (OSError, ValueError, KeyError):
-        packages = []
     looked_at = [package for package in packages if "skip_reason" not in package]
-    found = [(package, vuln["id"]) for package in looked_at for vuln in package["vulns"]]
+    found = [(package, str(vuln["id"])) for package in looked_at for vuln in package["vulns"]]
     for package, vuln in found:
         say(f"{package['name']} {package['version']}: {vuln}")
     if not looked_at:
