@@ -52,6 +52,7 @@ EXTRAS = {
     "celery": {"runner.celery"},
     "django": {"webhooks.django"},
     "font_roboto": {"workflow.labels"},
+    "jinja2": {"sandbox", "workflow.notices"},
     "reportlab": {"workflow.labels"},
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},

@@ -31,14 +31,12 @@ from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.workflow import comments
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 from dispatch_returns.workflow.notices.notice import Notifier
 from dispatch_returns.workflow.steps import telling
 
 log = logging.getLogger(__name__)
-
-_MARK = "dispatch_returns"
-"""The metadata key by which a comment of ours is recognised."""
 
 
 class HandlerError(Exception):
@@ -179,21 +177,14 @@ class Messenger:
 
     def _comment(self, message: Message) -> None:
         assert message.ticket_id is not None
-        # How long the API remembers an idempotency key is not documented.
-        if message.claims > 1 and self._is_there(message):
-            return
-        self._client.comments.create(
+        comments.write_once(
+            self._client,
             message.ticket_id,
-            body=message.payload["body"],
+            message.payload["body"],
+            message.dedupe_key,
             internal=message.kind == "note",
-            metadata={_MARK: message.dedupe_key},
-            idempotency_key=message.dedupe_key,
+            again=message.claims > 1,
         )
-
-    def _is_there(self, message: Message) -> bool:
-        assert message.ticket_id is not None
-        comments = self._client.comments.list(message.ticket_id)
-        return any((c.metadata or {}).get(_MARK) == message.dedupe_key for c in comments)
 
     def _is_notice(self, message: Message) -> bool:
         """Whether the notifier tells it: of a refund that was paid too, instead of a comment."""

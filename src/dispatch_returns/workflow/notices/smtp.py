@@ -1,0 +1,209 @@
+"""Tells the customer by e-mail, through any SMTP server."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from typing import Literal, Self, get_args
+
+from dispatch_returns.errors import ConfigurationError, InvalidArgumentError, NoticeError
+from dispatch_returns.workflow.notices.notice import Notice
+from dispatch_returns.workflow.notices.rendering import Message, Templates
+
+Security = Literal["starttls", "tls", "none"]
+_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SmtpNotifier:
+    """A `Notifier` that sends each notice as one e-mail with a text and an HTML part.
+
+    ``sender`` is an address such as ``Acme Returns <returns@acme.com>``. ``security`` is
+    ``starttls`` (a server without it is refused), ``tls`` from the first byte, or ``none`` for
+    a relay on the same machine. ``timeout`` is in seconds, for each step of the conversation.
+    ``ca_file``: a certificate to trust beside the system's.
+
+    SMTP cannot be asked what was sent. A mail that is sent again after a crash has the same
+    ``Message-ID``, by which mail servers and programs drop the repetition.
+
+    Raises `InvalidArgumentError` for a bad argument.
+    """
+
+    name = "smtp"
+
+    def __init__(
+        self,
+        templates: Templates,
+        *,
+        host: str,
+        sender: str,
+        port: int | None = None,
+        security: str = "starttls",
+        user: str | None = None,
+        password: str | None = None,
+        reply_to: str | None = None,
+        timeout: float = 20.0,
+        ca_file: str | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        if security not in get_args(Security):
+            raise InvalidArgumentError("security", "must be starttls, tls or none")
+        if (user is None) != (password is None):
+            raise InvalidArgumentError("password", "user and password belong together")
+        if user is not None and security == "none":
+            raise InvalidArgumentError("security", "a password is not sent without encryption")
+        if not timeout > 0:
+            raise InvalidArgumentError("timeout", "must be more than 0 seconds")
+        self._templates = templates
+        self._host, self._port = host, port or _PORTS[security]
+        self._security = security
+        self._login = None if user is None or password is None else (user, password)
+        self._sender = _our_address("sender", sender)
+        self._reply_to = None if reply_to is None else _our_address("reply_to", reply_to)
+        self._timeout = timeout
+        self._tls = None if security == "none" else _context(ca_file)
+        self._clock = clock
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str], templates: Templates) -> Self:
+        """Build it from ``SMTP_HOST``, ``SMTP_FROM`` and the optional ones, by lower-case name.
+
+        Raises `ConfigurationError`.
+        """
+        for name in ("host", "from"):
+            if not options.get(name):
+                raise ConfigurationError(f"SMTP_{name.upper()}: is not set")
+        try:
+            port = int(options["port"]) if options.get("port") else None
+            timeout = float(options.get("timeout") or 20)
+        except ValueError:
+            raise ConfigurationError("SMTP_PORT, SMTP_TIMEOUT: not a number") from None
+        return cls(
+            templates,
+            host=options["host"],
+            sender=options["from"],
+            port=port,
+            security=(options.get("security") or "starttls").lower(),
+            user=options.get("user") or None,
+            password=options.get("password") or None,
+            reply_to=options.get("reply_to") or None,
+            timeout=timeout,
+            ca_file=options.get("ca_file") or None,
+        )
+
+    def __repr__(self) -> str:
+        return f"SmtpNotifier(host={self._host!r}, port={self._port}, security={self._security!r})"
+
+    def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - it cannot look
+        """Send the mail. Raises `NoticeError`, retryable where the server may take it later."""
+        mail = self._mail(notice, self._templates.render(notice))
+        try:
+            with self._connected() as server:
+                server.send_message(mail)
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            raise _refused("the recipient", codes[0]) from None
+        except smtplib.SMTPAuthenticationError as error:
+            # It is ours to mend, and the customer waits.
+            raise NoticeError(
+                f"the SMTP server refused user and password ({error.smtp_code})", retryable=True
+            ) from None
+        except smtplib.SMTPResponseException as error:
+            raise _refused("the mail", error.smtp_code) from None
+        except smtplib.SMTPNotSupportedError as error:
+            raise NoticeError(f"the SMTP server cannot do it: {error}") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise NoticeError(
+                f"the SMTP server did not take the mail ({type(error).__name__})", retryable=True
+            ) from None
+
+    def close(self) -> None:
+        """Do nothing: each mail has its own connection."""
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._security == "tls":
+            assert self._tls is not None
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                self._host, self._port, timeout=self._timeout, context=self._tls
+            )
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        try:
+            if self._security == "starttls":
+                server.starttls(context=self._tls)
+            if self._login is not None:
+                server.login(*self._login)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _mail(self, notice: Notice, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = self._sender
+        mail["To"] = _their_address(notice)
+        mail["Subject"] = message.subject
+        mail["Date"] = format_datetime(self._clock())
+        digest = hashlib.sha256(notice.key.encode()).hexdigest()[:32]
+        mail["Message-ID"] = f"<{digest}@{self._sender.domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = message.language
+        if self._reply_to is not None:
+            mail["Reply-To"] = self._reply_to
+        mail.set_content(message.text)
+        mail.add_alternative(message.html, subtype="html")
+        for file in notice.attachments:
+            kind, _, subtype = file.content_type.partition("/")
+            mail.add_attachment(
+                file.content,
+                maintype=kind,
+                subtype=subtype or "octet-stream",
+                filename=_one_line(file.filename),
+            )
+        return mail
+
+
+def _refused(what: str, code: int) -> NoticeError:
+    # The server's own words may repeat the customer's address, so they are not passed on.
+    return NoticeError(f"the SMTP server refused {what} ({code})", retryable=code < 500)
+
+
+def _our_address(argument: str, text: str) -> Address:
+    name, address = parseaddr(text)
+    try:
+        return Address(_one_line(name), addr_spec=address)
+    except (ValueError, IndexError, AttributeError):
+        raise InvalidArgumentError(argument, "is no e-mail address") from None
+
+
+def _their_address(notice: Notice) -> Address:
+    if not notice.email:
+        raise NoticeError("there is no e-mail address to write to")
+    try:
+        return Address(_one_line(notice.name or ""), addr_spec=notice.email)
+    except Exception:  # noqa: BLE001 - the standard library's parser raises many things
+        raise NoticeError("the customer's e-mail address is none") from None
+
+
+def _one_line(text: str) -> str:
+    """Return `text` without what would begin another header."""
+    return " ".join("".join(it if it.isprintable() else " " for it in text).split())
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError):
+            raise InvalidArgumentError("ca_file", "cannot be read as certificates") from None
+    return context
