@@ -47,6 +47,9 @@ GROUND = {
 SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
 # What no one has who did not ask for it, and the only places that may import it.
 EXTRAS = {
+    "easypost": {"workflow.labels"},
+    "requests": {"workflow.labels"},
+    "shippo": {"workflow.labels"},
     "anyascii": {"workflow.labels"},
     "babel": {"workflow.labels", "workflow.notices"},
     "celery": {"runner.celery"},

@@ -1,6 +1,6 @@
-"""For tests: an in-memory processor, and the contract every refund adapter is held to.
+"""For tests: an in-memory processor, and the contracts adapters and providers are held to.
 
-Nothing in the package imports this; only the contract needs pytest.
+Nothing in the package imports this; only the contracts need pytest.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from dispatch_returns.testing.fake import FakeAdapter, Fault
 
 if TYPE_CHECKING:
     from dispatch_returns.testing.contract import RefundAdapterContract
+    from dispatch_returns.testing.labels import LabelProviderContract
 
-__all__ = ["FakeAdapter", "Fault", "RefundAdapterContract"]
+__all__ = ["FakeAdapter", "Fault", "LabelProviderContract", "RefundAdapterContract"]
+
+_CONTRACTS = {"LabelProviderContract": "labels", "RefundAdapterContract": "contract"}
 
 
 def __getattr__(name: str) -> object:
-    if name != "RefundAdapterContract":
+    if name not in _CONTRACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     import pytest
 
-    pytest.register_assert_rewrite(f"{__name__}.contract")
-    from dispatch_returns.testing.contract import RefundAdapterContract
-
-    return RefundAdapterContract
+    module = f"{__name__}.{_CONTRACTS[name]}"
+    pytest.register_assert_rewrite(module)
+    return getattr(import_module(module), name)

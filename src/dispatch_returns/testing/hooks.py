@@ -14,8 +14,8 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef, RefundAdapter
 
 
-class AdapterHooks:
-    """The first two hooks are needed, the others by the tests that call them.
+class Cannot:
+    """A contract whose tests may be impossible.
 
     A test that the processor makes impossible goes into ``cannot`` with the reason: it is then
     shown as skipped for that reason, and fails once it passes, so the list stays true.
@@ -24,12 +24,6 @@ class AdapterHooks:
     cannot: ClassVar[Mapping[str, str]] = {}
     """Test name to the reason why this processor cannot pass it."""
 
-    secrets: ClassVar[Sequence[str]] = ()
-    """What must appear in no message and no ``repr``: every key the hooks use."""
-
-    currency: ClassVar[str] = "USD"
-    """An ordinary currency with two decimals that the processor accepts."""
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name, reason in cls.cannot.items():
@@ -37,13 +31,23 @@ class AdapterHooks:
                 raise TypeError(f"{cls.__name__}.cannot: the contract has no {name}")
             setattr(cls, name, _cannot(getattr(cls, name), reason))
 
+
+class AdapterHooks(Cannot):
+    """The first two hooks are needed, the others by the tests that call them."""
+
+    secrets: ClassVar[Sequence[str]] = ()
+    """What must appear in no message and no ``repr``: every key the hooks use."""
+
+    currency: ClassVar[str] = "USD"
+    """An ordinary currency with two decimals that the processor accepts."""
+
     def make_adapter(self) -> RefundAdapter:
         """Return a new adapter for the processor under test."""
-        raise _not_overridden("make_adapter")
+        raise not_overridden("make_adapter")
 
     def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
         """Let a customer pay `amount`; return the payment, captured and not refunded."""
-        raise _not_overridden("make_payment")
+        raise not_overridden("make_payment")
 
     def unknown_payment(self) -> PaymentRef:
         """Return a payment that the processor does not know."""
@@ -52,34 +56,35 @@ class AdapterHooks:
 
     def make_adapter_with_wrong_credential(self) -> RefundAdapter:
         """Return an adapter whose key the processor refuses."""
-        raise _not_overridden("make_adapter_with_wrong_credential")
+        raise not_overridden("make_adapter_with_wrong_credential")
 
     def make_unreachable_adapter(self) -> RefundAdapter:
         """Return an adapter that is pointed at a port where nobody listens."""
-        raise _not_overridden("make_unreachable_adapter")
+        raise not_overridden("make_unreachable_adapter")
 
     def lose_next_response(self) -> None:
         """Let the next call be carried out, and its answer never arrive."""
-        raise _not_overridden("lose_next_response")
+        raise not_overridden("lose_next_response")
 
     def refund_outside(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
         """Refund as somebody else would, in the processor's dashboard."""
-        raise _not_overridden("refund_outside")
+        raise not_overridden("refund_outside")
 
     def make_payment_that_bounces(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
         """Return a payment whose refunds are made and fail soon after, at the customer's bank."""
-        raise _not_overridden("make_payment_that_bounces")
+        raise not_overridden("make_payment_that_bounces")
 
     def make_disputed_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
         """Return a payment that the customer's bank disputes, now or soon."""
-        raise _not_overridden("make_disputed_payment")
+        raise not_overridden("make_disputed_payment")
 
     def let_time_pass(self) -> None:
         """Wait a little for what happens soon. Override it to move the processor's clock."""
         time.sleep(0.25)
 
 
-def _not_overridden(hook: str) -> NotImplementedError:
+def not_overridden(hook: str) -> NotImplementedError:
+    """Return what a hook raises that its author has to write."""
     return NotImplementedError(
         f"override {hook}, or list this test in `cannot` with the reason why it is impossible"
     )
