@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from dispatch_returns.errors import ConfigurationError, NoticeError
 from dispatch_returns.workflow import notices
 from dispatch_returns.workflow.notices.notice import Notice, NoticeKind
 from dispatch_returns.workflow.notices.samples import sample
+from tests.support.mail_server import mail_server
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def notice_about(ticket_id: str) -> Notice:
 
 def test_a_notice_is_one_public_comment(box: sandbox.Sandbox, client: DispatchClient) -> None:
     ticket = client.tickets.create(subject="Return")
-    (notifier,) = notices.load(["comments"], client, smtp={}, shop="Acme")
+    notifier = notices.load(["comments"], client, smtp={}, shop="Acme")
+    assert notifier is not None
     notice = notice_about(ticket.id)
     notifier.send(notice)
     notifier.send(notice, again=True)
@@ -52,7 +55,8 @@ def test_a_notice_is_one_public_comment(box: sandbox.Sandbox, client: DispatchCl
 
 
 def test_a_ticket_that_is_gone_is_not_asked_for_again(client: DispatchClient) -> None:
-    (notifier,) = notices.load(["comments"], client, smtp={})
+    notifier = notices.load(["comments"], client, smtp={})
+    assert notifier is not None
     with pytest.raises(NoticeError) as caught:
         notifier.send(notice_about("tkt_gone"))
     assert not caught.value.retryable
@@ -63,4 +67,37 @@ def test_a_notifier_that_is_none_is_named(client: DispatchClient) -> None:
         notices.load(["comments", "pigeons"], client, smtp={})
     with pytest.raises(ConfigurationError, match="SMTP_HOST: is not set"):
         notices.load(["smtp"], client, smtp={})
-    assert notices.load([], client, smtp={}) == ()
+    assert notices.load([], client, smtp={}) is None
+
+
+def test_a_comment_comes_before_the_mail_so_that_no_mail_is_sent_twice(
+    box: sandbox.Sandbox, client: DispatchClient
+) -> None:
+    ticket = client.tickets.create(subject="Return")
+    with mail_server() as mailbox:
+        smtp = {
+            "host": "127.0.0.1",
+            "port": str(mailbox.port),
+            "from": "returns@acme.example",
+            "security": "none",
+        }
+        both = notices.load(["smtp", "comments"], client, smtp=smtp)
+        assert both is not None
+        assert both.name == "comments+smtp"
+        notice = replace(notice_about(ticket.id), email="jane@example.com")
+        box.state.faults.add(sandbox.FaultRule("api", "status", match={"method": "POST"}))
+        with pytest.raises(NoticeError):
+            both.send(notice)
+        assert mailbox.mails == []
+        mailbox.answers["DATA"] = "451 later"
+        with pytest.raises(NoticeError):
+            both.send(notice, again=True)
+        mailbox.answers.clear()
+        both.send(notice, again=True)
+        assert len(mailbox.mails) == 1
+        assert len(client.comments.list(ticket.id)) == 1
+        with pytest.raises(NoticeError) as caught:
+            both.send(replace(notice, ticket_id="tkt_gone", key="other"))
+        assert not caught.value.retryable
+        assert len(mailbox.mails) == 2
+        both.close()
