@@ -13,6 +13,7 @@ from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient, JsonValue
 from dispatch_returns.store import NewEvent, Store, inbox, ledger
 from dispatch_returns.store.ledger import State
+from tests.support.webhooks import SECRET
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Return:
         (refund,) = place.processor.refunds(self.payment)
         assert refund["amount"] == 14900
         with Store.open(self.settings["database_url"]) as store, store.read() as conn:
-            (row,) = ledger.newest(conn, limit=10)
-            (event,) = inbox.newest(conn, limit=10)
+            (row,) = [r for r in ledger.newest(conn, limit=100) if r.ticket_id == self.ticket_id]
+            (event,) = inbox.newest(conn, limit=10, ticket_id=self.ticket_id)
         assert (row.state, row.processor_id) == (State.SUCCEEDED, refund["id"])
         assert event.state is inbox.EventState.DONE
         with client_of(place.dispatch) as client:
@@ -64,6 +65,16 @@ class Return:
 
 
 def a_return_that_became_refunded(place: Place) -> Return:
+    """A return whose event is in the store."""
+    returned = a_return(place)
+    event = _event(returned.ticket_id)
+    with Store.open(place.database_url) as store:
+        store.write("inbox.accept", lambda conn: inbox.add(conn, event, datetime.now(UTC)))
+    return returned
+
+
+def a_return(place: Place) -> Return:
+    """A return whose ticket is refunded, and nobody has been told."""
     payment = place.processor.pay()
     fields: dict[str, JsonValue] = {
         "order_id": "1234",
@@ -82,23 +93,25 @@ def a_return_that_became_refunded(place: Place) -> Return:
         "base_url": place.dispatch.api_url,
         "database_url": place.database_url,
         "adapter_options": {"api_key": place.processor.key, "base_url": place.processor.url},
+        "webhook_secrets": [SECRET],
     }
-    with Store.open(settings["database_url"]) as store:  # type: ignore[arg-type]
-        event = _event(ticket.id)
-        store.write("inbox.accept", lambda conn: inbox.add(conn, event, datetime.now(UTC)))
     return Return(ticket.id, payment, settings)
 
 
-def _event(ticket_id: str) -> NewEvent:
-    now = datetime.now(UTC)
+def event_body(ticket_id: str) -> bytes:
+    """What Dispatch sends when the ticket becomes refunded."""
     envelope = {
         "id": f"evt_{ticket_id}",
         "event": "ticket.updated",
         "brand_id": sandbox.WORKSPACE,
         "data": {"id": ticket_id, "status": "refunded", "changes": ["status"]},
-        "timestamp": now.isoformat(),
+        "timestamp": datetime.now(UTC).isoformat(),
     }
-    body = json.dumps(envelope).encode()
+    return json.dumps(envelope).encode()
+
+
+def _event(ticket_id: str) -> NewEvent:
+    now, body = datetime.now(UTC), event_body(ticket_id)
     workspace = sandbox.WORKSPACE
     return NewEvent(
         "dispatch", f"evt_{ticket_id}", "ticket.updated", workspace, ticket_id, body, now

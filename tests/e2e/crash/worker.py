@@ -77,8 +77,9 @@ def _watch_writes(connector: Connector, when: str, step: str, die: Callable[[], 
             return result
 
         def dies_before_the_commit(conn: Any) -> Any:
-            work(conn)
+            result = work(conn)
             die()
+            return result
 
         return write(name, dies_before_the_commit)
 
@@ -87,9 +88,12 @@ def _watch_writes(connector: Connector, when: str, step: str, die: Callable[[], 
 
 def _deadly(call: Callable[..., Any], when: str, die: Callable[[], None]) -> Callable[..., Any]:
     def dies(*args: Any, **kwargs: Any) -> Any:
+        if when == "before":
+            die()
+        result = call(*args, **kwargs)
         if when == "after":
-            call(*args, **kwargs)
-        die()
+            die()
+        return result
 
     return dies
 
