@@ -97,17 +97,7 @@ class Settings(BaseModel):
     @property
     def statuses(self) -> dict[str, str]:
         """Return each step's status, by the name the step has in the guide."""
-        return {
-            "return_requested": self.requested_status,
-            "eligibility_check": self.check_status,
-            "approved": self.approved_status,
-            "label_sent": self.label_sent_status,
-            "item_received": self.received_status,
-            "refunded": self.refunded_status,
-            "needs_review": self.review_status,
-            "rejected": self.rejected_status,
-            "expired": self.expired_status,
-        }
+        return {step: str(getattr(self, field)) for step, field in STATUS_FIELDS.items()}
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -128,6 +118,19 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ConfigurationError(_explain(error)) from None
 
+
+STATUS_FIELDS: Mapping[str, str] = {
+    "return_requested": "requested_status",
+    "eligibility_check": "check_status",
+    "approved": "approved_status",
+    "label_sent": "label_sent_status",
+    "item_received": "received_status",
+    "refunded": "refunded_status",
+    "needs_review": "review_status",
+    "rejected": "rejected_status",
+    "expired": "expired_status",
+}
+"""Step -> the setting that names its status."""
 
 VARIABLES: Mapping[str, str] = {
     "api_key": "DISPATCH_API_KEY",
@@ -168,6 +171,11 @@ VARIABLES: Mapping[str, str] = {
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the text of one setting, None if it is not set: for what needs no other one."""
     return (os.environ if environ is None else environ).get(VARIABLES[field]) or None
+
+
+def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return each step's status as `Settings.statuses` does: for what needs no other setting."""
+    return {step: read_one(field, environ) or step for step, field in STATUS_FIELDS.items()}
 
 
 def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:

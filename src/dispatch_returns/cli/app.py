@@ -15,6 +15,7 @@ from dispatch_returns.cli import (
     events,
     health,
     refunds,
+    returns,
     sandbox,
     serve,
     setup,
@@ -52,6 +53,9 @@ app.command("health")(health.health)
 app.command("switch")(switch.switch)
 app.command("acts")(switch.acts)
 app.add_typer(events.app, name="events")
+app.command("receive")(returns.receive)
+app.command("timeline")(returns.timeline)
+app.add_typer(returns.app, name="returns")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(db.app, name="db")
 

@@ -70,7 +70,15 @@ class Verbatim:
     lines: Sequence[str]
 
 
-Part: TypeAlias = Table | Listing | Verbatim | str
+@dataclass(frozen=True, slots=True)
+class Toned:
+    """A line in a style of rich's, such as ``bold green``."""
+
+    text: str
+    style: str
+
+
+Part: TypeAlias = Table | Listing | Verbatim | Toned | str
 
 
 def show(document: Mapping[str, object], *parts: Part, as_json: bool) -> None:
@@ -132,9 +140,17 @@ def _rendered(part: Part) -> RenderableType:
         return _table(part) if part.rows else _cell(part.empty)
     if isinstance(part, Listing):
         return _listing(part)
+    if isinstance(part, Toned):
+        return _toned(part)
     if isinstance(part, Verbatim):
         return _cell("\n".join(part.lines))
     return _cell(part)
+
+
+def _toned(part: Toned) -> RenderableType:
+    from rich.text import Text
+
+    return Text(printable(part.text), style=part.style)
 
 
 def _table(part: Table) -> RenderableType:

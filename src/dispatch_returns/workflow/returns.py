@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Connection
 
 from dispatch_returns.api import DispatchClient
-from dispatch_returns.errors import ConfigurationError, InvalidArgumentError, ReturnStateError
+from dispatch_returns.errors import InvalidArgumentError, ReturnStateError
 from dispatch_returns.money import Money
 from dispatch_returns.store import Store, receipts, returns
 from dispatch_returns.store.receipts import Receipt
@@ -118,37 +118,61 @@ class Returns:
         same `key` a repeated call records nothing new. Raises `ReturnStateError` for a ticket
         that is no return, or waits for no parcel.
         """
-        if self._engine is None:
-            raise ConfigurationError("receipts belong to a policy: set DISPATCH_RETURNS_POLICY")
-        if not who.strip():
-            raise InvalidArgumentError(
-                "who", "a receipt needs the name of who looked at the parcel"
-            )
-        row = self.get(ticket if isinstance(ticket, str) else ticket.id)
-        given = None if lines is None else [_item(line) for line in lines]
-
-        def note(conn: Connection) -> Receipt:
-            now = self._clock()
-            found = _arrived(conn, row, given, condition, key)
-            receipt = receipts.note(
-                conn,
-                row.id,
-                now,
-                key=key,
-                lines=found,
-                received_date=(received_date or now.date()).isoformat(),
-                who=who.strip(),
-                amount=None,
-            )
-            returns.wake(conn, row.id, now)
-            return receipt
-
-        return self._store.write("return.receive", note)
+        return receive(
+            self._store,
+            self._clock,
+            ticket if isinstance(ticket, str) else ticket.id,
+            lines=lines,
+            condition=condition,
+            received_date=received_date,
+            who=who,
+            key=key,
+        )
 
     def get(self, text: str) -> Return:
         """Return a return by its ticket's id, its number or our id. Raises `ReturnStateError`."""
-        with self._store.read() as conn:
-            return found(conn, text)
+        return read(self._store, text)
+
+
+def receive(
+    store: Store,
+    clock: Clock,
+    text: str,
+    *,
+    lines: Iterable[ItemLike] | None,
+    condition: str | None,
+    received_date: date | None,
+    who: str,
+    key: str | None = None,
+) -> Receipt:
+    """Record what arrived of the return that `text` means: see `Returns.receive`."""
+    if not who.strip():
+        raise InvalidArgumentError("who", "a receipt needs the name of who looked at the parcel")
+    given = None if lines is None else [_item(line) for line in lines]
+
+    def note(conn: Connection) -> Receipt:
+        now = clock()
+        row = found(conn, text)
+        receipt = receipts.note(
+            conn,
+            row.id,
+            now,
+            key=key,
+            lines=_arrived(conn, row, given, condition, key),
+            received_date=(received_date or now.date()).isoformat(),
+            who=who.strip(),
+            amount=None,
+        )
+        returns.wake(conn, row.id, now)
+        return receipt
+
+    return store.write("return.receive", note)
+
+
+def read(store: Store, text: str) -> Return:
+    """Return the one return that `text` means. Raises `ReturnStateError`."""
+    with store.read() as conn:
+        return found(conn, text)
 
 
 def found(conn: Connection, text: str) -> Return:
@@ -171,16 +195,15 @@ def _arrived(
     key: str | None,
 ) -> list[dict[str, Any]]:
     """Return what arrived, as a receipt keeps it. Raises `ReturnStateError`."""
-    current = returns.get(conn, row.id) or row
-    if current.step in _NOT_YET:
+    if row.step in _NOT_YET:
         raise ReturnStateError(
-            f"{row.ticket_id} is {current.status}: no parcel of it is waited for. Approve it first"
+            f"{row.ticket_id} is {row.status}: no parcel of it is waited for. Approve it first"
         )
     known = receipts.of_return(conn, row.id)
     if key is not None and any(receipt.key == key for receipt in known):
         return []
     if given is None:
-        left = not_arrived(current, known)
+        left = not_arrived(row, known)
         if not left:
             raise ReturnStateError(
                 f"everything that was announced for {row.ticket_id} has arrived already:"

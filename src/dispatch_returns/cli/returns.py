@@ -1,0 +1,211 @@
+"""``returns list|show``, ``receive`` and ``timeline``: returns, and what arrived of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import typer
+
+from dispatch_returns.cli import people
+from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
+
+if TYPE_CHECKING:
+    from dispatch_returns.store.returns import Return
+    from dispatch_returns.workflow.timeline.story import Story
+
+app = typer.Typer(help="List and show returns. Both need the database alone.", no_args_is_help=True)
+
+Step = Literal[
+    "return_requested", "eligibility_check", "approved", "label_sent", "item_received",
+    "refunded", "needs_review", "rejected", "expired", "elsewhere", "gone",
+]  # fmt: skip
+"""`store.returns.Step`, spelled out: importing the store would make ``--help`` slow."""
+
+_Which = Annotated[
+    str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
+]
+_NOT_SHOWN = frozenset({"claims", "customer", "working", "woken", "planned"})
+
+
+@app.command("list")
+def list_returns(
+    *,
+    step: Annotated[
+        Step | None,
+        typer.Option(metavar="STEP", help=f"Only those at {', '.join(get_args(Step))}."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the returns, newest first."""
+    from dispatch_returns.store import returns
+
+    wanted = returns.Step(step) if step else None
+    with open_store() as store, store.read() as conn:
+        found = returns.newest(conn, limit=limit, step=wanted)
+    now = datetime.now(UTC)
+    table = Table(
+        ("return", "ticket", "order", "step", "since", "put off"),
+        [
+            (it.number, it.ticket_id, it.order_id, it.step, span(now - it.entered_at), it.error)
+            for it in found
+        ],
+        empty="There are no such returns.",
+        whole={"return", "ticket"},
+    )
+    show({"returns": [_document(it) for it in found]}, table, as_json=json)
+
+
+@app.command("show")
+def show_return(ticket: _Which, *, json: Json = False) -> None:
+    """Show a return: where it is, its labels, and what arrived of it."""
+    from dispatch_returns.store import labels, receipts
+    from dispatch_returns.workflow.returns import found
+
+    with open_store() as store, store.read() as conn:
+        row = found(conn, ticket)
+        sent = labels.of_return(conn, row.id)
+        arrived = receipts.of_return(conn, row.id)
+    document = {
+        "return": _document(row),
+        "labels": [plain(it, without={"pdf"}) for it in sent],
+        "receipts": [plain(it) for it in arrived],
+    }
+    parts: list[Part] = [Listing({**_document(row), "items": _items(row), "terms": None})]
+    parts += _table("labels", _LABELS, sent)
+    parts += _table("receipts", _RECEIPTS, arrived)
+    show(document, *parts, as_json=json)
+
+
+def receive(
+    ticket: _Which,
+    *,
+    condition: Annotated[
+        str, typer.Option(help="In which condition it is: a word of your policy, such as good.")
+    ],
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SKU=QTY",
+            help="What arrived; may be given several times. Default: all that was announced and"
+            " has not arrived yet.",
+        ),
+    ] = None,
+    received_on: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="When it arrived. Default: today (UTC)."),
+    ] = None,
+    who: people.Who = None,
+    json: Json = False,
+) -> None:
+    """Record what arrived at the warehouse.
+
+    A running worker takes it up: it works out what is paid back, and sets the ticket.
+    """
+    from dispatch_returns.refunds.clock import utc_now
+    from dispatch_returns.workflow import returns
+
+    name = people.name(who)
+    lines = [_line(text) for text in line] if line else None
+    with open_store() as store:
+        receipt = returns.receive(
+            store,
+            utc_now,
+            ticket,
+            lines=lines,
+            condition=condition,
+            received_date=received_on and received_on.date(),
+            who=name,
+        )
+        row = returns.read(store, ticket)
+    what = ", ".join(f"{it['quantity']} x {it['sku']}" for it in receipt.lines)
+    said = (
+        f"Parcel {receipt.ordinal} of {row.ticket_id} ({row.number}) is recorded: {what},"
+        f" {condition}. A running worker takes it up."
+    )
+    show({"return": _document(row), "receipt": plain(receipt)}, said, as_json=json)
+
+
+def timeline(
+    ticket: _Which,
+    *,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as one HTML page that needs nothing else."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show the whole story of a return: steps, decisions, money, messages; who and when."""
+    from dispatch_returns.settings import status_names
+    from dispatch_returns.workflow.returns import found
+    from dispatch_returns.workflow.steps.statuses import Statuses
+    from dispatch_returns.workflow.timeline import page
+    from dispatch_returns.workflow.timeline.story import tell
+
+    with open_store() as store, store.read() as conn:
+        story = tell(conn, found(conn, ticket))
+    parts = _told(story)
+    if html is not None:
+        statuses = Statuses(status_names())
+        html.write_text(page.render(story, statuses, datetime.now(UTC)), encoding="utf-8")
+        parts = [f"The story of {story.row.ticket_id} is in {html}."]
+    show(_story(story), *parts, as_json=json)
+
+
+_LABELS = ("parcel", "state", "provider", "provider_id", "tracking_number", "cost", "error")
+_RECEIPTS = ("ordinal", "state", "received_date", "amount", "who", "detail")
+
+
+def _table(title: str, columns: tuple[str, ...], records: Sequence[object]) -> list[Part]:
+    rows = [[getattr(record, name) for name in columns] for record in records]
+    headings = [name.replace("_", " ") for name in columns]
+    return ["", Table(headings, rows, title=title)] if rows else []
+
+
+def _line(text: str) -> dict[str, Any]:
+    sku, equals, quantity = text.rpartition("=")
+    if not equals or not sku.strip() or not quantity.isdecimal() or not int(quantity):
+        raise typer.BadParameter(f"--line {text}: write SKU=QTY, such as SKU-001=2")
+    return {"sku": sku, "quantity": int(quantity)}
+
+
+def _document(row: Return) -> dict[str, Any]:
+    return plain(row, without=_NOT_SHOWN)
+
+
+def _items(row: Return) -> str:
+    from dispatch_returns.workflow.steps.eligibility import item_lines
+
+    return item_lines(row.items)
+
+
+def _told(story: Story) -> list[Part]:
+    parts: list[Part] = [Listing(story.facts)]
+    day = None
+    for moment in story.moments:
+        if moment.day != day:
+            day = moment.day
+            parts += ["", Toned(day, "bold")]
+        style = {"good": "green", "look": "yellow", "bad": "red"}.get(moment.tone, "")
+        title = moment.title.replace("_", " ")
+        weight = "bold " if moment.kind == "step" else ""
+        parts.append(
+            Toned(
+                f"{moment.at:%H:%M:%S}  {moment.kind:<9} {title}  ({moment.who})",
+                f"{weight}{style}".strip(),
+            )
+        )
+        parts += [Toned(f"{'':22}{line}", "dim") for line in moment.lines]
+    return parts
+
+
+def _story(story: Story) -> dict[str, Any]:
+    return {
+        "return": _document(story.row),
+        "facts": story.facts,
+        "moments": [plain(moment) for moment in story.moments],
+    }

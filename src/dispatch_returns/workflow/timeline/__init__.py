@@ -1,0 +1,1 @@
+"""The whole story of a return: steps, decisions, money, messages; who and when."""
