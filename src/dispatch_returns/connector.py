@@ -29,6 +29,7 @@ from dispatch_returns.webhooks.receiver import (
     ProcessorReceiver,
     Receiver,
 )
+from dispatch_returns.workflow.building import parts_of
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
 from dispatch_returns.workflow.queues import Queue, work_off
@@ -97,6 +98,8 @@ class Connector:
             "clock": clock,
         }
         statuses = Statuses(settings.statuses)
+        self._built = None if workflow is not None else parts_of(settings)
+        workflow = workflow or self._built
         self._engine: ReturnsEngine | None = None
         notifying: dict[str, Any] = {}
         if workflow is not None:
@@ -248,6 +251,8 @@ class Connector:
         self.store.close()
         self.client.close()
         self.adapter.close()
+        if self._built is not None:
+            self._built.close()
 
     def __enter__(self) -> Self:
         return self

@@ -82,6 +82,10 @@ class Settings(BaseModel):
     policy: Names = ()
     orders: Annotated[Names, Field(min_length=1)] = ("ticket",)
     order_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
+    labels: str = "printable"
+    label_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    return_address: str | None = Field(default=None, repr=False)
+    language: str = "en"
     workers: int = Field(default=4, ge=1, le=64)
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     requested_status: str = "return_requested"
@@ -113,6 +117,7 @@ class Settings(BaseModel):
         values["adapter_options"] = _options(environ, adapter)
         sources = _parts(str(values.get("orders", "ticket")))
         values["order_options"] = {name: _options(environ, name) for name in sources}
+        values["label_options"] = _options(environ, str(values.get("labels", "printable")))
         try:
             return cls(**values)
         except ValidationError as error:
@@ -152,6 +157,9 @@ VARIABLES: Mapping[str, str] = {
         "evidence",
         "policy",
         "orders",
+        "labels",
+        "return_address",
+        "language",
         "workers",
         "keep_events",
         "requested_status",

@@ -43,6 +43,10 @@ def test_two_variables_are_enough() -> None:
         "policy": (),
         "orders": ("ticket",),
         "order_options": {"ticket": {}},
+        "labels": "printable",
+        "label_options": {},
+        "return_address": None,
+        "language": "en",
         "workers": 4,
         "keep_events": None,
         "requested_status": "return_requested",
@@ -87,6 +91,9 @@ EVERY: dict[str, tuple[str, Any]] = {
     ),
     "DISPATCH_RETURNS_POLICY": ("old.toml, new.toml", ("old.toml", "new.toml")),
     "DISPATCH_RETURNS_ORDERS": ("ticket,shopify", ("ticket", "shopify")),
+    "DISPATCH_RETURNS_LABELS": ("easypost", "easypost"),
+    "DISPATCH_RETURNS_RETURN_ADDRESS": ("Acme; Dock 3; 12345; Town; US",) * 2,
+    "DISPATCH_RETURNS_LANGUAGE": ("de", "de"),
     "DISPATCH_RETURNS_WORKERS": ("64", 64),
     "DISPATCH_RETURNS_KEEP_EVENTS": ("90", 90),
     "DISPATCH_RETURNS_REQUESTED_STATUS": ("asked", "asked"),
@@ -102,7 +109,11 @@ EVERY: dict[str, tuple[str, Any]] = {
 
 
 def test_every_setting_has_a_variable_but_the_adapters_own() -> None:
-    assert set(VARIABLES) == set(Settings.model_fields) - {"adapter_options", "order_options"}
+    assert set(VARIABLES) == set(Settings.model_fields) - {
+        "adapter_options",
+        "label_options",
+        "order_options",
+    }
     assert set(VARIABLES.values()) == set(EVERY)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.errors import OrderError
+from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.store import returns
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.receipts import ReceiptState
@@ -590,3 +592,14 @@ def test_in_a_dry_run_a_second_parcel_waits_without_a_loop(
     assert [r.reason for r in shop.refunds(ticket)] == ["dry_run"]
     assert shop.row(ticket).due_at == shop.clock() + timedelta(hours=1)
     shop.close()
+
+
+def test_the_orders_payment_is_used_where_the_ticket_names_none(shop: ReturnsShop) -> None:
+    known = order()
+    payment = PaymentRef("payment_intent", "pi_1234")
+    shop.merchant.orders.known["1234"] = replace(known, payment=payment)
+    ticket = shop.ask(payment_intent=None)
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    assert shop.now(ticket).custom_fields["payment_intent"] == "pi_1234"
+    assert [r.amount for r in shop.fake.refunds] == [usd("149.00")]

@@ -136,6 +136,13 @@ class Parts:
     notifier: Notifier | None = None
     language: str = "en"
 
+    def close(self) -> None:
+        """Close what has connections. May be called twice."""
+        for part in (self.orders, self.labels, self.notifier):
+            close = getattr(part, "close", None)
+            if close is not None:
+                close()
+
     def order(self, order_id: str | None, ticket: Ticket) -> Order | None:
         """Return the ticket's order, None if nobody knows it. Raises `OrderError`."""
         return None if order_id is None else self.orders.order(order_id, ticket)

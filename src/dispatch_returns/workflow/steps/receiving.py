@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import CurrencyRule, Money
+from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.facts import Facts, Parcel
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger, receipts, returns
@@ -46,6 +47,7 @@ class Worth:
     breakdown: Breakdown | None = None
     problem: str | None = None
     pays: bool = False
+    payment: PaymentRef | None = None
     assignee: str | None = None
 
 
@@ -81,6 +83,7 @@ class Receiving:
             "received_date": receipt.received_date,
             "condition": condition_of(receipt.lines),
         }
+        fields |= payment_fields(now.ticket, worth.payment)
         if worth.amount is None:
             # What stands there may be an earlier parcel's.
             fields["refund_amount"] = None
@@ -170,9 +173,9 @@ class Receiving:
             )
 
         decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
-        return Plan(
-            move=Move(Step.REFUNDED, amount=worth.amount), decisions=(decision,), also=(accept,)
-        )
+        fields = payment_fields(now.ticket, order.payment)
+        move = Move(Step.REFUNDED, fields=fields, amount=worth.amount)
+        return Plan(move=move, decisions=(decision,), also=(accept,))
 
     def refunded(self, now: Situation) -> Plan:
         """Enter the refund of the newest parcel into the ledger; the refund path does the rest.
@@ -233,6 +236,7 @@ class Receiving:
             breakdown=found.breakdown,
             problem=" ".join(it.why for it in found.spoken) or _LOOK if looks else None,
             pays=found.pays,
+            payment=order.payment,
             assignee=found.assignee,
         )
         if worth.amount is None or receipt.who != WAREHOUSE:
@@ -320,6 +324,21 @@ def parcel_of(receipt: Receipt | None) -> Parcel:
     if receipt is None:
         return Parcel()
     return Parcel(receipt.ordinal, returnless=receipt.returnless)
+
+
+_PAYMENT_FIELDS: Mapping[PaymentKind, str] = {
+    "payment_intent": "payment_intent",
+    "charge": "charge_id",
+    "reference": "payment_reference",
+}
+
+
+def payment_fields(ticket: Ticket, payment: PaymentRef | None) -> dict[str, str | None]:
+    """Return the field that names the order's payment, where the ticket names none."""
+    named = any(ticket.custom_fields.get(name) for name in _PAYMENT_FIELDS.values())
+    if payment is None or named or payment.account is not None:
+        return {}  # a connected account's payment is found by the merchant's own function
+    return {_PAYMENT_FIELDS[payment.kind]: payment.id}
 
 
 def not_arrived(row: Return, known: Iterable[Receipt]) -> list[dict[str, Any]]:

@@ -43,7 +43,15 @@ def render(story: Story, statuses: Statuses, now: datetime) -> str:
             }
             for number, step in enumerate(_WALK, start=1)
         ],
-        day=lambda at: f"{at.astimezone(UTC):%A, %-d %B %Y}",
-        time=lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
+        day=_day,
+        time=_time,
         now=f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     )
+
+
+def _day(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%A, %d %B %Y}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S}"

@@ -99,8 +99,8 @@ def tell(conn: Connection, row: Return) -> Story:
     )
     arrived = receipts.of_return(conn, row.id)
     moments = [
-        *(_decided(it) for it in returns.decisions_of(conn, row.id)),
         *(_arrived(it) for it in arrived if not it.returnless),
+        *(_decided(it) for it in returns.decisions_of(conn, row.id)),
         *(moment for refund in refunds for moment in _paid(conn, refund)),
         *_told(outbox.of_ticket(conn, row.ticket_id)),
     ]

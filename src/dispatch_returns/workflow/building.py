@@ -1,0 +1,47 @@
+"""Builds the workflow's parts from the settings, by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.workflow.labels import registry as label_providers
+from dispatch_returns.workflow.labels.provider import Address, LabelProvider
+from dispatch_returns.workflow.orders import registry as order_sources
+from dispatch_returns.workflow.policy.book import PolicyBook
+from dispatch_returns.workflow.steps.parts import Parts
+
+if TYPE_CHECKING:
+    from dispatch_returns.settings import Settings
+
+_ADDRESS = "name; street; postal code; city; country, such as: Acme; Dock 3; 12345; Springfield; US"
+
+
+def parts_of(settings: Settings) -> Parts | None:
+    """Return the parts of the six steps, None where no policy is set: then refunds are all.
+
+    Raises `ConfigurationError`.
+    """
+    if not settings.policy:
+        return None
+    address: Address | None = None
+    labels: LabelProvider | None = None
+    if settings.return_address is not None:  # without it there is nowhere to send a parcel to
+        address = address_of(settings.return_address)
+        labels = label_providers.load(settings.labels, settings.label_options)
+    return Parts(
+        book=PolicyBook.from_toml(*settings.policy),
+        orders=order_sources.load(settings.orders, settings.order_options),
+        labels=labels,
+        recipient=address,
+        language=settings.language,
+    )
+
+
+def address_of(text: str) -> Address:
+    """Read ``name; street; postal code; city; country``. Raises `ConfigurationError`."""
+    parts = [part.strip() for part in text.split(";")]
+    if len(parts) != 5 or not all(parts) or len(parts[4]) != 2:
+        raise ConfigurationError(f"DISPATCH_RETURNS_RETURN_ADDRESS: write {_ADDRESS}")
+    name, street, code, city, country = parts
+    return Address(name, street, city, code, country.upper())
