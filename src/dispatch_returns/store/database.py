@@ -74,15 +74,21 @@ class Store:
         `StoreUnavailableError` when the database did not say that it has committed.
         """
         with self._guard:  # so that no job comes behind the end of the writer's queue
-            if self._closed:
-                raise StoreUnavailableError(_CLOSED)
-            if self._writer is None:
-                self._writer = backend(self._engine).writer(self._engine)
-            return self._writer.submit(name, work)
+            return self._open_writer().submit(name, work)
 
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
         """Do as `submit` and wait for the result."""
-        return self.submit(name, work).result()
+        with self._guard:
+            writer = self._open_writer()
+        done = writer.write_alone(name, work) or self.submit(name, work)
+        return done.result()
+
+    def _open_writer(self) -> Writer:
+        if self._closed:
+            raise StoreUnavailableError(_CLOSED)
+        if self._writer is None:
+            self._writer = backend(self._engine).writer(self._engine)
+        return self._writer
 
     def check_writable(self) -> None:
         """Write what is there already, through to the disk. Raises `StoreUnavailableError`."""

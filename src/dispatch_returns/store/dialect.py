@@ -21,6 +21,10 @@ class Writer(Protocol):
         """Queue `work`; the future resolves after its commit."""
         ...
 
+    def write_alone(self, name: str, work: Callable[[Connection], T], /) -> Future[T] | None:
+        """Commit `work` in this thread and return it done; None where it must be queued."""
+        ...
+
     def close(self) -> None:
         """Commit what waits, then stop."""
         ...

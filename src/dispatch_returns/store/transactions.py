@@ -25,6 +25,9 @@ class TransactionWriter:
         """Queue `work`; the future resolves after its commit."""
         return self._threads.submit(self._run, work)
 
+    def write_alone(self, name: str, work: Callable[[Connection], T]) -> None:
+        """Return None: the threads are what bounds the connections."""
+
     def close(self) -> None:
         """Commit what waits, then stop."""
         self._threads.shutdown()

@@ -52,12 +52,19 @@ class _Job:
 
 
 class GroupWriter:
-    """The one thread of a process that writes to a SQLite file."""
+    """The one writer of a process to a SQLite file: a thread, or whoever finds nobody writing.
+
+    One connection serves all of it: another one would read again what this one has just written.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._conn: Connection | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._busy = threading.Lock()
+        self._wanted = False
+        """The thread has a batch, so that others must let it pass."""
+        self._ended = False
         self._thread = threading.Thread(
             target=self._run, name="dispatch-returns-writer", daemon=True
         )
@@ -65,19 +72,38 @@ class GroupWriter:
 
     def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:
         """Queue `work`; the future resolves after the commit that holds it."""
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # a job that may be on disk cannot be taken back
-        self._jobs.put(_Job(name, work, future))
-        return future
+        job = _new_job(name, work)
+        self._jobs.put(job)
+        return job.future
+
+    def write_alone(self, name: str, work: Callable[[Connection], T]) -> Future[T] | None:
+        """Commit `work` in this thread and return it done; None where others write or wait.
+
+        It saves two changes of threads, for which there must be an interpreter free each time.
+        """
+        if self._wanted or not self._busy.acquire(blocking=False):
+            return None
+        try:
+            if self._ended:
+                return None
+            job = _new_job(name, work)
+            self._commit([job])
+            return job.future
+        finally:
+            self._busy.release()
 
     def close(self) -> None:
         """Commit what waits, then stop."""
         self._jobs.put(None)
         self._thread.join()
+        with self._busy:
+            self._ended = True
+            self._disconnect()
 
     def pause(self) -> None:
         """Wait for the commit under way, and begin no other one until `resume`."""
         self._busy.acquire()
+        self._disconnect()
 
     def resume(self) -> None:
         """Go on after `pause`."""
@@ -88,7 +114,9 @@ class GroupWriter:
         while open_for_more:
             batch, open_for_more = self._next_batch()
             if batch:
+                self._wanted = True
                 with self._busy:
+                    self._wanted = False
                     self._commit(batch)
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
@@ -106,17 +134,30 @@ class GroupWriter:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
+            self._conn = self._conn or self._engine.connect()
             # SQLAlchemy commits at the end; in autocommit it leaves the beginning to us.
-            with self._engine.begin() as conn:
-                _driver(conn).execute(_BEGIN)
-                _run_each(conn, batch)
+            with self._conn.begin():
+                _driver(self._conn).execute(_BEGIN)
+                _run_each(self._conn, batch)
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
+            self._disconnect()
             failure = _as_store_error(error)
             for job in batch:
                 job.future.set_exception(failure)
             return
         for job in batch:
             job.resolve()
+
+    def _disconnect(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+
+def _new_job(name: str, work: Callable[[Connection], Any]) -> _Job:
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()  # a job that may be on disk cannot be taken back
+    return _Job(name, work, future)
 
 
 def _run_each(conn: Connection, batch: list[_Job]) -> None:
