@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
 from dispatch_returns.store import Store, forking, inbox, ledger, migrate, outbox, schema, sqlite
 from dispatch_returns.store.database import revision
+from dispatch_returns.store.writer import GroupWriter
 from tests.support.store_contract import NOW, accepting, claim, events, held_up
 from tests.support.stores import open_store
 
@@ -105,6 +106,39 @@ def test_a_group_has_a_limit(store: Store) -> None:
     assert all(future.result(SOON) for future in futures)
     assert Counter(seen)["COMMIT"] == 4
     assert len(events(store)) == 600
+
+
+def thread_of(_conn: Connection) -> str:
+    return threading.current_thread().name
+
+
+def test_who_finds_nobody_writing_commits_in_his_own_thread(store: Store) -> None:
+    mine = threading.current_thread().name
+    assert store.write("who", thread_of) == mine
+    assert store.submit("who", thread_of).result(SOON) == "dispatch-returns-writer"
+    with ThreadPoolExecutor(2) as others:
+        with held_up(store):
+            waiting = [others.submit(store.write, "who", thread_of) for _ in range(2)]
+            with pytest.raises(TimeoutError):
+                waiting[1].result(0.1)
+        assert [it.result(SOON) for it in waiting] == ["dispatch-returns-writer"] * 2
+
+
+def test_a_batch_that_waits_is_let_pass(store: Store) -> None:
+    store.write("accept", accepting(1))
+    writer = store._writer
+    assert isinstance(writer, GroupWriter)
+    writer._wanted = True
+    assert writer.write_alone("who", thread_of) is None
+    assert store.write("who", thread_of) == "dispatch-returns-writer"
+
+
+def test_a_write_that_comes_after_the_end_writes_nothing(store: Store) -> None:
+    store.write("accept", accepting(1))
+    writer = store._writer
+    assert writer is not None
+    store.close()
+    assert writer.write_alone("late", accepting(2)) is None
 
 
 # A commit that fails.
