@@ -55,7 +55,7 @@ EXTRAS = {
     "celery": {"runner.celery"},
     "django": {"webhooks.django"},
     "font_roboto": {"workflow.labels"},
-    "jinja2": {"sandbox", "workflow.notices"},
+    "jinja2": {"sandbox", "workflow.notices", "workflow.timeline"},
     "reportlab": {"workflow.labels"},
     "fastapi": {"webhooks.fastapi"},
     "flask": {"webhooks.flask"},
