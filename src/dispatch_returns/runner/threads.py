@@ -98,7 +98,11 @@ class _Run:
             for item in items:
                 with self._changed:
                     self._free -= 1
-                pool.submit(self._run_one, queue, item)
+                try:
+                    pool.submit(self._run_one, queue, item)
+                except RuntimeError:  # the interpreter ends: its pools take nothing more
+                    self._stopping = True
+                    self._run_one(queue, item)
         return found
 
     def _wait_for_free_threads(self) -> int:
