@@ -15,6 +15,7 @@ import pytest
 
 from dispatch_returns import DispatchClient, sandbox
 from dispatch_returns.api import Ticket
+from tests.support import brokers
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -64,13 +65,19 @@ class Shop:
     @contextlib.contextmanager
     def serving(self, port: int, *command: str) -> Iterator[None]:
         """Run a server until it listens, and end it afterwards."""
-        with subprocess.Popen(command, env=self.environment, cwd=self.folder) as server:
+        with self.running(*command):
+            wait_until(lambda: _answers(port), 30)
+            yield
+
+    @contextlib.contextmanager
+    def running(self, *command: str) -> Iterator[None]:
+        """Run a program, and end it afterwards."""
+        with subprocess.Popen(command, env=self.environment, cwd=self.folder) as program:
             try:
-                wait_until(lambda: _answers(port), 30)
                 yield
             finally:
-                server.terminate()
-                server.wait(30)
+                program.terminate()
+                program.wait(30)
 
     def ticket(self, ticket_id: str) -> Ticket:
         """Read a ticket."""
@@ -125,9 +132,46 @@ def test_the_flask_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
         wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
 
 
+DJANGO_SHOP = EXAMPLES / "django_shop"
+RUNSERVER = [sys.executable, str(DJANGO_SHOP / "manage.py"), "runserver"]
+GUNICORN = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "shop.wsgi"]
+GUNICORN += ["--chdir", str(DJANGO_SHOP), "--bind"]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(GUNICORN, id="preloading"),
+        pytest.param(RUNSERVER, id="autoreloading", marks=pytest.mark.long),
+    ],
+)
+def test_the_django_shop_pays_in_threads_of_the_process_that_serves(
+    shop: Shop, server: list[str]
+) -> None:
+    port = free_port()
+    shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")
+    with shop.serving(port, *server, f"127.0.0.1:{port}"):
+        ticket_id = shop.example("make_return.py", "49.90")
+        wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
+
+
+def test_the_django_shop_pays_in_celery_workers(shop: Shop) -> None:
+    port = free_port()
+    shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")
+    celery = [sys.executable, "-m", "celery", "--workdir", str(DJANGO_SHOP), "-A", "shop"]
+    celery += ["worker", "--beat", "--schedule", str(shop.folder / "beat"), "-c", "2"]
+    with brokers.new_queue("redis") as conf:
+        shop.environment["CELERY_BROKER_URL"] = conf["broker_url"]
+        shop.environment["CELERY_QUEUE"] = conf["task_default_queue"]
+        with shop.serving(port, *RUNSERVER, f"127.0.0.1:{port}"), shop.running(*celery):
+            ticket_id = shop.example("make_return.py", "59.90")
+            wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 60)
+
+
 def test_every_example_is_run_here() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
-    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"__init__"}
+    programs = [*EXAMPLES.glob("*.py"), *(path.parent for path in EXAMPLES.glob("*/manage.py"))]
+    names = {path.stem for path in programs} - {"__init__"}
     assert all(name in here for name in names), names
 
 

@@ -83,7 +83,7 @@ def _remove(name: str, conf: Conf) -> None:
         import redis
 
         with redis.Redis.from_url(SERVERS[name]) as server:
-            for key in server.scan_iter(f"{queue}:*"):
+            for key in server.scan_iter(f"*{queue}*"):
                 server.delete(key)
         return
     with Connection(SERVERS[name]) as connection:
