@@ -77,7 +77,13 @@ class Mount:
         method, headers = scope["method"], _headers(scope["headers"])
         answer = receiver.refusal(method, headers)
         if answer is None:
-            body = await _body(receive, receiver.max_body)
+            try:
+                async with asyncio.timeout(receiver.max_read):
+                    body = await _body(receive, receiver.max_body)
+            except TimeoutError:
+                # The rest of the body is not waited for.
+                await _send(receiver.too_slow(), send, ("connection", "close"))
+                return
             if body is None:
                 return
             answer = await receiver.receive_async(method, headers, body)
@@ -108,9 +114,9 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
     return bytes(body)
 
 
-async def _send(answer: Answer, send: Send) -> None:
-    length = str(len(answer.body))
-    headers = [(k.encode(), v.encode()) for k, v in (*answer.headers, ("content-length", length))]
+async def _send(answer: Answer, send: Send, *more: tuple[str, str]) -> None:
+    said = (*answer.headers, ("content-length", str(len(answer.body))), *more)
+    headers = [(name.encode(), value.encode()) for name, value in said]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks.receiver import BROKEN_OFF, Answer, BaseReceiver, HasReceivers
 from dispatch_returns.webhooks.wsgi import Readable, headers_of, read_body
 
@@ -47,6 +48,19 @@ def urls(connector: HasReceivers) -> list[URLPattern]:
 def async_urls(connector: HasReceivers) -> list[URLPattern]:
     """Return the same with async views, which keep no thread waiting for the disk."""
     return [_path(sender, _async_view(connector, sender)) for sender in connector.receivers]
+
+
+def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPattern]:
+    """Return URL patterns that answer ``live``, ``ready`` and ``lag``.
+
+    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    """
+
+    def ask(request: HttpRequest) -> HttpResponse:
+        return _response(connector.health.answer(request.method or "", request.path, max_lag))
+
+    vars(ask)["csrf_exempt"] = True
+    return [path(probe, ask, name=f"dispatch_{probe}") for probe in PROBES]
 
 
 def start_with_first_request(connector: Startable) -> None:
@@ -100,7 +114,9 @@ def _read(receiver: BaseReceiver, request: HttpRequest) -> bytes | Answer:
         return refusal
     try:
         # Not `request.body`, which the limit for the shop's own forms applies to.
-        return read_body(_stream(request), receiver.max_body + 1)
+        return read_body(_stream(request), receiver.max_body + 1, receiver.max_read)
+    except TimeoutError:
+        return receiver.too_slow()
     except OSError:  # the client is gone
         return BROKEN_OFF
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
-from dispatch_returns.webhooks.receiver import DISPATCH, Answer, HasReceivers
+from dispatch_returns.webhooks.receiver import DISPATCH, Answer, BaseReceiver, HasReceivers
 from dispatch_returns.webhooks.wsgi import read_body
 
 try:
@@ -35,7 +35,11 @@ def blueprint(connector: HasReceivers) -> Blueprint:
         headers = dict(request.headers)
         answer = receiver.refusal(request.method, headers)
         if answer is None:
-            answer = receiver.receive(request.method, headers, _body(receiver.max_body + 1))
+            try:
+                body = _body(receiver)
+            except TimeoutError:
+                return _response(receiver.too_slow())
+            answer = receiver.receive(request.method, headers, body)
         return _response(answer)
 
     def add(state: BlueprintSetupState) -> None:
@@ -76,7 +80,7 @@ def _add(state: BlueprintSetupState, sender: str, view: Callable[[], Response]) 
     state.app.view_functions[endpoint] = view
 
 
-def _body(limit: int) -> bytes:
+def _body(receiver: BaseReceiver) -> bytes:
     if request.content_length is None:  # sent in chunks, so nothing else bounds it
-        return read_body(request.stream, limit)
+        return read_body(request.stream, receiver.max_body + 1, receiver.max_read)
     return request.get_data()  # also right where the application has read the body before

@@ -117,6 +117,7 @@ _BAD_LENGTH = _answer(400, "bad content-length")
 BROKEN_OFF = _answer(400, "broken off")
 """For a mount whose client went away before the body was complete."""
 _UNAUTHORIZED = _answer(401, "unauthorized")
+_TOO_SLOW = _answer(408, "too slow")
 _POST_ONLY = _answer(405, "method not allowed", ("allow", "POST"))
 _TOO_LARGE = _answer(413, "too large")
 _UNAVAILABLE = _answer(503, "unavailable", ("retry-after", str(_RETRY_AFTER)))
@@ -139,6 +140,7 @@ class Options(TypedDict, total=False):
     """What every receiver can be given: see `BaseReceiver`."""
 
     max_body: int
+    max_read: timedelta
     max_wait: timedelta
     clock: Callable[[], datetime]
     on_accept: Callable[[], None]
@@ -147,7 +149,8 @@ class Options(TypedDict, total=False):
 class BaseReceiver(ABC):
     """Takes one sender's deliveries: verifies, stores, answers.
 
-    `store` keeps the events. Bodies over `max_body` bytes are refused unread. `on_accept` is
+    `store` keeps the events. Bodies over `max_body` bytes are refused unread, and a body that is
+    not complete after `max_read` is cut off, where the server lets the mount see it. `on_accept` is
     called after each new event is on disk, in the thread that received it: it must return at
     once. The store is given `max_wait` to commit; senders are assumed to hang up after 10 s.
 
@@ -161,11 +164,13 @@ class BaseReceiver(ABC):
         store: InboxStore,
         *,
         max_body: int = 1_048_576,
+        max_read: timedelta = timedelta(seconds=10),
         max_wait: timedelta = timedelta(seconds=8),
         clock: Callable[[], datetime] = utc_now,
         on_accept: Callable[[], None] = _nothing,
     ) -> None:
         self.max_body = max_body
+        self.max_read = max_read.total_seconds()
         self._store = store
         self._max_wait = max_wait.total_seconds()
         self._clock = clock
@@ -216,6 +221,10 @@ class BaseReceiver(ABC):
         if len(length) > 18 or int(length) > self.max_body:
             return self.refused(_TOO_LARGE, "too_large")
         return None
+
+    def too_slow(self) -> Answer:
+        """Return the answer to a body that was not complete in time."""
+        return self.refused(_TOO_SLOW, "too_slow")
 
     def refused(self, answer: Answer, reason: str) -> Answer:
         """Return `answer`, counted as a refusal for `reason`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -72,7 +73,10 @@ def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
     if refusal := receiver.refusal(method, headers):
         return refusal
     try:
-        body = read_body(environ["wsgi.input"], _length(environ, receiver.max_body + 1))
+        length = _length(environ, receiver.max_body + 1)
+        body = read_body(environ["wsgi.input"], length, receiver.max_read)
+    except TimeoutError:
+        return receiver.too_slow()
     except OSError:  # the client is gone; servers raise their own kinds of it
         return BROKEN_OFF
     return receiver.receive(method, headers, body)
@@ -97,9 +101,16 @@ def _length(environ: Mapping[str, Any], limit: int) -> int:
     return limit if environ.get("wsgi.input_terminated") else 0
 
 
-def read_body(stream: Readable, limit: int) -> bytes:
-    """Return the body, or its first `limit` bytes. A stream may give less than is asked for."""
-    body = bytearray()
-    while chunk := stream.read(limit - len(body)):  # of 0 bytes, at the limit, there are none
+def read_body(stream: Readable, limit: int, seconds: float) -> bytes:
+    """Return the body, or its first `limit` bytes. Raises `TimeoutError` after so many `seconds`.
+
+    The time is looked at whenever something arrives, where the stream gives what is there
+    (``read1``). Where it does not, and where nothing arrives, the server must cut it off.
+    """
+    body, ends = bytearray(), time.monotonic() + seconds
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+    while len(body) < limit and (chunk := read(limit - len(body))):
         body += chunk
+        if len(body) < limit and time.monotonic() > ends:
+            raise TimeoutError("the body did not arrive in time")
     return bytes(body)

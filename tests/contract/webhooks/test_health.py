@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import django.urls
 import fastapi
 import flask
 import pytest
@@ -20,6 +21,8 @@ from dispatch_returns.health import PROBES, Health
 from dispatch_returns.store import NewEvent, Store, inbox, ledger, switches
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.switches import Switch
+
+from tests.support.django_project import wsgi_project  # isort: skip
 from tests.support.stores import open_store
 from tests.support.web_requests import Reply, Request, ask_asgi, ask_wsgi
 from tests.support.webhooks import NOW, clock, shop
@@ -74,8 +77,21 @@ def through_flask(service: Any, path: str, method: str, lag: float) -> Reply:
     return ask_wsgi(app, Request(method=method), path)
 
 
+def through_django(service: Any, path: str, method: str, lag: float) -> Reply:
+    patterns = webhooks.django.health_urls(service, lag)
+    app = wsgi_project(django.urls.path("health/", django.urls.include(patterns)))
+    return ask_wsgi(app, Request(method=method), path)
+
+
 @pytest.fixture(
-    params=[through_asgi, through_wsgi, through_fastapi, through_starlette, through_flask],
+    params=[
+        through_asgi,
+        through_wsgi,
+        through_fastapi,
+        through_starlette,
+        through_flask,
+        through_django,
+    ],
     ids=lambda it: it.__name__.removeprefix("through_"),
 )
 def ask(request: pytest.FixtureRequest, store: Store) -> Ask:
