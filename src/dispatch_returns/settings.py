@@ -86,6 +86,10 @@ class Settings(BaseModel):
     label_options: dict[str, str] = Field(default_factory=dict, repr=False)
     return_address: str | None = Field(default=None, repr=False)
     language: str = "en"
+    notices: Names = ("comments",)
+    notice_templates: str | None = None
+    shop: str = ""
+    smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(default=4, ge=1, le=64)
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     requested_status: str = "return_requested"
@@ -118,6 +122,7 @@ class Settings(BaseModel):
         sources = _parts(str(values.get("orders", "ticket")))
         values["order_options"] = {name: _options(environ, name) for name in sources}
         values["label_options"] = _options(environ, str(values.get("labels", "printable")))
+        values["smtp_options"] = _options(environ, "smtp")
         try:
             return cls(**values)
         except ValidationError as error:
@@ -160,6 +165,9 @@ VARIABLES: Mapping[str, str] = {
         "labels",
         "return_address",
         "language",
+        "notices",
+        "notice_templates",
+        "shop",
         "workers",
         "keep_events",
         "requested_status",

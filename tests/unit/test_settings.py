@@ -47,6 +47,10 @@ def test_two_variables_are_enough() -> None:
         "label_options": {},
         "return_address": None,
         "language": "en",
+        "notices": ("comments",),
+        "notice_templates": None,
+        "shop": "",
+        "smtp_options": {},
         "workers": 4,
         "keep_events": None,
         "requested_status": "return_requested",
@@ -94,6 +98,9 @@ EVERY: dict[str, tuple[str, Any]] = {
     "DISPATCH_RETURNS_LABELS": ("easypost", "easypost"),
     "DISPATCH_RETURNS_RETURN_ADDRESS": ("Acme; Dock 3; 12345; Town; US",) * 2,
     "DISPATCH_RETURNS_LANGUAGE": ("de", "de"),
+    "DISPATCH_RETURNS_NOTICES": ("comments, smtp", ("comments", "smtp")),
+    "DISPATCH_RETURNS_NOTICE_TEMPLATES": ("templates", "templates"),
+    "DISPATCH_RETURNS_SHOP": ("Acme", "Acme"),
     "DISPATCH_RETURNS_WORKERS": ("64", 64),
     "DISPATCH_RETURNS_KEEP_EVENTS": ("90", 90),
     "DISPATCH_RETURNS_REQUESTED_STATUS": ("asked", "asked"),
@@ -109,11 +116,8 @@ EVERY: dict[str, tuple[str, Any]] = {
 
 
 def test_every_setting_has_a_variable_but_the_adapters_own() -> None:
-    assert set(VARIABLES) == set(Settings.model_fields) - {
-        "adapter_options",
-        "label_options",
-        "order_options",
-    }
+    options = {"adapter_options", "label_options", "order_options", "smtp_options"}
+    assert set(VARIABLES) == set(Settings.model_fields) - options
     assert set(VARIABLES.values()) == set(EVERY)
 
 
@@ -252,3 +256,9 @@ def test_each_order_source_gets_the_variables_of_its_name() -> None:
 def test_no_order_source_at_all_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="DISPATCH_RETURNS_ORDERS"):
         from_env(DISPATCH_RETURNS_ORDERS=",")
+
+
+def test_the_mail_servers_options_are_taken_from_their_variables() -> None:
+    settings = from_env(SMTP_HOST="mail.acme.com", SMTP_PASSWORD="s3cret")
+    assert settings.smtp_options == {"host": "mail.acme.com", "password": "s3cret"}
+    assert "s3cret" not in repr(settings)

@@ -14,6 +14,7 @@ from dispatch_returns.cli import (
     doctor,
     events,
     health,
+    notices,
     refunds,
     returns,
     sandbox,
@@ -24,6 +25,7 @@ from dispatch_returns.cli import (
 )
 from dispatch_returns.cli.demo.command import demo
 from dispatch_returns.cli.errors import explain, fail
+from dispatch_returns.cli.label import label
 from dispatch_returns.errors import DispatchReturnsError
 
 _EPILOG = (
@@ -58,6 +60,8 @@ app.command("timeline")(returns.timeline)
 app.add_typer(returns.app, name="returns")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(db.app, name="db")
+app.command("label")(label)
+app.add_typer(notices.app, name="notices")
 
 
 def _print_version(wanted: bool) -> None:

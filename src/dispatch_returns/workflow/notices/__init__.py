@@ -10,6 +10,7 @@ from dispatch_returns.workflow.notices.notice import Notice, Notifier
 
 if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
+    from dispatch_returns.settings import Settings
 
 
 class Several:
@@ -79,3 +80,14 @@ def load(
     if "smtp" in names:
         made.append(SmtpNotifier.from_settings(smtp, words))
     return made[0] if len(made) == 1 else Several(made)
+
+
+def from_settings(settings: Settings, client: DispatchClient) -> Notifier | None:
+    """Return the notifier that the settings ask for. Raises `ConfigurationError`."""
+    return load(
+        settings.notices,
+        client,
+        smtp=settings.smtp_options,
+        shop=settings.shop,
+        templates=settings.notice_templates,
+    )

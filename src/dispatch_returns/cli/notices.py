@@ -1,0 +1,126 @@
+"""``notices preview|check``."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dispatch_returns.cli.output import Json, Table, show
+from dispatch_returns.errors import NoticeError
+
+if TYPE_CHECKING:
+    from dispatch_returns.workflow.notices.rendering import Message, Templates
+
+app = typer.Typer(help="Look at what customers are told.", no_args_is_help=True)
+
+
+@app.command()
+def preview(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    language: Annotated[str | None, typer.Option(help="One language, such as de.")] = None,
+    templates: Annotated[Path | None, typer.Option(help="Your own templates.")] = None,
+    shop: Annotated[str, typer.Option(help="The name they are signed with.")] = "Your shop",
+    json: Json = False,
+) -> None:
+    """Write every notice about a made-up return to files, with a page that shows them all."""
+    from dispatch_returns.workflow.notices.notice import NoticeKind
+    from dispatch_returns.workflow.notices.rendering import Templates
+    from dispatch_returns.workflow.notices.samples import sample
+
+    words = Templates(shop=shop, folder=templates)
+    if language is not None and language not in words.languages:
+        raise typer.BadParameter(f"there are templates for {', '.join(words.languages)}")
+    written: list[Message] = []
+    sections: list[str] = []
+    for code in [language] if language else words.languages:
+        folder = out / code
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in NoticeKind:
+            message = words.render_strictly(sample(kind, code))
+            text = f"{message.subject}\n\n{message.text}"
+            (folder / f"{kind}.txt").write_text(text, encoding="utf-8")
+            (folder / f"{kind}.html").write_text(message.html, encoding="utf-8")
+            written.append(message)
+            sections.append(_section(kind, code, message))
+    index = out / "index.html"
+    index.write_text(_INDEX.format(sections="\n".join(sections)), encoding="utf-8")
+    document = {"index": str(index), "notices": len(written)}
+    show(document, f"Wrote {len(written)} notices. Open {index}", as_json=json)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Your own templates.")], *, json: Json = False
+) -> None:
+    """Try your templates on every case: with all that a return can tell, and with nothing."""
+    from dispatch_returns.workflow.notices.rendering import Templates
+
+    problems = _problems(Templates(folder=folder), folder)
+    rows = [(problem,) for problem in problems]
+    show(
+        {"ok": not problems, "problems": problems},
+        Table(("problem",), rows, empty="All templates are right."),
+        as_json=json,
+    )
+    raise typer.Exit(1 if problems else 0)
+
+
+def _problems(words: Templates, folder: Path) -> list[str]:
+    from dispatch_returns.workflow.notices.notice import NoticeKind
+    from dispatch_returns.workflow.notices.samples import every_case
+
+    found: dict[str, None] = {}
+    for code in words.languages:
+        for kind in NoticeKind:
+            for notice in every_case(kind, code):
+                try:
+                    words.render_strictly(notice)
+                except NoticeError as error:
+                    found[str(error)] = None
+    known = {"layout", "words", "_parts", *NoticeKind}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith(".") and file.stem not in known:
+            found[f"{file.relative_to(folder)} is the template of nothing"] = None
+    return list(found)
+
+
+def _section(kind: str, code: str, message: Message) -> str:
+    return _SECTION.format(
+        kind=kind, code=code, subject=html.escape(message.subject), text=html.escape(message.text)
+    )
+
+
+_SECTION = """<section>
+<h2>{code} / {kind} <a href="{code}/{kind}.html">HTML</a> <a href="{code}/{kind}.txt">text</a></h2>
+<p><b>Subject:</b> {subject}</p>
+<div><iframe src="{code}/{kind}.html" title="{code} {kind}" sandbox></iframe><pre>{text}</pre></div>
+</section>"""
+_INDEX = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Notices</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px;
+padding: 0 1rem; }}
+section {{ margin: 2rem 0; }}
+h2 {{ font-size: 1.1rem; margin: 0; }}
+h2 a {{ font-size: .85rem; font-weight: normal; margin-left: .75rem; }}
+p {{ margin: .25rem 0 .5rem; }}
+section > div {{ display: grid; grid-template-columns: 3fr 2fr; gap: 1rem; }}
+iframe {{ width: 100%; height: 560px; border: 1px solid #d1d5db; border-radius: 8px; }}
+pre {{ margin: 0; padding: 1rem; background: #f9fafb; border: 1px solid #d1d5db;
+border-radius: 8px; white-space: pre-wrap; overflow: auto; height: 528px; }}
+</style>
+</head>
+<body>
+<h1>What customers are told</h1>
+<p>About a return that was made up.</p>
+{sections}
+</body>
+</html>
+"""

@@ -1,0 +1,72 @@
+"""``notices preview``, ``notices check`` and ``label --sample``, which need no setting at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dispatch_returns.workflow.notices.notice import NoticeKind
+from tests.support.cli import run
+
+
+def test_preview_writes_every_notice_and_a_page(tmp_path: Path) -> None:
+    said = run("notices", "preview", "--out", str(tmp_path), "--shop", "Acme")
+    assert said.code == 0
+    assert "Wrote 18 notices" in said.text
+    index = (tmp_path / "index.html").read_text()
+    for kind in NoticeKind:
+        for language in ("en", "de"):
+            assert f'src="{language}/{kind}.html"' in index
+            assert "Acme" in (tmp_path / language / f"{kind}.txt").read_text()
+
+
+def test_preview_of_one_language(tmp_path: Path) -> None:
+    said = run("notices", "preview", "--out", str(tmp_path), "--language", "de", "--json")
+    assert said.json["notices"] == 9
+    assert not (tmp_path / "en").exists()
+    said = run("notices", "preview", "--out", str(tmp_path), "--language", "xx")
+    assert said.code == 2
+    assert "de, en" in said.text
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "refunded.txt").write_text("Paid\n\n{{ amuont }}")
+    return tmp_path
+
+
+def test_a_missing_variable_is_an_error_at_preview(own: Path, tmp_path: Path) -> None:
+    said = run("notices", "preview", "--out", str(tmp_path / "out"), "--templates", str(own))
+    assert said.code == 1
+    assert "en/refunded: 'amuont' is undefined; known are order_id" in said.text
+
+
+def test_check_finds_what_is_wrong(own: Path) -> None:
+    (own / "en" / "refnuded.txt").write_text("Paid\n\nAll")
+    said = run("notices", "check", str(own), "--json")
+    assert said.code == 1
+    assert said.json["ok"] is False
+    undefined, stray = said.json["problems"]
+    assert "'amuont' is undefined" in undefined
+    assert stray == "en/refnuded.txt is the template of nothing"
+    (own / "en" / "refnuded.txt").unlink()
+    (own / "en" / "refunded.txt").write_text("Paid\n\n{{ amount | money if amount else '' }}!")
+    said = run("notices", "check", str(own))
+    assert (said.code, said.text) == (0, "All templates are right.")
+
+
+def test_check_tries_a_return_of_which_nothing_is_known(own: Path) -> None:
+    (own / "en" / "refunded.txt").write_text("Paid\n\n{{ amount | money }}")
+    said = run("notices", "check", str(own))
+    assert said.code == 1
+    assert "en/refunded failed (AttributeError)" in said.text
+
+
+def test_a_sample_label_is_a_pdf(tmp_path: Path) -> None:
+    file = tmp_path / "label.pdf"
+    said = run("label", "--sample", "--out", str(file), "--language", "de", "--paper", "Letter")
+    assert said.code == 0
+    assert file.read_bytes().startswith(b"%PDF-")
+    assert run("label", "--sample", "--out", str(file), "--paper", "A5").code == 3
