@@ -98,7 +98,7 @@ class Connector:
             "clock": clock,
         }
         statuses = Statuses(settings.statuses)
-        self._built = None if workflow is not None else parts_of(settings)
+        self._built = None if workflow is not None else parts_of(settings, self.client)
         workflow = workflow or self._built
         self._engine: ReturnsEngine | None = None
         notifying: dict[str, Any] = {}

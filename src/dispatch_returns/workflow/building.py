@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.workflow import notices
 from dispatch_returns.workflow.labels import registry as label_providers
 from dispatch_returns.workflow.labels.provider import Address, LabelProvider
 from dispatch_returns.workflow.orders import registry as order_sources
@@ -12,12 +13,13 @@ from dispatch_returns.workflow.policy.book import PolicyBook
 from dispatch_returns.workflow.steps.parts import Parts
 
 if TYPE_CHECKING:
+    from dispatch_returns.api import DispatchClient
     from dispatch_returns.settings import Settings
 
 _ADDRESS = "name; street; postal code; city; country, such as: Acme; Dock 3; 12345; Springfield; US"
 
 
-def parts_of(settings: Settings) -> Parts | None:
+def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
     """Return the parts of the six steps, None where no policy is set: then refunds are all.
 
     Raises `ConfigurationError`.
@@ -34,6 +36,7 @@ def parts_of(settings: Settings) -> Parts | None:
         orders=order_sources.load(settings.orders, settings.order_options),
         labels=labels,
         recipient=address,
+        notifier=notices.from_settings(settings, client),
         language=settings.language,
     )
 
