@@ -15,6 +15,7 @@ from dispatch_returns.cli import (
     events,
     health,
     notices,
+    policy,
     refunds,
     returns,
     sandbox,
@@ -59,6 +60,7 @@ app.command("receive")(returns.receive)
 app.command("timeline")(returns.timeline)
 app.add_typer(returns.app, name="returns")
 app.add_typer(refunds.app, name="refunds")
+app.add_typer(policy.app, name="policy")
 app.add_typer(db.app, name="db")
 app.command("label")(label)
 app.add_typer(notices.app, name="notices")

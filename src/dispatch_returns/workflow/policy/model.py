@@ -9,7 +9,15 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from dispatch_returns.workflow.policy.keys import (
     Amounts,
@@ -96,7 +104,9 @@ class Rule(Keys):
     outcome: Verdicts | None = None
     why: Name | None = None
     assignee: Name | None = None
-    waive: Annotated[frozenset[WaivableName], Field(strict=False)] | None = None
+    waive: (
+        Annotated[frozenset[WaivableName], Field(strict=False), PlainSerializer(sorted)] | None
+    ) = None
     window_days: Days | None = None
     grace_days: Days | None = None
     conditions: Words | None = None
@@ -206,10 +216,10 @@ class PolicyKeys(Keys):
 
     @property
     def hash(self) -> str:
-        """A hash of its content: the same for the same keys, however the file is laid out."""
-        content = self.model_dump(mode="json", exclude={"valid_from"}, exclude_none=True)
+        """A hash of what it says otherwise than by default, however the file is laid out."""
+        content = self.model_dump(mode="json", exclude={"valid_from"}, exclude_defaults=True)
         content["since"] = self.since and self.since.isoformat()
-        text = json.dumps(content, sort_keys=True, ensure_ascii=True, default=sorted)
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
