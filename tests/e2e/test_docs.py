@@ -17,9 +17,11 @@ import pytest
 from dispatch_returns import DispatchClient, sandbox
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.settings import VARIABLES
+from dispatch_returns.telemetry import otel
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+RECEIVER = (ROOT / "src/dispatch_returns/webhooks/receiver.py").read_text(encoding="utf-8")
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 
@@ -113,3 +115,27 @@ def test_every_setting_is_documented() -> None:
 def test_every_reason_of_a_refund_is_documented() -> None:
     text = (ROOT / "docs" / "refunds.md").read_text(encoding="utf-8")
     assert [reason for reason in Reason if f"`{reason}`" not in text] == []
+
+
+def test_every_metric_is_documented() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    documented = set(
+        re.findall(
+            r"^\| `(dispatch_returns\.[a-z._]+)` \| (?:counter|hist|gauge)", text, re.MULTILINE
+        )
+    )
+    assert documented == {
+        *(f"{otel.NAME}.{it}" for it in otel.COUNTERS),
+        *otel.GAUGES,
+        otel.DURATION,
+    }
+    reasons = set(re.findall(r"refused\(\w+, \"(\w+)\"\)|reason=\"(\w+)\"", RECEIVER))
+    assert [it for pair in reasons for it in pair if it and f"`{it}`" not in text] == []
+    assert len(reasons) >= 5
+
+
+def test_what_security_names_as_its_proof_is_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert len(named) >= 8
+    assert [path for path in named if not (ROOT / path).exists()] == []

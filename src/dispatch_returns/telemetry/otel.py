@@ -24,6 +24,7 @@ COUNTERS = {
 DURATION = f"{NAME}.processor.duration"
 LAG = f"{NAME}.events.lag"
 REFUNDS = f"{NAME}.refunds"
+GAUGES = (LAG, REFUNDS)
 
 
 class OpenTelemetry:
