@@ -17,7 +17,7 @@ COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 
 def test_the_demo_pays_everything_once_and_its_books_agree(tmp_path: Path) -> None:
     done = subprocess.run(
-        [COMMAND, "demo", "--json"],
+        [COMMAND, "demo", "--json", "--pages", str(tmp_path / "pages")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -26,12 +26,25 @@ def test_the_demo_pays_everything_once_and_its_books_agree(tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    counted = {key: result[key] for key in ("returns", "refunded", "held", "failed")}
-    assert counted == {"returns": 25, "refunded": 22, "held": 2, "failed": 1}
+    ends = ("returns", "refunded", "held", "failed", "rejected", "expired")
+    assert {key: result[key] for key in ends} == {
+        "returns": 25,
+        "refunded": 20,
+        "held": 2,
+        "failed": 1,
+        "rejected": 1,
+        "expired": 1,
+    }
     assert (result["duplicates"], result["lost"], result["books_agree"]) == (0, 0, True)
     assert result["seconds"] < 60
     assert done.stderr == ""
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "pages"]
+    written = {path.name for path in (tmp_path / "pages").iterdir()}
+    assert {f"order-{one.order_id}.html" for one in cast.returns()} < written
+    assert {"index.html", "label.pdf"} < written
+    assert (tmp_path / "pages" / "label.pdf").read_bytes().startswith(b"%PDF")
+    two_parcels = (tmp_path / "pages" / "order-3003.html").read_text(encoding="utf-8")
+    assert two_parcels.count("refund: succeeded") == 2
 
 
 def test_the_books_notice_a_double_and_a_lost_refund(tmp_path: Path) -> None:
@@ -68,7 +81,7 @@ def _at_stripe(running: stage.Stage, one: cast.Return) -> list[str]:
     return [r.id for r in running.stripe.v1.refunds.list({"payment_intent": intent}).data]
 
 
-@pytest.mark.parametrize("end", ["refunded", "held", "failed"])
+@pytest.mark.parametrize("end", ["refunded", "held", "failed", "rejected", "expired"])
 def test_the_cast_has_every_end(end: str) -> None:
     returns = cast.returns()
     assert len(returns) == 25

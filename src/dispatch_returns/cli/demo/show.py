@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dispatch_returns.cli.demo.books import Books, Line
 from dispatch_returns.cli.demo.play import ENDS, Tell
 from dispatch_returns.cli.demo.stage import STEPS
-from dispatch_returns.cli.output import Part, Table
+from dispatch_returns.cli.output import Part, Table, Verbatim
 
 
 def progress(console: Console) -> Progress:
@@ -37,9 +38,11 @@ def teller(bars: Progress, total: int) -> Tell:
     return tell
 
 
-def parts(books: Books, seconds: float, deliveries: dict[str, int]) -> list[Part]:
+def parts(books: Books, seconds: float, deliveries: dict[str, int], pages: Path) -> list[Part]:
     """Return the result for people."""
-    return [_tickets(books), _legend(), _balance(books), *_said(books, seconds, deliveries)]
+    look = f"The story of each return, and one of the labels, to look at: {pages}"
+    said = _said(books, seconds, deliveries)
+    return [_tickets(books), _legend(), _balance(books), *said, Verbatim([look])]
 
 
 def _said(books: Books, seconds: float, deliveries: dict[str, int]) -> list[str]:
@@ -48,12 +51,13 @@ def _said(books: Books, seconds: float, deliveries: dict[str, int]) -> list[str]
     result = (
         f"{len(books.lines)} returns in {seconds:.1f} s: {books.count(ENDS['refunded'])} paid"
         f" back, {books.count(ENDS['held'])} held for a person, {books.count(ENDS['failed'])}"
-        f" failed later. Double: {books.duplicates}. Lost: {books.lost}. The three books"
+        f" failed later, {books.ended('rejected')} rejected, {books.ended('expired')} expired."
+        f" Double: {books.duplicates}. Lost: {books.lost}. The three books"
         f" {verdict}."
     )
     honest = (
-        "Dispatch and Stripe were stand-ins on this machine, and everybody who set a status was"
-        " the demo; the rest was the real thing."
+        "Dispatch and Stripe were stand-ins on this machine, and the customers, the agent and the"
+        " warehouse were the demo; the rest was the real thing."
     )
     return [result, f"Faults in the deliveries: {faults}. In the payments: as above.", honest]
 
@@ -63,7 +67,7 @@ def _tickets(books: Books) -> Table:
         (
             f"#{line.one.order_id}",
             _path(line.path),
-            line.row.state if line.row else "missing",
+            line.row.state if line.row else "none",
             f"{line.one.asked} {line.one.paid.currency}",
             _story(line),
         )
@@ -102,18 +106,21 @@ def _balance(books: Books) -> Table:
     return Table(("paid back, says", *currencies), rows, title="Three books")
 
 
-def document(books: Books, seconds: float, faults: dict[str, int]) -> dict[str, Any]:
+def document(books: Books, seconds: float, faults: dict[str, int], pages: Path) -> dict[str, Any]:
     """Return the result for machines. Amounts are strings in major units."""
     return {
         "returns": len(books.lines),
         "refunded": books.count(ENDS["refunded"]),
         "held": books.count(ENDS["held"]),
         "failed": books.count(ENDS["failed"]),
+        "rejected": books.ended("rejected"),
+        "expired": books.ended("expired"),
         "duplicates": books.duplicates,
         "lost": books.lost,
         "books_agree": books.agree,
         "seconds": round(seconds, 1),
         "faults": faults,
+        "pages": str(pages),
         "totals": {
             book: {code: f"{total.major:f}" for code, total in totals.items()}
             for book, totals in books.totals.items()

@@ -16,9 +16,11 @@ from stripe import StripeClient
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.cli.demo import shop
 from dispatch_returns.cli.demo.cast import Return
 from dispatch_returns.connector import Connector
 from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.clock import Clock
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.sandbox import FaultRule
 from dispatch_returns.sandbox.server import serving
@@ -26,6 +28,8 @@ from dispatch_returns.sandbox.stripe import API_KEY as STRIPE_KEY
 from dispatch_returns.sandbox.stripe import Fault
 from dispatch_returns.settings import Settings
 from dispatch_returns.webhooks import asgi
+from dispatch_returns.workflow.setup import EVENTS, status_keys
+from dispatch_returns.workflow.steps.parts import Parts
 
 STEPS = (
     "return_requested",
@@ -35,7 +39,6 @@ STEPS = (
     "item_received",
     "refunded",
 )
-_BESIDE = ("needs_review", "rejected")
 
 DELIVERY_FAULTS = (
     FaultRule("delivery", "duplicate", times=6),
@@ -62,6 +65,12 @@ class Stage:
     connector: Connector
     payments: dict[str, PaymentRef]
     """Order id -> payment: what a merchant's own order table knows."""
+    merchant: Parts
+
+    def later(self, clock: Clock) -> Connector:
+        """Return another worker on the same store, whose clock is ahead. Close it."""
+        settings = self.connector.settings
+        return Connector(settings, workflow=self.merchant, pace=_PACE, clock=clock)
 
 
 @contextlib.contextmanager
@@ -72,22 +81,22 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
         client = stack.enter_context(
             DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url)
         )
-        for key in (*STEPS, *_BESIDE):
+        for key in status_keys():
             client.statuses.create(key=key, name=key.replace("_", " ").capitalize())
         stripe = StripeClient(STRIPE_KEY, base_addresses={"api": box.url})
         payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
         secret = secrets.token_hex()
-        connector = _connector(box, f"sqlite:///{folder}/demo.db", secret, payments)
+        settings = _settings(box, f"sqlite:///{folder}/demo.db", secret)
+        merchant = shop.parts(cast, payments)
+        connector = Connector(settings, lookups=(payments.get,), workflow=merchant, pace=_PACE)
         stack.enter_context(connector)
         app = Starlette(routes=[Mount("/webhooks", asgi.app(connector))])
         url = stack.enter_context(serving(app))
         box.state.stripe.events.listen(f"{url}/webhooks/stripe", secret)
-        client.webhooks.create(
-            url=f"{url}/webhooks/dispatch", events=["ticket.updated"], secret=secret
-        )
+        client.webhooks.create(url=f"{url}/webhooks/dispatch", events=EVENTS, secret=secret)
         _arm(box, cast, payments)
         connector.start()
-        yield Stage(box, client, stripe, connector, payments)
+        yield Stage(box, client, stripe, connector, payments, merchant)
 
 
 def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
@@ -103,10 +112,8 @@ def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
     return PaymentRef("payment_intent", intent.id)
 
 
-def _connector(
-    box: sandbox.Sandbox, database_url: str, secret: str, payments: dict[str, PaymentRef]
-) -> Connector:
-    settings = Settings(
+def _settings(box: sandbox.Sandbox, database_url: str, secret: str) -> Settings:
+    return Settings(
         api_key=SecretStr(sandbox.API_KEY),
         workspace=sandbox.WORKSPACE,
         webhook_secrets=(SecretStr(secret),),
@@ -118,7 +125,6 @@ def _connector(
             "webhook_secret": secret,
         },
     )
-    return Connector(settings, lookups=(payments.get,), pace=_PACE)
 
 
 def _arm(box: sandbox.Sandbox, cast: list[Return], payments: dict[str, PaymentRef]) -> None:
