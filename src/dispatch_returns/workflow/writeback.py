@@ -194,7 +194,7 @@ class Messenger:
     def _tell(self, message: Message) -> None:
         """Have the notifier tell the customer, whose address is the ticket's at this moment."""
         if self._notifier is None:
-            return
+            raise NoticeError("no notifier is set any more: nobody was told")
         assert message.ticket_id is not None
         with self._store.read() as conn:
             row = returns.get(conn, returns.return_id(message.workspace_id, message.ticket_id))
@@ -204,7 +204,10 @@ class Messenger:
             notice = telling.refund_notice(message, refund, row, ticket, self._language)
         else:
             assert row is not None, "a notice was written with its return"
-            notice = telling.notice_of(self._store, message, row, ticket, self._language)
+            attached = self._notifier.name != "comments"
+            notice = telling.notice_of(
+                self._store, message, row, ticket, self._language, attached=attached
+            )
         self._notifier.send(notice, again=message.claims > 1)
 
     def _call_handler(self, message: Message) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from dispatch_returns import sandbox
-from dispatch_returns.errors import OrderError
+from dispatch_returns.errors import NoticeError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.store import returns
+from dispatch_returns.store import outbox, returns
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.store.returns import Step
@@ -603,3 +603,41 @@ def test_the_orders_payment_is_used_where_the_ticket_names_none(shop: ReturnsSho
     shop.work()
     assert shop.now(ticket).custom_fields["payment_intent"] == "pi_1234"
     assert [r.amount for r in shop.fake.refunds] == [usd("149.00")]
+
+
+def test_without_a_notifier_nobody_is_said_to_have_been_told(
+    box: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    shop = ReturnsShop(box, tmp_path, parts={"notifier": None})
+    ticket = shop.ask()
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    with shop.store.read() as conn:
+        kinds = {it.kind for it in outbox.of_ticket(conn, ticket.id)}
+    assert kinds == {"note", "comment", "ticket"}
+    shop.close()
+
+
+def test_the_customer_is_told_in_the_tickets_language(shop: ReturnsShop) -> None:
+    shop.ask(language="de")
+    assert {notice.language for notice in shop.merchant.notifier.told} == {"de"}
+    assert shop.merchant.labels.bought[0].language == "de"
+
+
+def test_a_customer_who_cannot_be_told_now_is_told_later_and_once(shop: ReturnsShop) -> None:
+    shop.merchant.notifier.error = NoticeError("the mail server is away", retryable=True)
+    ticket = shop.ask()
+    assert shop.status(ticket) == "label_sent", "telling holds nothing up"
+    shop.merchant.notifier.error = None
+    shop.work(hours=1)
+    assert sorted(shop.merchant.notifier.kinds) == ["approved", "label_sent", "requested"]
+    assert set(shop.merchant.notifier.again) == {True}
+
+
+def test_the_label_goes_with_its_notice(shop: ReturnsShop) -> None:
+    shop.ask()
+    told = shop.merchant.notifier.told[-1]
+    (attached,) = told.attachments
+    assert (attached.content_type, attached.content) == ("application/pdf", b"%PDF-1.4 a label")
+    assert told.facts["tracking_number"] == "TRACK1"
+    assert str(told.facts["expires_on"]) == "2024-02-14"

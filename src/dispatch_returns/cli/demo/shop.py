@@ -11,13 +11,15 @@ from dispatch_returns.cli.demo.cast import Return
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.workflow.labels import registry as label_providers
 from dispatch_returns.workflow.labels.provider import Address
+from dispatch_returns.workflow.notices.comments import TicketComments
+from dispatch_returns.workflow.notices.rendering import Templates
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.policy.book import PolicyBook
 from dispatch_returns.workflow.policy.policy import ReturnPolicy
 from dispatch_returns.workflow.steps.parts import Parts
 
 if TYPE_CHECKING:
-    from dispatch_returns.api import Ticket
+    from dispatch_returns.api import DispatchClient, Ticket
 
 _POLICY = ReturnPolicy.of(
     version="demo",
@@ -57,13 +59,14 @@ class OrderTable:
         return self._orders.get(order_id)
 
 
-def parts(cast: list[Return], payments: Mapping[str, PaymentRef]) -> Parts:
+def parts(cast: list[Return], payments: Mapping[str, PaymentRef], client: DispatchClient) -> Parts:
     """Return what the merchant has set up."""
     return Parts(
         book=PolicyBook([_POLICY]),
         orders=OrderTable(cast, payments),
         labels=label_providers.load("printable", {}),
         recipient=_RETURNS,
+        notifier=TicketComments(client, Templates(shop="Demo Shop")),
     )
 
 

@@ -87,7 +87,7 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
         payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
         secret = secrets.token_hex()
         settings = _settings(box, f"sqlite:///{folder}/demo.db", secret)
-        merchant = shop.parts(cast, payments)
+        merchant = shop.parts(cast, payments, client)
         connector = Connector(settings, lookups=(payments.get,), workflow=merchant, pace=_PACE)
         stack.enter_context(connector)
         app = Starlette(routes=[Mount("/webhooks", asgi.app(connector))])

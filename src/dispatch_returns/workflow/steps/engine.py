@@ -15,7 +15,7 @@ import random
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -90,6 +90,7 @@ class ReturnsEngine:
         self._store = store
         self._client = client
         self._book = parts.book
+        self._tells = parts.notifier is not None
         self._workspace = workspace
         self._statuses = statuses
         self._lease = lease
@@ -269,8 +270,7 @@ class ReturnsEngine:
                 returns.record(conn, row, decision, now.now)
             for body in plan.notes:
                 tell_agents(conn, row, body, now.now)
-            for it in told:
-                tell_customer(conn, row, it, now.now)
+            self._tell(conn, row, told, now.now)
             for work in plan.also:
                 work(conn)
             if plan.move is None:
@@ -287,6 +287,10 @@ class ReturnsEngine:
         ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
         who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
         returns.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
+
+    def _tell(self, conn: Connection, row: Return, told: list[Told], now: datetime) -> None:
+        for it in told if self._tells else ():
+            tell_customer(conn, row, it, now)
 
     def _told(self, row: Return, move: Move | None = None) -> list[Told]:
         told = told_on_arrival(row, self._terms(row), move)
@@ -315,8 +319,7 @@ class ReturnsEngine:
                 told += self._told(moved, move)
             if move.tell is not None:
                 told.append(Told(move.tell))
-            for it in told:
-                tell_customer(conn, moved, it, now)
+            self._tell(conn, moved, told, now)
             return returns.change(
                 conn,
                 row,

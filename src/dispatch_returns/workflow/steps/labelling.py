@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import LabelError, LeaseLostError
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
@@ -198,7 +198,7 @@ class Labelling:
             order_id=row.order_id,
             reason=row.reason,
             send_by=label.send_by and label.send_by.date(),
-            language=language_of(now, self._parts),
+            language=language_of(now.ticket, self._parts.language),
         )
 
 
@@ -207,7 +207,7 @@ def file_name(row: Return, label: LabelRow) -> str:
     return f"return-label-{row.number}-{label.parcel}.pdf"
 
 
-def language_of(now: Situation, parts: Parts) -> str:
+def language_of(ticket: Ticket, shop: str) -> str:
     """Return the customer's language where the ticket says it, else the shop's."""
-    said = now.ticket.custom_fields.get("language")
-    return said if isinstance(said, str) and said else parts.language
+    said = ticket.custom_fields.get("language")
+    return said if isinstance(said, str) and said else shop

@@ -19,7 +19,7 @@ from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message
 from dispatch_returns.store.returns import Return, Step
 from dispatch_returns.workflow.notices.notice import Attachment, Item, Notice, NoticeKind
-from dispatch_returns.workflow.steps.labelling import file_name
+from dispatch_returns.workflow.steps.labelling import file_name, language_of
 from dispatch_returns.workflow.steps.plan import Move, Told, money_json, money_of
 from dispatch_returns.workflow.steps.terms import Terms
 
@@ -94,19 +94,24 @@ def _facts(row: Return, told: Told) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def notice_of(store: Store, message: Message, row: Return, ticket: Ticket, language: str) -> Notice:
-    """Return the notice that `message` asks for, with the label where one goes with it."""
+def notice_of(
+    store: Store, message: Message, row: Return, ticket: Ticket, language: str, *, attached: bool
+) -> Notice:
+    """Return the notice that `message` asks for, with the label where one goes with it.
+
+    `attached`: the notifier carries files; where it does not, the label is on the ticket.
+    """
     kind = NoticeKind(message.payload["notice"])
     facts = {name: _fact(name, value) for name, value in message.payload["facts"].items()}
     attachments: tuple[Attachment, ...] = ()
     if kind is NoticeKind.LABEL_SENT:
-        more, attachments = _label(store, row)
+        more, attachments = _label(store, row, attached=attached)
         facts |= more
     return Notice(
         key=message.dedupe_key,
         kind=kind,
         ticket_id=row.ticket_id,
-        language=language,
+        language=language_of(ticket, language),
         facts=facts,
         email=ticket.customer_email,
         name=ticket.customer_name,
@@ -128,14 +133,16 @@ def refund_notice(
         key=message.dedupe_key,
         kind=NoticeKind.REFUNDED,
         ticket_id=refund.ticket_id,
-        language=language,
+        language=language_of(ticket, language),
         facts=facts | {"amount": refund.amount},
         email=ticket.customer_email,
         name=ticket.customer_name,
     )
 
 
-def _label(store: Store, row: Return) -> tuple[dict[str, Any], tuple[Attachment, ...]]:
+def _label(
+    store: Store, row: Return, *, attached: bool
+) -> tuple[dict[str, Any], tuple[Attachment, ...]]:
     with store.read() as conn:
         usable = [it for it in labels.of_return(conn, row.id) if it.state is LabelState.BOUGHT]
     label = usable[-1] if usable else None
@@ -145,7 +152,7 @@ def _label(store: Store, row: Return) -> tuple[dict[str, Any], tuple[Attachment,
         "carrier": label.carrier,
         "tracking_number": label.tracking_number,
         "tracking_url": label.tracking_url,
-        "label_attached": True,
+        "label_attached": attached or label.attachment_id is not None or None,
     }
     attachment = Attachment(file_name(row, label), "application/pdf", label.pdf)
     return {name: value for name, value in facts.items() if value is not None}, (attachment,)

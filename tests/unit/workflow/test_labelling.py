@@ -1,0 +1,142 @@
+"""Labels: bought once whatever happens, and given back where nobody needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dispatch_returns import sandbox
+from dispatch_returns.errors import LabelError
+from dispatch_returns.store.labels import LabelState
+from tests.support.returns_shop import ReturnsShop
+from tests.support.workshop import EMAIL
+
+
+@pytest.fixture
+def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[ReturnsShop]:
+    shop = ReturnsShop(box, tmp_path)
+    yield shop
+    shop.close()
+
+
+def test_a_label_is_bought_with_all_that_stands_on_it(shop: ReturnsShop) -> None:
+    ticket = shop.ask("SKU-001", "SKU-001", "SKU-002")
+    (request,) = shop.merchant.labels.bought
+    (label,) = shop.labels(ticket)
+    row = shop.row(ticket)
+    assert (request.key, request.ticket_id, request.return_number) == (
+        label.id,
+        ticket.id,
+        row.number,
+    )
+    assert [(it.sku, it.quantity) for it in request.lines] == [("SKU-001", 2), ("SKU-002", 1)]
+    assert request.created_at == label.created_at
+    assert request.send_by == (shop.clock() + timedelta(days=30)).date()
+    assert (label.state, label.provider_id, str(label.cost)) == (
+        LabelState.BOUGHT,
+        "label_1",
+        "4.95 USD",
+    )
+    fields = shop.now(ticket).custom_fields
+    assert (fields["return_number"], fields["tracking_number"]) == (row.number, "TRACK1")
+
+
+def test_a_lost_answer_buys_no_second_label(shop: ReturnsShop) -> None:
+    shop.merchant.labels.loses_answers = True
+    ticket = shop.connector.returns.request(
+        order_id="1234", items=["SKU-001"], reason="x", customer_email=EMAIL
+    )
+    shop.work()
+    (label,) = shop.labels(ticket)
+    assert (label.state, label.error) == (LabelState.UNKNOWN, "no answer arrived")
+    shop.merchant.labels.loses_answers = False
+    shop.work(minutes=5)
+    assert len(shop.merchant.labels.bought) == 1
+    assert shop.status(ticket) == "label_sent"
+    assert [it.provider_id for it in shop.labels(ticket)] == ["label_1"]
+
+
+def test_a_provider_that_refuses_is_a_persons_to_mend(shop: ReturnsShop) -> None:
+    shop.merchant.labels.error = LabelError("no such postal code")
+    ticket = shop.ask()
+    assert shop.status(ticket) == "needs_review"
+    assert "The step approved failed: no such postal code." in shop.notes(ticket)[-1]
+    shop.merchant.labels.error = None
+    shop.put(ticket, "approved")
+    assert shop.status(ticket) == "label_sent"
+    assert len(shop.merchant.labels.bought) == 1
+
+
+def test_a_provider_that_is_away_is_asked_again(shop: ReturnsShop) -> None:
+    shop.merchant.labels.error = LabelError("away", retryable=True)
+    ticket = shop.ask()
+    assert shop.status(ticket) == "approved"
+    shop.merchant.labels.error = None
+    shop.work(minutes=5)
+    assert shop.status(ticket) == "label_sent"
+    assert len(shop.labels(ticket)) == 1
+
+
+def test_a_return_brought_back_to_approved_keeps_its_label(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    shop.put(ticket, "approved")
+    assert shop.status(ticket) == "label_sent"
+    assert len(shop.merchant.labels.bought) == 1
+
+
+def test_a_rejected_return_gives_its_label_back_once_and_may_get_a_new_one(
+    shop: ReturnsShop,
+) -> None:
+    ticket = shop.ask()
+    shop.put(ticket, "rejected")
+    shop.arrive(ticket)
+    assert shop.merchant.labels.voided == ["label_1"]
+    shop.put(ticket, "approved")
+    assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED, LabelState.BOUGHT]
+    assert len({request.key for request in shop.merchant.labels.bought}) == 2
+
+
+@pytest.mark.parametrize(
+    ("comes_back", "state"), [(True, LabelState.VOIDED), (False, LabelState.NOT_VOIDED)]
+)
+def test_what_came_of_giving_it_back_is_recorded(
+    shop: ReturnsShop, comes_back: bool, state: LabelState
+) -> None:
+    shop.merchant.labels.comes_back = comes_back
+    ticket = shop.ask()
+    shop.put(ticket, "rejected")
+    assert [it.state for it in shop.labels(ticket)] == [state]
+    assert f"label {state}" in shop.story(ticket)
+
+
+def test_an_expired_label_is_not_given_back(shop: ReturnsShop) -> None:
+    shop.merchant.labels.expires_at = shop.clock() + timedelta(days=10)
+    ticket = shop.ask()
+    shop.clock.turn(days=11)
+    shop.put(ticket, "rejected")
+    assert shop.merchant.labels.voided == []
+    assert [it.state for it in shop.labels(ticket)] == [LabelState.EXPIRED]
+
+
+def test_a_label_that_may_have_been_bought_is_found_before_it_is_given_back(
+    shop: ReturnsShop,
+) -> None:
+    shop.merchant.labels.loses_answers = True
+    ticket = shop.ask()
+    shop.put(ticket, "rejected")
+    assert shop.merchant.labels.voided == ["label_1"]
+    assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED]
+
+
+def test_without_an_address_people_send_the_labels(box: sandbox.Sandbox, tmp_path: Path) -> None:
+    shop = ReturnsShop(box, tmp_path, parts={"recipient": None})
+    ticket = shop.ask()
+    assert (shop.status(ticket), shop.merchant.labels.bought) == ("approved", [])
+    shop.put(ticket, "label_sent")
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    assert shop.status(ticket) == "refunded"
+    shop.close()
