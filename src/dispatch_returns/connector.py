@@ -11,7 +11,9 @@ from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import ConfigurationError, RefundStateError
 from dispatch_returns.health import Health
-from dispatch_returns.refunds.adapter import RefundAdapter, SupportsWebhooks
+from dispatch_returns.reconcile.compare import Reconciler
+from dispatch_returns.reconcile.schedule import Schedule
+from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, SupportsWebhooks
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, OrderLookup, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
@@ -134,7 +136,17 @@ class Connector:
             **notifying,
             **timing,
         )
-        self._retention = _retention(settings, self.store, clock)
+        self.reconciler = Reconciler(
+            self.store,
+            self.client,
+            self.events.late_news,
+            workspace=settings.workspace,
+            refunded_status=settings.refunded_status,
+        )
+        self._upkeep = (
+            *_retention(settings, self.store, clock),
+            *_schedule(settings, self.store, self.reconciler, self.adapter, clock),
+        )
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
         self.receivers = self._receivers(clock)
@@ -166,9 +178,9 @@ class Connector:
         refunds = Queue("refunds", self.refunds.claim, self.refunds.advance)
         messages = Queue("messages", self.messenger.claim, self.messenger.deliver)
         if self._engine is None:
-            return events, refunds, messages, *self._retention
+            return events, refunds, messages, *self._upkeep
         walking = Queue("returns", self._engine.claim, self._engine.advance)
-        return events, walking, refunds, messages, *self._retention
+        return events, walking, refunds, messages, *self._upkeep
 
     def on(self, event_type: str) -> Callable[[H], H]:
         """Call the decorated function ``(event, context)`` for every event of `event_type`.
@@ -300,6 +312,17 @@ def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[An
         return ()
     retention = Retention(store, timedelta(days=settings.keep_events), clock)
     return (Queue("old events", retention.claim, retention.thin),)
+
+
+def _schedule(
+    settings: Settings, store: Store, reconciler: Reconciler, adapter: RefundAdapter, clock: Clock
+) -> tuple[Queue[Any], ...]:
+    """Return the comparison of the books as work, where it is wanted and can be made."""
+    if not settings.reconcile_every or not isinstance(adapter, SupportsListing):
+        return ()
+    every = timedelta(hours=settings.reconcile_every)
+    schedule = Schedule(store, reconciler, every=every, days=settings.reconcile_days, clock=clock)
+    return (Queue("reconcile", schedule.claim, schedule.run),)
 
 
 def _rails(settings: Settings) -> Rails:

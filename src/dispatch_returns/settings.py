@@ -56,7 +56,8 @@ class Settings(BaseModel):
     Amounts are major units by currency code; where a limit names some currencies, a refund in
     another is held. `evidence` names the custom fields a ticket must carry before it is paid,
     with the values that are accepted (none named: any value). `keep_events` is how many days an
-    event is kept after it was dealt with (None: for ever).
+    event is kept after it was dealt with (None: for ever). The workers compare the books of the
+    last `reconcile_days` every `reconcile_every` hours (0: never).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -92,6 +93,8 @@ class Settings(BaseModel):
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(default=4, ge=1, le=64)
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
+    reconcile_every: int = Field(default=24, ge=0)
+    reconcile_days: int = Field(default=7, ge=1)
     requested_status: str = "return_requested"
     check_status: str = "eligibility_check"
     approved_status: str = "approved"
@@ -170,6 +173,8 @@ VARIABLES: Mapping[str, str] = {
         "shop",
         "workers",
         "keep_events",
+        "reconcile_every",
+        "reconcile_days",
         "requested_status",
         "check_status",
         "approved_status",

@@ -30,6 +30,7 @@ LEVELS = [
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
+    {"reconcile"},
     {"health", "runner"},
     {"connector"},
     {"sandbox", "webhooks.asgi", "webhooks.wsgi"},

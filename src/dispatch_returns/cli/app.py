@@ -16,6 +16,7 @@ from dispatch_returns.cli import (
     health,
     notices,
     policy,
+    reconcile,
     refunds,
     returns,
     sandbox,
@@ -52,6 +53,7 @@ app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
 app.command("trigger")(trigger.trigger)
+app.command("reconcile")(reconcile.reconcile)
 app.command("health")(health.health)
 app.command("switch")(switch.switch)
 app.command("acts")(switch.acts)

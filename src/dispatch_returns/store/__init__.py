@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dispatch_returns.store import (
     inbox,
+    jobs,
     journal,
     labels,
     ledger,
@@ -24,6 +25,7 @@ __all__ = [
     "NewEvent",
     "Store",
     "inbox",
+    "jobs",
     "journal",
     "labels",
     "ledger",

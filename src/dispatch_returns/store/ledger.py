@@ -219,6 +219,26 @@ def newest(
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
+def page(
+    conn: Connection,
+    after: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 500,
+) -> list[Refund]:
+    """Return up to `limit` refunds made from `since` until before `until`, by id, from `after` on.
+
+    The next page begins after the last id of this one; the first after an empty text.
+    """
+    query = select(ledger).where(ledger.c.id > after).order_by(ledger.c.id).limit(limit)
+    if since is not None:
+        query = query.where(ledger.c.created_at >= since)
+    if until is not None:
+        query = query.where(ledger.c.created_at < until)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
 def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
     """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`.
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -174,6 +174,9 @@ outside = Table(
     Column("made_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
 )
+
+jobs = Table("jobs", metadata, Column("id", Text, primary_key=True), *_queue_columns())
+_due_index(jobs)
 
 attempts = Table(
     "attempts",

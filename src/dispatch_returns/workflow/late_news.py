@@ -46,6 +46,7 @@ class LateNews:
     ) -> None:
         self._client = client
         self._refunds = refunds
+        self.adapter = refunds.adapter
         self._workspace = workspace
         self._refunded_status = refunded_status
         self.news = News(refunds, workspace)
@@ -61,7 +62,7 @@ class LateNews:
     def found(self, refunds: list[KnownRefund]) -> Found:
         """Return `refunds` with what is to be entered first. Raises `APIError`, `AdapterError`."""
         tickets = sorted(self.news.missing(refunds))
-        entries = [it for ticket_id in tickets if (it := self._judge(ticket_id)) is not None]
+        entries = [it for ticket_id in tickets if (it := self.judge(ticket_id)) is not None]
         return Found(refunds, entries)
 
     def write(self, conn: Connection, found: Found) -> list[Met]:
@@ -76,7 +77,7 @@ class LateNews:
             raise LeaseLostError("a call for this payment is under way")
         return met
 
-    def _judge(self, ticket_id: str) -> Decision | None:
+    def judge(self, ticket_id: str) -> Decision | None:
         """Judge a ticket as an event about it would: the store may have lost its row."""
         try:
             ticket = self._client.tickets.get(ticket_id)

@@ -14,7 +14,7 @@ from pathlib import Path
 import dispatch_returns
 
 SOURCE = Path(dispatch_returns.__file__).parent
-FOLDERS = ("refunds", "workflow", "webhooks")
+FOLDERS = ("reconcile", "refunds", "workflow", "webhooks")
 
 # What is not on the way from claiming an event to the end of its write-back in a plain return.
 ELSEWHERE = {
@@ -25,6 +25,10 @@ ELSEWHERE = {
     "event.postpone": "an event put off changes nothing but its time",
     "message.postpone": "a message put off changes nothing but its time",
     "refund.postpone": "a refund put off changes nothing but its time",
+    "reconcile.claim": "what a dead worker had claimed, another one claims when its lease ends",
+    "reconcile.done": "a comparison that is made again does no harm",
+    "reconcile.fix": "one transaction that enters or writes down; a worker pays, from the ledger",
+    "tickets.list": "it only reads, to compare",
     "adapter.parse_event": "it only reads what was received",
     "adapter.refunds_of": "it only reads, for a processor's event, which is claimed again",
     "adapter.find": "only after a crash or an unknown outcome: killed in the second worker",

@@ -1,0 +1,1 @@
+"""Three books compared: the tickets, the ledger, the processor's refunds."""

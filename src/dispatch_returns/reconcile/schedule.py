@@ -1,0 +1,88 @@
+"""The light comparison that the workers make: the last days, and only what is safe is fixed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from datetime import datetime, timedelta
+
+from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
+from dispatch_returns.reconcile.compare import Reconciler
+from dispatch_returns.reconcile.differences import Difference
+from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.store import Store, jobs
+from dispatch_returns.store.jobs import Job
+
+log = logging.getLogger(__name__)
+
+_NAME = "reconcile"
+_LOOK_EVERY = timedelta(minutes=1)
+_LEASE = timedelta(hours=1)
+"""A comparison that takes longer may be made twice at once, which does no harm."""
+
+
+class Schedule:
+    """One machine compares each time: the store's row for it is claimed."""
+
+    def __init__(
+        self,
+        store: Store,
+        reconciler: Reconciler,
+        *,
+        every: timedelta,
+        days: int,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._reconciler = reconciler
+        self._every = every
+        self._back = timedelta(days=days)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._look_at: datetime | None = None
+
+    def claim(self, _limit: int) -> list[Job]:
+        """Return the job if it is due and no other machine has it."""
+        now = self._clock()
+        with self._lock:
+            if self._look_at is not None and now < self._look_at:
+                return []
+            self._look_at = now + _LOOK_EVERY
+        first = now + self._every
+        job = self._store.write(
+            "reconcile.claim",
+            lambda conn: jobs.claim(conn, _NAME, now, first=first, lease=_LEASE),
+        )
+        return [] if job is None else [job]
+
+    def run(self, job: Job) -> None:
+        """Compare the last days, fix what is safe, and say what is left in the log."""
+        again = self._every
+        try:
+            self._compare()
+        except (APIError, AdapterError) as error:
+            log.warning("the books could not be compared: %s", type(error).__name__)
+            again = min(again, _LEASE)
+        try:
+            self._store.write(
+                "reconcile.done", lambda conn: jobs.finish(conn, job, self._clock() + again)
+            )
+        except LeaseLostError:
+            log.info("the comparison took so long that another worker has begun the next")
+
+    def _compare(self) -> None:
+        left: Counter[str] = Counter()
+
+        def found(difference: Difference) -> None:
+            if difference.settled:
+                log.info("reconciled: %s, ticket %s", difference.cause, difference.ticket_id)
+            else:
+                left[difference.cause] += 1
+
+        report = self._reconciler.run(found, since=self._clock() - self._back, fix=True)
+        if left:
+            said = ", ".join(f"{count} {cause}" for cause, count in sorted(left.items()))
+            log.warning("the books differ: %s. Run: dispatch-returns reconcile", said)
+        else:
+            log.info("the books agree: %s", report.lines)

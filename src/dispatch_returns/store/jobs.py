@@ -1,0 +1,34 @@
+"""What is done again and again: each job has a row, and whoever claims it does it this time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job. ``claims`` is the fencing token."""
+
+    id: str
+    claims: int
+
+
+def claim(
+    conn: Connection, job_id: str, now: datetime, *, first: datetime, lease: timedelta
+) -> Job | None:
+    """Take the job if it is due; a job that nobody knows yet is due at `first`."""
+    queue.insert_new(conn, jobs, {"id": job_id, "due_at": first})
+    for row in queue.claim(conn, jobs, now=now, lease=lease, limit=1):
+        return Job(row["id"], row["claims"])
+    return None
+
+
+def finish(conn: Connection, job: Job, again: datetime) -> None:
+    """Let a claimed job be due `again` then. Raises `LeaseLostError`."""
+    queue.change(conn, jobs, job.id, job.claims, due_at=again)
