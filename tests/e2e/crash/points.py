@@ -28,6 +28,7 @@ ELSEWHERE = {
     "reconcile.claim": "what a dead worker had claimed, another one claims when its lease ends",
     "reconcile.done": "a comparison that is made again does no harm",
     "reconcile.fix": "one transaction that enters or writes down; a worker pays, from the ledger",
+    "adapter.refunds_between": "it only reads, to compare",
     "tickets.list": "it only reads, to compare",
     "adapter.parse_event": "it only reads what was received",
     "adapter.refunds_of": "it only reads, for a processor's event, which is claimed again",

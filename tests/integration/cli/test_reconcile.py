@@ -47,7 +47,7 @@ def test_each_difference_has_its_cause_and_remedy(shop: Shop) -> None:
     for wanted in (
         failed,
         never,
-        "failed later: The refund failed at the processor after all. Run it with --fix: it is written",
+        "failed later: The refund failed at the processor after all. Run it with --fix:",
         "never entered: The ticket says refunded, and its event never arrived.",
         "Differences: 2, left: 2.",
     ):

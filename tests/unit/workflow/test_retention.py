@@ -118,7 +118,7 @@ def test_the_least_that_is_kept_outlasts_every_replay(store: Store) -> None:
 
 def test_a_worker_does_it_where_the_setting_says_so(store: Store) -> None:
     def connector(**settings: object) -> Connector:
-        given = {"api_key": "sk_1", "workspace": "ws_1", **settings}
+        given = {"api_key": "sk_1", "workspace": "ws_1", "reconcile_every": 0, **settings}
         return Connector(
             Settings(**given),  # type: ignore[arg-type]
             store=store,
