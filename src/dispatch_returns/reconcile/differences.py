@@ -38,13 +38,11 @@ class Cause(enum.StrEnum):
 EXPLAINED: Mapping[Cause, tuple[str, str]] = {
     Cause.NEVER_ENTERED: (
         "The ticket says refunded, and its event never arrived.",
-        "Run it with --fix: the ticket is entered as by its event. Look at the webhook:"
-        " dispatch-returns doctor.",
+        "Run it with --fix: the ticket is entered. Look at the webhook: dispatch-returns doctor.",
     ),
     Cause.NOT_PAID: (
         "The ticket says refunded, and its refund was not paid.",
-        "Run it with --fix: it is judged anew, as by an event, or the ticket is taken back with"
-        " a note.",
+        "Run it with --fix: it is judged anew, or the ticket is taken back with a note.",
     ),
     Cause.NOT_IN_LEDGER: (
         "A refund was made for this ticket, and the ledger has no row: was a backup restored?",
