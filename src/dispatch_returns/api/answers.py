@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError as ModelError
 
 from dispatch_returns.api import arguments
 from dispatch_returns.api.exact_json import loads
 from dispatch_returns.api.models import Model
-from dispatch_returns.api.operation import Operation, Page, Query, UnreadableError
+from dispatch_returns.api.operation import Operation, Page, Query, UnreadableError, nothing
 from dispatch_returns.errors import PaginationError
+
+__all__ = ["keyed", "many", "nothing", "one", "pages"]
 
 M = TypeVar("M", bound=Model)
 
 
 def pages(
-    path: str, model: type[M], query: Query, *, limit: int, cursor: str | None
+    path: str,
+    model: type[M],
+    query: Query,
+    *,
+    limit: int,
+    cursor: str | None,
+    most: int = 100,
 ) -> Operation[Page[M]]:
     """Return a GET of one page, which knows how to ask for the page after it."""
-    size = ("limit", str(arguments.page_limit(limit)))
+    size = ("limit", str(arguments.page_limit(limit, most)))
     position = () if cursor is None else (("cursor", arguments.text("cursor", cursor)),)
     return Operation(
         "GET",
         path,
         lambda content: _page(model, content, cursor),
         (*query, size, *position),
-        following=lambda after: pages(path, model, query, limit=limit, cursor=after),
+        following=lambda after: pages(path, model, query, limit=limit, cursor=after, most=most),
     )
 
 
@@ -39,6 +47,19 @@ def one(model: type[M]) -> Callable[[bytes], M]:
 def many(model: type[M]) -> Callable[[bytes], list[M]]:
     """Return a reader of a bare array."""
     return lambda content: _items(model, _json(content), "the answer")
+
+
+def keyed(model: type[M]) -> Callable[[bytes], list[M]]:
+    """Return a reader of a bare array, or of an object of objects by their ids."""
+
+    def read(content: bytes) -> list[M]:
+        value = _json(content)
+        if isinstance(value, dict):
+            by_id = cast("dict[str, Any]", value)
+            value = [{"id": key, **_object(item, key)} for key, item in by_id.items()]
+        return _items(model, value, "the answer")
+
+    return read
 
 
 def _page(model: type[M], content: bytes, sent: str | None) -> Page[M]:

@@ -67,10 +67,10 @@ def moment(name: str, value: object) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def page_limit(value: object) -> int:
+def page_limit(value: object, most: int = 100) -> int:
     """Return `value` if the API takes it as the size of a page."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100:
-        raise InvalidArgumentError("limit", "must be a whole number from 1 to 100")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InvalidArgumentError("limit", f"must be a whole number from 1 to {most}")
     return value
 
 

@@ -79,13 +79,17 @@ def patch(
     scope: Scope, path: str, answer: Callable[[bytes], T], fields: Mapping[str, object]
 ) -> Operation[T]:
     """Return a PATCH of those `fields` that are not `UNSET`: None clears a field."""
-    changed = {name: value for name, value in fields.items() if value is not UNSET}
-    return Operation("PATCH", path, answer, (), scope.body(changed))
+    return Operation("PATCH", path, answer, (), changes(scope, fields))
+
+
+def changes(scope: Scope, fields: Mapping[str, object]) -> bytes:
+    """Return a body of those `fields` that are not `UNSET`."""
+    return scope.body({name: value for name, value in fields.items() if value is not UNSET})
 
 
 def delete(path: str) -> Operation[None]:
     """Return a DELETE. Its answer may be empty or JSON, and is not looked at."""
-    return Operation("DELETE", path, _nothing)
+    return Operation("DELETE", path, nothing)
 
 
 def query(scope: Scope, filters: Mapping[str, str | list[str] | datetime | None]) -> Query:
@@ -103,13 +107,15 @@ def signature(build: Callable[..., Operation[Any]], answer: str) -> inspect.Sign
     `answer` is what the method returns, ``{}`` in it standing for what is asked for.
     """
     asked = inspect.signature(build)
-    # The annotation is a string: Operation[Ticket], or Operation[Page[Ticket]].
-    wanted = asked.return_annotation.removeprefix("Operation[").removesuffix("]")
-    item = wanted if answer == "{}" else wanted.removeprefix("Page[").removesuffix("]")
-    return asked.replace(return_annotation=answer.format(item))
+    # The annotation is a string: Operation[Ticket], Operation[Page[Ticket]] or Flow[Ticket].
+    wanted = asked.return_annotation.partition("[")[2].removesuffix("]")
+    item = wanted.removeprefix("Page[").removesuffix("]") if "Iterator" in answer else wanted
+    _scope, *parameters = asked.parameters.values()
+    return asked.replace(parameters=parameters, return_annotation=answer.format(item))
 
 
-def _nothing(content: bytes) -> None:
+def nothing(content: bytes) -> None:
+    """Read an answer that is not looked at."""
     del content
 
 

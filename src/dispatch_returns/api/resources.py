@@ -1,130 +1,216 @@
-"""The blocking client's resources. Each method carries out an operation of `api.operations`.
-
-A method has its operation's arguments and docstring, so that what the two clients offer cannot
-drift apart.
-"""
+"""The resources of both clients: what `api.operations` describes, by the names users call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TypeAlias
 
-from dispatch_returns.api.operation import Operation, Page, signature
 from dispatch_returns.api.operations import (
+    accounts,
+    api_keys,
+    attachments,
+    categories,
     comments,
     customers,
     fields,
+    portal,
+    portal_attachments,
+    portal_tickets,
     statuses,
+    tags,
     tickets,
     webhooks,
     workspaces,
 )
-from dispatch_returns.api.scope import Scope
+from dispatch_returns.api.views import (
+    AsynchronousRaw,
+    BlockingRaw,
+    Method,
+    Pages,
+    RawView,
+    Resource,
+    Steps,
+    V,
+)
 
-if TYPE_CHECKING:
-    from dispatch_returns.api.client import DispatchClient
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Resource:
-    """The base of the resources."""
-
-    def __init__(self, client: DispatchClient) -> None:
-        self.client = client
-
-
-def _method(
-    build: Callable[Concatenate[Scope, P], Operation[T]],
-) -> Callable[Concatenate[Resource, P], T]:
-    """Return the method that carries out what `build` describes, with the same arguments."""
-
-    @wraps(build)
-    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.client.call(build(self.client.scope, *args, **kwargs))
-
-    method.__dict__["__signature__"] = signature(build, "{}")
-    return method
+B: TypeAlias = BlockingRaw
+A: TypeAlias = AsynchronousRaw
 
 
-def _pages(
-    build: Callable[Concatenate[Scope, P], Operation[Page[T]]],
-) -> Callable[Concatenate[Resource, P], Iterator[T]]:
-    """Return the method that walks over all pages from the one `build` describes."""
+class Accounts(Resource[V]):
+    """The account the key belongs to."""
 
-    @wraps(build)
-    def method(self: Resource, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self.client.walk(build(self.client.scope, *args, **kwargs))
-
-    method.__dict__["__signature__"] = signature(build, "Iterator[{}]")
-    return method
+    with_raw_response: RawView[Accounts[B], Accounts[A]] = RawView()
+    me = Method(accounts.me)
+    usage = Method(accounts.usage)
 
 
-class Tickets(Resource):
-    """Tickets of the workspace."""
+class ApiKeys(Resource[V]):
+    """The account's keys."""
 
-    create = _method(tickets.create)
-    get = _method(tickets.get)
-    list = _pages(tickets.list_page)
-    list_page = _method(tickets.list_page)
-    update = _method(tickets.update)
-    delete = _method(tickets.delete)
-
-
-class Comments(Resource):
-    """Comments and internal notes on a ticket."""
-
-    create = _method(comments.create)
-    list = _method(comments.list_all)
-    get = _method(comments.get)
-    update = _method(comments.update)
-    delete = _method(comments.delete)
+    with_raw_response: RawView[ApiKeys[B], ApiKeys[A]] = RawView()
+    create = Method(api_keys.create)
+    list = Method(api_keys.list_all)
+    set_scope = Method(api_keys.set_scope)
+    delete = Method(api_keys.delete)
 
 
-class Webhooks(Resource):
-    """Webhooks of the workspace, and what was delivered to them."""
-
-    create = _method(webhooks.create)
-    list = _method(webhooks.list_all)
-    get = _method(webhooks.get)
-    delete = _method(webhooks.delete)
-    deliveries = _method(webhooks.deliveries)
-
-
-class Statuses(Resource):
-    """Statuses that tickets of the workspace can have."""
-
-    create = _method(statuses.create)
-    list = _method(statuses.list_all)
-    get = _method(statuses.get)
-    update = _method(statuses.update)
-    delete = _method(statuses.delete)
-
-
-class Fields(Resource):
-    """Definitions of custom fields."""
-
-    list = _method(fields.list_all)
-    create = _method(fields.create)
-    update = _method(fields.update)
-    delete = _method(fields.delete)
-
-
-class Customers(Resource):
-    """Customers of the workspace."""
-
-    create = _method(customers.create)
-    get = _method(customers.get)
-    list = _pages(customers.list_page)
-    list_page = _method(customers.list_page)
-    search = _method(customers.search)
-    update = _method(customers.update)
-
-
-class Workspaces(Resource):
+class Workspaces(Resource[V]):
     """The workspaces the key can see."""
 
-    list = _method(workspaces.list_all)
-    get = _method(workspaces.get)
+    with_raw_response: RawView[Workspaces[B], Workspaces[A]] = RawView()
+    create = Method(workspaces.create)
+    list = Method(workspaces.list_all)
+    get = Method(workspaces.get)
+    update = Method(workspaces.update)
+    preview_delete = Method(workspaces.preview_delete)
+    delete = Method(workspaces.delete)
+
+
+class Tickets(Resource[V]):
+    """Tickets of the workspace."""
+
+    with_raw_response: RawView[Tickets[B], Tickets[A]] = RawView()
+    create = Method(tickets.create)
+    get = Method(tickets.get)
+    list = Pages(tickets.list_page)
+    list_page = Method(tickets.list_page)
+    update = Method(tickets.update)
+    delete = Method(tickets.delete)
+    mark_spam = Method(tickets.mark_spam)
+    merge = Method(tickets.merge)
+    bulk = Method(tickets.bulk)
+
+
+class Comments(Resource[V]):
+    """Comments and internal notes on a ticket."""
+
+    with_raw_response: RawView[Comments[B], Comments[A]] = RawView()
+    create = Method(comments.create)
+    list = Method(comments.list_all)
+    get = Method(comments.get)
+    update = Method(comments.update)
+    delete = Method(comments.delete)
+
+
+class Attachments(Resource[V]):
+    """Files on a ticket. `upload` and `download` do all the calls it takes."""
+
+    with_raw_response: RawView[Attachments[B], Attachments[A]] = RawView()
+    create = Method(attachments.create)
+    confirm = Method(attachments.confirm)
+    list = Method(attachments.list_all)
+    get = Method(attachments.get)
+    delete = Method(attachments.delete)
+    upload = Steps(attachments.upload)
+    download = Steps(attachments.download)
+
+
+class Webhooks(Resource[V]):
+    """Webhooks of the workspace, and what was delivered to them."""
+
+    with_raw_response: RawView[Webhooks[B], Webhooks[A]] = RawView()
+    create = Method(webhooks.create)
+    list = Method(webhooks.list_all)
+    get = Method(webhooks.get)
+    delete = Method(webhooks.delete)
+    deliveries = Method(webhooks.deliveries)
+
+
+class Statuses(Resource[V]):
+    """Statuses that tickets of the workspace can have."""
+
+    with_raw_response: RawView[Statuses[B], Statuses[A]] = RawView()
+    create = Method(statuses.create)
+    list = Method(statuses.list_all)
+    get = Method(statuses.get)
+    update = Method(statuses.update)
+    delete = Method(statuses.delete)
+    stats = Method(statuses.stats)
+    reorder = Method(statuses.reorder)
+
+
+class Fields(Resource[V]):
+    """Definitions of custom fields."""
+
+    with_raw_response: RawView[Fields[B], Fields[A]] = RawView()
+    list = Method(fields.list_all)
+    all = Method(fields.every)
+    create = Method(fields.create)
+    update = Method(fields.update)
+    delete = Method(fields.delete)
+    reorder = Method(fields.reorder)
+
+
+class Customers(Resource[V]):
+    """Customers of the workspace, which the API also calls contacts."""
+
+    with_raw_response: RawView[Customers[B], Customers[A]] = RawView()
+    create = Method(customers.create)
+    get = Method(customers.get)
+    list = Pages(customers.list_page)
+    list_page = Method(customers.list_page)
+    search = Method(customers.search)
+    update = Method(customers.update)
+    delete = Method(customers.delete)
+
+
+class Categories(Resource[V]):
+    """Categories of tickets."""
+
+    with_raw_response: RawView[Categories[B], Categories[A]] = RawView()
+    create = Method(categories.create)
+    list = Method(categories.list_all)
+    get = Method(categories.get)
+    update = Method(categories.update)
+    delete = Method(categories.delete)
+    stats = Method(categories.stats)
+    reorder = Method(categories.reorder)
+
+
+class Tags(Resource[V]):
+    """Tags of tickets."""
+
+    with_raw_response: RawView[Tags[B], Tags[A]] = RawView()
+    create = Method(tags.create)
+    list = Method(tags.list_all)
+    update = Method(tags.update)
+    delete = Method(tags.delete)
+    merge = Method(tags.merge)
+
+
+class Portal(Resource[V]):
+    """Ways for a customer into the portal. What is behind them is the `PortalClient`'s."""
+
+    with_raw_response: RawView[Portal[B], Portal[A]] = RawView()
+    create_token = Method(portal.create_token)
+    send_magic_link = Method(portal.send_magic_link)
+
+
+class PortalSession(Resource[V]):
+    """The customer's way in, and its renewal."""
+
+    verify = Method(portal.verify)
+    refresh = Method(portal.refresh)
+
+
+class PortalTickets(Resource[V]):
+    """The customer's own tickets."""
+
+    with_raw_response: RawView[PortalTickets[B], PortalTickets[A]] = RawView()
+    create = Method(portal_tickets.create)
+    get = Method(portal_tickets.get)
+    list = Pages(portal_tickets.list_page)
+    list_page = Method(portal_tickets.list_page)
+    comment = Method(portal_tickets.comment)
+
+
+class PortalAttachments(Resource[V]):
+    """Files on the customer's tickets, or for one that is about to be opened."""
+
+    with_raw_response: RawView[PortalAttachments[B], PortalAttachments[A]] = RawView()
+    create = Method(portal_attachments.create)
+    confirm = Method(portal_attachments.confirm)
+    list = Method(portal_attachments.list_all)
+    get = Method(portal_attachments.get)
+    upload = Steps(portal_attachments.upload)
+    download = Steps(portal_attachments.download)

@@ -70,6 +70,10 @@ class Strategy:
         self._max_retries = max_retries
         self._random = random
 
+    def with_retries(self, max_retries: int) -> Strategy:
+        """Return the same with another number of retries."""
+        return Strategy(self._hooks, max_retries, self._random)
+
     def blocking(self, sleep: Callable[[float], None] | None) -> Retrying:
         """Return tenacity's loop for one call, whose first attempt has `Failed`."""
         from tenacity import Retrying

@@ -1,7 +1,8 @@
 """The two wire styles of one API, and the workspace a client works in.
 
 `workspaces` is the returns guide's style: ``/workspaces/{id}`` and snake_case. `brands` is
-the vendor's SDK's: ``/brands/{id}``, camelCase, and ``title`` for a ticket's subject.
+the vendor's SDK's: ``/brands/{id}``, camelCase, and ``title`` for a ticket's subject. What has
+neither word in its path (the account, the customers' portal) is known from that SDK alone.
 """
 
 from __future__ import annotations
@@ -24,17 +25,30 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+_RENAMED = {
+    "subject": "title",
+    "workspace_id": "brandId",
+    "workspace_ids": "brandIds",
+    "all_workspaces": "allBrands",
+}
+
+
 @functools.cache
-def _brands_name(name: str) -> str:
-    return "title" if name == "subject" else camel(name)
+def brands_name(name: str) -> str:
+    """Return what the `brands` style calls what we call `name`."""
+    return _RENAMED.get(name) or camel(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A workspace, and the style in which it is spoken of. Both are checked."""
+    """A workspace, and the style in which it is spoken of. Both are checked.
+
+    `people` is the word for customers in a path: the API serves them under either.
+    """
 
     workspace: str
     style: Style = "workspaces"
+    people: Literal["customers", "contacts"] = "customers"
 
     def __post_init__(self) -> None:
         arguments.segment("workspace", self.workspace)
@@ -47,7 +61,7 @@ class Scope:
 
     def name(self, name: str) -> str:
         """Return how the API calls what we call `name`."""
-        return name if self.style == "workspaces" else _brands_name(name)
+        return name if self.style == "workspaces" else brands_name(name)
 
     def body(self, fields: Mapping[str, object]) -> bytes:
         """Return `fields` as a JSON object: the names are this style's, what is within the

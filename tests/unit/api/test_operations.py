@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -15,10 +16,18 @@ import pytest
 from dispatch_returns.api import UNSET
 from dispatch_returns.api.operation import Operation
 from dispatch_returns.api.operations import (
+    accounts,
+    api_keys,
+    attachments,
+    categories,
     comments,
     customers,
     fields,
+    portal,
+    portal_attachments,
+    portal_tickets,
     statuses,
+    tags,
     tickets,
     webhooks,
     workspaces,
@@ -41,6 +50,8 @@ def body(operation: Operation[Any]) -> Any:
     return json.loads(operation.content, parse_float=Decimal)
 
 
+FILE = {"filename": "f.png", "content_type": "image/png", "size": 1}
+LINK = {"email": "e", "portal_url": "https://shop.example.com/portal"}
 ENDPOINTS: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
     (tickets, "create", [], {"subject": "s"}, "POST /tickets"),
     (tickets, "get", ["t"], {}, "GET /tickets/t"),
@@ -71,8 +82,61 @@ ENDPOINTS: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
     (customers, "list_page", [], {}, "GET /customers"),
     (customers, "search", ["q"], {}, "GET /customers/search"),
     (customers, "update", ["c"], {"name": None}, "PATCH /customers/c"),
+    (customers, "delete", ["c"], {}, "DELETE /customers/c"),
     (workspaces, "get", [], {}, "GET "),
+    (workspaces, "update", [], {"name": "n"}, "PATCH "),
+    (tickets, "mark_spam", ["t"], {}, "POST /tickets/t/spam"),
+    (tickets, "merge", ["t"], {"source_ticket_ids": ["u"]}, "POST /tickets/t/merge"),
+    (tickets, "bulk", [], {"action": "close", "ticket_ids": ["t"]}, "POST /tickets/bulk"),
+    (attachments, "create", ["t"], FILE, "POST /tickets/t/attachments"),
+    (attachments, "list_all", ["t"], {}, "GET /tickets/t/attachments"),
+    (attachments, "get", ["t", "a"], {}, "GET /tickets/t/attachments/a"),
+    (attachments, "delete", ["t", "a"], {}, "DELETE /tickets/t/attachments/a"),
+    (statuses, "stats", [], {}, "GET /statuses/stats"),
+    (statuses, "reorder", [], {"status_ids": ["s"]}, "POST /statuses/reorder"),
+    (fields, "every", [], {}, "GET /fields"),
+    (fields, "reorder", [], {"keys": ["k"]}, "POST /fields/ticket/reorder"),
+    (categories, "create", [], {"name": "n"}, "POST /categories"),
+    (categories, "list_all", [], {}, "GET /categories"),
+    (categories, "get", ["c"], {}, "GET /categories/c"),
+    (categories, "update", ["c"], {"name": "n"}, "PATCH /categories/c"),
+    (categories, "delete", ["c"], {}, "DELETE /categories/c"),
+    (categories, "stats", [], {}, "GET /categories/stats"),
+    (categories, "reorder", [], {"category_ids": ["c"]}, "POST /categories/reorder"),
+    (tags, "create", [], {"name": "n"}, "POST /tags"),
+    (tags, "list_all", [], {}, "GET /tags"),
+    (tags, "update", ["t"], {"name": "n"}, "PATCH /tags/t"),
+    (tags, "delete", ["t"], {}, "DELETE /tags/t"),
+    (tags, "merge", ["t"], {"source_tag_ids": ["u"]}, "POST /tags/t/merge"),
+    (portal, "create_token", [], {"email": "e"}, "POST /portal/token"),
+    (portal, "send_magic_link", [], LINK, "POST /portal/magic-link"),
 ]
+# Paths that name no workspace and so no style.
+ROOTED: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
+    (accounts, "me", [], {}, "GET /accounts/me"),
+    (accounts, "usage", [], {}, "GET /accounts/me/usage"),
+    (api_keys, "list_all", [], {}, "GET /accounts/me/api-keys"),
+    (api_keys, "create", [], {"name": "n"}, "POST /accounts/me/api-keys"),
+    (api_keys, "set_scope", ["k"], {}, "PATCH /accounts/me/api-keys/k/scope"),
+    (api_keys, "delete", ["k"], {}, "DELETE /accounts/me/api-keys/k"),
+    (portal, "verify", [], {"token": "t"}, "POST /portal/verify"),
+    (portal_tickets, "create", [], {"subject": "s"}, "POST /portal/tickets"),
+    (portal_tickets, "list_page", [], {}, "GET /portal/tickets"),
+    (portal_tickets, "get", ["t"], {}, "GET /portal/tickets/t"),
+    (portal_tickets, "comment", ["t"], {"body": "b"}, "POST /portal/tickets/t/comments"),
+    (portal_attachments, "create", [], FILE, "POST /portal/tickets/attachments/pending"),
+    (portal_attachments, "create", ["t"], FILE, "POST /portal/tickets/t/attachments"),
+    (portal_attachments, "list_all", ["t"], {}, "GET /portal/tickets/t/attachments"),
+    (portal_attachments, "get", ["t", "a"], {}, "GET /portal/tickets/t/attachments/a"),
+]
+# POSTs whose documented body is empty.
+EMPTY: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
+    (attachments, "confirm", ["t", "a"], {}, "/workspaces/ws_1/tickets/t/attachments/a/confirm"),
+    (portal, "refresh", [], {}, "/portal/refresh"),
+    (portal_attachments, "confirm", ["a"], {}, "/portal/tickets/attachments/pending/a/confirm"),
+    (portal_attachments, "confirm", ["a"], {"ticket_id": "t"},
+     "/portal/tickets/t/attachments/a/confirm"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("scope", [SNAKE, CAMEL], ids=["workspaces", "brands"])
@@ -86,16 +150,80 @@ def test_an_endpoint_is_where_the_documentation_says(  # noqa: PLR0917 - a row o
     assert (operation.content is None) is (method in {"GET", "DELETE"})
 
 
+@pytest.mark.parametrize("scope", [SNAKE, CAMEL], ids=["workspaces", "brands"])
+@pytest.mark.parametrize(("module", "name", "args", "arguments", "call"), ROOTED)
+def test_an_endpoint_outside_a_workspace_is_spoken_of_in_camel_case(  # noqa: PLR0917 - as above
+    scope: Scope, module: ModuleType, name: str, args: Any, arguments: Any, call: str
+) -> None:
+    operation = getattr(module, name)(scope, *args, **arguments)
+    assert str(operation) == call
+    assert (operation.content is None) is call.startswith(("GET", "DELETE"))
+
+
+@pytest.mark.parametrize(("module", "name", "args", "arguments", "path"), EMPTY)
+def test_some_posts_have_no_body(
+    module: ModuleType, name: str, args: Any, arguments: Any, path: str
+) -> None:
+    operation = getattr(module, name)(SNAKE, *args, **arguments)
+    assert str(operation) == f"POST {path}"
+    assert operation.content is None
+
+
 def test_every_operation_is_in_the_table() -> None:
-    modules = (comments, customers, fields, statuses, tickets, webhooks, workspaces)
+    modules = {module for module, *_ in (*ENDPOINTS, *ROOTED, *EMPTY)}
     defined = {
         (module, name)
         for module in modules
         for name, it in vars(module).items()
         if callable(it) and getattr(it, "__module__", "") == module.__name__ and name[0] != "_"
     }
-    listed = {(module, name) for module, name, *_ in ENDPOINTS}
-    assert defined - listed == {(workspaces, "list_all")}
+    listed = {(module, name) for module, name, *_ in (*ENDPOINTS, *ROOTED, *EMPTY)}
+    several_calls = {
+        (module, name)
+        for module in (attachments, portal_attachments)
+        for name in ("upload", "download")
+    }
+    elsewhere = {(workspaces, name) for name in ("list_all", "create", "delete", "preview_delete")}
+    assert defined - listed == several_calls | elsewhere
+
+
+def test_a_workspace_is_deleted_only_when_that_is_confirmed() -> None:
+    assert str(workspaces.preview_delete(CAMEL, "br_2")) == "DELETE /brands/br_2"
+    assert workspaces.preview_delete(CAMEL, "br_2").query == ()
+    assert workspaces.delete(SNAKE, "ws_2", confirm=True).query == (("confirm", "true"),)
+    with pytest.raises(InvalidArgumentError, match="preview_delete"):
+        workspaces.delete(SNAKE, "ws_2", confirm=False)
+
+
+def test_customers_are_contacts_under_another_word() -> None:
+    contacts = replace(CAMEL, people="contacts")
+    assert str(customers.get(contacts, "c")) == "GET /brands/br_1/contacts/c"
+    assert str(customers.search(contacts, "q")) == "GET /brands/br_1/contacts/search"
+    assert str(customers.create(contacts, email="e")) == "POST /brands/br_1/contacts"
+
+
+def test_what_names_workspaces_is_called_brands_on_the_wire() -> None:
+    made = api_keys.create(SNAKE, name="n", all_workspaces=False, workspace_ids=["ws_1"])
+    assert body(made) == {"name": "n", "allBrands": False, "brandIds": ["ws_1"]}
+    assert body(api_keys.set_scope(SNAKE, "k", all_workspaces=True)) == {"allBrands": True}
+
+
+def test_a_bulk_action_sends_what_it_is_given_and_none_clears() -> None:
+    given = tickets.bulk(CAMEL, action="assign", ticket_ids=["t"], assignee_id=None)
+    assert body(given) == {"action": "assign", "ticketIds": ["t"], "assigneeId": None}
+    with pytest.raises(InvalidArgumentError, match="ticket_ids"):
+        tickets.bulk(CAMEL, action="close", ticket_ids=[])
+
+
+def test_every_filter_of_the_portal_is_sent() -> None:
+    page = portal_tickets.list_page(
+        CAMEL, status="open", sort="created_at", order="asc", limit=50, cursor="c"
+    )
+    assert dict(page.query) == {
+        "status": "open", "sort": "createdAt", "order": "asc", "limit": "50", "cursor": "c",
+    }  # fmt: skip
+    with pytest.raises(InvalidArgumentError, match="1 to 50"):
+        portal_tickets.list_page(CAMEL, limit=51)
 
 
 def test_workspaces_are_listed_at_the_root_and_another_can_be_named() -> None:

@@ -325,13 +325,13 @@ def test_an_older_message_that_is_slower_does_not_have_the_last_word(shop: Works
     get = shop.client.tickets.get
 
     def overtaken(ticket_id: str) -> Any:
-        shop.client.tickets.get = get  # type: ignore[method-assign]
+        shop.client.tickets.get = get
         found = get(ticket_id)
         shop.fake.set_status(shop.fake.refunds[0].processor_id, RefundStatus.SUCCEEDED)
         shop.work(minutes=10)
         return found
 
-    shop.client.tickets.get = overtaken  # type: ignore[method-assign]
+    shop.client.tickets.get = overtaken
     shop.connector.messenger.deliver(older)
     assert shop.now(ticket).custom_fields["refund_status"] == "succeeded"
 

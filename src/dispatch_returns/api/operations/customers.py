@@ -1,4 +1,4 @@
-"""Customers: ``/workspaces/{id}/customers``."""
+"""Customers: ``/workspaces/{id}/customers``, also served as ``contacts``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def create(
         "company_id": company_id,
         "metadata": metadata,
     }
-    return operation.post(scope, scope.path("customers"), _CUSTOMER, fields, idempotency_key)
+    return operation.post(scope, scope.path(scope.people), _CUSTOMER, fields, idempotency_key)
 
 
 def get(scope: Scope, customer_id: str) -> Operation[Customer]:
@@ -63,13 +63,13 @@ def list_page(
             "order": order,
         },
     )
-    return answers.pages(scope.path("customers"), Customer, filters, limit=limit, cursor=cursor)
+    return answers.pages(scope.path(scope.people), Customer, filters, limit=limit, cursor=cursor)
 
 
 def search(scope: Scope, text: str) -> Operation[list[Customer]]:
     """Return the customers whose name or e-mail fits `text`."""
     return operation.get(
-        scope.path("customers", "search"),
+        scope.path(scope.people, "search"),
         answers.many(Customer),
         (("q", arguments.text("text", text)),),
     )
@@ -94,5 +94,10 @@ def update(
     return operation.patch(scope, _path(scope, customer_id), _CUSTOMER, fields)
 
 
+def delete(scope: Scope, customer_id: str) -> Operation[None]:
+    """Delete the customer."""
+    return operation.delete(_path(scope, customer_id))
+
+
 def _path(scope: Scope, customer_id: str) -> str:
-    return scope.path("customers", arguments.segment("customer_id", customer_id))
+    return scope.path(scope.people, arguments.segment("customer_id", customer_id))

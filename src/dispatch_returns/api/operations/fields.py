@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from dispatch_returns.api import answers, arguments, operation
 from dispatch_returns.api.arguments import UNSET, Unset
 from dispatch_returns.api.exact_json import JsonValue
-from dispatch_returns.api.models import Field
+from dispatch_returns.api.models import Field, FieldDefinitions
 from dispatch_returns.api.operation import Operation
 from dispatch_returns.api.scope import Scope
 
@@ -22,6 +22,11 @@ _FIELD = answers.one(Field)
 def list_all(scope: Scope, *, entity: Entity = "ticket") -> Operation[list[Field]]:
     """Return the definitions of the fields that tickets, or customers, have."""
     return operation.get(_path(scope, entity), answers.many(Field))
+
+
+def every(scope: Scope) -> Operation[FieldDefinitions]:
+    """Return the definitions of the fields that tickets have, and of those customers have."""
+    return operation.get(scope.path("fields"), answers.one(FieldDefinitions))
 
 
 def create(
@@ -83,6 +88,13 @@ def update(
 def delete(scope: Scope, key: str, *, entity: Entity = "ticket") -> Operation[None]:
     """Delete the definition."""
     return operation.delete(_path(scope, entity, key))
+
+
+def reorder(scope: Scope, *, keys: Sequence[str], entity: Entity = "ticket") -> Operation[None]:
+    """Put the definitions into this order."""
+    fields = {"keys": arguments.strings("keys", keys)}
+    path = f"{_path(scope, entity)}/reorder"
+    return operation.post(scope, path, answers.nothing, fields, None)
 
 
 def _path(scope: Scope, entity: str, *key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispatch_returns.api import answers, arguments, operation
 from dispatch_returns.api.arguments import UNSET, Unset
 from dispatch_returns.api.models import Status
@@ -64,6 +66,17 @@ def update(
 def delete(scope: Scope, status_id: str) -> Operation[None]:
     """Delete the status; the API refuses this for the system's."""
     return operation.delete(_path(scope, status_id))
+
+
+def stats(scope: Scope) -> Operation[list[Status]]:
+    """Return the statuses, each with its ``ticket_count``."""
+    return operation.get(scope.path("statuses", "stats"), answers.many(Status))
+
+
+def reorder(scope: Scope, *, status_ids: Sequence[str]) -> Operation[None]:
+    """Put the statuses into this order."""
+    fields = {"status_ids": arguments.strings("status_ids", status_ids)}
+    return operation.post(scope, scope.path("statuses", "reorder"), answers.nothing, fields, None)
 
 
 def _path(scope: Scope, status_id: str) -> str:

@@ -9,11 +9,15 @@ from typing import Literal, TypeAlias
 from dispatch_returns.api import answers, arguments, operation
 from dispatch_returns.api.arguments import UNSET, Unset
 from dispatch_returns.api.exact_json import JsonValue
-from dispatch_returns.api.models import Ticket
+from dispatch_returns.api.models import BulkResult, Ticket
 from dispatch_returns.api.operation import Operation, Page
 from dispatch_returns.api.scope import Scope
+from dispatch_returns.errors import InvalidArgumentError
 
 Priority: TypeAlias = Literal["low", "normal", "medium", "high", "urgent"]
+BulkAction: TypeAlias = Literal[
+    "spam", "resolve", "close", "delete", "assign", "setCategory", "setTags"
+]
 _TICKET = answers.one(Ticket)
 
 
@@ -161,6 +165,50 @@ def update(
 def delete(scope: Scope, ticket_id: str) -> Operation[None]:
     """Delete the ticket."""
     return operation.delete(_path(scope, ticket_id))
+
+
+def mark_spam(scope: Scope, ticket_id: str, *, is_spam: bool = True) -> Operation[Ticket]:
+    """Mark the ticket as spam, or as none, and return it."""
+    path = f"{_path(scope, ticket_id)}/spam"
+    return operation.post(scope, path, _TICKET, {"is_spam": is_spam}, None)
+
+
+def merge(scope: Scope, ticket_id: str, *, source_ticket_ids: Sequence[str]) -> Operation[Ticket]:
+    """Merge other tickets into this one, and return it."""
+    fields = {"source_ticket_ids": _ids("source_ticket_ids", source_ticket_ids)}
+    return operation.post(scope, f"{_path(scope, ticket_id)}/merge", _TICKET, fields, None)
+
+
+def bulk(
+    scope: Scope,
+    *,
+    action: BulkAction,
+    ticket_ids: Sequence[str],
+    assignee_id: str | Unset | None = UNSET,
+    category_id: str | Unset | None = UNSET,
+    tags: Sequence[str] | Unset = UNSET,
+    close_reason: str | Unset = UNSET,
+) -> Operation[BulkResult]:
+    """Do the same to several tickets. `assign`, `setCategory` and `setTags` need their argument,
+    which is None to clear it; `close` may have a `close_reason`.
+    """
+    fields = {
+        "action": arguments.text("action", action),
+        "ticket_ids": _ids("ticket_ids", ticket_ids),
+        "assignee_id": assignee_id,
+        "category_id": category_id,
+        "tags": tags if tags is UNSET else arguments.strings("tags", tags),
+        "close_reason": close_reason,
+    }
+    content = operation.changes(scope, fields)
+    return Operation("POST", scope.path("tickets", "bulk"), answers.one(BulkResult), (), content)
+
+
+def _ids(name: str, ticket_ids: Sequence[str]) -> list[str]:
+    ids = arguments.strings(name, ticket_ids)
+    if not ids:
+        raise InvalidArgumentError(name, "must name at least one ticket")
+    return ids
 
 
 def _path(scope: Scope, ticket_id: str) -> str:
