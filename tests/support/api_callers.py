@@ -6,7 +6,13 @@ import asyncio
 from operator import attrgetter
 from typing import Any, Protocol
 
-from dispatch_returns.api import AsyncDispatchClient, DispatchClient
+from dispatch_returns.api import (
+    AsyncDispatchClient,
+    AsyncPortalClient,
+    DispatchClient,
+    PortalClient,
+    PortalToken,
+)
 
 KEY = "sk_test_not_to_be_shown"
 
@@ -25,6 +31,8 @@ class Caller(Protocol):
 
 class Blocking:
     """The blocking client."""
+
+    client: Any
 
     def __init__(
         self, url: str, *, key: str = KEY, workspace: str = "ws_1", **options: Any
@@ -45,6 +53,8 @@ class Blocking:
 
 class Asynchronous:
     """The async client, in a loop of its own."""
+
+    client: Any
 
     def __init__(
         self, url: str, *, key: str = KEY, workspace: str = "ws_1", **options: Any
@@ -69,3 +79,24 @@ class Asynchronous:
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+
+
+class PortalBlocking(Blocking):
+    """The blocking client of the customer's side."""
+
+    client: Any
+
+    def __init__(self, url: str, *, token: str | PortalToken) -> None:
+        self.waits: list[float] = []
+        self.client = PortalClient(token, base_url=url, sleep=self.waits.append)
+
+
+class PortalAsynchronous(Asynchronous):
+    """The async client of the customer's side."""
+
+    client: Any
+
+    def __init__(self, url: str, *, token: str | PortalToken) -> None:
+        self.waits: list[float] = []
+        self.runner = asyncio.Runner()
+        self.client = AsyncPortalClient(token, base_url=url, sleep=self._sleep)

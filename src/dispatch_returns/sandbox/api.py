@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
@@ -17,23 +18,35 @@ from dispatch_returns.sandbox.answers import (
     invalid,
     not_found,
 )
-from dispatch_returns.sandbox.endpoints import Call, Handler, Routes, require_method
+from dispatch_returns.sandbox.endpoints import AccountCall, Call, Handler, Routes, sees
 from dispatch_returns.sandbox.limits import Allowance
 from dispatch_returns.sandbox.naming import Style
-from dispatch_returns.sandbox.resources import ENDPOINTS, workspaces
+from dispatch_returns.sandbox.resources import (
+    ACCOUNT_ENDPOINTS,
+    ENDPOINTS,
+    OPEN_ENDPOINTS,
+    PORTAL_ENDPOINTS,
+    ROOT_ENDPOINTS,
+    accounts,
+    portal,
+)
 from dispatch_returns.sandbox.wire import Record, dumps, loads
-from dispatch_returns.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
 
 _MAX_KEY = 255
 _ROUTES = Routes(ENDPOINTS)
+_ROOT = Routes(ROOT_ENDPOINTS)
+_ACCOUNT = Routes(ACCOUNT_ENDPOINTS)
+_OPEN = Routes(OPEN_ENDPOINTS)
+_PORTAL = Routes(PORTAL_ENDPOINTS)
+_NEEDS_NO_KEY = frozenset(endpoint.path for endpoint in OPEN_ENDPOINTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the API looks at; ``below`` is the part of the path behind ``/v1/<style>/``."""
+    """What the API looks at; ``below`` is the part of the path behind ``/v1/<word>/``."""
 
     method: str
     path: str
@@ -42,6 +55,7 @@ class Request:
     authorization: str = ""
     idempotency_key: str = ""
     body: bytes = b""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,7 @@ class Answer:
 
 
 class DispatchApi:
-    """One style of the API over one state."""
+    """One style of the API over one state: what is below ``/v1/<style>``."""
 
     def __init__(self, state: SandboxState, style: Style) -> None:
         self._state = state
@@ -90,27 +104,46 @@ class DispatchApi:
         raise Refusal(rule.status, "fault", "A fault rule of the sandbox", headers=retry_after)
 
     def _carry_out(self, request: Request) -> tuple[int, bytes]:
-        if request.authorization != f"Bearer {self._state.api_key}":
-            raise Refusal(401, "unauthorized", "Invalid API key")
-        if not request.below:
-            require_method(request.method, {"GET": workspaces.list_all})
-            with self._state.transaction():
-                return self._render(workspaces.list_all(self._state))
+        key = self._key(request)
         workspace_id, _, path = request.below.partition("/")
+        if not request.below:
+            handler, ids = _ROOT.find(request.method, "")
+            if request.method != "GET":
+                accounts.holder(key)
+            make: Callable[..., AccountCall] = AccountCall
+            return self._work(request, partial(make, word=self._style.word, key=key), handler, ids)
         workspace = self._state.workspaces.get(workspace_id)
         if workspace is None:
             raise not_found("Workspace")
+        if not sees(key, workspace_id):
+            raise Refusal(403, "forbidden", "This key is not for this workspace")
         handler, ids = _ROUTES.find(request.method, path)
-        return self._call(request, workspace, handler, ids)
+        return self._work(request, partial(Call, workspace=workspace, key=key), handler, ids)
 
-    def _call(
-        self, request: Request, workspace: Workspace, handler: Handler, ids: list[str]
+    def _key(self, request: Request) -> Record | None:
+        """Give the record of the key; None for the sandbox's own. Raise a 401 without one."""
+        given = request.authorization
+        if given == f"Bearer {self._state.api_key}":
+            return None
+        for record in list(self._state.api_keys.values()):
+            if given == f"Bearer {record['key']}":
+                record["lastUsedAt"] = self._state.now()
+                return record
+        raise Refusal(401, "unauthorized", "Invalid API key")
+
+    def _work(
+        self,
+        request: Request,
+        make: Callable[..., AccountCall],
+        handler: Handler,
+        ids: list[str],
+        who: str = "",
     ) -> tuple[int, bytes]:
-        call = Call(
+        call = make(
             state=self._state,
-            workspace=workspace,
             query=self._read_query(request.query),
             body=self._style.read(_read_object(request.body)),
+            origin=request.origin,
         )
 
         def work() -> tuple[int, bytes]:
@@ -118,14 +151,16 @@ class DispatchApi:
 
         with self._state.transaction():
             once = request.method == "POST" and request.idempotency_key
-            return self._once(request, work) if once else work()
+            return self._once(request, who, work) if once else work()
 
-    def _once(self, request: Request, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+    def _once(
+        self, request: Request, who: str, work: Callable[[], tuple[int, bytes]]
+    ) -> tuple[int, bytes]:
         """Work at most once for a key and the path it is used on; a refusal is not kept."""
         key = request.idempotency_key
         if len(key) > _MAX_KEY:
             raise invalid(Problem("X-Idempotency-Key", f"must have at most {_MAX_KEY} characters"))
-        replay_id = f"{request.path} {key}"
+        replay_id = f"{request.path} {who}{key}"
         digest = hashlib.sha256(request.body).hexdigest()
         known = self._state.replays.get(replay_id)
         if known is None:
@@ -156,6 +191,30 @@ class DispatchApi:
             if name is not None:
                 values[name] = f"{values[name]},{value}" if name in values else value
         return values
+
+
+class AccountApi(DispatchApi):
+    """What is below ``/v1/accounts``."""
+
+    def _carry_out(self, request: Request) -> tuple[int, bytes]:
+        key = self._key(request)
+        accounts.holder(key)
+        handler, ids = _ACCOUNT.find(request.method, f"accounts/{request.below}")
+        return self._work(request, partial(AccountCall, key=key), handler, ids)
+
+
+class PortalApi(DispatchApi):
+    """What is below ``/v1/portal``: a customer's, with a portal token."""
+
+    def _carry_out(self, request: Request) -> tuple[int, bytes]:
+        path = f"portal/{request.below}"
+        if path in _NEEDS_NO_KEY:
+            handler, ids = _OPEN.find(request.method, path)
+            return self._work(request, AccountCall, handler, ids)
+        workspace, customer_id = portal.claimed(self._state, request.authorization)
+        handler, ids = _PORTAL.find(request.method, path)
+        make = partial(Call, workspace=workspace, customer_id=customer_id)
+        return self._work(request, make, handler, ids, who=f"{customer_id} ")
 
 
 def _read_object(body: bytes) -> Record:

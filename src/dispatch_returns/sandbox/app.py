@@ -16,11 +16,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dispatch_returns.sandbox import control, stripe
+from dispatch_returns.sandbox import blobs, control, stripe
 from dispatch_returns.sandbox.answers import Refusal
-from dispatch_returns.sandbox.api import Answer, DispatchApi, Request
+from dispatch_returns.sandbox.api import AccountApi, Answer, DispatchApi, PortalApi, Request
 from dispatch_returns.sandbox.courier import Courier
-from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES, Style
+from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES
 from dispatch_returns.sandbox.resources.webhooks import is_loopback
 from dispatch_returns.sandbox.state import SandboxState
 from dispatch_returns.sandbox.stripe.courier import StripeCourier
@@ -41,8 +41,11 @@ _ABOUT = {
 def create_app(state: SandboxState) -> Starlette:
     """Make the ASGI application of a sandbox; webhooks are delivered while its lifespan lasts."""
     routes = [
-        *_dispatch_routes(state, WORKSPACES),
-        *_dispatch_routes(state, BRANDS),
+        *_dispatch_routes(WORKSPACES.word, DispatchApi(state, WORKSPACES)),
+        *_dispatch_routes(BRANDS.word, DispatchApi(state, BRANDS)),
+        *_dispatch_routes("accounts", AccountApi(state, BRANDS)),
+        *_dispatch_routes("portal", PortalApi(state, BRANDS)),
+        *blobs.routes(state),
         *stripe.routes(state.stripe),
         *control.routes(state),
         Route("/", _about),
@@ -58,10 +61,10 @@ def create_app(state: SandboxState) -> Starlette:
 
 
 class DispatchEndpoint:
-    """The ASGI shell of one style of the API."""
+    """The ASGI shell of one part of the API."""
 
-    def __init__(self, state: SandboxState, style: Style) -> None:
-        self._api = DispatchApi(state, style)
+    def __init__(self, api: DispatchApi) -> None:
+        self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -93,12 +96,14 @@ async def read_body(receive: Receive) -> bytes | None:
 
 
 def _request(scope: Scope, body: bytes) -> Request:
-    authorization = key = ""
+    authorization = key = host = ""
     for name, value in scope["headers"]:
         if name == b"authorization":
             authorization = value.decode("latin-1")
         elif name == b"x-idempotency-key":
             key = value.decode("latin-1")
+        elif name == b"host":
+            host = value.decode("latin-1")
     return Request(
         method=scope["method"],
         path=scope["path"],
@@ -107,6 +112,7 @@ def _request(scope: Scope, body: bytes) -> Request:
         authorization=authorization,
         idempotency_key=key,
         body=body,
+        origin=_origin(scope, host),
     )
 
 
@@ -119,12 +125,16 @@ async def _send(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _dispatch_routes(state: SandboxState, style: Style) -> list[Route]:
-    endpoint = DispatchEndpoint(state, style)
-    return [
-        Route(f"/v1/{style.word}", endpoint),
-        Route(f"/v1/{style.word}/{{below:path}}", endpoint),
-    ]
+def _dispatch_routes(word: str, api: DispatchApi) -> list[Route]:
+    endpoint = DispatchEndpoint(api)
+    return [Route(f"/v1/{word}", endpoint), Route(f"/v1/{word}/{{below:path}}", endpoint)]
+
+
+def _origin(scope: Scope, host: str) -> str:
+    if not host:
+        name, port = scope.get("server") or ("localhost", None)
+        host = name if port is None else f"{name}:{port}"
+    return f"{scope['scheme']}://{host}"
 
 
 class _Mark:

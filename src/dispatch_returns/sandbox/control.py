@@ -31,6 +31,7 @@ def routes(state: SandboxState) -> list[Route]:
     return [
         Route("/_sandbox/state", control.summary),
         Route("/_sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_sandbox/magic-links", control.magic_links),
         Route("/_sandbox/reset", control.reset, methods=["POST"]),
         Route("/_sandbox/redeliver", control.redeliver, methods=["POST"]),
     ]
@@ -56,6 +57,10 @@ class _Control:
         except Refusal as refusal:
             return _refused(refusal)
         return _json([self._state.faults.add(rule).as_record() for rule in rules], 201)
+
+    async def magic_links(self, _: Request) -> Response:
+        """List the links that customers would have by e-mail, and have not used."""
+        return _json(list(self._state.magic_links.values()))
 
     async def reset(self, _: Request) -> Response:
         """Go back to a new sandbox."""

@@ -75,21 +75,27 @@ class Deliveries:
         self._of_webhook: dict[str, list[Record]] = {}
         self._unsettled: dict[str, None] = {}
 
-    def emit(self, workspace: Workspace, event: str, data: Record, ticket: Record) -> None:
+    def emit(
+        self, workspace: Workspace, event: str, data: Record, ticket: Record | None = None
+    ) -> None:
         """Make an event and a delivery of it to each webhook that subscribed to it."""
-        hooks = [hook for hook in workspace.webhooks.values() if _wants(hook, event)]
+        hooks = [
+            (hook, name) for hook in workspace.webhooks.values() if (name := _wanted(hook, event))
+        ]
         if not hooks:
             return
-        envelope = {
-            "id": new_id("evt"),
-            "event": event,
-            "brand_id": workspace.id,
-            "data": data,
-            "timestamp": self._state.now(),
-        }
-        for hook in hooks:
+        event_id, now = new_id("evt"), self._state.now()
+        for hook, name in hooks:
+            envelope = {
+                "id": event_id,
+                "event": name,
+                "brand_id": workspace.id,
+                "data": data,
+                "timestamp": now,
+            }
+            ticket_id = "" if ticket is None else ticket["id"]
             fault = self._state.faults.take(
-                "delivery", event=event, webhook_id=hook["id"], ticket_id=ticket["id"]
+                "delivery", event=name, webhook_id=hook["id"], ticket_id=ticket_id
             )
             self._add(workspace, hook["id"], envelope, fault)
             if fault is not None and fault.action == "duplicate":
@@ -114,6 +120,17 @@ class Deliveries:
     def unsettled(self) -> list[tuple[str, str]]:
         """Give id and webhook of the deliveries that are still to be made, the oldest first."""
         return [(known, self._records[known][1]["webhookId"]) for known in self._unsettled]
+
+    def forget(self, workspace: Workspace) -> list[Record]:
+        """Forget the deliveries of a workspace that is deleted, and give them."""
+        gone = [record for owner, record in self._records.values() if owner is workspace]
+        for record in gone:
+            del self._records[record["id"]]
+            self._unsettled.pop(record["id"], None)
+            self._of_webhook.pop(record["webhookId"], None)
+        if not self._unsettled:
+            self._settled.notify_all()
+        return gone
 
     def counts(self) -> dict[str, int]:
         """Count the deliveries by status."""
@@ -221,5 +238,12 @@ class Deliveries:
         self._state.save("webhook", hook, workspace)
 
 
-def _wants(hook: Record, event: str) -> bool:
-    return hook["enabled"] and ("*" in hook["events"] or event in hook["events"])
+_ALSO = {"ticket.comment.created": "comment.created"}
+"""The API has two names for this one; a webhook gets the name it subscribed to."""
+
+
+def _wanted(hook: Record, event: str) -> str | None:
+    if hook["enabled"] and ("*" in hook["events"] or event in hook["events"]):
+        return event
+    alias = _ALSO.get(event)
+    return alias if hook["enabled"] and alias in hook["events"] else None

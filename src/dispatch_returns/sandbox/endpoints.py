@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dispatch_returns.sandbox.answers import Refusal, Reply, not_found
+from dispatch_returns.sandbox.answers import NO_CONTENT, Refusal, Reply, not_found
 from dispatch_returns.sandbox.wire import Record
 
 if TYPE_CHECKING:
@@ -15,13 +15,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One authorized call to a workspace; query and body have our names."""
+class AccountCall:
+    """One call that is not about one workspace; query and body have our names.
+
+    ``word`` is the first one of the path, ``key`` the record of the key (None: the sandbox's own,
+    which sees everything), ``origin`` the address the caller knows this server by.
+    """
 
     state: SandboxState
-    workspace: Workspace
     query: Mapping[str, str]
     body: Record
+    word: str = ""
+    key: Record | None = None
+    origin: str = ""
+
+    def visible(self) -> list[Workspace]:
+        """Give the workspaces that the key sees."""
+        return [known for known in self.state.workspaces.values() if sees(self.key, known.id)]
+
+    def gone(self, record: Record) -> Reply:
+        """Answer a DELETE: with nothing, or with what was deleted. The API may do either."""
+        return Reply(record) if self.state.delete_answers == "json" else NO_CONTENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(AccountCall):
+    """One call to a workspace; ``customer_id`` is whose portal token it has, if it has one."""
+
+    workspace: Workspace
+    customer_id: str = ""
+
+
+def sees(key: Record | None, workspace_id: str) -> bool:
+    """Tell whether a key is for this workspace."""
+    return key is None or key["allBrands"] or workspace_id in key["brandIds"]
 
 
 Handler = Callable[..., Reply]

@@ -100,7 +100,9 @@ class Paging:
     after: Key | None
 
     @classmethod
-    def read(cls, query: Mapping[str, str], sorts: Mapping[str, str]) -> Paging:
+    def read(
+        cls, query: Mapping[str, str], sorts: Mapping[str, str], most: int = MAX_LIMIT
+    ) -> Paging:
         """Read ``limit``, ``cursor``, ``sort`` and ``order``; ``sorts`` maps spellings to names."""
         sort = sorts.get(query.get("sort", "createdAt"))
         if sort is None:
@@ -112,7 +114,7 @@ class Paging:
         return cls(
             sort=sort,
             descending=order == "desc",
-            limit=_limit(query.get("limit")),
+            limit=_limit(query.get("limit"), most),
             after=None if cursor is None else _read_cursor(cursor, sort),
         )
 
@@ -143,12 +145,12 @@ def _page(found: list[Record], place: str | None) -> Reply:
     return Reply(found, pagination=pagination)
 
 
-def _limit(value: str | None) -> int:
+def _limit(value: str | None, most: int) -> int:
     if value is None:
         return DEFAULT_LIMIT
-    if value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= MAX_LIMIT:
+    if value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= most:
         return int(value)
-    raise invalid(Problem("limit", f"must be a number from 1 to {MAX_LIMIT}"))
+    raise invalid(Problem("limit", f"must be a number from 1 to {most}"))
 
 
 def _read_cursor(cursor: str, sort: str) -> Key:

@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from dispatch_returns.sandbox.wire import Record
 
 _NOT_IN_BRANDS = "customerEmail"
 """The guide's flat field of a ticket; the newer style has the customer as an object alone."""
 
-_NESTED = frozenset({"customer"})
-"""Fields that hold an object of the API, whose names follow the style too."""
+_NESTED = frozenset({"customer", "ticket"})
+"""Fields that hold objects of the API, whose names follow the style too."""
 
 _RENAMED = {"title": "subject", "brandId": "workspace_id"}
 _RENAMED_BACK = {wire_name: name for name, wire_name in _RENAMED.items()}
@@ -67,9 +67,14 @@ class Style:
         if self is BRANDS:
             return {name: record[name] for name in record if name != _NOT_IN_BRANDS}
         return {
-            self._spell(name): self.write(value) if name in _NESTED and value else value
+            self._spell(name): self._write_nested(value) if name in _NESTED and value else value
             for name, value in record.items()
         }
+
+    def _write_nested(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return self.write(value)
+        return [self.write(item) for item in cast("list[Record]", value)]
 
 
 WORKSPACES = Style("workspaces", _snake, _camel)

@@ -6,10 +6,11 @@ import json
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from dispatch_returns.sandbox.blobs import Blobs
 from dispatch_returns.sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_returns.sandbox.faults import Faults
 from dispatch_returns.sandbox.file import Entry, StateFile
@@ -38,7 +39,8 @@ class SandboxState:
     and ``metadata``, which the API's documentation leaves open. ``allow_remote`` lets webhooks
     point at other machines; without it only loopback addresses are accepted.
 
-    ``rate_limit`` is in calls per minute.
+    ``rate_limit`` is in calls per minute. ``delete_answers`` says what a DELETE answers: 204, or
+    what was deleted.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SandboxState:
         deliveries: DeliveryPolicy | None = None,
         rate_limit: int = 1_000_000,
         allow_remote: bool = False,
+        delete_answers: Literal["empty", "json"] = "empty",
     ) -> None:
         self.api_key = api_key
         self.merges = custom_fields == "merge"
@@ -63,15 +66,45 @@ class SandboxState:
         self.stripe = StripeState()
         self.workspaces: dict[str, Workspace] = {}
         self.replays: dict[str, Record] = {}
+        self.api_keys: dict[str, Record] = {}
+        self.magic_links: dict[str, Record] = {}
+        self.portal_secret = f"portal of {api_key}"
+        self.delete_answers = delete_answers
+        self.blobs = Blobs(None if file is None else Path(f"{file}.attachments"))
+        self.account: Record = {"id": "acc_sandbox", "name": "Sandbox"}
         self._clock = clock
         self._ids = tuple(workspaces)
         self._changed: dict[tuple[str, str], Entry] = {}
         self._file = None if file is None else StateFile(file)
+        self.account |= {"createdAt": self.now(), "updatedAt": self.now()}
         self._load()
 
     def now(self) -> str:
         """Give the time as the API writes it."""
         return stamp(self._clock())
+
+    def later(self, seconds: int) -> str:
+        """Give the time so many seconds from now."""
+        return stamp(self._clock() + timedelta(seconds=seconds))
+
+    def attachment(self, attachment_id: str) -> Record | None:
+        """Find an attachment of any workspace: its address names none."""
+        with self.lock:
+            for workspace in self.workspaces.values():
+                if attachment_id in workspace.attachments:
+                    return workspace.attachments[attachment_id]
+        return None
+
+    def remove(self, workspace: Workspace) -> None:
+        """Delete a workspace and all that is in it."""
+        del self.workspaces[workspace.id]
+        for kind, record in workspace.records():
+            self.forget(kind, record)
+            if kind == "attachment":
+                self.blobs.forget(record["id"])
+        for record in self.deliveries.forget(workspace):
+            self.forget("delivery", record)
+        self.forget("workspace", workspace.info)
 
     @contextmanager
     def transaction(self) -> Generator[None]:
@@ -117,6 +150,8 @@ class SandboxState:
             self.deliveries.clear()
             self.workspaces.clear()
             self.replays.clear()
+            self.api_keys.clear()
+            self.magic_links.clear()
             self._changed.clear()
             if self._file is not None:
                 self._file.clear()
@@ -155,6 +190,8 @@ class SandboxState:
     def _restore(self, kind: str, owner: str, record: Record) -> None:
         if kind == "workspace":
             self.workspaces[record["id"]] = Workspace(record)
+        elif kind == "api_key":
+            self.api_keys[record["id"]] = record
         elif kind == "replay":
             self.replays[record["id"]] = record
         elif kind == "stripe":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from dispatch_returns.sandbox.index import Listing
 from dispatch_returns.sandbox.wire import Record
@@ -26,6 +26,9 @@ class Workspace:
         self.statuses: dict[str, Record] = {}
         self.statuses_by_key: dict[str, Record] = {}
         self.fields: dict[tuple[str, str], Record] = {}
+        self.attachments: dict[str, Record] = {}
+        self.categories: dict[str, Record] = {}
+        self.tags: dict[str, Record] = {}
 
     def add(self, kind: str, record: Record) -> None:
         """Add an object that is new here, or that the file gave back."""
@@ -62,6 +65,38 @@ class Workspace:
         """Add the definition of a custom field."""
         self.fields[field["entity"], field["key"]] = field
 
+    def add_attachment(self, attachment: Record) -> None:
+        """Add an attachment; the keys of its addresses are in it."""
+        self.attachments[attachment["id"]] = attachment
+
+    def add_category(self, category: Record) -> None:
+        """Add a category."""
+        self.categories[category["id"]] = category
+
+    def add_tag(self, tag: Record) -> None:
+        """Add a tag."""
+        self.tags[tag["id"]] = tag
+
+    def count(self, name: str, value: str) -> int:
+        """Count the tickets that are there and have this value."""
+        tickets = self.tickets.values()
+        return sum(it[name] == value and it["deletedAt"] is None for it in tickets)
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Give the kind and the object of all that is here."""
+        kinds: dict[str, Iterable[Record]] = {
+            "ticket": self.tickets.values(),
+            "comment": (it for of_ticket in self.comments.values() for it in of_ticket.values()),
+            "customer": self.customers.values(),
+            "webhook": self.webhooks.values(),
+            "status": self.statuses.values(),
+            "field": self.fields.values(),
+            "attachment": self.attachments.values(),
+            "category": self.categories.values(),
+            "tag": self.tags.values(),
+        }
+        return ((kind, record) for kind, records in kinds.items() for record in records)
+
     def customer(self, email: str) -> Record | None:
         """Find a customer; upper and lower case do not matter."""
         return self.customers_by_email.get(email.lower())
@@ -75,6 +110,9 @@ class Workspace:
             "webhooks": len(self.webhooks),
             "statuses": len(self.statuses_by_key),
             "fields": len(self.fields),
+            "attachments": len(self.attachments),
+            "categories": len(self.categories),
+            "tags": len(self.tags),
         }
 
 
@@ -101,4 +139,7 @@ _ADDERS: Mapping[str, Callable[[Workspace, Record], None]] = {
     "webhook": Workspace.add_webhook,
     "status": Workspace.add_status,
     "field": Workspace.add_field,
+    "attachment": Workspace.add_attachment,
+    "category": Workspace.add_category,
+    "tag": Workspace.add_tag,
 }

@@ -18,13 +18,16 @@ from dispatch_returns import sandbox
 WORDS = [
     "tickets", "comments", "webhooks", "deliveries", "statuses", "fields", "ticket", "customer",
     "customers", "contacts", "search", "order_id", "ws_sandbox", "*", "", "..", "%00", "é",
-    "TICKET",
+    "TICKET", "attachments", "confirm", "categories", "tags", "stats", "reorder", "spam", "merge",
+    "bulk", "portal", "token", "magic-link",
 ]  # fmt: skip
 NAMES = [
     "subject", "title", "body", "status", "priority", "customer_email", "customerEmail",
     "assignee_id", "tags", "links", "custom_fields", "customFields", "metadata", "source",
     "is_spam", "author_type", "parent_id", "set_status", "cc", "url", "events", "secret", "name",
     "key", "type", "label", "options", "required", "sort_order", "is_active", "email", "company_id",
+    "filename", "content_type", "contentType", "size", "ticket_ids", "ticketIds", "action", "keys",
+    "source_ticket_ids", "sourceTicketIds", "status_ids", "category_ids", "slug", "portal_url",
 ]  # fmt: skip
 GOOD = [
     "x", "open", "pending", "low", "text", "jane@example.com", ["*"], ["x"], {}, True, None,

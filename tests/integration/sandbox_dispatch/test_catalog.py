@@ -132,7 +132,8 @@ class TestFields:
         assert (field["entity"], field["key"], field["required"]) == ("ticket", "order_id", True)
         path = "fields/ticket/order_id"
         assert api.get(path).json() == field
-        assert api.get("fields/ticket").json() == api.get("fields").json() == [field]
+        assert api.get("fields/ticket").json() == [field]
+        assert api.get("fields").json() == {"ticket": [field], "customer": []}
         assert api.get("fields/customer").json() == []
         changed = api.patch(path, json={"label": "Order number", "options": ["a"]}).json()
         assert (changed["label"], changed["options"]) == ("Order number", ["a"])

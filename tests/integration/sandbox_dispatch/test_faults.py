@@ -235,6 +235,7 @@ class TestControl:
         summary = control.get("state").json()
         assert summary["workspaces"]["ws_sandbox"] == {
             "tickets": 1, "comments": 0, "customers": 1, "webhooks": 1, "statuses": 4, "fields": 0,
+            "attachments": 0, "categories": 0, "tags": 0,
         }  # fmt: skip
         assert summary["deliveries"] == {"PENDING": 0, "RETRYING": 0, "SUCCESS": 1, "FAILED": 0}
         assert summary["faults"] == 1

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dispatch_returns.sandbox.endpoints import Endpoint
 from dispatch_returns.sandbox.resources import (
+    accounts,
+    attachments,
+    categories,
     comments,
     customers,
     fields,
+    portal,
     statuses,
+    tags,
+    ticket_acts,
     ticket_list,
     tickets,
     webhooks,
@@ -23,4 +29,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *statuses.ENDPOINTS,
     *fields.ENDPOINTS,
     *customers.ENDPOINTS,
+    *ticket_acts.ENDPOINTS,
+    *attachments.ENDPOINTS,
+    *categories.ENDPOINTS,
+    *tags.ENDPOINTS,
+    *portal.ENDPOINTS,
 )
+"""Below ``/v1/<style>/<workspace>``."""
+
+ROOT_ENDPOINTS: tuple[Endpoint, ...] = workspaces.ACCOUNT_ENDPOINTS
+"""Below ``/v1/<style>``."""
+
+ACCOUNT_ENDPOINTS: tuple[Endpoint, ...] = accounts.ENDPOINTS
+OPEN_ENDPOINTS: tuple[Endpoint, ...] = portal.OPEN_ENDPOINTS
+PORTAL_ENDPOINTS: tuple[Endpoint, ...] = portal.PORTAL_ENDPOINTS
+"""These three below ``/v1``: with a key, with nothing, with a portal token."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dispatch_returns.sandbox import checks
-from dispatch_returns.sandbox.answers import NO_CONTENT, Problem, Reply, invalid, not_found
+from dispatch_returns.sandbox.answers import Problem, Reply, invalid, not_found
 from dispatch_returns.sandbox.endpoints import Call, Endpoint
 from dispatch_returns.sandbox.resources import tickets
 from dispatch_returns.sandbox.wire import Record
@@ -31,12 +31,7 @@ def create(call: Call, ticket_id: str) -> Reply:
     if parent is not None and parent not in workspace.comments[ticket_id]:
         raise invalid(Problem("parentId", "is not a comment of this ticket"))
     comment = tickets.add_comment(state, workspace, ticket, values)
-    data = {
-        "ticketId": ticket_id,
-        "ticketNumber": str(ticket["ticketNumber"]),
-        "comment": {name: comment[name] for name in _IN_EVENT},
-    } | tickets.about_customer(workspace, ticket)
-    state.deliveries.emit(workspace, "ticket.comment.created", data, ticket)
+    tell(call, "ticket.comment.created", ticket, comment)
     if status is not None:
         tickets.change(state, workspace, ticket, {"status": status})
     return Reply(comment, 201)
@@ -58,6 +53,7 @@ def update(call: Call, ticket_id: str, comment_id: str) -> Reply:
         values["metadata"] = comment["metadata"] | values["metadata"]
     comment.update(values, updatedAt=call.state.now())
     call.state.save("comment", comment, call.workspace)
+    tell(call, "comment.updated", call.workspace.tickets[ticket_id], comment)
     return Reply(comment)
 
 
@@ -68,7 +64,18 @@ def delete(call: Call, ticket_id: str, comment_id: str) -> Reply:
     ticket["commentCount"] -= 1
     call.state.forget("comment", comment)
     call.state.save("ticket", ticket, call.workspace)
-    return NO_CONTENT
+    tell(call, "comment.deleted", ticket, comment)
+    return call.gone(comment)
+
+
+def tell(call: Call, event: str, ticket: Record, comment: Record) -> None:
+    """Send an event about a comment."""
+    data: Record = {
+        "ticketId": ticket["id"],
+        "ticketNumber": str(ticket["ticketNumber"]),
+        "comment": {name: comment[name] for name in _IN_EVENT},
+    } | tickets.about_customer(call.workspace, ticket)
+    call.state.deliveries.emit(call.workspace, event, data, ticket)
 
 
 def _find(call: Call, ticket_id: str, comment_id: str) -> Record:

@@ -66,6 +66,20 @@ def update(call: Call, customer_id: str) -> Reply:
     return Reply(customer)
 
 
+def delete(call: Call, customer_id: str) -> Reply:
+    """Delete the customer; the tickets stay, and are nobody's."""
+    customer = _find(call, customer_id)
+    del call.workspace.customers[customer_id]
+    del call.workspace.customers_by_email[customer["email"].lower()]
+    call.workspace.customer_list.remove(customer)
+    call.state.forget("customer", customer)
+    for ticket in call.workspace.tickets.values():
+        if ticket["customerId"] == customer_id:
+            ticket["customerId"] = None
+            call.state.save("ticket", ticket, call.workspace)
+    return call.gone(customer)
+
+
 def link(state: SandboxState, workspace: Workspace, ticket_values: Record) -> str | None:
     """Give the id of a ticket's customer; an address that is new makes a new one."""
     email = ticket_values.get("customerEmail")
@@ -98,6 +112,10 @@ def _add(state: SandboxState, workspace: Workspace, values: Record) -> Record:
     customer = fresh | values
     workspace.add_customer(customer)
     state.save("customer", customer, workspace)
+    data: Record = {name: customer[name] for name in ("id", "email", "name", "createdAt")}
+    about: Record = {"customerId": data["id"], "customerEmail": data["email"]}
+    data |= about | {"customerName": data["name"]}
+    state.deliveries.emit(workspace, "customer.created", data)
     return customer
 
 
@@ -122,5 +140,6 @@ ENDPOINTS = tuple(
         ("GET", "{}/search", search),
         ("GET", "{}/*", get),
         ("PATCH", "{}/*", update),
+        ("DELETE", "{}/*", delete),
     )
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dispatch_returns.sandbox import checks
-from dispatch_returns.sandbox.answers import NO_CONTENT, Reply, conflict, not_found
+from dispatch_returns.sandbox.answers import Reply, conflict, not_found
 from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.resources import ordering
 from dispatch_returns.sandbox.wire import Record, new_id
 
 ENTITIES = ("ticket", "customer")
@@ -54,13 +55,18 @@ def create(call: Call, entity: str) -> Reply:
 
 
 def list_all(call: Call) -> Reply:
-    return Reply(list(call.workspace.fields.values()))
+    return Reply({entity: _of_entity(call, entity) for entity in ENTITIES})
 
 
 def list_entity(call: Call, entity: str) -> Reply:
     _require_entity(entity)
-    fields = (field for field in call.workspace.fields.values() if field["entity"] == entity)
-    return Reply(sorted(fields, key=lambda field: field["sortOrder"]))
+    return Reply(_of_entity(call, entity))
+
+
+def reorder(call: Call, entity: str) -> Reply:
+    _require_entity(entity)
+    known = {field["key"]: field for field in _of_entity(call, entity)}
+    return Reply(ordering.reorder(call, "field", "keys", known))
 
 
 def get(call: Call, entity: str, key: str) -> Reply:
@@ -78,7 +84,12 @@ def delete(call: Call, entity: str, key: str) -> Reply:
     field = _find(call, entity, key)
     del call.workspace.fields[entity, key]
     call.state.forget("field", field)
-    return NO_CONTENT
+    return call.gone(field)
+
+
+def _of_entity(call: Call, entity: str) -> list[Record]:
+    fields = (field for field in call.workspace.fields.values() if field["entity"] == entity)
+    return sorted(fields, key=lambda field: field["sortOrder"])
 
 
 def _require_entity(entity: str) -> None:
@@ -97,6 +108,7 @@ ENDPOINTS = (
     Endpoint("GET", "fields", list_all),
     Endpoint("GET", "fields/*", list_entity),
     Endpoint("POST", "fields/*", create),
+    Endpoint("POST", "fields/*/reorder", reorder),
     Endpoint("GET", "fields/*/*", get),
     Endpoint("PATCH", "fields/*/*", update),
     Endpoint("DELETE", "fields/*/*", delete),

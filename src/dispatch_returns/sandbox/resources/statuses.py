@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dispatch_returns.sandbox import checks
-from dispatch_returns.sandbox.answers import NO_CONTENT, Refusal, Reply, conflict, not_found
+from dispatch_returns.sandbox.answers import Refusal, Reply, conflict, not_found
 from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.resources import ordering
 from dispatch_returns.sandbox.wire import Record, new_id
 from dispatch_returns.sandbox.workspace import Workspace
 
@@ -50,7 +51,18 @@ def delete(call: Call, status_id: str) -> Reply:
     _set_active(call.workspace, status, active=False)
     status.update(isActive=False, updatedAt=call.state.now())
     call.state.save("status", status, call.workspace)
-    return NO_CONTENT
+    return call.gone(status)
+
+
+def stats(call: Call) -> Reply:
+    listed = list_all(call).data
+    assert isinstance(listed, list)
+    return Reply([it | {"ticketCount": call.workspace.count("status", it["key"])} for it in listed])
+
+
+def reorder(call: Call) -> Reply:
+    active = {key: it for key, it in call.workspace.statuses.items() if it["isActive"]}
+    return Reply(ordering.reorder(call, "status", "statusIds", active))
 
 
 def add_system_statuses(state: SandboxState, workspace: Workspace) -> None:
@@ -114,6 +126,8 @@ _CHECKS = {
 ENDPOINTS = (
     Endpoint("POST", "statuses", create),
     Endpoint("GET", "statuses", list_all),
+    Endpoint("GET", "statuses/stats", stats),
+    Endpoint("POST", "statuses/reorder", reorder),
     Endpoint("GET", "statuses/*", get),
     Endpoint("PATCH", "statuses/*", update),
     Endpoint("DELETE", "statuses/*", delete),

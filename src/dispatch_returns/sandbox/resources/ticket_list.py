@@ -63,8 +63,10 @@ def _created_before(_: Workspace, value: str) -> Keep:
     return lambda ticket: ticket["createdAt"] < bound
 
 
-def _by_tags(_: Workspace, value: str) -> Keep:
-    wanted = frozenset(value.split(","))
+def _by_tags(workspace: Workspace, value: str) -> Keep:
+    ids = value.split(",")
+    named = [tag["name"] for tag in workspace.tags.values() if tag["id"] in ids]
+    wanted = frozenset((*ids, *named))
     return lambda ticket: not wanted.isdisjoint(ticket["tags"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_returns.sandbox import checks
-from dispatch_returns.sandbox.answers import NO_CONTENT, Reply, not_found
+from dispatch_returns.sandbox.answers import Reply, not_found
 from dispatch_returns.sandbox.endpoints import Call, Endpoint
 from dispatch_returns.sandbox.resources import customers
 from dispatch_returns.sandbox.wire import Record, new_id
@@ -57,10 +57,18 @@ def update(call: Call, ticket_id: str) -> Reply:
 
 def delete(call: Call, ticket_id: str) -> Reply:
     ticket = find(call.workspace, ticket_id)
-    call.workspace.ticket_list.remove(ticket)
-    ticket["deletedAt"] = call.state.now()
-    call.state.save("ticket", ticket, call.workspace)
-    return NO_CONTENT
+    remove(call.state, call.workspace, ticket)
+    return call.gone(show(call.workspace, ticket))
+
+
+def remove(state: SandboxState, workspace: Workspace, ticket: Record) -> None:
+    """Delete a ticket: it is kept, and stands in no list."""
+    workspace.ticket_list.remove(ticket)
+    ticket["deletedAt"] = state.now()
+    state.save("ticket", ticket, workspace)
+    names = ("id", "ticketNumber", "title", "status", "priority", "deletedAt")
+    data = {name: ticket[name] for name in names} | about_customer(workspace, ticket)
+    state.deliveries.emit(workspace, "ticket.deleted", data, ticket)
 
 
 def find(workspace: Workspace, ticket_id: str) -> Record:
@@ -121,6 +129,10 @@ def change(state: SandboxState, workspace: Workspace, ticket: Record, values: Re
     state.save("ticket", ticket, workspace)
     data = _updated(workspace, ticket) | {"changes": changed}
     state.deliveries.emit(workspace, "ticket.updated", data, ticket)
+    if "status" in changed and "closed" in (before, ticket["status"]):
+        event = "ticket.reopened" if before == "closed" else "ticket.closed"
+        data = _updated(workspace, ticket) | {"closeReason": ticket["closeReason"]}
+        state.deliveries.emit(workspace, event, data, ticket)
 
 
 def add_comment(

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from dispatch_returns.sandbox import checks
-from dispatch_returns.sandbox.answers import NO_CONTENT, Problem, Reply, invalid, not_found
+from dispatch_returns.sandbox.answers import Problem, Reply, invalid, not_found
 from dispatch_returns.sandbox.endpoints import Call, Endpoint
 from dispatch_returns.sandbox.wire import Record, new_id
 
@@ -48,7 +48,7 @@ def delete(call: Call, webhook_id: str) -> Reply:
     webhook = _find(call, webhook_id)
     del call.workspace.webhooks[webhook_id]
     call.state.forget("webhook", webhook)
-    return NO_CONTENT
+    return call.gone(_show(webhook))
 
 
 def deliveries(call: Call, webhook_id: str) -> Reply:

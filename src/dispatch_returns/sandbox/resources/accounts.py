@@ -1,0 +1,94 @@
+"""The one account of a sandbox, and keys of it that see all workspaces, or some."""
+
+from __future__ import annotations
+
+import secrets
+
+from dispatch_returns.sandbox import checks
+from dispatch_returns.sandbox.answers import Refusal, Reply, not_found
+from dispatch_returns.sandbox.endpoints import AccountCall, Endpoint
+from dispatch_returns.sandbox.wire import Record, new_id
+
+_CHECKS = {"allBrands": checks.boolean, "brandIds": checks.texts}
+
+
+def me(call: AccountCall) -> Reply:
+    return Reply(call.state.account)
+
+
+def usage(call: AccountCall) -> Reply:
+    workspaces = call.state.workspaces.values()
+    month = call.state.now()[:7]
+    tickets = [ticket for known in workspaces for ticket in known.tickets.values()]
+    return Reply(
+        {
+            "ticketsThisMonth": sum(ticket["createdAt"][:7] == month for ticket in tickets),
+            "ticketsTotal": len(tickets),
+            "brandsCount": len(workspaces),
+            "plan": {"name": "Sandbox", "ticketLimit": 1_000_000, "brandLimit": None},
+        }
+    )
+
+
+def create_key(call: AccountCall) -> Reply:
+    values = checks.accept(call.body, _CHECKS | {"name": checks.filled}, required=("name",))
+    key = f"sk_test_{secrets.token_hex(20)}"
+    fresh: Record = {
+        "id": new_id("key"),
+        "name": values["name"],
+        "keyPreview": f"sk_test_...{key[-4:]}",
+        "allBrands": not values.get("brandIds"),
+        "brandIds": [],
+        "lastUsedAt": None,
+        "createdAt": call.state.now(),
+        "key": key,
+    }
+    record = fresh | values
+    call.state.api_keys[record["id"]] = record
+    call.state.save("api_key", record)
+    return Reply(record, 201)
+
+
+def list_keys(call: AccountCall) -> Reply:
+    return Reply([_show(record) for record in call.state.api_keys.values()])
+
+
+def scope_key(call: AccountCall, key_id: str) -> Reply:
+    record = _find(call, key_id)
+    record.update(checks.accept(call.body, _CHECKS))
+    call.state.save("api_key", record)
+    # One source promises the key, another {"success": true}: here are both.
+    return Reply(_show(record) | {"success": True})
+
+
+def delete_key(call: AccountCall, key_id: str) -> Reply:
+    record = call.state.api_keys.pop(_find(call, key_id)["id"])
+    call.state.forget("api_key", record)
+    return call.gone(_show(record))
+
+
+def holder(call_key: Record | None) -> None:
+    """Refuse what is the whole account's to a key that sees only some workspaces."""
+    if call_key is not None and not call_key["allBrands"]:
+        raise Refusal(403, "forbidden", "This key is for some workspaces only")
+
+
+def _show(record: Record) -> Record:
+    return {name: value for name, value in record.items() if name != "key"}
+
+
+def _find(call: AccountCall, key_id: str) -> Record:
+    record = call.state.api_keys.get(key_id)
+    if record is None:
+        raise not_found("API key")
+    return record
+
+
+ENDPOINTS = (
+    Endpoint("GET", "accounts/me", me),
+    Endpoint("GET", "accounts/me/usage", usage),
+    Endpoint("GET", "accounts/me/api-keys", list_keys),
+    Endpoint("POST", "accounts/me/api-keys", create_key),
+    Endpoint("PATCH", "accounts/me/api-keys/*/scope", scope_key),
+    Endpoint("DELETE", "accounts/me/api-keys/*", delete_key),
+)

@@ -1,0 +1,94 @@
+"""Categories of tickets."""
+
+from __future__ import annotations
+
+from dispatch_returns.sandbox import checks
+from dispatch_returns.sandbox.answers import Reply, not_found
+from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.resources import ordering
+from dispatch_returns.sandbox.wire import Record, new_id
+
+_CHECKS = {
+    "name": checks.filled,
+    "color": checks.nullable(checks.text),
+    "description": checks.nullable(checks.text),
+    "sortOrder": checks.integer,
+}
+
+
+def create(call: Call) -> Reply:
+    values = checks.accept(call.body, _CHECKS, required=("name",))
+    now = call.state.now()
+    fresh: Record = {
+        "id": new_id("cat"),
+        "brandId": call.workspace.id,
+        "name": values["name"],
+        "color": None,
+        "description": None,
+        "sortOrder": len(call.workspace.categories),
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    category = fresh | values
+    call.workspace.add_category(category)
+    call.state.save("category", category, call.workspace)
+    return Reply(category, 201)
+
+
+def list_all(call: Call) -> Reply:
+    return Reply(sorted(call.workspace.categories.values(), key=lambda it: it["sortOrder"]))
+
+
+def get(call: Call, category_id: str) -> Reply:
+    return Reply(_find(call, category_id))
+
+
+def update(call: Call, category_id: str) -> Reply:
+    category = _find(call, category_id)
+    category.update(checks.accept(call.body, _CHECKS), updatedAt=call.state.now())
+    call.state.save("category", category, call.workspace)
+    return Reply(category)
+
+
+def delete(call: Call, category_id: str) -> Reply:
+    category = _find(call, category_id)
+    del call.workspace.categories[category_id]
+    call.state.forget("category", category)
+    for ticket in call.workspace.tickets.values():
+        if ticket["categoryId"] == category_id:
+            ticket["categoryId"] = None
+            call.state.save("ticket", ticket, call.workspace)
+    return call.gone(category)
+
+
+def stats(call: Call) -> Reply:
+    shown = ("id", "name", "color")
+    return Reply(
+        [
+            {name: category[name] for name in shown}
+            | {"ticketCount": call.workspace.count("categoryId", category["id"])}
+            for category in call.workspace.categories.values()
+        ]
+    )
+
+
+def reorder(call: Call) -> Reply:
+    return Reply(ordering.reorder(call, "category", "categoryIds", call.workspace.categories))
+
+
+def _find(call: Call, category_id: str) -> Record:
+    category = call.workspace.categories.get(category_id)
+    if category is None:
+        raise not_found("Category")
+    return category
+
+
+ENDPOINTS = (
+    Endpoint("POST", "categories", create),
+    Endpoint("GET", "categories", list_all),
+    Endpoint("GET", "categories/stats", stats),
+    Endpoint("POST", "categories/reorder", reorder),
+    Endpoint("GET", "categories/*", get),
+    Endpoint("PATCH", "categories/*", update),
+    Endpoint("DELETE", "categories/*", delete),
+)
