@@ -207,7 +207,8 @@ def test_api_keys(caller: Caller, do: Do, box: sandbox.Sandbox) -> None:
     assert (made.all_workspaces, made.workspace_ids) == (False, [other])
     [listed] = do("api_keys.list")
     assert (listed.id, listed.key, listed.key_preview[-4:]) == (made.id, None, made.key[-4:])
-    scoped = type(caller)(box.api_url, key=made.key, workspace=sandbox.WORKSPACE)
+    make = Blocking if isinstance(caller, Blocking) else Asynchronous
+    scoped = make(box.api_url, key=made.key, workspace=sandbox.WORKSPACE)
     assert [workspace.id for workspace in scoped.call("workspaces.list")] == [other]
     for forbidden in ("tickets.list_page", "accounts.me"):
         with pytest.raises(PermissionDeniedError):

@@ -237,7 +237,7 @@ class TestControl:
             "tickets": 1, "comments": 0, "customers": 1, "webhooks": 1, "statuses": 4, "fields": 0,
             "attachments": 0, "categories": 0, "tags": 0,
         }  # fmt: skip
-        assert summary["deliveries"] == {"PENDING": 0, "RETRYING": 0, "SUCCESS": 1, "FAILED": 0}
+        assert summary["deliveries"] == {"PENDING": 0, "RETRYING": 0, "SUCCESS": 2, "FAILED": 0}
         assert summary["faults"] == 1
 
     def test_reset_makes_everything_new(
