@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient
 
 SIZE = 100
@@ -45,3 +50,37 @@ def test_the_memory_of_a_walk_does_not_grow_with_its_length() -> None:
     assert len(held) == 10
     # The first page imports and builds what stays; one page of tickets is 200 kB.
     assert held[-1] - held[1] < 100_000
+
+
+TRANSFER = """
+import re, sys
+from pathlib import Path
+from dispatch_returns import DispatchClient
+
+def size():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+url, small, big, copy = sys.argv[1:]
+with DispatchClient("sk_test_sandbox", "ws_sandbox", base_url=url) as dispatch:
+    ticket = dispatch.tickets.create(subject="s").id
+    first = dispatch.attachments.upload(ticket, small)
+    dispatch.attachments.download(ticket, first.id, copy)
+    before, steps = size(), []
+    made = dispatch.attachments.upload(ticket, big, progress=lambda done, of: steps.append(done))
+    dispatch.attachments.download(ticket, made.id, copy)
+assert steps[-1] == made.size == Path(big).stat().st_size == Path(copy).stat().st_size
+print(size() - before)
+"""
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_a_file_of_200_megabytes_goes_both_ways_in_less_than_10(tmp_path: Path) -> None:
+    small, big = tmp_path / "small", tmp_path / "big"
+    small.write_bytes(b"x" * 300_000)
+    with big.open("wb") as file:
+        file.truncate(200 * MEGABYTE)
+    with sandbox.running() as box:
+        command = [sys.executable, "-c", TRANSFER, box.api_url, small, big, tmp_path / "copy"]
+        shown = subprocess.check_output([str(part) for part in command], text=True, timeout=100)
+    assert int(shown) < 10 * MEGABYTE
