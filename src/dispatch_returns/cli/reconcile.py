@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_returns.cli import people
 from dispatch_returns.cli.errors import REFUSED
 from dispatch_returns.cli.opening import acting
 from dispatch_returns.cli.output import Json, Part, Table, printable, show
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from dispatch_returns.reconcile.compare import Report
     from dispatch_returns.reconcile.differences import Difference
+    from dispatch_returns.store import Store
 
 _SHOWN = 100
 _COLUMNS = ("cause", "ticket", "refund", "processor_id", "detail", "why", "remedy", "fixed")
@@ -45,6 +47,8 @@ def reconcile(
             " a refund, write down what the processor says. It pays nothing itself.",
         ),
     ] = False,
+    who: people.Who = None,
+    why: people.Why = None,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print lines of CSV.")] = False,
 ) -> None:
@@ -54,10 +58,13 @@ def reconcile(
     """
     if json and csv:
         raise typer.BadParameter("--json and --csv: choose one")
+    name = people.name(who) if fix else ""
     now = datetime.now(UTC)
     begin, end = _moment("--since", since, now), _moment("--until", until, now)
     with _spool() as (keep, kept):
         with acting() as connector, _progress() as tell:
+            if fix:
+                _record(connector.store, since or "the beginning", name, why, now)
             report = connector.reconciler.run(keep, since=begin, until=end, fix=fix, tell=tell)
         if csv:
             _print_csv(kept())
@@ -67,6 +74,17 @@ def reconcile(
             show({}, *_parts(report, kept()), as_json=False)
     if report.differences > report.settled:
         raise typer.Exit(REFUSED)
+
+
+def _record(store: Store, since: str, who: str, why: str | None, now: datetime) -> None:
+    """Record that a person lets differences be fixed, before the first one is."""
+    from dispatch_returns.store import journal
+
+    subject = f"reconcile since {since}"
+    store.write(
+        "act.reconcile",
+        lambda conn: journal.record(conn, "fix", now, who=who, why=why, subject=subject),
+    )
 
 
 def _moment(option: str, text: str | None, now: datetime) -> datetime | None:

@@ -64,7 +64,13 @@ def test_each_difference_has_its_cause_and_remedy(shop: Shop) -> None:
 def test_fix_puts_right_what_is_safe_and_pays_nothing_itself(shop: Shop) -> None:
     failed = late_failure(shop)
     never = shop.ticket(payment_intent=shop.pay())
-    said = shop.run("reconcile", "--fix")
+    said = shop.run("reconcile", "--fix", "--by", "Ann", "--why", "the webhook was off")
+    (act,) = shop.offline("acts", "--json").json["acts"]
+    assert (act["act"], act["who"], act["subject"]) == (
+        "fix",
+        "Ann",
+        "reconcile since the beginning",
+    )
     assert said.code == 0
     assert "Differences: 2, left: 0." in said.text
     assert (shop.row(failed).state, shop.row(never).state) == ("failed", "requested")
