@@ -3,9 +3,11 @@
     dispatch-returns sandbox                    # in another terminal; export what it prints
     dispatch-returns setup                      # creates the statuses
     python examples/make_return.py 149.00
+    python examples/make_return.py 149.00 --request    # only the request: your policy does the rest
 
 Prints the ticket's id. With a receiver running (see fastapi_app.py or flask_app.py) the refund
-follows by itself; without one, hand the id to refund_script.py.
+follows by itself; without one, hand the id to refund_script.py. Where the receiver has a policy
+(docs/workflow.md), a request is enough: it walks to `label_sent` by itself.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ def take_payment(amount: Money, order_id: str) -> str:
     return intent.id
 
 
-def make_return(dispatch: DispatchClient, order_id: str, payment_intent: str, paid: Money) -> str:
-    """Walk a return through its steps; return the ticket's id."""
+def request(dispatch: DispatchClient, order_id: str, payment_intent: str, paid: Money) -> str:
+    """Open a return as the guide does; return the ticket's id."""
     ticket = dispatch.tickets.create(
         subject=f"Return Request - Order #{order_id}",
         customer_email="jane@example.com",
@@ -52,10 +54,15 @@ def make_return(dispatch: DispatchClient, order_id: str, payment_intent: str, pa
             "payment_intent": payment_intent,
         },
     )
+    return ticket.id
+
+
+def walk(dispatch: DispatchClient, ticket_id: str, paid: Money) -> None:
+    """Take a return through its steps by hand, as shops without a policy do."""
     for step in STEPS:
-        dispatch.tickets.update(ticket.id, status=step)
+        dispatch.tickets.update(ticket_id, status=step)
     dispatch.tickets.update(
-        ticket.id,
+        ticket_id,
         status="item_received",
         custom_fields={
             "received_date": "2024-01-15",
@@ -63,10 +70,10 @@ def make_return(dispatch: DispatchClient, order_id: str, payment_intent: str, pa
             "refund_amount": paid.major,
         },
     )
-    return dispatch.tickets.update(ticket.id, status="refunded").id
+    dispatch.tickets.update(ticket_id, status="refunded")
 
 
-def main(amount: str = "149.00") -> None:
+def main(amount: str = "149.00", *options: str) -> None:
     paid = Money.from_decimal(Decimal(amount), "USD")
     payment_intent = take_payment(paid, order_id="1234")
     with DispatchClient(
@@ -74,7 +81,10 @@ def main(amount: str = "149.00") -> None:
         workspace=os.environ["DISPATCH_WORKSPACE"],
         base_url=os.environ["DISPATCH_BASE_URL"],
     ) as dispatch:
-        print(make_return(dispatch, "1234", payment_intent, paid))
+        ticket_id = request(dispatch, "1234", payment_intent, paid)
+        if "--request" not in options:
+            walk(dispatch, ticket_id, paid)
+    print(ticket_id)
 
 
 if __name__ == "__main__":
