@@ -30,7 +30,9 @@ _PRELUDE = """
 import json, os, warnings
 warnings.simplefilter("error")
 from dispatch_returns import api
-for client in (api.DispatchClient, api.AsyncDispatchClient):
+for client in (
+    api.DispatchClient, api.AsyncDispatchClient, api.PortalClient, api.AsyncPortalClient
+):
     client.__init__.__kwdefaults__["base_url"] = os.environ["DISPATCH_BASE_URL"]
 scope = {"__name__": "page"}
 for block in json.loads(os.environ["BLOCKS"]):
@@ -71,10 +73,11 @@ def _create_statuses(**workspace: str) -> None:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
-def test_the_python_examples_run(page: Path, environment: dict[str, str]) -> None:
+def test_the_python_examples_run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PRELUDE],
         env=environment | {"BLOCKS": json.dumps(blocks(page, "python"))},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,

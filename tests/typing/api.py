@@ -12,19 +12,35 @@ import httpx
 from dispatch_returns import AsyncDispatchClient, DispatchClient
 from dispatch_returns.api import (
     UNSET,
+    Account,
+    ApiKey,
+    AsyncPortalClient,
+    Attachment,
+    BulkResult,
+    CategoryStats,
     Comment,
     Customer,
+    DeletePreview,
     Delivery,
     Field,
+    FieldDefinitions,
     Hooks,
     JsonValue,
     Page,
+    PortalClient,
+    PortalComment,
+    PortalTicket,
+    PortalToken,
+    RateLimit,
+    RawResponse,
     RequestInfo,
     ResponseInfo,
     RetryInfo,
     Status,
     Style,
+    Tag,
     Ticket,
+    UploadTarget,
     Webhook,
     Workspace,
 )
@@ -93,6 +109,67 @@ def calls_block(dispatch: DispatchClient, at: datetime) -> None:
     assert_type(dispatch.customers.update("cus_1", name=None), Customer)
     assert_type(dispatch.workspaces.get(), Workspace)
     assert_type(dispatch.workspaces.list(), list[Workspace])
+
+
+def the_other_rows_too(dispatch: DispatchClient) -> None:
+    assert_type(dispatch.accounts.me(), Account)
+    assert_type(dispatch.api_keys.create(name="n", workspace_ids=["ws_1"]), ApiKey)
+    assert_type(dispatch.workspaces.preview_delete("ws_2"), DeletePreview)
+    assert_type(dispatch.workspaces.delete("ws_2", confirm=True), None)
+    assert_type(dispatch.tickets.bulk(action="close", ticket_ids=["t"]), BulkResult)
+    assert_type(
+        dispatch.attachments.create("t", filename="f", content_type="c", size=1), UploadTarget
+    )
+    assert_type(dispatch.attachments.upload("t", "photo.png", progress=on_progress), Attachment)
+    assert_type(dispatch.attachments.download("t", "a", "photo.png"), Attachment)
+    assert_type(dispatch.fields.all(), FieldDefinitions)
+    assert_type(dispatch.contacts.list(), Iterator[Customer])
+    assert_type(dispatch.categories.stats(), list[CategoryStats])
+    assert_type(dispatch.tags.merge("tag_1", source_tag_ids=["tag_2"]), Tag)
+    assert_type(dispatch.portal.create_token(email="e"), PortalToken)
+    dispatch.tickets.bulk(action="archive", ticket_ids=["t"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    dispatch.attachments.upload("t", b"bytes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def on_progress(done: int, of: int) -> None: ...
+
+
+def options_and_raw_answers(dispatch: DispatchClient) -> None:
+    assert_type(dispatch.rate_limit, RateLimit | None)
+    assert_type(dispatch.with_options(timeout=5, max_retries=0), DispatchClient)
+    assert_type(dispatch.tickets.with_options(timeout=5).get("t"), Ticket)
+    raw = dispatch.tickets.with_raw_response.get("t")
+    assert_type(raw, RawResponse[Ticket])
+    assert_type(raw.value.subject, str)
+    assert_type(raw.request_id, str | None)
+    assert_type(dispatch.tickets.with_raw_response.list_page(limit=1).value, Page[Ticket])
+    dispatch.tickets.with_raw_response.get()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    dispatch.tickets.with_options(tiemout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def options_and_raw_answers_are_awaited(dispatch: AsyncDispatchClient) -> None:
+    assert_type(dispatch.with_options(timeout=5), AsyncDispatchClient)
+    assert_type(await dispatch.tickets.with_options(timeout=5).get("t"), Ticket)
+    assert_type(await dispatch.tickets.with_raw_response.get("t"), RawResponse[Ticket])
+    assert_type(await dispatch.attachments.upload("t", "photo.png"), Attachment)
+    assert_type(dispatch.contacts.list(), AsyncIterator[Customer])
+
+
+def the_customers_side(token: PortalToken) -> None:
+    with PortalClient(token) as portal:
+        assert_type(portal, PortalClient)
+        assert_type(portal.tickets.create(subject="s", attachment_ids=["a"]), PortalTicket)
+        assert_type(portal.tickets.list(status="open"), Iterator[PortalTicket])
+        assert_type(portal.tickets.comment("t", body="b"), PortalComment)
+        assert_type(portal.attachments.upload("photo.png", ticket_id="t"), Attachment)
+        assert_type(portal.refresh(), PortalToken)
+    assert_type(PortalClient.verify("t"), PortalToken)
+
+
+async def the_customers_side_is_awaited() -> None:
+    async with AsyncPortalClient(await AsyncPortalClient.verify("t")) as portal:
+        assert_type(await portal.tickets.get("t"), PortalTicket)
+        assert_type(await portal.refresh(), PortalToken)
 
 
 async def calls_are_awaited(dispatch: AsyncDispatchClient) -> None:

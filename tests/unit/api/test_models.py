@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from dispatch_returns.api import models
-from dispatch_returns.api.exact_json import loads
+from dispatch_returns.api import Style, answers, models
+from dispatch_returns.api.exact_json import dumps, loads
 from dispatch_returns.api.models import Comment, Customer, Delivery, Status, Ticket, Webhook
 
 MINIMAL = {"id": "t", "workspace_id": "w", "subject": "s", "status": "open"}
@@ -130,6 +131,70 @@ def test_a_repr_shows_ids_and_states_alone(
 def test_a_status_is_active_unless_it_says_otherwise() -> None:
     status = Status.model_validate({"id": "s", "key": "k", "name": "n"})
     assert (status.is_active, status.is_system) == (True, False)
+
+
+RICH = {
+    "id": "t", "brandId": "w", "title": "s", "status": "x", "ticketNumber": 7,
+    "customer": {"id": "c", "brandId": "w", "email": "jane@example.com"},
+    "customFields": {"order_id": "1", "isGift": True, "total": Decimal("149.00")},
+    "createdAt": "2024-01-15T10:00:00.123Z", "slaBreached": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", ["workspaces", "brands"])
+def test_a_model_can_be_written_in_either_style_and_read_again(style: Style) -> None:
+    ticket = Ticket.model_validate(RICH)
+    wire = ticket.to_wire(style)
+    assert Ticket.model_validate(wire) == ticket
+    names = {"workspaces": ("subject", "workspace_id", "custom_fields"),
+             "brands": ("title", "brandId", "customFields")}  # fmt: skip
+    assert set(names[style]) <= wire.keys()
+    assert wire[names[style][2]] == RICH["customFields"]
+    assert wire["customer"][names[style][1]] == "w"
+    assert wire["slaBreached"] is True
+    assert b'"total":149.00' in dumps(wire).encode()
+
+
+def test_a_dump_has_the_names_of_python() -> None:
+    dumped = Ticket.model_validate(RICH).model_dump()
+    assert (dumped["subject"], dumped["workspace_id"], dumped["ticket_number"]) == ("s", "w", 7)
+
+
+def test_models_can_be_pickled() -> None:
+    ticket = Ticket.model_validate(RICH)
+    again = pickle.loads(pickle.dumps(ticket))
+    assert again == ticket
+    assert (again.model_extra, again.custom_fields) == (ticket.model_extra, ticket.custom_fields)
+
+
+def test_what_the_vendors_sources_tell_differently_is_read_either_way() -> None:
+    upload = models.UploadTarget
+    for answer in ({"attachmentId": "a"}, {"attachment": {"id": "a"}}, {"id": "a"}):
+        assert upload.model_validate({**answer, "uploadUrl": "u"}).attachment_id == "a"
+    done = models.BulkResult.model_validate({"success": 2, "failed": 1})
+    assert (done.success, done.count, done.failed) == (False, 2, 1)
+    done = models.BulkResult.model_validate({"success": True, "count": 2})
+    assert (done.success, done.count, done.failed) == (True, 2, None)
+    field = {"key": "k", "label": "l", "type": "text"}
+    listed = models.FieldDefinitions.model_validate([field, {**field, "entity": "customer"}])
+    grouped = models.FieldDefinitions.model_validate({"ticket": [field], "customer": []})
+    assert [len(listed.ticket), len(listed.customer)] == [1, 1]
+    assert [len(grouped.ticket), len(grouped.customer)] == [1, 0]
+    for stats in (b'{"c": {"ticketCount": 3}}', b'[{"id": "c", "ticketCount": 3}]'):
+        [found] = answers.keyed(models.CategoryStats)(stats)
+        assert (found.id, found.ticket_count) == ("c", 3)
+
+
+def test_keys_tokens_and_addresses_are_in_no_repr() -> None:
+    secret = "let-me-in"
+    made: list[models.Model] = [
+        models.ApiKey(id="k", name="n", key=secret),
+        models.PortalToken(token=secret, email="jane@example.com"),
+        models.UploadTarget.model_validate({"attachmentId": "a", "uploadUrl": secret}),
+        models.Attachment.model_validate({"id": "a", "filename": "f", "downloadUrl": secret}),
+    ]
+    assert secret not in f"{made!r} {made[1]!s}"
+    assert "jane" not in repr(made)
 
 
 RACE = """
