@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import json
 import logging
@@ -207,6 +208,21 @@ def test_every_line_of_the_refund_path_carries_the_same_three_ids(
     assert joined == {"event_id": "evt_joined", "ticket_id": ticket.id, "refund_id": refund.id}
     (paid,) = [it for it in records if it.getMessage().endswith("is succeeded")]
     assert (paid.ticket_id, paid.refund_id) == (ticket.id, refund.id)  # type: ignore[attr-defined]
+
+
+def test_no_line_of_these_folders_is_written_without_ids() -> None:
+    package = Path(telemetry.__file__).parents[1]
+    folders = ("refunds", "reconcile", "webhooks", "workflow")
+    without = [
+        f"{path.relative_to(package)}:{node.lineno}"
+        for folder in folders
+        for path in (package / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).lstrip("_").startswith("log.")
+        and not any(given.arg == "extra" for given in node.keywords)
+    ]
+    assert without == []
 
 
 _WITHOUT = """

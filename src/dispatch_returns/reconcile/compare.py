@@ -32,6 +32,7 @@ from dispatch_returns.refunds.news import Met
 from dispatch_returns.store import Store, inbox, ledger
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import Refund
+from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.late_news import Found, LateNews
 
 log = logging.getLogger(__name__)
@@ -212,7 +213,8 @@ class Reconciler:
             detail = f"{difference.detail} ({error.message})".strip()
             return replace(difference, fixed=False, detail=detail)
         except DispatchReturnsError as error:
-            log.warning("a difference stays: %s", error)
+            extra = ids(ticket_id=difference.ticket_id, refund_id=difference.refund_id)
+            log.warning("a difference stays: %s", error, extra=extra)
             return replace(difference, fixed=False)
         return replace(difference, fixed=fixed)
 

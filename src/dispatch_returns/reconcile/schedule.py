@@ -13,6 +13,7 @@ from dispatch_returns.reconcile.differences import Difference
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.store import Store, jobs
 from dispatch_returns.store.jobs import Job
+from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
@@ -62,27 +63,35 @@ class Schedule:
         try:
             self._compare()
         except (APIError, AdapterError) as error:
-            log.warning("the books could not be compared: %s", type(error).__name__)
+            said = type(error).__name__
+            log.warning("the books could not be compared: %s", said, extra=ids())
             again = min(again, _LEASE)
         try:
             self._store.write(
                 "reconcile.done", lambda conn: jobs.finish(conn, job, self._clock() + again)
             )
         except LeaseLostError:
-            log.info("the comparison took so long that another worker has begun the next")
+            said = "the comparison took so long that another worker has begun the next"
+            log.info(said, extra=ids())
 
     def _compare(self) -> None:
         left: Counter[str] = Counter()
 
         def found(difference: Difference) -> None:
             if difference.settled:
-                log.info("reconciled: %s, ticket %s", difference.cause, difference.ticket_id)
+                extra = ids(ticket_id=difference.ticket_id, refund_id=difference.refund_id)
+                log.info(
+                    "reconciled: %s, ticket %s",
+                    difference.cause,
+                    difference.ticket_id,
+                    extra=extra,
+                )
             else:
                 left[difference.cause] += 1
 
         report = self._reconciler.run(found, since=self._clock() - self._back, fix=True)
         if left:
             said = ", ".join(f"{count} {cause}" for cause, count in sorted(left.items()))
-            log.warning("the books differ: %s. Run: dispatch-returns reconcile", said)
+            log.warning("the books differ: %s. Run: dispatch-returns reconcile", said, extra=ids())
         else:
-            log.info("the books agree: %s", report.lines)
+            log.info("the books agree: %s", report.lines, extra=ids())

@@ -33,9 +33,10 @@ class Queue(Generic[T]):
         try:
             return self.claim(limit)
         except StoreError as error:
-            log.error("%s: nothing can be claimed now: %s", self.name, error)  # noqa: TRY400 - the message says it all
+            log.error("%s: nothing can be claimed now: %s", self.name, error, extra=ids())  # noqa: TRY400 - the message says it all
         except Exception as error:  # noqa: BLE001 - the next look may be luckier
-            log.error("%s: nothing can be claimed: %s", self.name, type(error).__name__)  # noqa: TRY400 - a traceback may show a customer's data
+            kind = type(error).__name__  # and no traceback, which may show a customer's data
+            log.error("%s: nothing can be claimed: %s", self.name, kind, extra=ids())  # noqa: TRY400
         return []
 
     def run_safely(self, item: T) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.store import Store, inbox
+from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Retention:
             "event.thin", lambda conn: inbox.thin(conn, before=before, after=after, limit=_BATCH)
         )
         if thinned.deleted:
-            log.info("%d old events deleted", thinned.deleted)
+            log.info("%d old events deleted", thinned.deleted, extra=ids())
         return thinned.then
 
 

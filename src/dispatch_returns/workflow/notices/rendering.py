@@ -22,6 +22,7 @@ from dispatch_returns.workflow.notices.notice import FACTS, Notice, NoticeKind
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Templates:
             try:
                 return self.render_strictly(notice)
             except NoticeError as error:
-                log.error("notice %s: %s; ours is used instead", notice.kind, error)  # noqa: TRY400 - the message says it all, and a trace may hold a customer's data
+                log.error("notice %s: %s; ours is used instead", notice.kind, error, extra=ids())  # noqa: TRY400 - the message says it all, and a trace may hold a customer's data
         return self._render(self._ours, notice, self._language(notice, ours=True))
 
     def render_strictly(self, notice: Notice) -> Message:

@@ -35,6 +35,7 @@ from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.store.returns import NewDecision, Return, Step
+from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.steps import waiting
 from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
@@ -156,7 +157,7 @@ class ReturnsEngine:
         try:
             self._advance(row)
         except LeaseLostError:
-            log.info("return %s was taken over by another worker", row.id)
+            log.info("return %s was taken over by another worker", row.id, extra=_ids(row))
 
     def _advance(self, row: Return) -> None:
         try:
@@ -344,13 +345,16 @@ class ReturnsEngine:
             try:
                 return self._client.tickets.update(ticket.id, assignee_id=move.assignee, **changes)
             except ValidationError:
-                log.warning("ticket %s: there is no assignee %s", ticket.id, move.assignee)
+                extra = ids(ticket_id=ticket.id)
+                log.warning(
+                    "ticket %s: there is no assignee %s", ticket.id, move.assignee, extra=extra
+                )
         return self._client.tickets.update(ticket.id, **changes)
 
     # What cannot be done now.
 
     def _gone(self, row: Return) -> None:
-        log.info("return %s: its ticket is gone", row.id)
+        log.info("return %s: its ticket is gone", row.id, extra=_ids(row))
 
         def write(conn: Connection) -> None:
             now = self._clock()
@@ -373,7 +377,7 @@ class ReturnsEngine:
             self._later(walk.row, _said(error))
 
     def _later(self, row: Return, why: str) -> None:
-        log.warning("return %s is put off: %s", row.id, why)
+        log.warning("return %s is put off: %s", row.id, why, extra=_ids(row))
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(row.tries, random.random(), first=self._first_retry)  # noqa: S311
 
@@ -412,3 +416,7 @@ def _said(error: Exception) -> str:
     """Return an error of ours for people; its message holds no secret and no customer's data."""
     text = f"{error}"
     return text if text.endswith(".") else f"{text}."
+
+
+def _ids(row: Return) -> dict[str, str | None]:
+    return ids(ticket_id=row.ticket_id)
