@@ -140,6 +140,8 @@ class Walk:
         with client_of(self.dispatch) as client:
             assert client.tickets.get(self.ticket_id).status == "refunded"
             comments = client.comments.list(self.ticket_id)
+            files = [it.filename for it in client.attachments.list(self.ticket_id)]
+        assert files == [f"return-label-{row.number}-1.pdf"]
         path = [c.body.split()[-1] for c in comments if c.author_type == "SYSTEM"]
         assert path == PATH
         notes = Counter(c.body for c in comments if c.internal)

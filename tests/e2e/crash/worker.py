@@ -57,6 +57,7 @@ def arm(
         "adapter": connector.adapter,
         "tickets": connector.client.tickets,
         "comments": connector.client.comments,
+        "attachments": connector.client.attachments,
         "labels": parts and parts.labels,
         "orders": parts and parts.orders,
         "notifier": parts and parts.notifier,

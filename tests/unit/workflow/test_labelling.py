@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -140,3 +141,17 @@ def test_without_an_address_people_send_the_labels(box: sandbox.Sandbox, tmp_pat
     shop.work()
     assert shop.status(ticket) == "refunded"
     shop.close()
+
+
+def test_the_label_is_attached_to_the_ticket_once(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    (attached,) = shop.client.attachments.list(ticket.id)
+    (label,) = shop.labels(ticket)
+    assert attached.id == label.attachment_id
+    assert attached.filename == f"return-label-{shop.row(ticket).number}-1.pdf"
+    assert attached.content_type == "application/pdf"
+    got = io.BytesIO()
+    shop.client.attachments.download(ticket.id, attached.id, got)
+    assert got.getvalue() == b"%PDF-1.4 a label"
+    shop.put(ticket, "approved")
+    assert len(shop.client.attachments.list(ticket.id)) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.api.models import Attachment
 from dispatch_returns.errors import LabelError, LeaseLostError
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
@@ -22,6 +24,7 @@ from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.workflow.steps.terms import Terms
 
+_CONTENT_TYPE = "application/pdf"
 _MAY_BE_BOUGHT = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
 
 
@@ -50,6 +53,7 @@ class Labelling:
             return Plan(due_at=terms.expiry(now.row.entered_at))
         label = self._wanted(now.row, terms, self._labels)
         label = self._bought(now, label, self._labels)
+        label = self._attached(now, label)
         fields: dict[str, str | None] = {"return_number": now.row.number}
         if label.tracking_number is not None:
             fields["tracking_number"] = label.tracking_number
@@ -145,6 +149,21 @@ class Labelling:
         )
         return self._store.write("label.bought", record)
 
+    def _attached(self, now: Situation, label: LabelRow) -> LabelRow:
+        """Attach the label to the ticket, where it is not attached already."""
+        if label.attachment_id is not None or label.pdf is None:
+            return label
+        filename = file_name(now.row, label)
+        there = self._client.attachments.list(now.ticket.id)
+        known = next((it.id for it in there if it.filename == filename and _is_whole(it)), None)
+        if known is None:
+            made = self._client.attachments.upload(
+                now.ticket.id, io.BytesIO(label.pdf), filename=filename, content_type=_CONTENT_TYPE
+            )
+            known = made.id
+        attached = self._set(now.row, label, attachment_id=known)
+        return self._store.write("label.attached", attached)
+
     def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> NewDecision:
         row = now.row
         if label.state in _MAY_BE_BOUGHT:
@@ -200,6 +219,11 @@ class Labelling:
             send_by=label.send_by and label.send_by.date(),
             language=language_of(now.ticket, self._parts.language),
         )
+
+
+def _is_whole(attachment: Attachment) -> bool:
+    """Whether its bytes are there: one that was begun and not confirmed has none."""
+    return (attachment.status or "").casefold() not in {"pending", "uploading"}
 
 
 def file_name(row: Return, label: LabelRow) -> str:
