@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -61,6 +61,8 @@ def routes(state: SandboxState) -> list[Route]:
             return _give(state.blobs, record)
         except Refusal as refusal:
             return JSONResponse(refusal.body(BRANDS), refusal.status)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
 
     return [Route("/files/{attachment_id}", serve, methods=["GET", "PUT"])]
 

@@ -21,7 +21,7 @@ from dispatch_returns.errors import (
     NotFoundError,
     ServerError,
 )
-from tests.support.api_callers import KEY, Caller
+from tests.support.api_callers import KEY, Caller, PortalAsynchronous, PortalBlocking
 from tests.support.api_server import ApiServer, Received, Reply
 
 TICKET = {"id": "tkt_1", "workspace_id": "ws_1", "subject": "Jane's", "status": "open"}
@@ -328,3 +328,32 @@ def test_a_refused_key_is_not_taken_for_the_address(server: ApiServer, caller: C
     server.reply(Reply(401, {"message": "no"}))
     with pytest.raises(AuthenticationError):
         caller.call("attachments.download", "tkt_1", "att_1", "/tmp/never")
+
+
+@pytest.mark.parametrize("make", [PortalBlocking, PortalAsynchronous])
+def test_a_portal_token_is_never_shown_and_a_new_one_is_used(server: ApiServer, make: Any) -> None:
+    old, new = "header.claims.old", "header.claims.new"
+    server.reply(Reply(200, {"token": new}), Reply(401, {"message": f"{new} is late"}))
+    portal = make(server.url, token=old)
+    renewed = portal.call("refresh")
+    with pytest.raises(AuthenticationError) as caught:
+        portal.call("tickets.get", "tkt_1")
+    portal.close()
+    told = f"{caught.value} {vars(caught.value)} {portal.client!r} {renewed!r}"
+    assert new not in told
+    assert old not in told
+    refreshed, asked = server.received
+    assert (refreshed.path, refreshed.body) == ("/v1/portal/refresh", b"")
+    assert refreshed.headers["Authorization"] == f"Bearer {old}"
+    assert asked.headers["Authorization"] == f"Bearer {new}"
+
+
+@pytest.mark.parametrize("make", [PortalBlocking, PortalAsynchronous])
+def test_a_link_is_verified_without_a_key(server: ApiServer, make: Any) -> None:
+    server.reply(Reply(200, {"token": "t"}))
+    portal = make(server.url, token="unused")
+    portal.call("verify", "link-token", base_url=server.url)
+    portal.close()
+    [sent] = server.received
+    assert sent.json == {"token": "link-token"}
+    assert "Authorization" not in sent.headers

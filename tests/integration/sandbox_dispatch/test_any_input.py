@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_returns import sandbox
+from dispatch_returns.sandbox import tokens
 
 WORDS = [
     "tickets", "comments", "webhooks", "deliveries", "statuses", "fields", "ticket", "customer",
@@ -111,6 +112,44 @@ def test_any_call_gets_an_answer(  # noqa: PLR0917 - drawn by name
     if answer.status_code != 204 and method != "HEAD":
         answer.json()
     assert state.summary()
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PATCH", "DELETE", "PUT"]),
+    path=st.sampled_from(
+        ["accounts/me", "accounts/me/usage", "accounts/me/api-keys", "accounts/me/api-keys/x/scope",
+         "portal/verify", "portal/refresh", "portal/tickets", "portal/tickets/TICKET",
+         "portal/tickets/TICKET/comments", "portal/tickets/TICKET/attachments",
+         "portal/tickets/attachments/pending", "portal/tickets/attachments/pending/x/confirm",
+         "brands", "workspaces", "brands/ws_sandbox", "brands/ws_sandbox/portal/magic-link"]
+    ),
+    query=queries,
+    body=bodies,
+    key=st.sampled_from(["key", "token", "", "Bearer ..", "Bearer \xff.\xff.\xff"]),
+)  # fmt: skip
+@settings(max_examples=150)
+def test_any_call_outside_a_workspace_gets_an_answer(
+    method: str, path: str, query: dict[str, str], body: bytes, key: str
+) -> None:
+    state = sandbox.SandboxState()
+    ticket = state.add_ticket(title="x", customerEmail="jane@example.com")
+    customer = ticket["customerId"]
+    claims = {"sub": customer, "brandId": "ws_sandbox", "exp": 10**10}
+    token = tokens.issue(claims, state.portal_secret)
+    given = {"key": f"Bearer {sandbox.API_KEY}", "token": f"Bearer {token}"}.get(key, key)
+    answer = asyncio.run(
+        ask(
+            state,
+            method,
+            f"/v1/{path.replace('TICKET', ticket['id'])}",
+            params=query,
+            content=body,
+            headers={"authorization": given.encode("latin-1")},
+        )
+    )
+    assert answer.status_code < 500
+    if answer.status_code != 204:
+        answer.json()
 
 
 @given(path=st.sampled_from(["faults", "redeliver", "reset", "state"]), body=bodies)

@@ -53,9 +53,9 @@ def test_the_memory_of_a_walk_does_not_grow_with_its_length() -> None:
 
 
 TRANSFER = """
-import re, sys
+import asyncio, re, sys
 from pathlib import Path
-from dispatch_returns import DispatchClient
+from dispatch_returns import AsyncDispatchClient, DispatchClient
 
 def size():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -68,8 +68,18 @@ with DispatchClient("sk_test_sandbox", "ws_sandbox", base_url=url) as dispatch:
     before, steps = size(), []
     made = dispatch.attachments.upload(ticket, big, progress=lambda done, of: steps.append(done))
     dispatch.attachments.download(ticket, made.id, copy)
+
+async def again():
+    async with AsyncDispatchClient("sk_test_sandbox", "ws_sandbox", base_url=url) as dispatch:
+        await dispatch.attachments.upload(ticket, small)
+        before = size()
+        made = await dispatch.attachments.upload(ticket, big)
+        await dispatch.attachments.download(ticket, made.id, copy)
+        return size() - before
+
+grown = size() - before
 assert steps[-1] == made.size == Path(big).stat().st_size == Path(copy).stat().st_size
-print(size() - before)
+print(grown, asyncio.run(again()))
 """
 MEGABYTE = 1_000_000
 
@@ -83,4 +93,4 @@ def test_a_file_of_200_megabytes_goes_both_ways_in_less_than_10(tmp_path: Path) 
     with sandbox.running() as box:
         command = [sys.executable, "-c", TRANSFER, box.api_url, small, big, tmp_path / "copy"]
         shown = subprocess.check_output([str(part) for part in command], text=True, timeout=100)
-    assert int(shown) < 10 * MEGABYTE
+    assert max(map(int, shown.split())) < 10 * MEGABYTE
