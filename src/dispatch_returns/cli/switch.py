@@ -34,10 +34,10 @@ _SAID = {
 
 def switch(
     name: Annotated[
-        Name | None, typer.Argument(metavar="[kill|dry-run]", help="Which. Default: show both.")
+        Name | None, typer.Argument(metavar="kill|dry-run", help="Which. Default: show both.")
     ] = None,
     position: Annotated[
-        Literal["on", "off"] | None, typer.Argument(metavar="[on|off]", help="Where to put it.")
+        Literal["on", "off"] | None, typer.Argument(metavar="on|off", help="Where to put it.")
     ] = None,
     *,
     who: people.Who = None,
