@@ -18,11 +18,13 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, help="repeat the fault plan of an earlier run")
     parser.add_argument("--returns", type=int, default=2000)
+    parser.add_argument("--celery", action="store_true", help="let Celery's workers do the work")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server must be stopped
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)
-    report = run(make(seed, given.returns))
+    plan = make(seed, given.returns, broker=given.celery)
+    report = run(plan, celery=given.celery)
     for name, value in report.lines():
         print(f"{name:60} {value:>8}")
     books = report.books

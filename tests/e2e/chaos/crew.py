@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch_returns.connector import Connector
-from tests.e2e.chaos.workers import Orders, receive, work
+from tests.e2e.chaos.workers import Orders, beat, receive, work, work_with_celery
 from tests.support.ports import free_port
 
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -33,26 +33,28 @@ class Post:
 
     def fill(self) -> None:
         """Start a process here."""
-        process = _PROCESSES.Process(target=self._target, args=(self.orders,), daemon=True)
+        process = _PROCESSES.Process(target=self._target, args=(self.orders,))
         process.start()
         self.process = process
 
     def signal(self, number: int) -> None:
-        """Send a signal to whoever is here."""
+        """Send a signal to whoever is here, and to the processes that it has started."""
         assert self.process is not None
         assert self.process.pid is not None
         with contextlib.suppress(ProcessLookupError):  # it is dead, and not replaced yet
-            os.kill(self.process.pid, number)
+            os.killpg(self.process.pid, number)
 
 
 class Crew:
-    """Workers and receivers."""
+    """Workers and receivers; with a broker the workers are Celery's, and there is its beat."""
 
     def __init__(self, orders: Orders, folder: Path, workers: int, receivers: int) -> None:
         def told(name: str, **more: Any) -> Orders:
             return replace(orders, log=str(folder / f"{name}.log"), **more)
 
-        self.workers = [Post(work, told(f"worker-{number}")) for number in range(workers)]
+        working = work if orders.broker is None else work_with_celery
+        self.workers = [Post(working, told(f"worker-{number}")) for number in range(workers)]
+        self._beats = [] if orders.broker is None else [Post(beat, told("beat"))]
         self.ports = [free_port() for _ in range(receivers)]
         self.receivers = [
             Post(receive, told(f"receiver-{number}", port=port))
@@ -89,12 +91,12 @@ class Crew:
         self._watch.join()
         for post in self._posts:
             assert post.process is not None
-            post.process.kill()
+            post.signal(signal.SIGKILL)
             post.process.join(10)
 
     @property
     def _posts(self) -> list[Post]:
-        return self.workers + self.receivers
+        return self.workers + self.receivers + self._beats
 
     def _watch_over(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):

@@ -38,6 +38,7 @@ class Blow(enum.StrEnum):
     SLOW = "slow answers of the processor"
     API_ERROR = "500s of the Dispatch API"
     API_LIMIT = "429s of the Dispatch API"
+    RESTART_BROKER = "broker restarts, which lose every message"
 
 
 # How many returns there are for each blow of a kind.
@@ -55,6 +56,7 @@ _ONE_IN = {
     Blow.SLOW: 40,
     Blow.API_ERROR: 25,
     Blow.API_LIMIT: 40,
+    Blow.RESTART_BROKER: 200,
 }
 
 
@@ -105,8 +107,8 @@ class Plan:
     delayed: int
 
 
-def make(seed: int, returns: int) -> Plan:
-    """Return the plan of this seed."""
+def make(seed: int, returns: int, *, broker: bool = False) -> Plan:
+    """Return the plan of this seed; with a `broker`, that one is restarted too."""
     chance = random.Random(seed)
     planned = tuple(_returns(chance, returns))
     events = [event for it in planned for event in _events(chance, it)]
@@ -120,7 +122,12 @@ def make(seed: int, returns: int) -> Plan:
     order = sorted(turn, key=lambda number: turn[number])
     deliveries = tuple(copies[number] for number in order)
     reordered = sum(now > then for now, then in itertools.pairwise(order))
-    blows = tuple(sorted(_blows(chance, returns, len(deliveries)), key=lambda it: it.at))
+    planned_blows = _blows(chance, returns, len(deliveries))
+    blows = tuple(
+        it
+        for it in sorted(planned_blows, key=lambda it: it.at)
+        if broker or it.blow is not Blow.RESTART_BROKER
+    )
     repeats = len(copies) - len(events)
     return Plan(seed, planned, deliveries, blows, repeats, reordered, len(delayed))
 

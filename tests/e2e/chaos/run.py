@@ -19,6 +19,7 @@ from tests.e2e.chaos.plan import Plan
 from tests.e2e.chaos.shop import SECRET, Shop
 from tests.e2e.chaos.storm import Storm, World
 from tests.e2e.chaos.workers import Orders
+from tests.support.broker import Broker, broker
 from tests.support.cluster import cluster
 from tests.support.lossy_proxy import lossy_proxy
 
@@ -63,11 +64,12 @@ class Report:
         ]
 
 
-def run(plan: Plan, *, lease: float = 5.0) -> Report:
+def run(plan: Plan, *, lease: float = 5.0, celery: bool = False) -> Report:
     """Play the plan against a system of its own, and compare the books."""
     begun = time.monotonic()
-    with _storm(plan, lease) as (storm, crew, shop, store):
+    with _storm(plan, lease, celery=celery) as (storm, crew, shop, store):
         storm.blow()
+        _wait(lambda: to_do(store) <= len(plan.returns) // 5, plan)
         storm.calm()
         _wait(lambda: to_do(store) == 0 and len(unknown(store)) <= storm.never_done, plan)
         asked = _a_day_passes(storm, crew, shop, store)
@@ -85,10 +87,11 @@ def run(plan: Plan, *, lease: float = 5.0) -> Report:
 
 
 @contextlib.contextmanager
-def _storm(plan: Plan, lease: float) -> Iterator[tuple[Storm, Crew, Shop, Store]]:
+def _storm(plan: Plan, lease: float, *, celery: bool) -> Iterator[tuple[Storm, Crew, Shop, Store]]:
     folder = Path(tempfile.mkdtemp(prefix="dispatch-returns-chaos-"))
     with (
         cluster() as server,
+        _broker(celery) as messages,
         sandbox.running() as box,
         lossy_proxy(box.url) as proxy,
         contextlib.closing(Shop(box, plan)) as shop,
@@ -102,12 +105,25 @@ def _storm(plan: Plan, lease: float) -> Iterator[tuple[Storm, Crew, Shop, Store]
             "database_url": server.url,
             "adapter_options": {"api_key": sandbox.stripe.API_KEY, "base_url": proxy.url},
         }
-        crew = Crew(Orders(settings, lease, str(folder)), folder, WORKERS, RECEIVERS)
+        orders = Orders(
+            settings, lease, str(folder), broker=None if messages is None else messages.url
+        )
+        crew = Crew(orders, folder, WORKERS, RECEIVERS)
         shop.open()
         with contextlib.closing(crew), Store.open(server.url) as store:
             crew.start()
-            yield Storm(plan, World(box, proxy, server, shop), crew), crew, shop, store
+            world = World(box, proxy, server, messages, shop)
+            yield Storm(plan, world, crew, lambda: to_do(store)), crew, shop, store
     shutil.rmtree(folder)  # kept where something went wrong: the logs are in it
+
+
+@contextlib.contextmanager
+def _broker(wanted: bool) -> Iterator[Broker | None]:
+    if not wanted:
+        yield None
+        return
+    with broker() as running:
+        yield running
 
 
 def _a_day_passes(storm: Storm, crew: Crew, shop: Shop, store: Store) -> int:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
 
+from dispatch_returns.errors import StoreUnavailableError
 from dispatch_returns.sandbox import FaultRule, Sandbox
 from dispatch_returns.sandbox.stripe import Fault
 from tests.e2e.chaos.crew import Crew, Post
 from tests.e2e.chaos.plan import Blow, Delivery, Plan, PlannedBlow
 from tests.e2e.chaos.shop import Shop
+from tests.support.broker import Broker
 from tests.support.cluster import Cluster
 from tests.support.lossy_proxy import LossyProxy
 
 _POSTMEN = 8
 _API_FAULTS_AT_ONCE = 3
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,22 @@ class World:
     box: Sandbox
     proxy: LossyProxy
     server: Cluster
+    broker: Broker | None
     shop: Shop
 
 
 class Storm:
     """What happens to the system under test, and to its world."""
 
-    def __init__(self, plan: Plan, world: World, crew: Crew) -> None:
+    def __init__(self, plan: Plan, world: World, crew: Crew, to_do: Callable[[], int]) -> None:
         self.plan = plan
+        self._to_do = to_do
+        self._behind = False
+        self._over = threading.Event()
         self._box = world.box
         self._proxy = world.proxy
         self._server = world.server
+        self._broker = world.broker
         self._shop = world.shop
         self._crew = crew
         self._sent = 0
@@ -52,14 +61,46 @@ class Storm:
 
     def blow(self) -> None:
         """Deliver everything, and let each blow fall when it is its turn."""
-        with ThreadPoolExecutor(_POSTMEN) as pool, httpx.Client(timeout=15) as http:
+        with (
+            ThreadPoolExecutor(_POSTMEN) as pool,
+            httpx.Client(timeout=15) as http,
+            self._watching_the_workers(),
+        ):
             deliveries = [pool.submit(self._deliver, http, it) for it in self.plan.deliveries]
-            for planned in self.plan.blows:
-                while self._sent < planned.at and not all(it.done() for it in deliveries):
-                    time.sleep(0.01)
-                self._strike(planned)
-            for delivery in deliveries:
-                delivery.result()
+            try:
+                for planned in self.plan.blows:
+                    while self._sent < planned.at:
+                        time.sleep(0.01)
+                    self._strike(planned)
+                for delivery in deliveries:
+                    delivery.result()
+            except BaseException:  # Ctrl-C, too
+                self._over.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    @contextlib.contextmanager
+    def _watching_the_workers(self) -> Iterator[None]:
+        """Know how far the workers are: a blow that falls on idle ones proves nothing."""
+        most = max(20, len(self.plan.returns) // 20)
+
+        def watch() -> None:
+            while not self._over.wait(0.1):
+                with contextlib.suppress(StoreUnavailableError):
+                    self._behind = self._to_do() > most
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            watcher.join()
+
+    def _wait_for_the_workers(self) -> None:
+        deadline = time.monotonic() + _LONGEST_PAUSE
+        while self._behind and time.monotonic() < deadline and not self._over.is_set():
+            time.sleep(0.02)
 
     def calm(self) -> None:
         """The storm is over: clocks right, no more faults."""
@@ -94,27 +135,31 @@ class Storm:
 
     def _deliver(self, http: httpx.Client, delivery: Delivery) -> None:
         """Send until it is acknowledged, as a sender does."""
-        body, headers = self._shop.body(delivery)
+        self._wait_for_the_workers()
         tries = 0
-        while True:
-            port = self._crew.ports[(delivery.number + tries) % len(self._crew.ports)]
-            try:
-                answer = http.post(
-                    f"http://127.0.0.1:{port}/webhooks/dispatch", content=body, headers=headers
-                )
-            except httpx.TransportError:
-                status = 0
-            else:
-                status = answer.status_code
-            if status == 200:
-                break
-            assert status in {0, 503}, f"a delivery was refused with {status}"
-            tries += 1
-            time.sleep(min(0.1 * tries, 1.0))
-        with self._lock:
-            self.accepted.add(delivery.event_id)
-            self.refused += tries
-            self._sent += 1
+        try:
+            body, headers = self._shop.body(delivery)
+            while not self._is_accepted(http, delivery.number + tries, body, headers):
+                tries += 1
+                if self._over.wait(min(0.1 * tries, 1.0)):
+                    return
+        finally:
+            with self._lock:
+                self.accepted.add(delivery.event_id)
+                self.refused += tries
+                self._sent += 1
+
+    def _is_accepted(
+        self, http: httpx.Client, turn: int, body: bytes, headers: dict[str, str]
+    ) -> bool:
+        port = self._crew.ports[turn % len(self._crew.ports)]
+        url = f"http://127.0.0.1:{port}/webhooks/dispatch"
+        try:
+            status = http.post(url, content=body, headers=headers).status_code
+        except httpx.TransportError:
+            return False
+        assert status in {200, 503}, f"a delivery was refused with {status}"
+        return status == 200
 
     def _strike(self, planned: PlannedBlow) -> None:
         blow, chance = planned.blow, planned.chance
@@ -124,6 +169,7 @@ class Storm:
             Blow.STALL_WORKER: self._stall_worker,
             Blow.RESTART_DATABASE: self._restart_database,
             Blow.CUT_SESSIONS: self._cut_sessions,
+            Blow.RESTART_BROKER: self._restart_broker,
             Blow.STEP_CLOCK: self._step_clock,
         }
         if blow in strikes:
@@ -133,9 +179,9 @@ class Storm:
             self._proxy.lose_next_response("POST /v1/refunds")
         elif blow in {Blow.API_ERROR, Blow.API_LIMIT}:
             status = 429 if blow is Blow.API_LIMIT else 500
-            match = {"path": "*/tickets/*"}
-            self._box.state.faults.add(FaultRule("api", "status", 3, match, status))
-            self.blows[blow] += 3
+            times, match = _API_FAULTS_AT_ONCE, {"path": "*/tickets/*"}
+            self._box.state.faults.add(FaultRule("api", "status", times, match, status))
+            self.blows[blow] += times
         elif (fault := _stripe_fault(blow, chance)) is not None:
             self._stripe_faults.append((blow, self._box.state.stripe.faults.add(fault)))
 
@@ -156,6 +202,12 @@ class Storm:
 
     def _cut_sessions(self, _chance: float) -> None:
         self._server.cut_sessions()
+
+    def _restart_broker(self, chance: float) -> None:
+        assert self._broker is not None
+        self._broker.kill()
+        time.sleep(chance)
+        self._broker.start()
 
     def _step_clock(self, chance: float) -> None:
         everyone = self._crew.workers + self._crew.receivers

@@ -6,16 +6,20 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from celery import Celery
 
 from dispatch_returns.connector import Connector
 from dispatch_returns.errors import StoreError
 from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.runner.celery import install
 from dispatch_returns.settings import Settings
 from dispatch_returns.webhooks import asgi
 
@@ -32,6 +36,7 @@ class Orders:
     log: str
     ahead: Any = None
     port: int | None = None
+    broker: str | None = None
 
     def connector(self) -> Connector:
         """Build a connector that is quick to try again."""
@@ -49,18 +54,60 @@ class Orders:
 
 def work(orders: Orders) -> None:
     """Work until the process that runs the test is gone."""
-    _log_to(orders.log)
+    _begin(orders)
     _open(orders).start()
-    _when_the_parent_ends()
+    threading.Event().wait()
 
 
 def receive(orders: Orders) -> None:
     """Take deliveries at a port."""
-    _log_to(orders.log)
-    threading.Thread(target=_when_the_parent_ends, daemon=True).start()
+    _begin(orders)
     assert orders.port is not None
-    application: Any = asgi.app(_open(orders))
+    connector = _open(orders)
+    if orders.broker is not None:
+        install(Celery("chaos", broker=orders.broker), connector)
+    application: Any = asgi.app(connector)
     uvicorn.run(application, host="127.0.0.1", port=orders.port, log_config=None, lifespan="off")
+
+
+def work_with_celery(orders: Orders) -> None:
+    """Be a Celery worker, with two processes of its own."""
+    _begin(orders)
+    options = ("--pool=prefork", "--concurrency=2", "--without-mingle", "--without-gossip")
+    _celery(orders).worker_main(["worker", "--loglevel=WARNING", *options])
+
+
+def beat(orders: Orders) -> None:
+    """Be Celery's beat, which sends the sweep."""
+    _begin(orders)
+    _celery(orders).start(["beat", "--loglevel=WARNING", f"--schedule={orders.log}.schedule"])
+
+
+def _celery(orders: Orders) -> Celery:
+    app = Celery("chaos", broker=orders.broker)
+    app.conf.update(
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 10},
+    )
+    install(app, _open(orders), sweep_every=1.0)
+    return app
+
+
+def _begin(orders: Orders) -> None:
+    """Be the head of a group, whose processes end with this one, and all with the parent."""
+    os.setpgrp()
+    with Path(orders.log).open("a") as log:
+        os.dup2(log.fileno(), 1)  # Celery has much to say, too
+        os.dup2(log.fileno(), 2)
+    logging.basicConfig(
+        filename=orders.log,
+        level=logging.INFO,
+        format=f"%(asctime)s {os.getpid()} %(levelname)s %(name)s: %(message)s",
+    )
+    for chatty in ("httpx", "stripe", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    threading.Thread(target=_when_the_parent_ends, daemon=True).start()
 
 
 def _open(orders: Orders) -> Connector:
@@ -77,14 +124,4 @@ def _when_the_parent_ends() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
-    os._exit(0)
-
-
-def _log_to(path: str) -> None:
-    logging.basicConfig(
-        filename=path,
-        level=logging.INFO,
-        format=f"%(asctime)s {os.getpid()} %(levelname)s %(name)s: %(message)s",
-    )
-    for chatty in ("httpx", "stripe", "uvicorn.access"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
