@@ -34,6 +34,12 @@ class ReturnsShop(Workshop):
         settings = {"reconcile_every": 0} | settings
         super().__init__(box, folder, workflow=self.merchant.parts(**(parts or {})), **settings)
 
+    def ask_only(self, *items: str) -> Ticket:
+        """Open a return whose event has not arrived yet."""
+        return self.connector.returns.request(
+            order_id="1234", items=items, reason="x", customer_email=EMAIL
+        )
+
     def ask(self, *items: str, order_id: str = "1234", **fields: Any) -> Ticket:
         """Open a return as the guide does, and let its event arrive."""
         payment = f"pi_{order_id}"

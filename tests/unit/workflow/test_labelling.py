@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -155,3 +156,31 @@ def test_the_label_is_attached_to_the_ticket_once(shop: ReturnsShop) -> None:
     assert got.getvalue() == b"%PDF-1.4 a label"
     shop.put(ticket, "approved")
     assert len(shop.client.attachments.list(ticket.id)) == 1
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+def test_a_label_that_cannot_be_given_back_ends_the_return_all_the_same(
+    shop: ReturnsShop, retryable: bool
+) -> None:
+    ticket = shop.ask()
+    shop.merchant.labels.error = LabelError("it was used", retryable=retryable)
+    shop.put(ticket, "rejected")
+    for _ in range(20):
+        shop.work(hours=1)
+    assert shop.status(ticket) == "rejected"
+    assert [it.state for it in shop.labels(ticket)] == [LabelState.NOT_VOIDED]
+    assert "could not be given back: it was used" in shop.notes(ticket)[-1]
+
+
+def test_many_workers_at_once_buy_each_label_once(shop: ReturnsShop) -> None:
+    tickets = [shop.ask_only(f"SKU-{number}") for number in range(4)]
+    for ticket in tickets * 3:
+        shop.event(ticket.id)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: shop.connector.work_off(), range(4)))
+    shop.work()
+    assert {shop.status(ticket) for ticket in tickets} == {"label_sent"}
+    keys = [request.key for request in shop.merchant.labels.bought]
+    assert len(keys) == len(set(keys)) == 4
+    for ticket in tickets:
+        assert shop.story(ticket).count("eligibility approve") == 1

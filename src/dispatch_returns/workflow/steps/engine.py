@@ -33,13 +33,14 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger, returns
+from dispatch_returns.store.labels import LabelState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.steps import waiting
 from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
-from dispatch_returns.workflow.steps.labelling import Labelling
+from dispatch_returns.workflow.steps.labelling import PATIENCE, Labelling
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import SOMEBODY, US, Move, Plan, Situation, Told
 from dispatch_returns.workflow.steps.receiving import Receiving
@@ -68,8 +69,6 @@ _TAKES_PARCELS = frozenset(
 )
 """Where what arrives is dealt with. A rejected return's parcel waits for a person."""
 _LOOK_AGAIN = timedelta(hours=1)
-_PATIENCE = 12
-"""After so many failures in a row, some three hours, a person is told."""
 
 
 class ReturnsEngine:
@@ -241,7 +240,13 @@ class ReturnsEngine:
         return self._labelling.send(now, terms)
 
     def _over(self, now: Situation) -> Plan:
-        return Plan(decisions=self._labelling.take_back(now))
+        came_of_it = self._labelling.take_back(now)
+        notes = tuple(
+            f"{it.why} Look at it at the provider. (Return {now.row.number})"
+            for it in came_of_it
+            if it.outcome == LabelState.NOT_VOIDED
+        )
+        return Plan(decisions=came_of_it, notes=notes)
 
     def _terms(self, row: Return) -> Terms:
         if row.terms is not None:
@@ -366,7 +371,7 @@ class ReturnsEngine:
     def _failed(self, walk: _Walk, why: str, *, retryable: bool) -> None:
         row = walk.row
         in_review = row.step is Step.REVIEW or _is_parking(row)
-        if in_review or (retryable and row.tries < _PATIENCE):
+        if in_review or (retryable and row.tries < PATIENCE):
             self._later(row, why)
             return
         now = self._situation(walk)

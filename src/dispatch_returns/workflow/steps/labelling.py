@@ -24,6 +24,8 @@ from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.workflow.steps.terms import Terms
 
+PATIENCE = 12
+"""After so many failures in a row, some three hours, a person is told."""
 _CONTENT_TYPE = "application/pdf"
 _MAY_BE_BOUGHT = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
 
@@ -166,11 +168,17 @@ class Labelling:
 
     def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> NewDecision:
         row = now.row
-        if label.state in _MAY_BE_BOUGHT:
-            found = provider.find(self._request(now, label))
-            if found is not None:
-                label = self._record_bought(row, label, found)
-        state, said = self._given_back(label, provider)
+        try:
+            if label.state in _MAY_BE_BOUGHT:
+                found = provider.find(self._request(now, label))
+                if found is not None:
+                    label = self._record_bought(row, label, found)
+            state, said = self._given_back(label, provider)
+        except LabelError as error:
+            if (error.retryable or error.unknown) and row.tries < PATIENCE:
+                raise
+            # The return is over all the same; what is left is between shop and provider.
+            state, said = LabelState.NOT_VOIDED, f"The label could not be given back: {error}"
         self._store.write("label.voided", self._set(row, label, state=state))
         return NewDecision("label", str(state), US, said, {"label": label.id})
 
