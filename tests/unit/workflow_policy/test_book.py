@@ -167,6 +167,11 @@ def test_the_hash_is_of_what_is_said_and_not_of_how() -> None:
     assert one.id != version("1", date(2026, 1, 1), window_days=14, max_value="5 EUR, 6 USD").id
 
 
+def test_a_key_that_is_added_to_the_package_changes_no_hash() -> None:
+    # Kept verdicts name it: it may change only with what the merchant wrote.
+    assert version("1", window_days=14).id == "1@e6706192865d"
+
+
 def test_the_hash_is_the_same_in_every_process() -> None:
     code = (
         "from dispatch_returns import ReturnPolicy as P; print(P.of(version='1', rules=[{'name':"

@@ -65,6 +65,15 @@ def test_nothing_to_pay_and_an_unnamed_currency_are_looked_at() -> None:
     assert [it.rule for it in unnamed.spoken] == ["currency"]
 
 
+def test_one_article_that_people_refund_leaves_the_whole_to_them() -> None:
+    policy = ReturnPolicy.of(
+        version="1", rules=[{"name": "b", "skus": ["B"], "refund_on_receipt": False}]
+    )
+    bought, good = order(line("A"), line("B")), Item("A", 1, "good")
+    assert policy.inspect(bought, [good], announced=[Item("A")]).pays
+    assert not policy.inspect(bought, [good], announced=[Item("A"), Item("B")]).pays
+
+
 def test_a_policy_may_leave_the_refund_to_people() -> None:
     found = inspect(Item("A", 2, "good"), refund_on_receipt=False)
     assert (found.outcome, found.pays) == (Outcome.APPROVE, False)

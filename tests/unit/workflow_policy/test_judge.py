@@ -292,6 +292,20 @@ def test_of_several_articles_the_strictest_terms_count_for_the_whole() -> None:
     assert not verdict.returnless
 
 
+def test_what_holds_for_one_article_alone_does_not_hold_for_the_whole() -> None:
+    bought, both = order(line("A"), line("B")), request(Item("A"), Item("B"))
+    only_a = {"name": "a", "skus": ["A"]}
+    verdict = judge(both, bought, rules=[only_a | {"returnless_under": "99 EUR"}])
+    assert not verdict.returnless
+    verdict = judge(both, bought, max_value="1 EUR", rules=[only_a | {"waive": ["max_value"]}])
+    assert ("max_value", "review") in said(verdict)
+
+
+def test_an_article_is_a_final_sale_if_one_line_of_it_was() -> None:
+    bought = order(line("A", id="1"), line("A", id="2", final_sale=True))
+    assert judge(bought=bought).outcome is Outcome.REJECT
+
+
 def test_no_customers_data_is_kept() -> None:
     asked = request(customer="jane@example.com")
     verdict = judge(asked, order(customer="jane@example.com"), allow=["jane@example.com"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch_returns.errors import OrderError
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.shares import in_steps, share
@@ -193,3 +195,55 @@ def test_a_reason_can_lift_the_fees_and_a_returnless_one_has_none() -> None:
     assert policy.settle(bought, [Item("A")], "wrong_size").total.minor == 400
     assert policy.settle(bought, [Item("A")], "defective").total.minor == 1000
     assert policy.settle(bought, [Item("A")], "wrong_size", returnless=True).total.minor == 1000
+
+
+def test_pieces_that_others_have_sent_back_are_not_paid_twice() -> None:
+    policy = ReturnPolicy.of(version="1")
+    bought = order(line("A", 3, 1000))
+    found = policy.settle(bought, [Item("A", 3)], elsewhere={"A": 2})
+    assert shown(found) == {"A": 1000}
+    assert policy.settle(bought, [Item("A")], elsewhere={"A": 9}).total.minor == 0
+
+
+def test_the_way_back_is_not_set_against_what_another_return_was_given() -> None:
+    policy = ReturnPolicy.of(version="1", return_shipping="5.50 EUR", shipping="share")
+    bought = order(line("A", 2, 100), shipping=1000)
+    found = policy.settle(bought, [Item("A")], elsewhere={"A": 1})
+    assert shown(found) == {"A": 100, "shipping": 500, "return_shipping": -550}
+
+
+def test_where_two_roundings_fall_apart_what_is_paid_is_the_exact_one() -> None:
+    policy = ReturnPolicy.of(version="1", condition_fees={"used": "50%"})
+    bought = order(line("A", 4, 1, discount=2))
+    first = policy.settle(bought, [Item("A", 2, "used")])
+    second = policy.settle(bought, [Item("A", 1, "good")], settled=[Item("A", 2, "used")])
+    assert (shown(first), shown(second)) == ({"A": 1, "condition": -1}, {"A": 1})
+
+
+def test_a_line_that_cost_nothing_pays_nothing_and_shares_the_shipping_by_pieces() -> None:
+    policy = ReturnPolicy.of(version="1", shipping="share")
+    bought = order(line("A", 2, 0), shipping=500)
+    assert shown(policy.settle(bought, [Item("A")])) == {"shipping": 250}
+
+
+def test_a_tax_that_the_price_includes_is_not_added() -> None:
+    policy = ReturnPolicy.of(version="1")
+    bought = order(line("A", 1, 1190, tax=190), prices_include_tax=True)
+    assert policy.settle(bought, [Item("A")]).total.minor == 1190
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"placed_at": datetime(2026, 1, 1)}, "placed_at has no offset"),  # noqa: DTZ001 - the point
+        ({"country": "de"}, "two capital letters"),
+        ({"currency": "USD", "lines": (line(),)}, "line A is not counted in USD"),
+        ({"lines": (line("A"), line("A"))}, "two lines have the same id"),
+        ({"lines": (line("A", 0),)}, "line A has 0 pieces"),
+        ({"lines": (line("A", 1, 5, discount=6),)}, "the discount on line A is more"),
+    ],
+)
+def test_an_order_that_contradicts_itself_cannot_be_made(wrong: dict[str, Any], words: str) -> None:
+    lines = wrong.pop("lines", (line(),))
+    with pytest.raises(OrderError, match=words):
+        order(*lines, **wrong)
