@@ -21,10 +21,12 @@ from dispatch_returns.store import (
     NewEvent,
     Store,
     inbox,
+    jobs,
     journal,
     labels,
     ledger,
     outbox,
+    outside,
     receipts,
     returns,
     schema,
@@ -809,6 +811,63 @@ class StoreContract:
         assert (acts[0].refund_id, acts[0].at) == (None, NOW)
 
     # The schema.
+
+    def test_a_refund_made_elsewhere_is_found_by_its_payment_until_a_row_has_it(
+        self, store: Store
+    ) -> None:
+        seen = outside.Outside(
+            "stripe", "re_1", "pi_1", "ch_1", None, None, Money(14900, "USD"), "pending", NOW
+        )
+
+        def of(payment: str, adapter: str = "stripe") -> list[outside.Outside]:
+            def look(conn: Connection) -> list[outside.Outside]:
+                outside.look_alone(conn, adapter, ["ch_1", "pi_1"])
+                return outside.of_payment(conn, adapter, payment)
+
+            return store.write("look", look)
+
+        assert store.write("note", lambda conn: outside.note(conn, seen, NOW))
+        now_paid = replace(seen, status="succeeded")
+        assert not store.write("note", lambda conn: outside.note(conn, now_paid, LATER))
+        named = replace(seen, processor_id="re_2", refund_id="rfd_1", ticket_id="tkt_1")
+        store.write("note", lambda conn: outside.note(conn, named, NOW))
+        assert of("pi_1") == of("ch_1") == [now_paid]
+        assert (of("pi_2"), of("pi_1", "acme")) == ([], [])
+
+        def adopt(conn: Connection) -> None:
+            given = {"adapter": "stripe", "state": State.SUCCEEDED, "uncertain": False}
+            payment = {"kind": "payment_intent", "id": "pi_1", "account": None}
+            row = ledger.create(
+                conn, "ws_1", "tkt_9", 1, NOW, payment=payment, processor_id="re_1", **given
+            )
+            assert row is not None
+            assert ledger.of_processor(conn, "stripe", "re_1") == row
+            assert ledger.of_payments(conn, "stripe", ["ch_1", "pi_1"]) == [row]
+            assert ledger.page(conn, "", since=NOW, until=LATER) == [row]
+            assert ledger.page(conn, row.id) == ledger.page(conn, "", since=LATER) == []
+
+        store.write("adopt", adopt)
+        assert of("pi_1") == []
+
+    def test_a_job_is_had_by_one_at_a_time(self, store: Store, second: Store) -> None:
+        def take(from_: Store, now: datetime) -> jobs.Job | None:
+            return from_.write(
+                "take", lambda conn: jobs.claim(conn, "compare", now, first=LATER, lease=LEASE)
+            )
+
+        assert take(store, NOW) is None, "the first time is not yet"
+        with ThreadPoolExecutor(2) as both:
+            taken = list(both.map(lambda it: take(it, LATER), [store, second]))
+        (job,) = [it for it in taken if it is not None]
+        assert take(second, LATER) is None
+        again = take(second, LATER + LEASE)
+        assert again is not None
+        with pytest.raises(LeaseLostError):
+            store.write("end", lambda conn: jobs.finish(conn, job, LATER))
+        next_time = LATER + timedelta(days=1)
+        store.write("end", lambda conn: jobs.finish(conn, again, next_time))
+        assert take(store, LATER + LEASE) is None
+        assert take(store, next_time) is not None
 
     def test_the_migrations_make_the_schema_of_the_tables(self, store: Store) -> None:
         from alembic.autogenerate import compare_metadata
