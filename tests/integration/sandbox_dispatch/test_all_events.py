@@ -163,3 +163,16 @@ def test_a_portal_token_ends_after_an_hour(tmp_path: Any) -> None:
             answer = httpx.get(f"{box.api_url}/portal/tickets", headers=headers)
             codes.append(answer.status_code)
     assert codes == [200, 200, 401]
+
+
+def test_the_bytes_go_with_an_attachment_and_with_a_workspace(
+    box: sandbox.Sandbox, api: httpx.Client
+) -> None:
+    ticket = api.post("tickets", json={"subject": "Return"}).json()["id"]
+    first, second = upload(api, ticket), upload(api, ticket)
+    ids = [path.rpartition("/")[2] for path in (first, second)]
+    assert [box.state.blobs.size(it) for it in ids] == [5, 5]
+    api.delete(first)
+    assert [box.state.blobs.size(it) for it in ids] == [None, 5]
+    api.delete(str(api.base_url), params={"confirm": "true"})
+    assert [box.state.blobs.size(it) for it in ids] == [None, None]
