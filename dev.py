@@ -116,6 +116,12 @@ def chaos(args: list[str]) -> int:
     return run(str(PYTHON), "-m", "tests.e2e.chaos", *args)
 
 
+def screenshot(args: list[str]) -> int:
+    """take the picture of the sandbox's page for the docs (needs Chromium)"""
+    install("dev")
+    return run(str(PYTHON), "-m", "tests.screenshot", *args)
+
+
 COMMANDS: tuple[Callable[[list[str]], int], ...] = (
     demo,
     test,
@@ -126,6 +132,7 @@ COMMANDS: tuple[Callable[[list[str]], int], ...] = (
     mutate,
     crash,
     chaos,
+    screenshot,
 )
 
 

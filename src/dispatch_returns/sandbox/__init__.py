@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from dispatch_returns.errors import MissingExtraError
 
-if any(find_spec(needed) is None for needed in ("starlette", "uvicorn")):
+if any(find_spec(needed) is None for needed in ("jinja2", "starlette", "uvicorn")):
     raise MissingExtraError("sandbox", "The sandbox")
 
 from dispatch_returns.sandbox.app import create_app

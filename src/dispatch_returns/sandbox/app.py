@@ -16,12 +16,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dispatch_returns.sandbox import blobs, control, stripe
+from dispatch_returns.sandbox import blobs, control, page, stripe
 from dispatch_returns.sandbox.answers import Refusal
 from dispatch_returns.sandbox.api import AccountApi, Answer, DispatchApi, PortalApi, Request
 from dispatch_returns.sandbox.courier import Courier
+from dispatch_returns.sandbox.local import objection
 from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES
-from dispatch_returns.sandbox.resources.webhooks import is_loopback
 from dispatch_returns.sandbox.state import SandboxState
 from dispatch_returns.sandbox.stripe.courier import StripeCourier
 
@@ -29,11 +29,13 @@ MAX_BODY = 1_048_576
 """Bytes a request may have."""
 _SAVE_EVERY = 0.5
 _MARK = (b"x-sandbox", b"dispatch-returns")
+_NEEDS_NO_KEY = ("/_sandbox", f"{page.PREFIX}/")
 _ABOUT = {
     "sandbox": "dispatch-returns",
     "about": "A test double for the Dispatch Tickets API and for Stripe. It is neither of them, "
     "and moves no money.",
     "api": "/v1",
+    "page": "/",
     "control": "/_sandbox",
 }
 
@@ -48,7 +50,7 @@ def create_app(state: SandboxState) -> Starlette:
         *blobs.routes(state),
         *stripe.routes(state.stripe),
         *control.routes(state),
-        Route("/", _about),
+        *page.routes(state, _ABOUT),
     ]
     app = Starlette(
         routes=routes,
@@ -140,7 +142,7 @@ def _origin(scope: Scope, host: str) -> str:
 class _Mark:
     """Puts ``x-sandbox`` and ``x-request-id`` on every answer.
 
-    It also keeps the control API, which has no key, to callers on this machine.
+    It also keeps what has no key to this machine, and to nobody else's web page.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -158,20 +160,11 @@ class _Mark:
                 message["headers"] = [*others, _MARK, request_id]
             await send(message)
 
-        if scope["path"].startswith("/_sandbox") and not _is_local(scope):
-            refused = JSONResponse({"message": "The control API is for this machine"}, 403)
+        if scope["path"].startswith(_NEEDS_NO_KEY) and (problem := objection(scope)):
+            refused = JSONResponse({"message": problem}, 403)
             await refused(scope, receive, send_marked)
         else:
             await self._app(scope, receive, send_marked)
-
-
-def _is_local(scope: Scope) -> bool:
-    client = scope.get("client")
-    return client is None or is_loopback(client[0])
-
-
-async def _about(_: HTTPRequest) -> JSONResponse:
-    return JSONResponse(_ABOUT)
 
 
 async def _http_error(_: HTTPRequest, error: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ Sending is the courier's work; here is no I/O.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,16 @@ class Deliveries:
     def restore(self, workspace: Workspace, record: Record) -> None:
         """Take a delivery back from the file."""
         self._keep(workspace, record)
+
+    def find(self, workspace: Workspace, delivery_id: str) -> Record | None:
+        """Give a delivery of a workspace."""
+        owner, record = self._records.get(delivery_id, (None, None))
+        return record if owner is workspace else None
+
+    def of_workspace(self, workspace: Workspace) -> Iterator[Record]:
+        """Go through a workspace's deliveries, from the newest."""
+        newest = reversed(self._records.values())
+        return (record for owner, record in newest if owner is workspace)
 
     def of_webhook(self, webhook_id: str) -> list[Record]:
         """Give a webhook's deliveries, the newest first."""

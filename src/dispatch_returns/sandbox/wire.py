@@ -42,6 +42,12 @@ def dumps(value: object) -> bytes:
     return (_MARKED.sub(r"\1", text) if _MARK in text else text).encode("ascii")
 
 
+def pretty(value: object, indent: int | None = 2) -> str:
+    """Write JSON for people: indented, or in one line, and with all letters as they are."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=_mark)
+    return _MARKED.sub(r"\1", text)
+
+
 def stamp(moment: datetime) -> str:
     """Write an aware time as the API does: ISO 8601 in UTC, milliseconds, ``Z``.
 

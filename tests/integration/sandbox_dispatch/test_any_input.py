@@ -73,7 +73,7 @@ async def ask(
     state: sandbox.SandboxState, method: str, path: str, **request: Any
 ) -> httpx.Response:
     transport = httpx.ASGITransport(sandbox.create_app(state), client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.request(method, path, **request)
 
 

@@ -43,7 +43,7 @@ def test_it_can_listen_for_others_but_its_controls_stay_here() -> None:
         transport = httpx.ASGITransport(
             sandbox.create_app(sandbox.SandboxState()), client=(client, 1)
         )
-        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as remote:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as remote:
             return (await remote.get("/_sandbox/state")).status_code
 
     assert asyncio.run(ask("192.0.2.7")) == 403
