@@ -40,8 +40,6 @@ _AFTER_ALL_LEASES = 600.0
 _PROCESSES = multiprocessing.get_context("forkserver")
 _KILLED = [
     *points({"labels.buy"}),
-    "after notifier.send",
-    "after return.decided",
     "after tickets.update",
     "after adapter.refund",
 ]
@@ -228,17 +226,31 @@ _AT_THE_REQUEST = {point.split(" ")[1] for point in RETURNS_POINTS} - {
     "refund.outcome",
     "refund.sending",
 }
+_ELSEWHERE_TOO = {
+    "comments.create",
+    "event.claim",
+    "event.done",
+    "message.claim",
+    "message.done",
+    "tickets.get",
+}
+"""Where the tests of refunds kill as well: here in the long run alone."""
 _PLACES = [
     *(("request", point) for point in points(_AT_THE_REQUEST)),
     *(("receipt", point) for point in points(_AT_THE_RECEIPT)),
 ]
 
 
+def _marked(phase: str, point: str) -> object:
+    both_ways = point.split(" ")[1] in _ELSEWHERE_TOO
+    return pytest.param(phase, point, marks=[pytest.mark.long] if both_ways else [])
+
+
 def test_every_point_is_met() -> None:
     assert {point for _, point in _PLACES} == set(RETURNS_POINTS)
 
 
-@pytest.mark.parametrize(("phase", "point"), _PLACES)
+@pytest.mark.parametrize(("phase", "point"), [_marked(*place) for place in _PLACES])
 def test_a_worker_that_dies_leaves_each_thing_done_once(
     workspace: sandbox.Sandbox, store: Store, tmp_path: Path, phase: str, point: str
 ) -> None:
