@@ -20,6 +20,7 @@ from dispatch_returns.connector import Connector
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.runner.celery import install
 from dispatch_returns.settings import Settings
+from tests.e2e.crash import merchant
 from tests.e2e.crash.worker import arm
 
 ORDERS = "CRASH_TEST_ORDERS"
@@ -35,6 +36,8 @@ class CeleryOrders:
     celery: dict[str, Any]
     points: str | None = None
     """A folder with an empty file for each point."""
+    merchant: str | None = None
+    """Where the merchant's labels and notices are, where returns walk their steps."""
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Write the orders down; return the variable that leads to them."""
@@ -54,11 +57,11 @@ def die_once(point: Path) -> None:
 def build(orders: CeleryOrders) -> Celery:
     app = Celery("crash")
     app.conf.update(orders.celery)
-    connector = Connector(
-        Settings(**orders.settings), pace=Pace(lease=LEASE, first_retry=timedelta(seconds=1))
-    )
+    parts = merchant.parts(Path(orders.merchant)) if orders.merchant else None
+    pace = Pace(lease=LEASE, first_retry=timedelta(seconds=1))
+    connector = Connector(Settings(**orders.settings), workflow=parts, pace=pace)
     for point in Path(orders.points).iterdir() if orders.points else ():
-        arm(connector, point.name, partial(die_once, point))
+        arm(connector, point.name, partial(die_once, point), parts)
     install(app, connector, sweep_every=0.5)
     return app
 

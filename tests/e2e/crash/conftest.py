@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from dispatch_returns import sandbox
+from dispatch_returns.workflow.steps.statuses import STEPS
 from tests.e2e.crash.returns import Place, Processor, client_of
 from tests.support import peers, postgres
 
@@ -21,6 +22,16 @@ def dispatch() -> Iterator[sandbox.Sandbox]:
             client.statuses.create(key="refunded", name="Refunded")
             client.statuses.create(key="needs_review", name="Needs review")
         yield running
+
+
+@pytest.fixture(scope="module")
+def workspace(dispatch: sandbox.Sandbox) -> sandbox.Sandbox:
+    with client_of(dispatch) as client:
+        there = {status.key for status in client.statuses.list()}
+        for key in STEPS:
+            if key not in there:
+                client.statuses.create(key=key, name=key)
+    return dispatch
 
 
 @pytest.fixture(scope="module")

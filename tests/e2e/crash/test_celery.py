@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,21 +21,23 @@ from dispatch_returns.store.schema import inbox as events
 from dispatch_returns.store.schema import ledger as refunds
 from dispatch_returns.store.schema import outbox
 from tests.e2e.crash.celery_app import CeleryOrders
-from tests.e2e.crash.points import POINTS
+from tests.e2e.crash.points import POINTS, RETURNS_POINTS
 from tests.e2e.crash.returns import (
     Place,
     Processor,
     Return,
     a_return,
     a_return_that_became_refunded,
+    client_of,
     event_body,
 )
+from tests.e2e.crash.walks import begin
 from tests.support import brokers, postgres
 from tests.support.celery_worker import worker
 from tests.support.waiting import wait_until
 from tests.support.webhooks import signed
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
 APP = "tests.e2e.crash.celery_app"
 SECOND_WORKER = ["adapter.find", "comments.list", "refund.claim", "refund.sending"]
@@ -76,20 +78,29 @@ SECOND_LONG = pytest.param(
 )
 
 
-def all_paid(place: Place, returns: list[Return]) -> bool:
-    """Whether every return has its refund, and nothing is left to be told."""
+def all_paid(place: Place, how_many: int) -> bool:
+    """Whether so many returns have their refund, and nothing is left to be told."""
     with Store.open(place.database_url) as store, store.read() as conn:
         waiting = select(func.count()).select_from(events).where(events.c.due_at.is_not(None))
         telling = select(func.count()).select_from(outbox).where(outbox.c.due_at.is_not(None))
         paid = select(func.count()).select_from(refunds).where(refunds.c.state == "succeeded")
         counts = [conn.execute(query).scalar_one() for query in (waiting, telling, paid)]
-    return counts == [0, 0, len(returns)]
+    return counts == [0, 0, how_many]
 
 
 def has_refunds(place: Place, enough: int) -> bool:
     """Whether the ledger holds so many refunds, whatever became of them."""
     with Store.open(place.database_url) as store, store.read() as conn:
         return len(ledger.newest(conn, limit=100)) >= enough
+
+
+def arm_all(folder: Path, names: Sequence[str]) -> Path:
+    """Make the files by which a worker's processes know where to die."""
+    points = folder / "points"
+    points.mkdir()
+    for name in names:
+        (points / name).touch()
+    return points
 
 
 def accept(place: Place, returned: Return, conf: brokers.Conf) -> None:
@@ -130,7 +141,7 @@ def test_what_lost_messages_leave_behind_is_found_by_the_sweep(
     assert brokers.length(conf) == 0, "all that was sent is lost"
     environment = CeleryOrders(later.settings, conf).environment(tmp_path)
     with worker(APP, tmp_path, environment):
-        wait_until(lambda: all_paid(shop, [later, purged, unsent]), PATIENCE)
+        wait_until(lambda: all_paid(shop, 3), PATIENCE)
     for returned in (later, purged, unsent):
         returned.was_paid_once(shop)
 
@@ -149,7 +160,7 @@ def test_workers_killed_and_stopped_as_a_whole_leave_exactly_one_refund_for_each
         wait_until(partial(has_refunds, shop, RETURNS), PATIENCE)
         assert running.stop() == 0, "a deployment waits for what is under way"
     with worker(APP, tmp_path, environment):
-        wait_until(lambda: all_paid(shop, returns), PATIENCE)
+        wait_until(lambda: all_paid(shop, RETURNS), PATIENCE)
     for returned in returns:
         returned.was_paid_once(shop)
 
@@ -159,14 +170,38 @@ def test_processes_killed_at_every_point_leave_exactly_one_refund_for_each_retur
     shop: Place, conf: brokers.Conf, tmp_path: Path
 ) -> None:
     returns = [a_return_that_became_refunded(shop) for _ in range(RETURNS)]
-    points = tmp_path / "points"
-    points.mkdir()
-    for point in ALL_POINTS:
-        (points / point).touch()
+    points = arm_all(tmp_path, ALL_POINTS)
     orders = CeleryOrders(returns[0].settings, conf, str(points))
     with worker(APP, tmp_path, orders.environment(tmp_path)) as running:
-        wait_until(lambda: not [*points.iterdir()] and all_paid(shop, returns), PATIENCE)
+        wait_until(lambda: not [*points.iterdir()] and all_paid(shop, RETURNS), PATIENCE)
         assert running.stop() == 0
     for returned in returns:
         returned.was_paid_once(shop)
     assert running.log.read_text().count("SIGKILL") >= len(ALL_POINTS)
+
+
+@on(FIRST_LONG, SECOND_LONG)
+def test_processes_killed_at_every_point_of_the_six_steps_leave_each_thing_done_once(
+    workspace: sandbox.Sandbox, shop: Place, conf: brokers.Conf, tmp_path: Path
+) -> None:
+    payment = shop.processor.pay()
+    walk = begin(workspace, tmp_path, shop.database_url, **payment)
+    processor = {"api_key": shop.processor.key, "base_url": shop.processor.url}
+    points = arm_all(tmp_path, RETURNS_POINTS)
+    orders = CeleryOrders(
+        walk.settings | {"adapter_options": processor}, conf, str(points), str(tmp_path)
+    )
+    with Store.open(shop.database_url) as store, client_of(workspace) as client:
+        walk.event(store)
+        with worker(APP, tmp_path, orders.environment(tmp_path)) as running:
+            ticket = partial(client.tickets.get, walk.ticket_id)
+            wait_until(lambda: ticket().status == "label_sent", PATIENCE)
+            walk.receive()
+            walk.event(store)
+            wait_until(lambda: not [*points.iterdir()] and all_paid(shop, 1), PATIENCE)
+            walk.event(store)
+            wait_until(lambda: all_paid(shop, 1), PATIENCE)
+            assert running.stop() == 0
+        walk.was_done_once(store)
+    (refund,) = shop.processor.refunds(payment)
+    assert refund["amount"] == 14900
