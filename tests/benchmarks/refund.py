@@ -133,8 +133,8 @@ def ours(shop: Shop, connector: Connector) -> Side:
         accepted = [event(shop.returned()) for _ in range(REFUNDS)]
         connector.store.write("inbox.accept", lambda conn: keep(conn, accepted))
         countdown = Countdown(REFUNDS)
-        events, refunds, _ = connector.queues
-        runner = ThreadRunner([countdown.watch(events), refunds], WORKERS)
+        queues = {queue.name: queue for queue in connector.queues}
+        runner = ThreadRunner([countdown.watch(queues["events"]), queues["refunds"]], WORKERS)
         start = time.perf_counter()
         runner.start()
         countdown.wait()

@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 import httpx
 
+from dispatch_returns.api import direct
 from dispatch_returns.api.core import (
     LOG,
     TIMEOUT,
@@ -19,6 +20,7 @@ from dispatch_returns.api.core import (
     spent,
     time_limit,
     unsigned,
+    whole,
 )
 from dispatch_returns.api.flow import Flow, Step
 from dispatch_returns.api.operation import Operation, Page, Walk
@@ -51,10 +53,8 @@ class BlockingCaller:
         self._sleep = sleep
         self._options = time_limit(timeout)
         self._owns_http = http_client is None
-        # What is the httpx client's own costs less than what each request brings along.
-        self._preset = core.key_stays and http_client is None
-        preset = core.headers if self._preset else None
-        self._http = http_client or httpx.Client(timeout=TIMEOUT, headers=preset)
+        self._direct = direct.unless_proxied(httpx.HTTPTransport) if self._owns_http else None
+        self._http = http_client or httpx.Client(timeout=TIMEOUT, transport=self._direct)
         self._attach()
 
     def _attach(self) -> None:
@@ -165,12 +165,14 @@ class BlockingCaller:
         return answer
 
     def _sent(self, request: Request) -> httpx.Response:
-        common = {} if self._preset else self._core.headers
+        headers = {**self._core.headers, **request.headers}
         try:
+            if self._direct is not None and not self._http.is_closed:
+                return direct.send(self._direct, whole(request, headers, self._options))
             built = self._http.build_request(
                 request.method,
                 request.url,
-                headers={**common, **request.headers},
+                headers=headers,
                 content=request.content,
                 **self._options,
             )

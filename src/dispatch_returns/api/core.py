@@ -157,6 +157,19 @@ def unsigned(request: Request, options: dict[str, Any], content: Any) -> httpx.R
     return quiet(made)
 
 
+def whole(request: Request, headers: dict[str, str], options: dict[str, Any]) -> httpx.Request:
+    """Return what httpx's transport sends: nothing is added to it on the way."""
+    limit = httpx.Timeout(options.get("timeout", TIMEOUT)).as_dict()
+    made = httpx.Request(
+        request.method,
+        request.url,
+        headers=headers,
+        content=request.content,
+        extensions={"timeout": limit},
+    )
+    return quiet(made)
+
+
 def spent(request: Request) -> APIError:
     """Return the error for a transfer that failed half way and cannot be begun again."""
     message = f"{request}: failed half way, and this file cannot be wound back for another attempt"

@@ -62,6 +62,7 @@ def common_headers(api_key: str) -> dict[str, str]:
     return {
         "Authorization": f"Bearer {api_key}",
         "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
         "Content-Type": "application/json",
         "User-Agent": "dispatch-returns",
     }

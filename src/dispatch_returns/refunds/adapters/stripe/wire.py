@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.request import getproxies
 
 import httpx
 import stripe
 
+from dispatch_returns.api import direct
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapters.stripe.rejections import plain, rejection
 
@@ -55,7 +55,7 @@ class Wire:
         # The SDK has no switch for one client alone. Left on, it writes a file into the
         # user's home and sends it along; a merchant's own use of the SDK loses nothing by it.
         stripe.enable_telemetry = False
-        self._http = http_client or _own_http()
+        self._http = http_client or direct.unless_proxied(httpx.HTTPTransport) or httpx.Client()
         self._owns_http = http_client is None
         client = stripe.StripeClient(
             api_key,
@@ -102,15 +102,6 @@ class Wire:
         return Answer(cast("dict[str, Any]", data), request_id)
 
 
-def _own_http() -> httpx.Client | httpx.HTTPTransport:
-    """Return what makes the calls where the merchant brought nothing along.
-
-    The transport alone takes two thirds of the client's time: cookies, redirects and base
-    addresses are nothing to Stripe's API. Only the client knows the environment's proxies.
-    """
-    return httpx.Client() if getproxies() else httpx.HTTPTransport()
-
-
 class _PooledHTTP(stripe.HTTPClient):
     """The SDK's calls over httpx: pooled, shared by threads, errors told apart."""
 
@@ -148,12 +139,7 @@ class _PooledHTTP(stripe.HTTPClient):
         request = httpx.Request(
             method, url, headers=headers, content=content, extensions=extensions
         )
-        response = self._http.handle_request(request)
-        try:
-            response.read()
-        finally:
-            response.close()
-        return response
+        return direct.send(self._http, request)
 
 
 def _not_sent(error: Exception) -> AdapterError:
