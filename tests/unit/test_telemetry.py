@@ -69,6 +69,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
     collected = Collected()
     monkeypatch.setattr("opentelemetry.metrics.get_meter", collected.meters.get_meter)
     monkeypatch.setattr("opentelemetry.trace.get_tracer", collected.tracers.get_tracer)
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: collected.tracers)
     made = OpenTelemetry()
     monkeypatch.setattr(telemetry, "_otel", lambda: made)
     yield collected
