@@ -17,11 +17,10 @@ class Reply:
     """An object, a bare array, or (with ``pagination``) a page of objects."""
 
     data: Record | list[Record] | None
-    status: int = 200
     pagination: Record | None = None
 
 
-NO_CONTENT = Reply(None, 204)
+NO_CONTENT = Reply(None)
 
 
 @dataclass(frozen=True, slots=True)

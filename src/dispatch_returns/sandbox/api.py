@@ -18,9 +18,10 @@ from dispatch_returns.sandbox.answers import (
     invalid,
     not_found,
 )
-from dispatch_returns.sandbox.endpoints import AccountCall, Call, Handler, Routes, sees
+from dispatch_returns.sandbox.endpoints import AccountCall, Call, Endpoint, Routes, sees
 from dispatch_returns.sandbox.limits import Allowance
 from dispatch_returns.sandbox.naming import Style
+from dispatch_returns.sandbox.openapi import MAX_KEY
 from dispatch_returns.sandbox.resources import (
     ACCOUNT_ENDPOINTS,
     ENDPOINTS,
@@ -35,7 +36,6 @@ from dispatch_returns.sandbox.wire import Record, dumps, loads
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
 
-_MAX_KEY = 255
 _ROUTES = Routes(ENDPOINTS)
 _ROOT = Routes(ROOT_ENDPOINTS)
 _ACCOUNT = Routes(ACCOUNT_ENDPOINTS)
@@ -107,18 +107,18 @@ class DispatchApi:
         key = self._key(request)
         workspace_id, _, path = request.below.partition("/")
         if not request.below:
-            handler, ids = _ROOT.find(request.method, "")
+            endpoint, ids = _ROOT.find(request.method, "")
             if request.method != "GET":
                 accounts.holder(key)
             make: Callable[..., AccountCall] = AccountCall
-            return self._work(request, partial(make, word=self._style.word, key=key), handler, ids)
+            return self._work(request, partial(make, word=self._style.word, key=key), endpoint, ids)
         workspace = self._state.workspaces.get(workspace_id)
         if workspace is None:
             raise not_found("Workspace")
         if not sees(key, workspace_id):
             raise Refusal(403, "forbidden", "This key is not for this workspace")
-        handler, ids = _ROUTES.find(request.method, path)
-        return self._work(request, partial(Call, workspace=workspace, key=key), handler, ids)
+        endpoint, ids = _ROUTES.find(request.method, path)
+        return self._work(request, partial(Call, workspace=workspace, key=key), endpoint, ids)
 
     def _key(self, request: Request) -> Record | None:
         """Give the record of the key; None for the sandbox's own. Raise a 401 without one."""
@@ -135,7 +135,7 @@ class DispatchApi:
         self,
         request: Request,
         make: Callable[..., AccountCall],
-        handler: Handler,
+        endpoint: Endpoint,
         ids: list[str],
         who: str = "",
     ) -> tuple[int, bytes]:
@@ -144,10 +144,11 @@ class DispatchApi:
             query=self._read_query(request.query),
             body=self._style.read(_read_object(request.body)),
             origin=request.origin,
+            form=endpoint.takes,
         )
 
         def work() -> tuple[int, bytes]:
-            return self._render(handler(call, *ids))
+            return self._render(endpoint.handler(call, *ids), endpoint.status)
 
         with self._state.transaction():
             once = request.method == "POST" and request.idempotency_key
@@ -158,8 +159,8 @@ class DispatchApi:
     ) -> tuple[int, bytes]:
         """Work at most once for a key and the path it is used on; a refusal is not kept."""
         key = request.idempotency_key
-        if len(key) > _MAX_KEY:
-            raise invalid(Problem("X-Idempotency-Key", f"must have at most {_MAX_KEY} characters"))
+        if len(key) > MAX_KEY:
+            raise invalid(Problem("X-Idempotency-Key", f"must have at most {MAX_KEY} characters"))
         replay_id = f"{request.path} {who}{key}"
         digest = hashlib.sha256(request.body).hexdigest()
         known = self._state.replays.get(replay_id)
@@ -172,17 +173,17 @@ class DispatchApi:
             raise conflict("This idempotency key was used with another body")
         return known["status"], known["body"].encode()
 
-    def _render(self, reply: Reply) -> tuple[int, bytes]:
+    def _render(self, reply: Reply, status: int) -> tuple[int, bytes]:
         write = self._style.write
         data: Any = reply.data
         if data is None:
-            return reply.status, b""
+            return 204, b""
         if isinstance(data, dict):
-            return reply.status, dumps(write(cast("Record", data)))
+            return status, dumps(write(cast("Record", data)))
         data = [write(record) for record in data]
         if reply.pagination is not None:
             data = {"data": data, "pagination": reply.pagination}
-        return reply.status, dumps(data)
+        return status, dumps(data)
 
     def _read_query(self, query: str) -> Mapping[str, str]:
         values: dict[str, str] = {}
@@ -199,8 +200,8 @@ class AccountApi(DispatchApi):
     def _carry_out(self, request: Request) -> tuple[int, bytes]:
         key = self._key(request)
         accounts.holder(key)
-        handler, ids = _ACCOUNT.find(request.method, f"accounts/{request.below}")
-        return self._work(request, partial(AccountCall, key=key), handler, ids)
+        endpoint, ids = _ACCOUNT.find(request.method, f"accounts/{request.below}")
+        return self._work(request, partial(AccountCall, key=key), endpoint, ids)
 
 
 class PortalApi(DispatchApi):
@@ -209,12 +210,12 @@ class PortalApi(DispatchApi):
     def _carry_out(self, request: Request) -> tuple[int, bytes]:
         path = f"portal/{request.below}"
         if path in _NEEDS_NO_KEY:
-            handler, ids = _OPEN.find(request.method, path)
-            return self._work(request, AccountCall, handler, ids)
+            endpoint, ids = _OPEN.find(request.method, path)
+            return self._work(request, AccountCall, endpoint, ids)
         workspace, customer_id = portal.claimed(self._state, request.authorization)
-        handler, ids = _PORTAL.find(request.method, path)
+        endpoint, ids = _PORTAL.find(request.method, path)
         make = partial(Call, workspace=workspace, customer_id=customer_id)
-        return self._work(request, make, handler, ids, who=f"{customer_id} ")
+        return self._work(request, make, endpoint, ids, who=f"{customer_id} ")
 
 
 def _read_object(body: bytes) -> Record:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request as HTTPRequest
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dispatch_returns.sandbox import blobs, control, page, stripe
+from dispatch_returns.sandbox import blobs, control, openapi, page, stripe
 from dispatch_returns.sandbox.answers import Refusal
 from dispatch_returns.sandbox.api import AccountApi, Answer, DispatchApi, PortalApi, Request
 from dispatch_returns.sandbox.courier import Courier
@@ -35,9 +36,18 @@ _ABOUT = {
     "about": "A test double for the Dispatch Tickets API and for Stripe. It is neither of them, "
     "and moves no money.",
     "api": "/v1",
+    "openapi": "/openapi.json",
     "page": "/",
     "control": "/_sandbox",
 }
+
+
+class _Anything(PathConvertor):
+    regex = "(?s:.*)"
+    """Starlette's own `path` stops at a line break."""
+
+
+register_url_convertor("anything", _Anything())
 
 
 def create_app(state: SandboxState) -> Starlette:
@@ -51,6 +61,7 @@ def create_app(state: SandboxState) -> Starlette:
         *stripe.routes(state.stripe),
         *control.routes(state),
         *page.routes(state, _ABOUT),
+        Route("/openapi.json", _openapi),
     ]
     app = Starlette(
         routes=routes,
@@ -129,7 +140,7 @@ async def _send(send: Send, answer: Answer) -> None:
 
 def _dispatch_routes(word: str, api: DispatchApi) -> list[Route]:
     endpoint = DispatchEndpoint(api)
-    return [Route(f"/v1/{word}", endpoint), Route(f"/v1/{word}/{{below:path}}", endpoint)]
+    return [Route(f"/v1/{word}", endpoint), Route(f"/v1/{word}/{{below:anything}}", endpoint)]
 
 
 def _origin(scope: Scope, host: str) -> str:
@@ -165,6 +176,10 @@ class _Mark:
             await refused(scope, receive, send_marked)
         else:
             await self._app(scope, receive, send_marked)
+
+
+async def _openapi(request: HTTPRequest) -> JSONResponse:
+    return JSONResponse(openapi.document(f"{request.url.scheme}://{request.url.netloc}"))
 
 
 async def _http_error(_: HTTPRequest, error: Exception) -> JSONResponse:

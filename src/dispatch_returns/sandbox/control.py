@@ -100,21 +100,25 @@ def _read_rule(values: Record) -> FaultRule:
         raise invalid(Problem(error.argument, str(error))) from None
 
 
+@checks.check(type="number", minimum=0, maximum=_LONGEST)
 def _seconds(value: Any) -> str | None:
     number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
     return None if number and 0 <= value <= _LONGEST else f"must be from 0 to {_LONGEST}"
 
 
+@checks.check(type="integer", minimum=1)
 def _times(value: Any) -> str | None:
     whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return None if whole else "must be a whole number above 0, or null for always"
 
 
+@checks.check(type="integer", minimum=400, maximum=599)
 def _status(value: Any) -> str | None:
     known = isinstance(value, int) and 400 <= value <= 599
     return None if known else "must be a status from 400 to 599"
 
 
+@checks.check(type="object", additionalProperties={"type": "string"})
 def _patterns(value: Any) -> str | None:
     if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):  # pyright: ignore[reportUnknownVariableType]
         return None

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
+from dispatch_returns.api.models import Model
 from dispatch_returns.sandbox.answers import NO_CONTENT, Refusal, Reply, not_found
+from dispatch_returns.sandbox.checks import Form
 from dispatch_returns.sandbox.wire import Record
 
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
     from dispatch_returns.sandbox.workspace import Workspace
+
+_NOTHING = Form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,11 @@ class AccountCall:
     word: str = ""
     key: Record | None = None
     origin: str = ""
+    form: Form = _NOTHING
+
+    def accept(self, **narrower: Callable[[Any], str | None]) -> Record:
+        """Give the fields of the body that the endpoint takes; raise a 400 for the others."""
+        return self.form.accept(self.body, **narrower)
 
     def visible(self) -> list[Workspace]:
         """Give the workspaces that the key sees."""
@@ -51,22 +60,61 @@ def sees(key: Record | None, workspace_id: str) -> bool:
     return key is None or key["allBrands"] or workspace_id in key["brandIds"]
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What an endpoint answers: one object of a model, an array of them, or a page."""
+
+    model: type[Model]
+    shape: Literal["one", "array", "page"] = "one"
+    may_be_empty: bool = False
+
+
+def one(model: type[Model]) -> Answers:
+    """One object."""
+    return Answers(model)
+
+
+def array(model: type[Model]) -> Answers:
+    """A bare array of objects."""
+    return Answers(model, "array")
+
+
+def page(model: type[Model]) -> Answers:
+    """A page of objects, with ``pagination``."""
+    return Answers(model, "page")
+
+
+def gone(model: type[Model]) -> Answers:
+    """Nothing, or what is gone."""
+    return Answers(model, may_be_empty=True)
+
+
 Handler = Callable[..., Reply]
 """Takes the call, and then the ids in its path as strings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``path`` is relative to ``/v1/<style>/<workspace>``; ``*`` stands for an id."""
+    """``path`` is relative to ``/v1/<style>/<workspace>``; ``*`` stands for an id.
+
+    ``takes`` is what the body may hold, ``query`` what the query may, ``answers`` what a client
+    reads from the answer: nothing else in the sandbox says so, and its OpenAPI document is made
+    from here.
+    """
 
     method: str
     path: str
     handler: Handler
+    answers: Answers
+    takes: Form = _NOTHING
+    query: Mapping[str, Record] = field(default_factory=dict[str, Record])
+    required_query: tuple[str, ...] = ()
+    status: int = 200
 
 
 @dataclass(slots=True)
 class _Node:
-    handlers: dict[str, Handler] = field(default_factory=dict[str, Handler])
+    endpoints: dict[str, Endpoint] = field(default_factory=dict[str, Endpoint])
     named: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
     by_id: _Node | None = None
 
@@ -79,7 +127,7 @@ class _Node:
 
 
 class Routes:
-    """Finds handlers by path, one look-up for each of its parts; a word goes before an id."""
+    """Finds endpoints by path, one look-up for each of its parts; a word goes before an id."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._root = _Node()
@@ -87,10 +135,10 @@ class Routes:
             node = self._root
             for word in endpoint.path.split("/") if endpoint.path else ():
                 node = node.below(word)
-            node.handlers[endpoint.method] = endpoint.handler
+            node.endpoints[endpoint.method] = endpoint
 
-    def find(self, method: str, path: str) -> tuple[Handler, list[str]]:
-        """Give the handler and the ids in the path; raise the 404 or 405 where there is none."""
+    def find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
+        """Give the endpoint and the ids in the path; raise the 404 or 405 where there is none."""
         node = self._root
         ids: list[str] = []
         for part in path.split("/") if path else ():
@@ -101,14 +149,14 @@ class Routes:
             if below is None or not part:
                 raise not_found("Path")
             node = below
-        return require_method(method, node.handlers), ids
+        return _require_method(method, node.endpoints), ids
 
 
-def require_method(method: str, handlers: Mapping[str, Handler]) -> Handler:
-    """Give the handler of a method; raise a 405 that names the allowed ones."""
-    if method in handlers:
-        return handlers[method]
-    if not handlers:
+def _require_method(method: str, known: Mapping[str, Endpoint]) -> Endpoint:
+    """Give the endpoint of a method; raise a 405 that names the allowed ones."""
+    if method in known:
+        return known[method]
+    if not known:
         raise not_found("Path")
-    allowed = (b"allow", ", ".join(handlers).encode())
+    allowed = (b"allow", ", ".join(known).encode())
     raise Refusal(405, "method_not_allowed", "Method not allowed", headers=(allowed,))

@@ -118,6 +118,16 @@ class Paging:
             after=None if cursor is None else _read_cursor(cursor, sort),
         )
 
+    @staticmethod
+    def query(sorts: Mapping[str, str], most: int = MAX_LIMIT) -> dict[str, Record]:
+        """Give the JSON Schema of each word that ``read`` understands."""
+        return {
+            "limit": {"type": "integer", "minimum": 1, "maximum": most},
+            "cursor": {"type": "string"},
+            "sort": {"type": "string", "enum": list(sorts)},
+            "order": {"type": "string", "enum": ["asc", "desc"]},
+        }
+
     def page(
         self,
         listing: Listing,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 
+from dispatch_returns.api.models import Account, ApiKey, Usage
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Refusal, Reply, not_found
-from dispatch_returns.sandbox.endpoints import AccountCall, Endpoint
+from dispatch_returns.sandbox.endpoints import AccountCall, Endpoint, array, gone, one
 from dispatch_returns.sandbox.wire import Record, new_id
 
-_CHECKS = {"allBrands": checks.boolean, "brandIds": checks.texts}
+_SCOPE = checks.Form({"allBrands": checks.boolean, "brandIds": checks.texts})
+_CREATE = checks.Form({**_SCOPE.checks, "name": checks.filled}, ("name",))
 
 
 def me(call: AccountCall) -> Reply:
@@ -31,7 +33,7 @@ def usage(call: AccountCall) -> Reply:
 
 
 def create_key(call: AccountCall) -> Reply:
-    values = checks.accept(call.body, _CHECKS | {"name": checks.filled}, required=("name",))
+    values = call.accept()
     key = f"sk_test_{secrets.token_hex(20)}"
     fresh: Record = {
         "id": new_id("key"),
@@ -46,7 +48,7 @@ def create_key(call: AccountCall) -> Reply:
     record = fresh | values
     call.state.api_keys[record["id"]] = record
     call.state.save("api_key", record)
-    return Reply(record, 201)
+    return Reply(record)
 
 
 def list_keys(call: AccountCall) -> Reply:
@@ -55,7 +57,7 @@ def list_keys(call: AccountCall) -> Reply:
 
 def scope_key(call: AccountCall, key_id: str) -> Reply:
     record = _find(call, key_id)
-    record.update(checks.accept(call.body, _CHECKS))
+    record.update(call.accept())
     call.state.save("api_key", record)
     # One source promises the key, another {"success": true}: here are both.
     return Reply(_show(record) | {"success": True})
@@ -85,10 +87,10 @@ def _find(call: AccountCall, key_id: str) -> Record:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "accounts/me", me),
-    Endpoint("GET", "accounts/me/usage", usage),
-    Endpoint("GET", "accounts/me/api-keys", list_keys),
-    Endpoint("POST", "accounts/me/api-keys", create_key),
-    Endpoint("PATCH", "accounts/me/api-keys/*/scope", scope_key),
-    Endpoint("DELETE", "accounts/me/api-keys/*", delete_key),
+    Endpoint("GET", "accounts/me", me, one(Account)),
+    Endpoint("GET", "accounts/me/usage", usage, one(Usage)),
+    Endpoint("GET", "accounts/me/api-keys", list_keys, array(ApiKey)),
+    Endpoint("POST", "accounts/me/api-keys", create_key, one(ApiKey), _CREATE, status=201),
+    Endpoint("PATCH", "accounts/me/api-keys/*/scope", scope_key, one(ApiKey), _SCOPE),
+    Endpoint("DELETE", "accounts/me/api-keys/*", delete_key, gone(ApiKey)),
 )

@@ -6,9 +6,10 @@ import secrets
 from typing import Any
 from urllib.parse import urlencode
 
+from dispatch_returns.api.models import Attachment, UploadTarget
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, invalid, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.resources import tickets
 from dispatch_returns.sandbox.wire import Record, new_id
 
@@ -23,12 +24,12 @@ def create(call: Call, ticket_id: str) -> Reply:
     record = add(call, ticket_id)
     url = address(call, record, record["writeKey"])
     answer: Record = {"attachmentId": record["id"], "uploadUrl": url, "expiresIn": EXPIRES_IN}
-    return Reply(answer, 201)
+    return Reply(answer)
 
 
 def add(call: Call, ticket_id: str | None) -> Record:
     """Take down a file that is announced; its ticket may come later."""
-    values = checks.accept(call.body, _CHECKS, required=("filename", "contentType", "size"))
+    values = call.accept()
     now = call.state.now()
     fresh: Record = {
         "id": new_id("att"),
@@ -139,22 +140,26 @@ def _tell(call: Call, event: str, record: Record, ticket: Record) -> None:
     call.state.deliveries.emit(call.workspace, event, data, ticket)
 
 
+@checks.check(type="integer", minimum=0, maximum=_LARGEST)
 def _size(value: Any) -> str | None:
     wrong = f"must be a whole number from 0 to {_LARGEST}"
     return (checks.integer(value) and wrong) or (None if 0 <= value <= _LARGEST else wrong)
 
 
-_CHECKS = {
-    "filename": checks.filled,
-    "contentType": checks.filled,
-    "size": _size,
-    "uploadedBy": checks.nullable(checks.text),
-}
+FORM = checks.Form(
+    {
+        "filename": checks.filled,
+        "contentType": checks.filled,
+        "size": _size,
+        "uploadedBy": checks.nullable(checks.text),
+    },
+    required=("filename", "contentType", "size"),
+)
 
 ENDPOINTS = (
-    Endpoint("POST", "tickets/*/attachments", create),
-    Endpoint("GET", "tickets/*/attachments", list_all),
-    Endpoint("GET", "tickets/*/attachments/*", get),
-    Endpoint("DELETE", "tickets/*/attachments/*", delete),
-    Endpoint("POST", "tickets/*/attachments/*/confirm", confirm),
+    Endpoint("POST", "tickets/*/attachments", create, one(UploadTarget), FORM, status=201),
+    Endpoint("GET", "tickets/*/attachments", list_all, array(Attachment)),
+    Endpoint("GET", "tickets/*/attachments/*", get, one(Attachment)),
+    Endpoint("DELETE", "tickets/*/attachments/*", delete, gone(Attachment)),
+    Endpoint("POST", "tickets/*/attachments/*/confirm", confirm, one(Attachment)),
 )

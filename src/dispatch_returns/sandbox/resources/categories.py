@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dispatch_returns.api.models import Category, CategoryStats
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Reply, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.resources import ordering
 from dispatch_returns.sandbox.wire import Record, new_id
 
-_CHECKS = {
-    "name": checks.filled,
-    "color": checks.nullable(checks.text),
-    "description": checks.nullable(checks.text),
-    "sortOrder": checks.integer,
-}
+_CHANGE = checks.Form(
+    {
+        "name": checks.filled,
+        "color": checks.nullable(checks.text),
+        "description": checks.nullable(checks.text),
+        "sortOrder": checks.integer,
+    }
+)
+_CREATE = checks.Form(_CHANGE.checks, required=("name",))
+_ORDER = ordering.form("categoryIds")
 
 
 def create(call: Call) -> Reply:
-    values = checks.accept(call.body, _CHECKS, required=("name",))
+    values = call.accept()
     now = call.state.now()
     fresh: Record = {
         "id": new_id("cat"),
@@ -32,7 +37,7 @@ def create(call: Call) -> Reply:
     category = fresh | values
     call.workspace.add_category(category)
     call.state.save("category", category, call.workspace)
-    return Reply(category, 201)
+    return Reply(category)
 
 
 def list_all(call: Call) -> Reply:
@@ -45,7 +50,7 @@ def get(call: Call, category_id: str) -> Reply:
 
 def update(call: Call, category_id: str) -> Reply:
     category = _find(call, category_id)
-    category.update(checks.accept(call.body, _CHECKS), updatedAt=call.state.now())
+    category.update(call.accept(), updatedAt=call.state.now())
     call.state.save("category", category, call.workspace)
     return Reply(category)
 
@@ -84,11 +89,11 @@ def _find(call: Call, category_id: str) -> Record:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "categories", create),
-    Endpoint("GET", "categories", list_all),
-    Endpoint("GET", "categories/stats", stats),
-    Endpoint("POST", "categories/reorder", reorder),
-    Endpoint("GET", "categories/*", get),
-    Endpoint("PATCH", "categories/*", update),
-    Endpoint("DELETE", "categories/*", delete),
+    Endpoint("POST", "categories", create, one(Category), _CREATE, status=201),
+    Endpoint("GET", "categories", list_all, array(Category)),
+    Endpoint("GET", "categories/stats", stats, array(CategoryStats)),
+    Endpoint("POST", "categories/reorder", reorder, array(Category), _ORDER),
+    Endpoint("GET", "categories/*", get, one(Category)),
+    Endpoint("PATCH", "categories/*", update, one(Category), _CHANGE),
+    Endpoint("DELETE", "categories/*", delete, gone(Category)),
 )

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from dispatch_returns.api.models import Comment
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, invalid, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.resources import tickets
 from dispatch_returns.sandbox.wire import Record
 
-_CHECKS = {
-    "body": checks.filled,
-    "authorName": checks.nullable(checks.text),
-    "authorType": checks.one_of("CUSTOMER", "AGENT", "SYSTEM"),
-    "parentId": checks.nullable(checks.text),
-    "metadata": checks.mapping,
-    "cc": checks.texts,
-}
-_CHANGEABLE = {name: _CHECKS[name] for name in ("body", "authorName", "metadata")}
+_CREATE = checks.Form(
+    {
+        "body": checks.filled,
+        "authorName": checks.nullable(checks.text),
+        "authorType": checks.one_of("CUSTOMER", "AGENT", "SYSTEM"),
+        "parentId": checks.nullable(checks.text),
+        "metadata": checks.mapping,
+        "cc": checks.texts,
+        "setStatus": checks.text,
+    },
+    required=("body",),
+)
+_CHANGE = checks.Form({name: _CREATE.checks[name] for name in ("body", "authorName", "metadata")})
 
 
 def create(call: Call, ticket_id: str) -> Reply:
     state, workspace = call.state, call.workspace
     ticket = tickets.find(workspace, ticket_id)
-    known = _CHECKS | {"setStatus": tickets.known_status(workspace)}
-    values = checks.accept(call.body, known, required=("body",))
+    values = call.accept(setStatus=tickets.known_status(workspace))
     status = values.pop("setStatus", None)
     if status == "closed":
         raise invalid(Problem("setStatus", "must not be closed"))
@@ -34,7 +38,7 @@ def create(call: Call, ticket_id: str) -> Reply:
     tell(call, "ticket.comment.created", ticket, comment)
     if status is not None:
         tickets.change(state, workspace, ticket, {"status": status})
-    return Reply(comment, 201)
+    return Reply(comment)
 
 
 def list_all(call: Call, ticket_id: str) -> Reply:
@@ -48,7 +52,7 @@ def get(call: Call, ticket_id: str, comment_id: str) -> Reply:
 
 def update(call: Call, ticket_id: str, comment_id: str) -> Reply:
     comment = _find(call, ticket_id, comment_id)
-    values = checks.accept(call.body, _CHANGEABLE)
+    values = call.accept()
     if "metadata" in values and call.state.merges:
         values["metadata"] = comment["metadata"] | values["metadata"]
     comment.update(values, updatedAt=call.state.now())
@@ -89,9 +93,9 @@ def _find(call: Call, ticket_id: str, comment_id: str) -> Record:
 _IN_EVENT = ("id", "body", "authorId", "authorType", "createdAt")
 
 ENDPOINTS = (
-    Endpoint("POST", "tickets/*/comments", create),
-    Endpoint("GET", "tickets/*/comments", list_all),
-    Endpoint("GET", "tickets/*/comments/*", get),
-    Endpoint("PATCH", "tickets/*/comments/*", update),
-    Endpoint("DELETE", "tickets/*/comments/*", delete),
+    Endpoint("POST", "tickets/*/comments", create, one(Comment), _CREATE, status=201),
+    Endpoint("GET", "tickets/*/comments", list_all, array(Comment)),
+    Endpoint("GET", "tickets/*/comments/*", get, one(Comment)),
+    Endpoint("PATCH", "tickets/*/comments/*", update, one(Comment), _CHANGE),
+    Endpoint("DELETE", "tickets/*/comments/*", delete, gone(Comment)),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dispatch_returns.api.models import Customer
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, conflict, invalid, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one, page
 from dispatch_returns.sandbox.index import Paging
 from dispatch_returns.sandbox.wire import Record, new_id
 from dispatch_returns.sandbox.workspace import Workspace
@@ -14,19 +15,22 @@ from dispatch_returns.sandbox.workspace import Workspace
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
 
-_CHECKS = {
-    "email": checks.email,
-    "name": checks.nullable(checks.text),
-    "companyId": checks.nullable(checks.text),
-    "metadata": checks.mapping,
-}
+_CHANGE = checks.Form(
+    {
+        "email": checks.email,
+        "name": checks.nullable(checks.text),
+        "companyId": checks.nullable(checks.text),
+        "metadata": checks.mapping,
+    }
+)
+_CREATE = checks.Form(_CHANGE.checks, required=("email",))
 _SORTS = {"createdAt": "createdAt", "name": "name", "email": "email", "created_at": "createdAt"}
 
 
 def create(call: Call) -> Reply:
-    values = checks.accept(call.body, _CHECKS, required=("email",))
+    values = call.accept()
     _require_new(call.workspace, values["email"])
-    return Reply(_add(call.state, call.workspace, values), 201)
+    return Reply(_add(call.state, call.workspace, values))
 
 
 def get(call: Call, customer_id: str) -> Reply:
@@ -54,7 +58,7 @@ def search(call: Call) -> Reply:
 
 def update(call: Call, customer_id: str) -> Reply:
     customer = _find(call, customer_id)
-    values = checks.accept(call.body, _CHECKS)
+    values = call.accept()
     if "email" in values and call.workspace.customer(values["email"]) is not customer:
         _require_new(call.workspace, values["email"])
     if "metadata" in values and call.state.merges:
@@ -131,15 +135,20 @@ def _find(call: Call, customer_id: str) -> Record:
     return customer
 
 
+_SEARCH: dict[str, Record] = {"q": {"type": "string", "minLength": 1}}
+_QUERY: dict[str, Record] = {"companyId": {"type": "string"}, "search": {"type": "string"}}
+
 ENDPOINTS = tuple(
-    Endpoint(method, path.format(word), handler)
+    endpoint
     for word in ("customers", "contacts")
-    for method, path, handler in (
-        ("POST", "{}", create),
-        ("GET", "{}", list_page),
-        ("GET", "{}/search", search),
-        ("GET", "{}/*", get),
-        ("PATCH", "{}/*", update),
-        ("DELETE", "{}/*", delete),
+    for endpoint in (
+        Endpoint("POST", word, create, one(Customer), _CREATE, status=201),
+        Endpoint("GET", word, list_page, page(Customer), query=_QUERY | Paging.query(_SORTS)),
+        Endpoint(
+            "GET", f"{word}/search", search, array(Customer), query=_SEARCH, required_query=("q",)
+        ),
+        Endpoint("GET", f"{word}/*", get, one(Customer)),
+        Endpoint("PATCH", f"{word}/*", update, one(Customer), _CHANGE),
+        Endpoint("DELETE", f"{word}/*", delete, gone(Customer)),
     )
 )

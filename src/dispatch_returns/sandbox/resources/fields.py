@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dispatch_returns.api.models import Field, FieldDefinitions
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Reply, conflict, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.resources import ordering
 from dispatch_returns.sandbox.wire import Record, new_id
 
@@ -13,22 +14,25 @@ TYPES = (
     "text", "number", "boolean", "date", "select", "multiselect", "url", "array", "object",
 )  # fmt: skip
 
-_CHECKS = {
-    "label": checks.filled,
-    "type": checks.one_of(*TYPES),
-    "required": checks.boolean,
-    "options": checks.nullable(checks.array),
-    "description": checks.nullable(checks.text),
-    "placeholder": checks.nullable(checks.text),
-    "defaultValue": checks.anything,
-    "sortOrder": checks.integer,
-}
+_CHANGE = checks.Form(
+    {
+        "label": checks.filled,
+        "type": checks.one_of(*TYPES),
+        "required": checks.boolean,
+        "options": checks.nullable(checks.array),
+        "description": checks.nullable(checks.text),
+        "placeholder": checks.nullable(checks.text),
+        "defaultValue": checks.anything,
+        "sortOrder": checks.integer,
+    }
+)
+_CREATE = checks.Form({**_CHANGE.checks, "key": checks.key}, ("key", "label", "type"))
+_ORDER = ordering.form("keys")
 
 
 def create(call: Call, entity: str) -> Reply:
     _require_entity(entity)
-    required = ("key", "label", "type")
-    values = checks.accept(call.body, _CHECKS | {"key": checks.key}, required=required)
+    values = call.accept()
     if (entity, values["key"]) in call.workspace.fields:
         raise conflict("A field with this key exists already")
     now = call.state.now()
@@ -51,7 +55,7 @@ def create(call: Call, entity: str) -> Reply:
     field = fresh | values
     call.workspace.add_field(field)
     call.state.save("field", field, call.workspace)
-    return Reply(field, 201)
+    return Reply(field)
 
 
 def list_all(call: Call) -> Reply:
@@ -75,7 +79,7 @@ def get(call: Call, entity: str, key: str) -> Reply:
 
 def update(call: Call, entity: str, key: str) -> Reply:
     field = _find(call, entity, key)
-    field.update(checks.accept(call.body, _CHECKS), updatedAt=call.state.now())
+    field.update(call.accept(), updatedAt=call.state.now())
     call.state.save("field", field, call.workspace)
     return Reply(field)
 
@@ -105,11 +109,11 @@ def _find(call: Call, entity: str, key: str) -> Record:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "fields", list_all),
-    Endpoint("GET", "fields/*", list_entity),
-    Endpoint("POST", "fields/*", create),
-    Endpoint("POST", "fields/*/reorder", reorder),
-    Endpoint("GET", "fields/*/*", get),
-    Endpoint("PATCH", "fields/*/*", update),
-    Endpoint("DELETE", "fields/*/*", delete),
+    Endpoint("GET", "fields", list_all, one(FieldDefinitions)),
+    Endpoint("GET", "fields/*", list_entity, array(Field)),
+    Endpoint("POST", "fields/*", create, one(Field), _CREATE, status=201),
+    Endpoint("POST", "fields/*/reorder", reorder, array(Field), _ORDER),
+    Endpoint("GET", "fields/*/*", get, one(Field)),
+    Endpoint("PATCH", "fields/*/*", update, one(Field), _CHANGE),
+    Endpoint("DELETE", "fields/*/*", delete, gone(Field)),
 )

@@ -11,12 +11,17 @@ from dispatch_returns.sandbox.endpoints import Call
 from dispatch_returns.sandbox.wire import Record
 
 
+def form(name: str) -> checks.Form:
+    """What a call for another order takes."""
+    return checks.Form({name: checks.texts}, (name,))
+
+
 def reorder(call: Call, kind: str, name: str, known: Mapping[Any, Record]) -> list[Record]:
     """Give `known` in the order in which the body's field `name` lists its keys.
 
     What is not listed comes after it, in the order it had.
     """
-    wanted = checks.accept(call.body, {name: checks.texts}, required=(name,))[name]
+    wanted = call.accept()[name]
     if not set(wanted) <= known.keys():
         raise invalid(Problem(name, f"holds what is no {kind} here"))
     listed = list(dict.fromkeys(wanted))

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx
+from pydantic import AwareDatetime
 
+from dispatch_returns.api.models import (
+    Attachment,
+    BulkResult,
+    Model,
+    PortalComment,
+    PortalTicket,
+    PortalToken,
+)
 from dispatch_returns.sandbox import checks, tokens
 from dispatch_returns.sandbox.answers import Problem, Refusal, Reply, invalid, not_found
-from dispatch_returns.sandbox.endpoints import AccountCall, Call, Endpoint
+from dispatch_returns.sandbox.endpoints import AccountCall, Call, Endpoint, array, one, page
 from dispatch_returns.sandbox.index import Paging
 from dispatch_returns.sandbox.resources import attachments, comments, customers, tickets
 from dispatch_returns.sandbox.wire import Record
@@ -30,16 +39,22 @@ _FEW = "20"
 _SORTS = {"createdAt": "createdAt", "updatedAt": "updatedAt"}
 
 
+class Announced(Model, frozen=True):
+    """Where a file's bytes go, in the portal's words; clients read it as an `UploadTarget`."""
+
+    attachment: Attachment
+    upload_url: str
+    expires_at: AwareDatetime
+
+
 def create_token(call: Call) -> Reply:
-    known = {"email": checks.email, "name": checks.nullable(checks.text)}
-    values = checks.accept(call.body, known, required=("email",))
-    return Reply(_token(call.state, call.workspace, values["email"], values.get("name")), 201)
+    values = call.accept()
+    return Reply(_token(call.state, call.workspace, values["email"], values.get("name")))
 
 
 def send_magic_link(call: Call) -> Reply:
     """Mail nothing: the control API shows the link."""
-    known = {"email": checks.email, "portalUrl": _url}
-    values = checks.accept(call.body, known, required=("email", "portalUrl"))
+    values = call.accept()
     token = secrets.token_urlsafe(24)
     call.state.magic_links[token] = {
         "brandId": call.workspace.id,
@@ -52,7 +67,7 @@ def send_magic_link(call: Call) -> Reply:
 
 def verify(call: AccountCall) -> Reply:
     """Exchange a link's token, once."""
-    given = checks.accept(call.body, {"token": checks.filled}, required=("token",))
+    given = call.accept()
     link = call.state.magic_links.pop(given["token"], None)
     workspace = None if link is None else call.state.workspaces.get(link["brandId"])
     if link is None or workspace is None or link["expiresAt"] < call.state.now():
@@ -76,12 +91,7 @@ def claimed(state: SandboxState, authorization: str) -> tuple[Workspace, str]:
 
 
 def create(call: Call) -> Reply:
-    known = {
-        "title": checks.filled,
-        "body": checks.nullable(checks.text),
-        "attachmentIds": checks.texts,
-    }
-    values = checks.accept(call.body, known, required=("title",))
+    values = call.accept()
     waiting = [_waiting(call, one) for one in dict.fromkeys(values.pop("attachmentIds", ()))]
     email = call.workspace.customers[call.customer_id]["email"]
     fields = values | {"customerEmail": email, "source": "web"}
@@ -90,7 +100,7 @@ def create(call: Call) -> Reply:
         record["ticketId"] = ticket["id"]
         call.state.save("attachment", record, call.workspace)
         attachments.arrive(call, record)
-    return Reply(_show(call, ticket), 201)
+    return Reply(_show(call, ticket))
 
 
 def list_page(call: Call) -> Reply:
@@ -116,13 +126,13 @@ def get(call: Call, ticket_id: str) -> Reply:
 
 def comment(call: Call, ticket_id: str) -> Reply:
     ticket = _find(call, ticket_id)
-    values = checks.accept(call.body, {"body": checks.filled}, required=("body",))
+    values = call.accept()
     customer = call.workspace.customers[call.customer_id]
     author: Record = {"authorType": "CUSTOMER", "authorId": customer["id"]}
     values |= author | {"authorName": customer["name"] or customer["email"]}
     made = tickets.add_comment(call.state, call.workspace, ticket, values)
     comments.tell(call, "ticket.comment.created", ticket, made)
-    return Reply(_comment(made), 201)
+    return Reply(_comment(made))
 
 
 def announce(call: Call, ticket_id: str) -> Reply:
@@ -165,7 +175,7 @@ def _announced(call: Call, record: Record) -> Reply:
         "uploadUrl": attachments.address(call, record, record["writeKey"]),
         "expiresAt": call.state.later(attachments.EXPIRES_IN),
     }
-    return Reply(answer, 201)
+    return Reply(answer)
 
 
 def _waiting(call: Call, attachment_id: str) -> Record:
@@ -236,6 +246,7 @@ def _seconds(stamp: str) -> int:
     return int(datetime.fromisoformat(stamp).timestamp())
 
 
+@checks.check(type="string", format="uri")
 def _url(value: object) -> str | None:
     try:
         url = httpx.URL(value)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -244,26 +255,60 @@ def _url(value: object) -> str | None:
     return None if url.scheme in ("http", "https") and url.host else "must be an http or https URL"
 
 
+_TOKEN = checks.Form(
+    {"email": checks.email, "name": checks.nullable(checks.text)}, required=("email",)
+)
+_LINK = checks.Form({"email": checks.email, "portalUrl": _url}, required=("email", "portalUrl"))
+_VERIFY = checks.Form({"token": checks.filled}, required=("token",))
+_TICKET = checks.Form(
+    {
+        "title": checks.filled,
+        "body": checks.nullable(checks.text),
+        "attachmentIds": checks.texts,
+    },
+    required=("title",),
+)
+_COMMENT = checks.Form({"body": checks.filled}, required=("body",))
+_QUERY: dict[str, Record] = {"status": {"type": "string"}} | Paging.query(_SORTS, most=_MOST)
+
 ENDPOINTS = (
-    Endpoint("POST", "portal/token", create_token),
-    Endpoint("POST", "portal/magic-link", send_magic_link),
+    Endpoint("POST", "portal/token", create_token, one(PortalToken), _TOKEN, status=201),
+    Endpoint("POST", "portal/magic-link", send_magic_link, one(BulkResult), _LINK),
 )
 """What the shop does, in its workspace."""
 
-OPEN_ENDPOINTS = (Endpoint("POST", "portal/verify", verify),)
+OPEN_ENDPOINTS = (Endpoint("POST", "portal/verify", verify, one(PortalToken), _VERIFY),)
 """What needs no key."""
 
 PORTAL_ENDPOINTS = (
-    Endpoint("POST", "portal/refresh", refresh),
-    Endpoint("GET", "portal/tickets", list_page),
-    Endpoint("POST", "portal/tickets", create),
-    Endpoint("GET", "portal/tickets/*", get),
-    Endpoint("POST", "portal/tickets/*/comments", comment),
-    Endpoint("POST", "portal/tickets/attachments/pending", announce_pending),
-    Endpoint("POST", "portal/tickets/attachments/pending/*/confirm", confirm_pending),
-    Endpoint("POST", "portal/tickets/*/attachments", announce),
-    Endpoint("GET", "portal/tickets/*/attachments", list_attachments),
-    Endpoint("GET", "portal/tickets/*/attachments/*", get_attachment),
-    Endpoint("POST", "portal/tickets/*/attachments/*/confirm", confirm),
+    Endpoint("POST", "portal/refresh", refresh, one(PortalToken)),
+    Endpoint("GET", "portal/tickets", list_page, page(PortalTicket), query=_QUERY),
+    Endpoint("POST", "portal/tickets", create, one(PortalTicket), _TICKET, status=201),
+    Endpoint("GET", "portal/tickets/*", get, one(PortalTicket)),
+    Endpoint(
+        "POST", "portal/tickets/*/comments", comment, one(PortalComment), _COMMENT, status=201
+    ),
+    Endpoint(
+        "POST",
+        "portal/tickets/attachments/pending",
+        announce_pending,
+        one(Announced),
+        attachments.FORM,
+        status=201,
+    ),
+    Endpoint(
+        "POST", "portal/tickets/attachments/pending/*/confirm", confirm_pending, one(Attachment)
+    ),
+    Endpoint(
+        "POST",
+        "portal/tickets/*/attachments",
+        announce,
+        one(Announced),
+        attachments.FORM,
+        status=201,
+    ),
+    Endpoint("GET", "portal/tickets/*/attachments", list_attachments, array(Attachment)),
+    Endpoint("GET", "portal/tickets/*/attachments/*", get_attachment, one(Attachment)),
+    Endpoint("POST", "portal/tickets/*/attachments/*/confirm", confirm, one(Attachment)),
 )
 """What a customer does, with a portal token."""

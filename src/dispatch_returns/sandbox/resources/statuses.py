@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dispatch_returns.api.models import Status
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Refusal, Reply, conflict, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.resources import ordering
 from dispatch_returns.sandbox.wire import Record, new_id
 from dispatch_returns.sandbox.workspace import Workspace
@@ -20,10 +21,10 @@ ACTIVE = "active"
 
 
 def create(call: Call) -> Reply:
-    values = checks.accept(call.body, _CHECKS | {"key": _key}, required=("name", "key"))
+    values = call.accept()
     if values["key"] in call.workspace.statuses_by_key:
         raise conflict("A status with this key exists already")
-    return Reply(_add(call.state, call.workspace, values), 201)
+    return Reply(_add(call.state, call.workspace, values))
 
 
 def list_all(call: Call) -> Reply:
@@ -37,7 +38,7 @@ def get(call: Call, status_id: str) -> Reply:
 
 def update(call: Call, status_id: str) -> Reply:
     status = _find(call, status_id)
-    values = checks.accept(call.body, _CHECKS | {"isActive": checks.boolean})
+    values = call.accept()
     if "isActive" in values:
         _set_active(call.workspace, status, active=values["isActive"])
     status.update(values, updatedAt=call.state.now())
@@ -112,6 +113,7 @@ def _find(call: Call, status_id: str) -> Record:
     return status
 
 
+@checks.check(**checks.key.schema)
 def _key(value: Any) -> str | None:
     return f"must not be {ACTIVE}" if value == ACTIVE else checks.key(value)
 
@@ -122,13 +124,16 @@ _CHECKS = {
     "description": checks.nullable(checks.text),
     "sortOrder": checks.integer,
 }
+_CREATE = checks.Form({**_CHECKS, "key": _key}, required=("name", "key"))
+_CHANGE = checks.Form({**_CHECKS, "isActive": checks.boolean})
+_ORDER = ordering.form("statusIds")
 
 ENDPOINTS = (
-    Endpoint("POST", "statuses", create),
-    Endpoint("GET", "statuses", list_all),
-    Endpoint("GET", "statuses/stats", stats),
-    Endpoint("POST", "statuses/reorder", reorder),
-    Endpoint("GET", "statuses/*", get),
-    Endpoint("PATCH", "statuses/*", update),
-    Endpoint("DELETE", "statuses/*", delete),
+    Endpoint("POST", "statuses", create, one(Status), _CREATE, status=201),
+    Endpoint("GET", "statuses", list_all, array(Status)),
+    Endpoint("GET", "statuses/stats", stats, array(Status)),
+    Endpoint("POST", "statuses/reorder", reorder, array(Status), _ORDER),
+    Endpoint("GET", "statuses/*", get, one(Status)),
+    Endpoint("PATCH", "statuses/*", update, one(Status), _CHANGE),
+    Endpoint("DELETE", "statuses/*", delete, gone(Status)),
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dispatch_returns.api.models import Tag
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, conflict, invalid, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.wire import Record, new_id
 
-_CHECKS = {"name": checks.filled, "color": checks.nullable(checks.text)}
+_CHANGE = checks.Form({"name": checks.filled, "color": checks.nullable(checks.text)})
+_CREATE = checks.Form(_CHANGE.checks, required=("name",))
+_MERGE = checks.Form({"sourceTagIds": checks.texts}, required=("sourceTagIds",))
 
 
 def create(call: Call) -> Reply:
-    values = checks.accept(call.body, _CHECKS, required=("name",))
+    values = call.accept()
     _require_new(call, values["name"])
     fresh: Record = {
         "id": new_id("tag"),
@@ -23,7 +26,7 @@ def create(call: Call) -> Reply:
     tag = fresh | values
     call.workspace.add_tag(tag)
     call.state.save("tag", tag, call.workspace)
-    return Reply(tag, 201)
+    return Reply(tag)
 
 
 def list_all(call: Call) -> Reply:
@@ -32,7 +35,7 @@ def list_all(call: Call) -> Reply:
 
 def update(call: Call, tag_id: str) -> Reply:
     tag = _find(call, tag_id)
-    values = checks.accept(call.body, _CHECKS)
+    values = call.accept()
     if values.get("name", tag["name"]) != tag["name"]:
         _require_new(call, values["name"])
     tag.update(values)
@@ -49,8 +52,7 @@ def delete(call: Call, tag_id: str) -> Reply:
 
 def merge(call: Call, tag_id: str) -> Reply:
     tag = _find(call, tag_id)
-    checked = checks.accept(call.body, {"sourceTagIds": checks.texts}, required=("sourceTagIds",))
-    ids = dict.fromkeys(checked["sourceTagIds"])
+    ids = dict.fromkeys(call.accept()["sourceTagIds"])
     if tag_id in ids or not ids.keys() <= call.workspace.tags.keys():
         raise invalid(Problem("sourceTagIds", "must be other tags of this workspace"))
     sources = [call.workspace.tags[source] for source in ids]
@@ -87,9 +89,9 @@ def _find(call: Call, tag_id: str) -> Record:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "tags", create),
-    Endpoint("GET", "tags", list_all),
-    Endpoint("PATCH", "tags/*", update),
-    Endpoint("DELETE", "tags/*", delete),
-    Endpoint("POST", "tags/*/merge", merge),
+    Endpoint("POST", "tags", create, one(Tag), _CREATE, status=201),
+    Endpoint("GET", "tags", list_all, array(Tag)),
+    Endpoint("PATCH", "tags/*", update, one(Tag), _CHANGE),
+    Endpoint("DELETE", "tags/*", delete, gone(Tag)),
+    Endpoint("POST", "tags/*/merge", merge, one(Tag), _MERGE),
 )

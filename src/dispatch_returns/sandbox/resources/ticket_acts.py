@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dispatch_returns.api.models import BulkResult, Ticket
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, invalid
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, one
 from dispatch_returns.sandbox.resources import tickets
 from dispatch_returns.sandbox.wire import Record
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def spam(call: Call, ticket_id: str) -> Reply:
     ticket = tickets.find(call.workspace, ticket_id)
-    values = checks.accept(call.body, {"isSpam": checks.boolean}, required=("isSpam",))
+    values = call.accept()
     tickets.change(call.state, call.workspace, ticket, values)
     return Reply(tickets.show(call.workspace, ticket))
 
@@ -39,9 +40,7 @@ def merge(call: Call, ticket_id: str) -> Reply:
 
 def bulk(call: Call) -> Reply:
     """Do one thing to all of the tickets that are there."""
-    acts = checks.one_of("delete", *_SETS)
-    required = ("action", "ticketIds")
-    given = checks.accept(call.body, _BULK | {"action": acts}, required=required)
+    given = call.accept()
     action = given["action"]
     needed = _NEEDS.get(action)
     if needed is not None and needed not in given:
@@ -61,9 +60,9 @@ def bulk(call: Call) -> Reply:
 
 def _others(call: Call, ticket_id: str) -> list[Record]:
     name = "sourceTicketIds"
-    ids = dict.fromkeys(checks.accept(call.body, {name: checks.texts}, required=(name,))[name])
+    ids = dict.fromkeys(call.accept()[name])
     known = call.workspace.tickets
-    if not ids or ticket_id in ids or any(_gone(call.workspace, other) for other in ids):
+    if ticket_id in ids or any(_gone(call.workspace, other) for other in ids):
         raise invalid(Problem(name, "must be other tickets of this workspace"))
     return [known[other] for other in ids]
 
@@ -89,13 +88,6 @@ def _move(call: Call, source: Record, target: Record) -> None:
         source[name] = 0
 
 
-_BULK = {
-    "ticketIds": checks.texts,
-    "assigneeId": checks.nullable(checks.text),
-    "categoryId": checks.nullable(checks.text),
-    "tags": checks.texts,
-    "closeReason": checks.nullable(checks.text),
-}
 _NEEDS = {"assign": "assigneeId", "setCategory": "categoryId", "setTags": "tags"}
 _SETS: dict[str, Callable[[Record], Record]] = {
     "spam": lambda _: {"isSpam": True},
@@ -105,9 +97,22 @@ _SETS: dict[str, Callable[[Record], Record]] = {
     "setCategory": lambda given: {"categoryId": given["categoryId"]},
     "setTags": lambda given: {"tags": given["tags"]},
 }
+_SPAM = checks.Form({"isSpam": checks.boolean}, required=("isSpam",))
+_MERGE = checks.Form({"sourceTicketIds": checks.some_texts}, required=("sourceTicketIds",))
+_BULK = checks.Form(
+    {
+        "action": checks.one_of("delete", *_SETS),
+        "ticketIds": checks.texts,
+        "assigneeId": checks.nullable(checks.text),
+        "categoryId": checks.nullable(checks.text),
+        "tags": checks.texts,
+        "closeReason": checks.nullable(checks.text),
+    },
+    required=("action", "ticketIds"),
+)
 
 ENDPOINTS = (
-    Endpoint("POST", "tickets/*/spam", spam),
-    Endpoint("POST", "tickets/*/merge", merge),
-    Endpoint("POST", "tickets/bulk", bulk),
+    Endpoint("POST", "tickets/*/spam", spam, one(Ticket), _SPAM),
+    Endpoint("POST", "tickets/*/merge", merge, one(Ticket), _MERGE),
+    Endpoint("POST", "tickets/bulk", bulk, one(BulkResult), _BULK),
 )

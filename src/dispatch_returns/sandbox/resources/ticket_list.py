@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dispatch_returns.api.models import Ticket
 from dispatch_returns.sandbox.answers import Reply
 from dispatch_returns.sandbox.checks import moment
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, page
 from dispatch_returns.sandbox.index import Paging
 from dispatch_returns.sandbox.resources.tickets import show
 from dispatch_returns.sandbox.wire import Record
@@ -88,5 +89,11 @@ _FILTERS = {
     "tagIds": _by_tags,
     "search": _by_search,
 }
+_TIME: Record = {"type": "string", "format": "date-time"}
+_QUERY: dict[str, Record] = (
+    {name: {"type": "string"} for name in _FILTERS}
+    | {"createdAfter": _TIME, "createdBefore": _TIME}
+    | Paging.query(_SORTS)
+)
 
-ENDPOINTS = (Endpoint("GET", "tickets", list_page),)
+ENDPOINTS = (Endpoint("GET", "tickets", list_page, page(Ticket), query=_QUERY),)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dispatch_returns.api.models import Ticket
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Reply, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, gone, one
 from dispatch_returns.sandbox.resources import customers
 from dispatch_returns.sandbox.wire import Record, new_id
 from dispatch_returns.sandbox.workspace import PRIORITIES, Workspace
@@ -14,29 +16,33 @@ from dispatch_returns.sandbox.workspace import PRIORITIES, Workspace
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
 
-_CHECKS = {
-    "title": checks.filled,
-    "body": checks.nullable(checks.text),
-    "priority": checks.nullable(checks.one_of(*PRIORITIES)),
-    "customerEmail": checks.nullable(checks.email),
-    "customerName": checks.nullable(checks.text),
-    "assigneeId": checks.nullable(checks.text),
-    "categoryId": checks.nullable(checks.text),
-    "tags": checks.texts,
-    "links": checks.array,
-    "customFields": checks.mapping,
-    "metadata": checks.mapping,
-    "source": checks.text,
-    "notifyCustomer": checks.boolean,
-    "isSpam": checks.boolean,
-}
+CHANGE = checks.Form(
+    {
+        "title": checks.filled,
+        "body": checks.nullable(checks.text),
+        "priority": checks.nullable(checks.one_of(*PRIORITIES)),
+        "customerEmail": checks.nullable(checks.email),
+        "customerName": checks.nullable(checks.text),
+        "assigneeId": checks.nullable(checks.text),
+        "categoryId": checks.nullable(checks.text),
+        "tags": checks.texts,
+        "links": checks.array,
+        "customFields": checks.mapping,
+        "metadata": checks.mapping,
+        "source": checks.text,
+        "notifyCustomer": checks.boolean,
+        "isSpam": checks.boolean,
+        "status": checks.text,
+    }
+)
+CREATE = checks.Form(CHANGE.checks, required=("title",))
 _MERGED = ("customFields", "metadata")
 _NOT_KEPT = ("customerEmail", "customerName", "notifyCustomer")
 """What is read and is no field of a ticket: the customer is linked, nobody is notified."""
 
 
 def create(call: Call) -> Reply:
-    return Reply(show(call.workspace, add(call.state, call.workspace, call.body)), 201)
+    return Reply(show(call.workspace, add(call.state, call.workspace, call.body)))
 
 
 def get(call: Call, ticket_id: str) -> Reply:
@@ -46,7 +52,7 @@ def get(call: Call, ticket_id: str) -> Reply:
 def update(call: Call, ticket_id: str) -> Reply:
     workspace = call.workspace
     ticket = find(workspace, ticket_id)
-    values = checks.accept(call.body, _checks(workspace))
+    values = call.accept(status=known_status(workspace))
     if "customerEmail" in values:
         values["customerId"] = customers.link(call.state, workspace, values)
     if call.state.merges:
@@ -81,7 +87,7 @@ def find(workspace: Workspace, ticket_id: str) -> Record:
 
 def add(state: SandboxState, workspace: Workspace, fields: Record) -> Record:
     """Check the fields, create the ticket, and its customer if the address is new."""
-    values = checks.accept(fields, _checks(workspace), required=("title",))
+    values = CREATE.accept(fields, status=known_status(workspace))
     now = state.now()
     fresh: Record = {
         "id": new_id("tkt"),
@@ -180,11 +186,7 @@ def about_customer(workspace: Workspace, ticket: Record) -> Record:
     }
 
 
-def _checks(workspace: Workspace) -> dict[str, checks.Check]:
-    return {**_CHECKS, "status": known_status(workspace)}
-
-
-def known_status(workspace: Workspace) -> checks.Check:
+def known_status(workspace: Workspace) -> Callable[[object], str | None]:
     """Accept the key of a status of this workspace that is not deleted."""
 
     def check(value: object) -> str | None:
@@ -209,8 +211,8 @@ def _updated(workspace: Workspace, ticket: Record) -> Record:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "tickets", create),
-    Endpoint("GET", "tickets/*", get),
-    Endpoint("PATCH", "tickets/*", update),
-    Endpoint("DELETE", "tickets/*", delete),
+    Endpoint("POST", "tickets", create, one(Ticket), CREATE, status=201),
+    Endpoint("GET", "tickets/*", get, one(Ticket)),
+    Endpoint("PATCH", "tickets/*", update, one(Ticket), CHANGE),
+    Endpoint("DELETE", "tickets/*", delete, gone(Ticket)),
 )

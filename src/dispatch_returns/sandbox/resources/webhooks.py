@@ -8,14 +8,15 @@ from typing import Any
 
 import httpx
 
+from dispatch_returns.api.models import Delivery, Webhook
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Problem, Reply, invalid, not_found
-from dispatch_returns.sandbox.endpoints import Call, Endpoint
+from dispatch_returns.sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_returns.sandbox.wire import Record, new_id
 
 
 def create(call: Call) -> Reply:
-    values = checks.accept(call.body, _CHECKS, required=("url", "events"))
+    values = call.accept()
     if not call.state.allow_remote and not is_loopback(httpx.URL(values["url"]).host):
         raise invalid(Problem("url", "must be on this machine: the sandbox calls no other"))
     webhook: Record = {
@@ -33,7 +34,7 @@ def create(call: Call) -> Reply:
     }
     call.workspace.add_webhook(webhook)
     call.state.save("webhook", webhook, call.workspace)
-    return Reply(webhook, 201)
+    return Reply(webhook)
 
 
 def list_all(call: Call) -> Reply:
@@ -77,6 +78,7 @@ def _find(call: Call, webhook_id: str) -> Record:
     return webhook
 
 
+@checks.check(type="string", format="uri")
 def _url(value: Any) -> str | None:
     wrong = "must be an http or https URL"
     try:
@@ -88,11 +90,7 @@ def _url(value: Any) -> str | None:
     return None if usable else wrong
 
 
-def _events(value: Any) -> str | None:
-    wrong = checks.texts(value)
-    return wrong or (None if value else "must not be empty")
-
-
+@checks.check(**checks.filled.schema)
 def _secret(value: Any) -> str | None:
     # Half a surrogate pair has no UTF-8 bytes, and those bytes are the key of the signature.
     wrong = checks.filled(value)
@@ -101,12 +99,15 @@ def _secret(value: Any) -> str | None:
     return wrong
 
 
-_CHECKS = {"url": _url, "events": _events, "secret": checks.nullable(_secret)}
+_CREATE = checks.Form(
+    {"url": _url, "events": checks.some_texts, "secret": checks.nullable(_secret)},
+    required=("url", "events"),
+)
 
 ENDPOINTS = (
-    Endpoint("POST", "webhooks", create),
-    Endpoint("GET", "webhooks", list_all),
-    Endpoint("GET", "webhooks/*", get),
-    Endpoint("DELETE", "webhooks/*", delete),
-    Endpoint("GET", "webhooks/*/deliveries", deliveries),
+    Endpoint("POST", "webhooks", create, one(Webhook), _CREATE, status=201),
+    Endpoint("GET", "webhooks", list_all, array(Webhook)),
+    Endpoint("GET", "webhooks/*", get, one(Webhook)),
+    Endpoint("DELETE", "webhooks/*", delete, gone(Webhook)),
+    Endpoint("GET", "webhooks/*/deliveries", deliveries, array(Delivery)),
 )

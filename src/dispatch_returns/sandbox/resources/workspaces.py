@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dispatch_returns.api.models import DeletePreview
+from dispatch_returns.api.models import Workspace as Shop
 from dispatch_returns.sandbox import checks
 from dispatch_returns.sandbox.answers import Reply, conflict
-from dispatch_returns.sandbox.endpoints import AccountCall, Call, Endpoint
+from dispatch_returns.sandbox.endpoints import AccountCall, Answers, Call, Endpoint, array, one
 from dispatch_returns.sandbox.resources import statuses
 from dispatch_returns.sandbox.wire import Record, new_id
 from dispatch_returns.sandbox.workspace import Workspace
@@ -15,18 +17,24 @@ from dispatch_returns.sandbox.workspace import Workspace
 if TYPE_CHECKING:
     from dispatch_returns.sandbox.state import SandboxState
 
-_CHECKS = {
-    "name": checks.filled,
-    "slug": checks.key,
-    "ticketPrefix": checks.nullable(checks.text),
-    "metadata": checks.mapping,
-}
-_CHANGEABLE = _CHECKS | {
-    "url": checks.nullable(checks.text),
-    "fromName": checks.nullable(checks.text),
-    "fromEmail": checks.nullable(checks.email),
-    "portalOrigins": checks.texts,
-}
+_CREATE = checks.Form(
+    {
+        "name": checks.filled,
+        "slug": checks.key,
+        "ticketPrefix": checks.nullable(checks.text),
+        "metadata": checks.mapping,
+    },
+    required=("name",),
+)
+_CHANGE = checks.Form(
+    {
+        **_CREATE.checks,
+        "url": checks.nullable(checks.text),
+        "fromName": checks.nullable(checks.text),
+        "fromEmail": checks.nullable(checks.email),
+        "portalOrigins": checks.texts,
+    }
+)
 
 
 def list_all(call: AccountCall) -> Reply:
@@ -34,11 +42,11 @@ def list_all(call: AccountCall) -> Reply:
 
 
 def create(call: AccountCall) -> Reply:
-    values = checks.accept(call.body, _CHECKS, required=("name",))
+    values = call.accept()
     values.setdefault("slug", _slug(values["name"]))
     _require_new(call.state, values["slug"])
     prefix = "ws" if call.word == "workspaces" else "br"
-    return Reply(add(call.state, new_id(prefix), values).info, 201)
+    return Reply(add(call.state, new_id(prefix), values).info)
 
 
 def get(call: Call) -> Reply:
@@ -47,7 +55,7 @@ def get(call: Call) -> Reply:
 
 def update(call: Call) -> Reply:
     info = call.workspace.info
-    values = checks.accept(call.body, _CHANGEABLE)
+    values = call.accept()
     if values.get("slug", info["slug"]) != info["slug"]:
         _require_new(call.state, values["slug"])
     info.update(values, updatedAt=call.state.now())
@@ -103,11 +111,18 @@ def _require_new(state: SandboxState, slug: str) -> None:
         raise conflict("A workspace with this slug exists already")
 
 
-ACCOUNT_ENDPOINTS = (Endpoint("GET", "", list_all), Endpoint("POST", "", create))
+_CONFIRM: Record = {"type": "string"}
+
+ACCOUNT_ENDPOINTS = (
+    Endpoint("GET", "", list_all, array(Shop)),
+    Endpoint("POST", "", create, one(Shop), _CREATE, status=201),
+)
 """The two calls that are not about one workspace."""
 
 ENDPOINTS = (
-    Endpoint("GET", "", get),
-    Endpoint("PATCH", "", update),
-    Endpoint("DELETE", "", delete),
+    Endpoint("GET", "", get, one(Shop)),
+    Endpoint("PATCH", "", update, one(Shop), _CHANGE),
+    Endpoint(
+        "DELETE", "", delete, Answers(DeletePreview, may_be_empty=True), query={"confirm": _CONFIRM}
+    ),
 )
