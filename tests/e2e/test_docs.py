@@ -20,7 +20,7 @@ from dispatch_returns.settings import VARIABLES
 from dispatch_returns.telemetry import otel
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 RECEIVER = (ROOT / "src/dispatch_returns/webhooks/receiver.py").read_text(encoding="utf-8")
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
