@@ -68,6 +68,7 @@ def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ..
     exports = Verbatim([f"export {name}={value}" for name, value in environment.items()])
     return (
         f"The sandbox is at {box.url}. It is a test double and moves no money.",
+        "Open that address in a browser to see what is in it.",
         "",
         "To use it from another terminal:",
         exports,
