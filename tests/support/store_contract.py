@@ -499,6 +499,7 @@ class StoreContract:
         row = create(store, amount=Money(5, "BHD", 3), payment=payment, order_id="1")
         assert row is not None
         assert (row.amount, row.payment, row.order_id) == (Money(5, "BHD", 3), payment, "1")
+        assert refund(store, row.id) == row
         assert (row.state, row.generation, row.tries, row.claims) == (State.REQUESTED, 1, 0, 0)
         assert (row.created_at, row.updated_at, row.due_at) == (NOW, NOW, NOW)
         assert row.idempotency_key == f"{row.id}-g1"
@@ -562,6 +563,7 @@ class StoreContract:
         row = create(store, order_id=f"12{stray}34", detail=f"{stray}Jérôme 🙂")
         assert row is not None
         assert (row.order_id, row.detail) == ("12\ufffd34", "\ufffdJérôme 🙂")
+        assert refund(store, row.id) == row, "another request would be sent after a crash"
         note = new_message(payload={"body": f"{stray} held"})
         store.write("tell", lambda conn: outbox.add(conn, note, NOW))
         (message,) = messages(store)

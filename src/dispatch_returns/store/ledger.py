@@ -15,7 +15,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
 from dispatch_returns.store.dialect import backend
-from dispatch_returns.store.schema import attempts, ledger
+from dispatch_returns.store.schema import attempts, ledger, storable
 
 
 class State(enum.StrEnum):
@@ -107,7 +107,7 @@ def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
     return "rfd_" + hashlib.sha256(intent.encode()).hexdigest()[:32]
 
 
-def _refund(row: RowMapping) -> Refund:
+def _refund(row: RowMapping | dict[str, Any]) -> Refund:
     values = gather({str(column): value for column, value in row.items()})
     values["state"] = State(values["state"])
     del values["payment_id"]  # the payment's own id again, which the database can search by
@@ -126,7 +126,8 @@ def create(
     conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
 ) -> Refund | None:
     """Write the row of a new intent; return None if the intent has one already."""
-    fresh = {
+    row: dict[str, Any] = {
+        **_BLANK,
         "id": refund_id(workspace_id, ticket_id, ordinal),
         "workspace_id": workspace_id,
         "ticket_id": ticket_id,
@@ -135,9 +136,15 @@ def create(
         "adopted": False,
         "created_at": now,
         "updated_at": now,
+        **_columns(values),
     }
-    row = queue.insert_and_get(conn, ledger, fresh | _columns(values))
-    return _refund(row) if row else None
+    # As the database will hold it: what is sent to a processor now must be sent again the same.
+    row = {name: storable(it) if isinstance(it, str) else it for name, it in row.items()}
+    return _refund(row) if queue.insert_new(conn, ledger, row) else None
+
+
+_BLANK: Mapping[str, Any] = dict.fromkeys(ledger.c.keys()) | {"tries": 0, "claims": 0}
+"""A row with nothing in it. Written out in full, a new row need not be read back."""
 
 
 def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
 
@@ -59,17 +59,6 @@ def _insert(table: Table, dialect: str) -> Insert:
         # SQLAlchemy asks PostgreSQL for the new row's number, and forgets the count over it.
         return insert_or_not.execution_options(preserve_rowcount=True)
     return sqlite.insert(table).on_conflict_do_nothing()
-
-
-def insert_and_get(conn: Connection, table: Table, values: dict[str, Any]) -> RowMapping | None:
-    """Do as `insert_new`, and return the new row, or None if there was one already."""
-    statement = _insert_and_get(table, conn.dialect.name)
-    return conn.execute(statement, values).mappings().one_or_none()
-
-
-@functools.cache
-def _insert_and_get(table: Table, dialect: str) -> ReturningInsert[Any]:
-    return _insert(table, dialect).returning(*table.c)
 
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:

@@ -78,7 +78,12 @@ class Told(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return `value` as every database can hold it."""
-        return value if value is None else _UNSTORABLE.sub("\ufffd", value)
+        return value if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """Return `text` with U+FFFD for what a database cannot hold."""
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
