@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import secrets
 from datetime import UTC, datetime
@@ -159,15 +160,19 @@ def unsigned(request: Request, options: dict[str, Any], content: Any) -> httpx.R
 
 def whole(request: Request, headers: dict[str, str], options: dict[str, Any]) -> httpx.Request:
     """Return what httpx's transport sends: nothing is added to it on the way."""
-    limit = httpx.Timeout(options.get("timeout", TIMEOUT)).as_dict()
     made = httpx.Request(
         request.method,
         request.url,
         headers=headers,
         content=request.content,
-        extensions={"timeout": limit},
+        extensions={"timeout": _limits(options.get("timeout", TIMEOUT))},
     )
     return quiet(made)
+
+
+@functools.lru_cache
+def _limits(seconds: float) -> dict[str, float | None]:
+    return httpx.Timeout(seconds).as_dict()
 
 
 def spent(request: Request) -> APIError:

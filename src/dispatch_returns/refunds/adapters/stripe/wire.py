@@ -111,6 +111,7 @@ class _PooledHTTP(stripe.HTTPClient):
         super().__init__()  # pyright: ignore[reportUnknownMemberType] - untyped there
         self._http = http
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT))
+        self._extensions = {"timeout": self._timeout.as_dict()}
 
     def request(
         self,
@@ -135,9 +136,8 @@ class _PooledHTTP(stripe.HTTPClient):
                 timeout=self._timeout,
                 follow_redirects=False,
             )
-        extensions = {"timeout": self._timeout.as_dict()}
         request = httpx.Request(
-            method, url, headers=headers, content=content, extensions=extensions
+            method, url, headers=headers, content=content, extensions=self._extensions
         )
         return direct.send(self._http, request)
 
