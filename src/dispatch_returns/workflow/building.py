@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
     from dispatch_returns.settings import Settings
 
-_ADDRESS = "name; street; postal code; city; country, such as: Acme; Dock 3; 12345; Springfield; US"
+_ADDRESS = (
+    "name; street; postal code; city; country, with a state before the country where the post"
+    " wants one, such as: Acme; Dock 3; 62701; Springfield; IL; US"
+)
 
 
 def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
@@ -42,9 +45,11 @@ def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
 
 
 def address_of(text: str) -> Address:
-    """Read ``name; street; postal code; city; country``. Raises `ConfigurationError`."""
+    """Read ``name; street; postal code; city; country``, with a state before the country or
+    without. Raises `ConfigurationError`.
+    """
     parts = [part.strip() for part in text.split(";")]
-    if len(parts) != 5 or not all(parts) or len(parts[4]) != 2:
+    if len(parts) not in {5, 6} or not all(parts) or len(parts[-1]) != 2:
         raise ConfigurationError(f"DISPATCH_RETURNS_RETURN_ADDRESS: write {_ADDRESS}")
-    name, street, code, city, country = parts
-    return Address(name, street, city, code, country.upper())
+    name, street, code, city, *state, country = parts
+    return Address(name, street, city, code, country.upper(), state=state[0] if state else None)

@@ -204,7 +204,7 @@ class Messenger:
             notice = telling.refund_notice(message, refund, row, ticket, self._language)
         else:
             assert row is not None, "a notice was written with its return"
-            attached = self._notifier.name != "comments"
+            attached = self._notifier.name == "smtp"
             notice = telling.notice_of(
                 self._store, message, row, ticket, self._language, attached=attached
             )

@@ -12,6 +12,7 @@ import pytest
 
 from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order, OrderSource
 from dispatch_returns.workflow.orders.shopify import ShopifyOrders
 from dispatch_returns.workflow.orders.woocommerce import WooCommerceOrders
@@ -126,7 +127,11 @@ def test_shopify_an_order_is_read_as_it_was_paid(server: ApiServer, shopify: Sho
     assert order.shipped_at == datetime(2026, 1, 4, 9, tzinfo=UTC)
     assert order.delivered_at == datetime(2026, 1, 6, 11, tzinfo=UTC)
     assert (order.country, order.payment) == ("DE", PaymentRef("payment_intent", "pi_3Nabc"))
-    assert "jane" not in repr(order)
+    assert order.address == Address(
+        "Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE", phone="+4940123456"
+    )
+    assert (shoe.weight, sale.weight) == (401, None)  # 0.4005 kg; 0 says that nobody weighed it
+    assert not {"jane", "Jane", "Elm", "20095"} & set(repr(order).replace("'", " ").split())
 
 
 def test_shopify_is_asked_in_the_version_we_name(server: ApiServer, shopify: ShopifyOrders) -> None:
@@ -276,6 +281,20 @@ def test_woocommerce_an_order_is_read_as_it_was_paid(
     assert order.shipped_at == datetime(2026, 1, 4, 8, tzinfo=UTC)
     assert order.delivered_at is None
     assert (order.country, order.payment) == ("CA", PaymentRef("charge", "ch_3Nabc"))
+    assert order.address == Address(
+        "Jane Doe", "12 Elm Street", "Toronto", "M5H 2N2", "CA", state="ON"
+    )
+    assert {line.weight for line in order.lines} == {None}
+
+
+def test_woocommerce_without_a_delivery_address_it_is_the_billing_one(
+    server: ApiServer, woocommerce: WooCommerceOrders
+) -> None:
+    shop = Woo(server)
+    shop.order["shipping"] = dict.fromkeys(shop.order["shipping"], "")
+    address = known(ask(woocommerce, "727")).address
+    assert address is not None
+    assert (address.street, address.street2, address.state) == ("969 Market", "Apt 4", "CA")
 
 
 def test_woocommerce_is_asked_with_the_key_it_gave(

@@ -19,6 +19,7 @@ from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.sandbox import stripe as stand_in
+from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.registry import PLUGINS, Orders, load
 from dispatch_returns.workflow.orders.sql import SqlOrders
@@ -67,6 +68,29 @@ def test_the_lines_may_be_json_in_a_text_field() -> None:
     assert known(of_ticket(json.dumps(LINES[:1]))).lines == known(of_ticket(LINES[:1])).lines
 
 
+SHIP = {
+    "ship_name": "Jane Doe",
+    "ship_street": "Elm Street 12",
+    "ship_city": "Hamburg",
+    "ship_postal_code": 20095,
+}
+
+
+def test_a_ticket_can_carry_the_address_and_the_weights() -> None:
+    lines = [LINES[0] | {"weight": "400"}, LINES[1] | {"weight": 0}]
+    order = known(of_ticket(lines, order_country="de", **SHIP))
+    assert order.address == Address("Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE")
+    assert [line.weight for line in order.lines] == [400, None]
+    assert "Elm" not in repr(order)
+    assert "Jane" not in repr(order)
+
+
+@pytest.mark.parametrize("missing", ["ship_name", "ship_street", "ship_city", "order_country"])
+def test_half_an_address_is_none(missing: str) -> None:
+    fields = {**SHIP, "order_country": "de", missing: None}
+    assert known(of_ticket(**fields)).address is None
+
+
 def test_a_ticket_without_lines_leaves_it_to_the_next_source() -> None:
     assert of_ticket(None) is None
     assert of_ticket([]) is None
@@ -94,6 +118,7 @@ def test_an_order_discount_is_shared_out_to_the_last_cent() -> None:
         ({"lines": [{"sku": "A", "price": "1", "quantity": "x"}]}, "not a number of pieces"),
         ({"lines": [{"sku": "A", "price": "1", "discount": "2"}]}, "more than its price"),
         ({"lines": [{"sku": "A", "price": "1", "final_sale": "x"}]}, "neither true nor false"),
+        ({"lines": [{"sku": "A", "price": "1", "weight": "1 kg"}]}, "whole number of grams"),
         ({"order_date": "yesterday"}, "placed_at: write a time as"),
         ({"order_date": "0001-01-01"}, "placed_at is in the year 1"),
         ({"order_country": "Germany"}, "two capital letters"),

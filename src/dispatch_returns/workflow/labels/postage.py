@@ -138,7 +138,10 @@ class BoughtLabels(abc.ABC):
     def buy(self, request: LabelRequest) -> Label:
         """Buy the label, or return the one that was bought for the key."""
         if request.sender is None:
-            raise LabelError(f"{self.name} needs the customer's address to sell a label")
+            raise LabelError(
+                f"{self.name} needs the customer's address to sell a label, and the order does not"
+                " say it: complete it in the shop system"
+            )
         self._weight_of(request)
         drafts = self._drafts(request)
         if found := self._bought(drafts):

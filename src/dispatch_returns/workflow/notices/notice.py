@@ -73,7 +73,7 @@ FACTS: Mapping[str, str] = {
     "tracking_number": "text",
     "tracking_url": "text: a page that shows where the parcel is",
     "label_url": "text: where the label can be fetched",
-    "label_attached": "true where the label is attached to this message",
+    "label_attached": "true where the label is attached to this message or to the ticket",
 }
 """Each fact and its type. A template finds None for one that a notice does not have."""
 

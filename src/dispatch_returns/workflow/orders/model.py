@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from dispatch_returns.errors import OrderError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.workflow.labels.provider import Address
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
@@ -20,7 +21,8 @@ class OrderLine:
     """One line of an order, as it was charged.
 
     ``price`` is of one piece, as listed; ``tax`` and ``discount`` are of the whole line.
-    ``id`` is unique in its order; two lines may have the same SKU.
+    ``weight`` is of one piece, in grams. ``id`` is unique in its order; two lines may have the
+    same SKU.
     """
 
     id: str
@@ -32,6 +34,7 @@ class OrderLine:
     title: str | None = None
     category: str | None = None
     final_sale: bool = False
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,12 @@ class Order:
 
     ``shipping`` is what the customer paid for it, tax included. ``prices_include_tax`` says
     whether ``price`` and ``discount`` of the lines do. ``country`` is where it went (ISO
-    3166-1, two letters, upper case). All times are aware.
+    3166-1, two letters, upper case), and ``address`` is the whole of it: who sends a return
+    back. All times are aware.
 
     Raises `OrderError` where it contradicts itself: an amount in another currency, a discount
-    that is more than the price, no pieces, a line's id twice, a time without its offset.
+    that is more than the price, no pieces, no weight, a line's id twice, a time without its
+    offset.
     """
 
     id: str
@@ -57,6 +62,7 @@ class Order:
     country: str | None = None
     customer: str | None = field(default=None, repr=False)
     payment: PaymentRef | None = None
+    address: Address | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if wrong := next(_contradictions(self), None):
@@ -100,6 +106,8 @@ def _contradictions_of(line: OrderLine, counted: tuple[str, int]) -> Iterator[st
         yield f"line {line.id} has {line.quantity} pieces"
     elif line.discount.minor > line.price.minor * line.quantity:
         yield f"the discount on line {line.id} is more than its price"
+    if line.weight is not None and line.weight < 1:
+        yield f"line {line.id} weighs {line.weight} grams"
 
 
 def _is_country(text: str) -> bool:

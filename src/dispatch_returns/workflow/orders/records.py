@@ -17,6 +17,7 @@ from dispatch_returns.api.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, MoneyError, OrderError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.shares import share
 
@@ -97,6 +98,15 @@ class Reader:
             raise self.wrong(name, "is not a number of pieces")
         return int(Decimal(text))
 
+    def grams(self, name: str, value: Any) -> int | None:
+        """Read a weight; none at all, and 0, is a weight that nobody knows. Raises `OrderError`."""
+        if value is None or value == "":
+            return None
+        text = str(value)
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,6}(\.0+)?", text, re.ASCII):
+            raise self.wrong(name, "is not a whole number of grams")
+        return int(Decimal(text)) or None
+
     def flag(self, name: str, value: Any) -> bool:
         """Read yes or no. Raises `OrderError`."""
         text = str(value).strip().lower() if value is not None else ""
@@ -149,6 +159,41 @@ def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInf
         country=country and country.upper(),
         customer=text_of(head.get("customer")),
         payment=payment_of(head),
+        address=_address(head),
+    )
+
+
+def _address(head: Record) -> Address | None:
+    return whole_address(
+        name=head.get("ship_name"),
+        street=head.get("ship_street"),
+        street2=head.get("ship_street2"),
+        city=head.get("ship_city"),
+        postal_code=head.get("ship_postal_code"),
+        state=head.get("ship_state"),
+        country=head.get("country"),
+        phone=head.get("ship_phone"),
+    )
+
+
+def whole_address(**parts: Any) -> Address | None:
+    """Return the address of `parts`, None where it has no name, street, city or country.
+
+    Some countries have no postal codes, and most no states.
+    """
+    known = {name: text_of(value) for name, value in parts.items()}
+    name, street, city, country = (known[it] for it in ("name", "street", "city", "country"))
+    if not (name and street and city and country):
+        return None
+    return Address(
+        name=name,
+        street=street,
+        city=city,
+        postal_code=known["postal_code"] or "",
+        country=country.upper(),
+        street2=known["street2"],
+        state=known["state"],
+        phone=known["phone"],
     )
 
 
@@ -185,6 +230,7 @@ def _line(read: Reader, number: int, record: Record) -> OrderLine:
         title=text_of(record.get("title")),
         category=text_of(record.get("category")),
         final_sale=read.flag(f"{name}: final_sale", record.get("final_sale")),
+        weight=read.grams(f"{name}: weight", record.get("weight")),
     )
 
 

@@ -5,9 +5,11 @@ Source: https://shopify.dev/docs/api/admin-graphql/2026-01/objects/Order
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -17,7 +19,7 @@ from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.money import Money
 from dispatch_returns.workflow.orders.http import ShopApi, checked_url
 from dispatch_returns.workflow.orders.model import Order, OrderLine
-from dispatch_returns.workflow.orders.records import Reader, reference
+from dispatch_returns.workflow.orders.records import Reader, reference, whole_address
 from dispatch_returns.workflow.orders.registry import PLUGINS
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from dispatch_returns.api import Ticket
     from dispatch_returns.refunds.adapter import PaymentRef
+    from dispatch_returns.workflow.labels.provider import Address
 
 API_VERSION = "2026-01"
 FINAL_SALE = "final-sale"
@@ -32,6 +35,12 @@ FINAL_SALE = "final-sale"
 _REMEDY = "check SHOPIFY_ACCESS_TOKEN and its scopes (read_orders, read_all_orders, read_products)"
 _GID = re.compile(r"gid://shopify/Order/[0-9]{1,20}", re.ASCII)
 _NAME = re.compile(r"#?[A-Za-z0-9._-]{1,64}", re.ASCII)
+_GRAMS = {
+    "GRAMS": Decimal(1),
+    "KILOGRAMS": Decimal(1000),
+    "OUNCES": Decimal("28.349523125"),
+    "POUNDS": Decimal("453.59237"),
+}
 _MONEY = "{ presentmentMoney { amount currencyCode } }"
 _LINES = f"""
 lineItems(first: 100, after: $after) {{
@@ -41,13 +50,14 @@ lineItems(first: 100, after: $after) {{
     discountAllocations {{ allocatedAmountSet {_MONEY} }}
     taxLines {{ priceSet {_MONEY} }}
     product {{ productType tags }}
+    variant {{ inventoryItem {{ measurement {{ weight {{ unit value }} }} }} }}
   }}
   pageInfo {{ hasNextPage endCursor }}
 }}
 """
 _FIELDS = f"""
 id name email createdAt presentmentCurrencyCode taxesIncluded
-shippingAddress {{ countryCodeV2 }}
+shippingAddress {{ name address1 address2 city zip provinceCode countryCodeV2 phone }}
 fulfillments(first: 50) {{ createdAt deliveredAt status }}
 shippingLines(first: 20) {{
   nodes {{ discountedPriceSet {_MONEY} taxLines {{ priceSet {_MONEY} }} }}
@@ -91,6 +101,23 @@ class _Product(_Answer):
     tags: tuple[str, ...] = ()
 
 
+class _Weight(_Answer):
+    unit: str
+    value: Decimal
+
+
+class _Measurement(_Answer):
+    weight: _Weight | None = None
+
+
+class _InventoryItem(_Answer):
+    measurement: _Measurement | None = None
+
+
+class _Variant(_Answer):
+    inventory_item: _InventoryItem | None = None
+
+
 class _Item(_Answer):
     id: str
     sku: str | None
@@ -100,6 +127,7 @@ class _Item(_Answer):
     discount_allocations: tuple[_Discount, ...]
     tax_lines: tuple[_Tax, ...]
     product: _Product | None
+    variant: _Variant | None = None
 
 
 class _PageInfo(_Answer):
@@ -129,6 +157,13 @@ class _Fulfillment(_Answer):
 
 class _Address(_Answer):
     country_code_v2: str | None
+    name: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    zip: str | None = None
+    province_code: str | None = None
+    phone: str | None = None
 
 
 class _Transaction(_Answer):
@@ -304,6 +339,7 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         country=None if address is None else address.country_code_v2,
         customer=found.email,
         payment=_payment(found.transactions),
+        address=None if address is None else _sent_to(address),
     )
 
 
@@ -319,7 +355,31 @@ def _line(read: Reader, item: _Item) -> OrderLine:
         title=item.title,
         category=product.product_type or None,
         final_sale=FINAL_SALE in product.tags,
+        weight=_weight(item.variant),
     )
+
+
+def _sent_to(address: _Address) -> Address | None:
+    return whole_address(
+        name=address.name,
+        street=address.address1,
+        street2=address.address2,
+        city=address.city,
+        postal_code=address.zip,
+        state=address.province_code,
+        country=address.country_code_v2,
+        phone=address.phone,
+    )
+
+
+def _weight(variant: _Variant | None) -> int | None:
+    """Return the grams of one piece, rounded up; Shopify says 0 where nobody has weighed it."""
+    item = variant and variant.inventory_item
+    measurement = item and item.measurement
+    weight = measurement and measurement.weight
+    if not weight or weight.unit not in _GRAMS or weight.value <= 0:
+        return None
+    return math.ceil(weight.value * _GRAMS[weight.unit])
 
 
 def _amount(read: Reader, bag: _Bag) -> Money:

@@ -27,6 +27,13 @@ OF_ORDER = (
     "order_discount",
     "prices_include_tax",
     "country",
+    "ship_name",
+    "ship_street",
+    "ship_street2",
+    "ship_city",
+    "ship_postal_code",
+    "ship_state",
+    "ship_phone",
     "customer",
     "payment_intent",
     "charge_id",
@@ -43,6 +50,7 @@ OF_LINE = (
     "title",
     "category",
     "final_sale",
+    "weight",
 )
 
 

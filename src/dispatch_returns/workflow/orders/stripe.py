@@ -90,6 +90,13 @@ def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, A
     known = {
         "placed_at": intent["created"],
         "country": address.get("country"),
+        "ship_name": shipping.get("name"),
+        "ship_street": address.get("line1"),
+        "ship_street2": address.get("line2"),
+        "ship_city": address.get("city"),
+        "ship_postal_code": address.get("postal_code"),
+        "ship_state": address.get("state"),
+        "ship_phone": shipping.get("phone"),
         "customer": intent.get("receipt_email") or None,
     }
     return {

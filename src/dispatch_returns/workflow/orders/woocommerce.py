@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict
 from dispatch_returns.money import Money
 from dispatch_returns.workflow.orders.http import ShopApi, checked_url
 from dispatch_returns.workflow.orders.model import Order, OrderLine
-from dispatch_returns.workflow.orders.records import Reader, reference
+from dispatch_returns.workflow.orders.records import Reader, reference, whole_address
 from dispatch_returns.workflow.orders.registry import PLUGINS
 
 if TYPE_CHECKING:
     import httpx
 
     from dispatch_returns.api import Ticket
+    from dispatch_returns.workflow.labels.provider import Address
 
 FINAL_SALE = "final-sale"
 """The slug of the product tag that makes an article a final sale."""
@@ -49,7 +50,15 @@ class _Item(_Answer):
 
 
 class _Address(_Answer):
+    first_name: str | None = None
+    last_name: str | None = None
+    address_1: str | None = None
+    address_2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postcode: str | None = None
     country: str | None = None
+    phone: str | None = None
     email: str | None = None
 
 
@@ -173,6 +182,20 @@ def _order(order_id: str, found: _Found, products: Mapping[int, _Product]) -> Or
         country=found.shipping.country or found.billing.country or None,
         customer=found.billing.email or None,
         payment=reference(found.transaction_id) if found.transaction_id else None,
+        address=_sent_to(found.shipping) or _sent_to(found.billing),
+    )
+
+
+def _sent_to(address: _Address) -> Address | None:
+    return whole_address(
+        name=" ".join(it for it in (address.first_name, address.last_name) if it),
+        street=address.address_1,
+        street2=address.address_2,
+        city=address.city,
+        postal_code=address.postcode,
+        state=address.state,
+        country=address.country,
+        phone=address.phone,
     )
 
 

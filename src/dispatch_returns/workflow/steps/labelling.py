@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.api.models import Attachment
-from dispatch_returns.errors import LabelError, LeaseLostError
+from dispatch_returns.errors import LabelError, LeaseLostError, OrderError
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
 from dispatch_returns.store.returns import NewDecision, Return, Step
@@ -20,6 +20,7 @@ from dispatch_returns.workflow.labels.provider import (
     LabelRequest,
     PackingLine,
 )
+from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.workflow.steps.terms import Terms
@@ -106,7 +107,7 @@ class Labelling:
     def _bought(self, now: Situation, label: LabelRow, provider: LabelProvider) -> LabelRow:
         if label.state is LabelState.BOUGHT:
             return label
-        request = self._request(now, label)
+        request = self._request(now, label, self._order(now))
         found: Label | None = None
         if label.state in _MAY_BE_BOUGHT:
             found = provider.find(request)
@@ -170,7 +171,7 @@ class Labelling:
         row = now.row
         try:
             if label.state in _MAY_BE_BOUGHT:
-                found = provider.find(self._request(now, label))
+                found = provider.find(self._request(now, label, None))
                 if found is not None:
                     label = self._record_bought(row, label, found)
             state, said = self._given_back(label, provider)
@@ -210,8 +211,21 @@ class Labelling:
         """Go on holding the return. Raises `LeaseLostError` where another worker does."""
         returns.change(conn, row, now, due_at=now + self._lease)
 
-    def _request(self, now: Situation, label: LabelRow) -> LabelRequest:
-        """Return the request of this label: the same row always gives the same one."""
+    def _order(self, now: Situation) -> Order | None:
+        """Read the order again: where the customer lives is not kept here.
+
+        An order that cannot be read is none: a label to print needs no sender, and who sells
+        postage says what is missing.
+        """
+        try:
+            return self._parts.order(now.row.order_id, now.ticket)
+        except OrderError as error:
+            if error.retryable:
+                raise
+            return None
+
+    def _request(self, now: Situation, label: LabelRow, order: Order | None) -> LabelRequest:
+        """Return the request of this label: the same row and order always give the same one."""
         assert self._parts.recipient is not None
         row = now.row
         return LabelRequest(
@@ -219,14 +233,32 @@ class Labelling:
             ticket_id=row.ticket_id,
             return_number=row.number,
             recipient=self._parts.recipient,
-            sender=None,
-            lines=tuple(PackingLine(it["sku"], it["quantity"]) for it in row.items),
+            sender=None if order is None else order.address,
+            lines=_packing_lines(row, order),
             created_at=label.created_at,
             order_id=row.order_id,
             reason=row.reason,
+            weight=_weight(row, order),
             send_by=label.send_by and label.send_by.date(),
             language=language_of(now.ticket, self._parts.language),
         )
+
+
+def _packing_lines(row: Return, order: Order | None) -> tuple[PackingLine, ...]:
+    titles = {line.sku: line.title for line in order.lines} if order else {}
+    return tuple(PackingLine(it["sku"], it["quantity"], titles.get(it["sku"])) for it in row.items)
+
+
+def _weight(row: Return, order: Order | None) -> int | None:
+    """Return the grams of what comes back, None where the weight of any of it is not known."""
+    known = {line.sku: line.weight for line in order.lines} if order else {}
+    total = 0
+    for item in row.items:
+        weight = known.get(item["sku"])
+        if weight is None:
+            return None
+        total += weight * item["quantity"]
+    return total or None
 
 
 def _is_whole(attachment: Attachment) -> bool:

@@ -99,7 +99,7 @@ def notice_of(
 ) -> Notice:
     """Return the notice that `message` asks for, with the label where one goes with it.
 
-    `attached`: the notifier carries files; where it does not, the label is on the ticket.
+    `attached`: the notifier carries files; where it does not, the label may be on the ticket.
     """
     kind = NoticeKind(message.payload["notice"])
     facts = {name: _fact(name, value) for name, value in message.payload["facts"].items()}
