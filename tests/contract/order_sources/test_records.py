@@ -164,6 +164,17 @@ def test_a_query_gives_one_row_for_each_line(database: Engine) -> None:
     assert SqlOrders(database, QUERY).order("' or 1=1 --", ticket()) is None
 
 
+def test_a_query_can_give_the_address_and_the_weights(database: Engine) -> None:
+    query = QUERY.replace(
+        " from o",
+        ", 'Jane Doe' as ship_name, 'Elm Street 12' as ship_street, 'Hamburg' as ship_city,"
+        " '20095' as ship_postal_code, 'de' as country, 400.0 as weight from o",
+    )
+    order = known(SqlOrders(database, query).order("1234", ticket()))
+    assert order.address == Address("Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE")
+    assert [line.weight for line in order.lines] == [400, 400]
+
+
 @pytest.mark.parametrize(
     ("query", "words", "retryable"),
     [
@@ -238,6 +249,31 @@ def test_stripe_tells_what_the_shop_noted(stripe_url: str, stripe_orders: Stripe
             "35.70 EUR",
             PaymentRef("payment_intent", paid),
         )
+
+
+def test_stripe_knows_where_the_order_went(
+    stripe_url: str, stripe_orders: StripeOrders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pay(stripe_url, order_id="1234", order_lines=LINE)
+    intent = StripeAdapter.intent
+    address = {"line1": "510 Townsend St", "line2": None, "city": "San Francisco"}
+    address |= {"postal_code": "94103", "state": "CA", "country": "US"}
+    shipping = {"name": "Jane Doe", "phone": "+14155550100", "address": address}
+
+    def with_shipping(adapter: StripeAdapter, intent_id: str) -> Any:
+        # The stand-in keeps no shipping.
+        return {**(intent(adapter, intent_id) or {}), "shipping": shipping}
+
+    monkeypatch.setattr(StripeAdapter, "intent", with_shipping)
+    assert known(stripe_orders.order("1234", ticket())).address == Address(
+        "Jane Doe",
+        "510 Townsend St",
+        "San Francisco",
+        "94103",
+        "US",
+        state="CA",
+        phone="+14155550100",
+    )
 
 
 def test_stripe_lines_may_be_spread_over_several_values(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns import sandbox
-from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.store.labels import LabelState
 from dispatch_returns.workflow.building import address_of
 from dispatch_returns.workflow.labels import registry
@@ -159,6 +159,30 @@ def test_what_is_printed_needs_no_address(box: sandbox.Sandbox, tmp_path: Path) 
         ticket = shop.ask("SKU-001")
         assert shop.status(ticket) == "label_sent"
         assert len(shop.client.attachments.list(ticket.id)) == 1
+
+
+def test_a_shop_system_that_is_away_is_asked_again(
+    shop: ReturnsShop, server: PostageServer
+) -> None:
+    ticket = shop.ask_only("SKU-001")
+    shop.set(ticket, "approved")
+    shop.merchant.orders.error = OrderError("away", retryable=True)
+    shop.arrive(ticket)
+    assert (shop.status(ticket), server.sales) == ("approved", [])
+    shop.merchant.orders.error = None
+    shop.work(minutes=5)
+    assert (shop.status(ticket), len(server.sales)) == ("label_sent", 1)
+
+
+def test_an_order_that_cannot_be_read_stops_no_printed_label(
+    box: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    parts = {"labels": registry.load("printable", {})}
+    merchant = Merchant(orders=Orders(error=OrderError("line 1: price: is missing")))
+    with closing(ReturnsShop(box, tmp_path, merchant, parts)) as shop:
+        ticket = shop.ask_only("SKU-001")
+        shop.put(ticket, "approved")
+        assert shop.status(ticket) == "label_sent"
 
 
 @pytest.mark.parametrize("kept", [True, False])
