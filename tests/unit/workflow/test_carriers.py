@@ -161,6 +161,20 @@ def test_what_is_printed_needs_no_address(box: sandbox.Sandbox, tmp_path: Path) 
         assert len(shop.client.attachments.list(ticket.id)) == 1
 
 
+def test_the_packing_slip_says_what_the_articles_are_called(
+    box: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    merchant = Merchant(orders=Orders({"1234": known_order()}))
+    with closing(ReturnsShop(box, tmp_path, merchant)) as shop:
+        shop.ask("SKU-002", "SKU-9")
+        (asked,) = merchant.labels.bought
+    assert [(it.sku, it.title) for it in asked.lines] == [
+        ("SKU-002", "Article SKU-002"),
+        ("SKU-9", None),
+    ]
+    assert (asked.sender, asked.weight) == (JANE, None)  # nobody knows what SKU-9 weighs
+
+
 def test_a_shop_system_that_is_away_is_asked_again(
     shop: ReturnsShop, server: PostageServer
 ) -> None:
