@@ -93,6 +93,8 @@ class Rules:
     )
     error: Exception | None = None
     in_force_at: list[datetime] = field(default_factory=list[datetime])
+    elsewhere: list[Mapping[str, int]] = field(default_factory=list[Mapping[str, int]])
+    """What was said to be settled in other returns of the order, each time."""
 
     def in_force(self, placed_at: datetime) -> Rules:
         self.in_force_at.append(placed_at)
@@ -126,6 +128,7 @@ class Rules:
         settled: Sequence[Item],
         elsewhere: Mapping[str, int],
     ) -> Inspected:
+        self.elsewhere.append(elsewhere)
         left = Counter({item.sku: item.quantity for item in announced})
         for item in (*settled, *accepted):
             left[item.sku] -= item.quantity
@@ -147,8 +150,11 @@ class Rules:
         accepted: Sequence[Item],
         reason: str | None = None,
         *,
+        elsewhere: Mapping[str, int] | None = None,
         returnless: bool = False,
     ) -> Breakdown:
+        if returnless and elsewhere is not None:
+            self.elsewhere.append(elsewhere)
         prices = {line.sku: line.price for line in order.lines}
         parts: list[tuple[str, Money]] = []
         fees: list[tuple[str, Money]] = []

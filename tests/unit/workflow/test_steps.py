@@ -500,6 +500,34 @@ def test_returnless_is_paid_without_a_label_or_a_receipt(shop: ReturnsShop) -> N
     assert "received_date" not in shop.now(ticket).custom_fields
 
 
+@pytest.mark.parametrize("returnless", [False, True])
+def test_what_another_return_of_the_order_was_paid_is_not_paid_again(
+    shop: ReturnsShop, returnless: bool
+) -> None:
+    shop.merchant.orders.known["1234"] = order(A="10.00", B="20.00")
+    first = shop.ask("A")
+    shop.connector.returns.receive(first.id, who="Bob")
+    shop.work()
+    shop.merchant.rules.returnless = returnless
+    second = shop.ask("B")
+    if not returnless:
+        shop.connector.returns.receive(second.id, who="Bob")
+        shop.work()
+    assert shop.status(second) == "refunded"
+    assert shop.merchant.rules.elsewhere == [{}, {"A": 1}]
+
+
+def test_what_another_return_has_brought_counts_once_somebody_has_said_its_worth(
+    shop: ReturnsShop,
+) -> None:
+    shop.merchant.orders.known["1234"] = order(A="10.00", B="20.00")
+    waiting, ticket = shop.ask("A"), shop.ask("B")
+    shop.connector.returns.receive(waiting.id, who="Bob")
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    assert sorted(map(len, shop.merchant.rules.elsewhere)) == [0, 1]
+
+
 def test_each_parcel_is_paid_by_itself_and_once(shop: ReturnsShop) -> None:
     shop.merchant.orders.known["1234"] = order(A="10.00", B="20.00")
     ticket = shop.ask("A", "B")

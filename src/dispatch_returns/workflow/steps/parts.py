@@ -93,7 +93,13 @@ class Policy(Protocol):
         ...
 
     def settle(
-        self, order: Order, accepted: Sequence[Item], reason: str | None = None, *, returnless: bool
+        self,
+        order: Order,
+        accepted: Sequence[Item],
+        reason: str | None = None,
+        *,
+        elsewhere: Mapping[str, int],
+        returnless: bool,
     ) -> Breakdown:
         """Say what is paid back for what was accepted, or need not be sent."""
         ...

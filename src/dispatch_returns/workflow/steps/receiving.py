@@ -154,7 +154,11 @@ class Receiving:
         if order is None:
             return review(now.row, "receipt", _NO_ORDER)
         breakdown = self._parts.book.in_force(order.placed_at).settle(
-            order, _items(now.row.items), now.row.reason, returnless=True
+            order,
+            _items(now.row.items),
+            now.row.reason,
+            elsewhere=self._elsewhere(now.row),
+            returnless=True,
         )
         worth = Worth(breakdown.total, breakdown)
         who = f"policy {now.row.policy}"
@@ -244,12 +248,16 @@ class Receiving:
         return _with_the_warehouses_word(now, worth, earlier)
 
     def _elsewhere(self, row: Return) -> dict[str, int]:
-        """Return the pieces of this order that other returns have brought."""
+        """Return the pieces of this order that other returns have settled.
+
+        Pieces of which nobody has said yet what they are worth are not among them: their worth
+        will be beyond what this return gets.
+        """
         pieces = Counter[str]()
         with self._store.read() as conn:
             for other in returns.of_order(conn, row):
                 for receipt in receipts.of_return(conn, other.id):
-                    for line in receipt.lines:
+                    for line in receipt.lines if receipt.amount is not None else ():
                         pieces[line["sku"]] += line["quantity"]
         return dict(pieces)
 
