@@ -39,7 +39,7 @@ def create(url: URL) -> Engine:
 
 def writer(engine: Engine) -> GroupWriter:
     """Return what writes to the file for this process."""
-    return GroupWriter(engine)
+    return GroupWriter(engine, _BUSY_SECONDS)
 
 
 def begin_alone(conn: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,8 +18,7 @@ from dispatch_returns.store.failures import DatabaseError, unavailable
 T = TypeVar("T")
 
 _MOST_PER_COMMIT = 256
-_BEGIN = "BEGIN IMMEDIATE"
-"""The driver's own BEGIN comes too late to lock out a second writer."""
+_ASK_EVERY_MILLISECONDS = 20
 
 
 @dataclass(slots=True)
@@ -57,8 +57,10 @@ class GroupWriter:
     One connection serves all of it: another one would read again what this one has just written.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, patience: float) -> None:
+        """`patience` is how many seconds a commit waits for another process's."""
         self._engine = engine
+        self._patience = patience
         self._conn: Connection | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._busy = threading.Lock()
@@ -134,11 +136,11 @@ class GroupWriter:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
-            self._conn = self._conn or self._engine.connect()
+            self._conn = self._conn or _connection(self._engine)
             # SQLAlchemy commits at the end; in autocommit it leaves the beginning to us.
             with self._conn.begin():
-                _driver(self._conn).execute(_BEGIN)
-                _run_each(self._conn, batch)
+                _begin(_driver(self._conn), self._patience)
+                _run_each(self._conn, batch, self._patience)
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
             self._disconnect()
             failure = _as_store_error(error)
@@ -151,6 +153,7 @@ class GroupWriter:
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
+            conn.invalidate()  # a reader would not be patient enough with it
             conn.close()
 
 
@@ -160,7 +163,31 @@ def _new_job(name: str, work: Callable[[Connection], Any]) -> _Job:
     return _Job(name, work, future)
 
 
-def _run_each(conn: Connection, batch: list[_Job]) -> None:
+def _connection(engine: Engine) -> Connection:
+    conn = engine.connect()
+    _driver(conn).execute(f"PRAGMA busy_timeout={_ASK_EVERY_MILLISECONDS}")
+    return conn
+
+
+def _begin(driver: sqlite3.Connection, patience: float) -> None:
+    """Begin to write, after whoever writes in another process.
+
+    SQLite itself asks ten times a second, and may never find the short time between two
+    transactions of a process that writes all the time. The driver's own BEGIN comes too late to
+    lock out a second writer.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _run_each(conn: Connection, batch: list[_Job], patience: float) -> None:
     """Run the jobs: together, as all of them go well nearly always, and else each for itself.
 
     Savepoints are a third of the statements of a batch, and at each statement another thread
@@ -172,7 +199,7 @@ def _run_each(conn: Connection, batch: list[_Job]) -> None:
     except BaseException:  # noqa: BLE001 - it comes again, and is then its own job's
         driver = _driver(conn)
         driver.rollback()
-        driver.execute(_BEGIN)
+        _begin(driver, patience)
         for job in batch:
             job.run_alone(conn)
 

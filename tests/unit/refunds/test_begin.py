@@ -28,6 +28,8 @@ def test_a_refund_is_announced_with_its_entry_and_paid_once(desk: Desk) -> None:
     row = desk.only()
     assert (row, row.state, row.first_sent_at) == (sending, State.SENDING, desk.clock.now)
     assert row.due_at == desk.clock.now + desk.pace.lease
+    assert row.claims == 0, "it was written as sending from the start"
+    assert [(it.call, it.outcome) for it in desk.attempts()] == [("refund", "sent")]
     assert desk.fake.refunds == []
     desk.service.carry_out(sending)
     assert desk.only().state is State.SUCCEEDED

@@ -141,6 +141,30 @@ def test_a_write_that_comes_after_the_end_writes_nothing(store: Store) -> None:
     assert writer.write_alone("late", accepting(2)) is None
 
 
+def test_who_writes_all_the_time_lets_another_process_in(store: Store, tmp_path: Path) -> None:
+    """Another store stands for the process: it has its own connection and its own lock."""
+    stop = threading.Event()
+
+    def keep_writing(busy: Store) -> None:
+        number = 0
+        while not stop.is_set():
+            busy.write("accept", accepting(number))
+            number += 1
+
+    taken: list[float] = []
+    with Store.open(f"sqlite:///{tmp_path}/returns.db") as busy, ThreadPoolExecutor(1) as other:
+        writing = other.submit(keep_writing, busy)
+        try:
+            for number in range(10**6, 10**6 + 30):
+                start = time.monotonic()
+                store.write("accept", accepting(number))
+                taken.append(time.monotonic() - start)
+        finally:
+            stop.set()
+        writing.result(SOON)
+    assert max(taken) < 2.5
+
+
 # A commit that fails.
 
 
