@@ -34,6 +34,7 @@ from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.late_news import Found, LateNews
+from dispatch_returns.workflow.steps.receiving import facts_of
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +189,9 @@ class Reconciler:
         if ticket.status != self._refunded_status:
             return
         with self._store.read() as conn:
-            row = ledger.get(conn, ledger.refund_id(self._workspace, ticket_id, 1))
+            # The ticket speaks of its newest parcel; earlier ones have rows of their own.
+            parcel = facts_of(conn, ticket, self._workspace).parcel
+            row = ledger.get(conn, ledger.refund_id(self._workspace, ticket_id, parcel.ordinal))
             waiting = inbox.newest(conn, limit=1, state=EventState.ACCEPTED, ticket_id=ticket_id)
         difference = differences.of_ticket(row, ticket_id, self._line(ticket).amount)
         if difference is not None and not waiting:
