@@ -42,12 +42,31 @@ No message or ``repr`` holds a key, a signature, a body or a customer's data.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class DispatchReturnsError(Exception):
-    """The base of every exception this package raises."""
+    """The base of every exception this package raises.
+
+    Each can be pickled and copied: a Celery result or a pool hands it to another process.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Return how to make it again: Python's own way would call ``__init__`` with the message.
+
+        What caused it is left behind, as it is by Python's own way.
+        """
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(cls: type[DispatchReturnsError], args: tuple[Any, ...]) -> DispatchReturnsError:
+    """Make an error without the arguments it was first made with; its attributes come after."""
+    error = cls.__new__(cls, *args)
+    # Python's own class behind ours, which keeps the message.
+    super(DispatchReturnsError, error).__init__(*args)
+    return error
 
 
 class ConfigurationError(DispatchReturnsError):

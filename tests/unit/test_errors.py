@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import multiprocessing
+import pickle
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from dispatch_returns import errors
+from dispatch_returns import errors, sandbox
+from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import (
+    AdapterError,
     APIConnectionError,
+    APIError,
     APIStatusError,
+    AuthenticationError,
     DispatchReturnsError,
+    ErrorKind,
+    FieldProblem,
     InvalidArgumentError,
+    LabelError,
     MissingExtraError,
+    WorkflowError,
 )
 
 LINE = re.compile(r"^(?P<indent>[ │├└─]*)(?P<name>\w+Error)\b")
@@ -32,11 +45,17 @@ def drawn() -> dict[str, str]:
     return parents
 
 
+def ours() -> list[type[Exception]]:
+    """Every class of exception that is defined there."""
+    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
+    return [c for c in classes if issubclass(c, Exception) and c.__module__ == errors.__name__]
+
+
 def defined() -> dict[str, str]:
     """Each class's first parent in this tree, as Python has it."""
-    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass)]
-    ours = [c for c in classes if issubclass(c, Exception) and c.__module__ == errors.__name__]
-    return {c.__name__: "" if c is DispatchReturnsError else c.__bases__[0].__name__ for c in ours}
+    return {
+        c.__name__: "" if c is DispatchReturnsError else c.__bases__[0].__name__ for c in ours()
+    }
 
 
 def test_the_docstring_draws_the_tree_of_classes() -> None:
@@ -71,3 +90,94 @@ def test_an_api_error_shows_its_request_id_where_there_is_one(
 def test_an_error_without_an_answer_has_no_status() -> None:
     error = APIConnectionError("gone", retryable=True)
     assert (error.status_code, error.errors, error.retryable) == (None, (), True)
+
+
+# To another process and back: a Celery result, a pool's worker.
+
+
+STATUS = {
+    "status_code": 429,
+    "code": "slow_down",
+    "errors": [FieldProblem("subject", "is empty")],
+    "request_id": "req_1",
+    "retryable": True,
+    "retry_after": 2.5,
+}
+ARGUMENTS: list[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]] = [
+    (InvalidArgumentError, ("workspace", "has a slash"), {}),
+    (MissingExtraError, ("stripe", "StripeAdapter"), {}),
+    (APIStatusError, ("no",), STATUS),
+    (APIError, ("no",), {"request_id": "req_1", "retryable": True}),
+    (AdapterError, (ErrorKind.DISPUTED, "no"), {"code": "c", "retry_after": 2.5}),
+    (LabelError, ("no",), {"retryable": True, "unknown": True}),
+    (WorkflowError, ("no",), {"retryable": True}),
+    (DispatchReturnsError, ("no",), {}),
+]
+
+
+def made(cls: type[Exception]) -> Exception:
+    """An error of `cls` with everything that it can say."""
+    given, named = next(it[1:] for it in ARGUMENTS if issubclass(cls, it[0]))
+    return cls(*given, **named)
+
+
+def said(error: BaseException) -> tuple[object, ...]:
+    """Everything that an error says, by its attributes and in words."""
+    names = sorted(name for name in dir(error) if not name.startswith("_"))
+    values = {name: getattr(error, name) for name in names}
+    shown = {name: it for name, it in values.items() if not callable(it)}
+    return type(error), error.args, str(error), repr(error), shown
+
+
+def pickled(error: BaseException) -> BaseException:
+    found = pickle.loads(pickle.dumps(error))
+    assert isinstance(found, BaseException)
+    return found
+
+
+@pytest.mark.parametrize("carry", [pickled, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("cls", ours())
+def test_an_error_says_the_same_in_another_process(
+    cls: type[Exception], carry: Callable[[BaseException], BaseException]
+) -> None:
+    error = made(cls)
+    error.add_note("seen at night")
+    carried = carry(error)
+    assert carried is not error
+    assert said(carried) == said(error)
+    assert carried.__notes__ == ["seen at night"]
+
+
+class _AcmeError(AdapterError):
+    """An adapter author's own, with an argument of its own."""
+
+    def __init__(self, shop: str) -> None:
+        super().__init__(ErrorKind.CONFIG, f"{shop} is closed")
+        self.shop = shop
+
+
+def test_an_error_of_somebody_elses_is_carried_as_ours_are() -> None:
+    assert said(pickled(_AcmeError("acme"))) == said(_AcmeError("acme"))
+
+
+def _fail() -> None:
+    raise made(AuthenticationError)
+
+
+def test_a_process_of_a_pool_hands_its_error_back() -> None:
+    spawned = multiprocessing.get_context("spawn")
+    with spawned.Pool(1) as pool, pytest.raises(AuthenticationError) as caught:
+        pool.apply_async(_fail).get(60)
+    assert said(caught.value) == said(made(AuthenticationError))
+
+
+def test_what_is_carried_holds_no_key() -> None:
+    key = "sk_live_of_somebody_else"
+    with (
+        sandbox.running() as box,
+        DispatchClient(key, sandbox.WORKSPACE, base_url=box.api_url) as client,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        client.tickets.get("tkt_1")
+    assert key.encode() not in pickle.dumps(caught.value)
+    assert said(pickled(caught.value)) == said(caught.value)
