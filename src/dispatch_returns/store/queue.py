@@ -58,7 +58,7 @@ def _insert(table: Table, dialect: str) -> Insert:
         insert_or_not = postgresql.insert(table).on_conflict_do_nothing()
         # SQLAlchemy asks PostgreSQL for the new row's number, and forgets the count over it.
         return insert_or_not.execution_options(preserve_rowcount=True)
-    return sqlite.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing().inline()
 
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:
 
 @functools.cache
 def _append(table: Table) -> Insert:
-    return insert(table)
+    return insert(table).inline()
 
 
 def claim(

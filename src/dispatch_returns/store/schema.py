@@ -30,6 +30,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import sqlite
 
 REVISION = "0005"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
@@ -44,10 +45,22 @@ metadata = MetaData(
 )
 
 
+def _written(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat(" ", "microseconds")
+
+
+class _Naive(sqlite.DATETIME):
+    """A naive time, as SQLAlchemy writes it too, and several times as fast."""
+
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return what writes a value: its type is SQLAlchemy's own affair."""
+        return _written
+
+
 class Utc(TypeDecorator[datetime]):
     """An aware time in UTC. SQLite has no time zones, so it holds the naive UTC time."""
 
-    impl = DateTime(timezone=True)
+    impl = DateTime(timezone=True).with_variant(_Naive(), "sqlite")  # type: ignore[no-untyped-call]
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -196,9 +196,13 @@ def _run_each(conn: Connection, batch: list[_Job], patience: float) -> None:
     try:
         for job in batch:
             job.run(conn)
-    except BaseException:  # noqa: BLE001 - it comes again, and is then its own job's
+    except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
         driver = _driver(conn)
         driver.rollback()
+        if len(batch) == 1:
+            # Run again it may go well, and then a Ctrl-C would be lost.
+            batch[0].error = error
+            return
         _begin(driver, patience)
         for job in batch:
             job.run_alone(conn)

@@ -22,6 +22,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.store import NewEvent, inbox
 from dispatch_returns.telemetry import ids
+from dispatch_returns.webhooks.arrivals import Arrivals
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.fields import (
     MISFITS,
@@ -175,6 +176,7 @@ class BaseReceiver(ABC):
         self._max_wait = max_wait.total_seconds()
         self._clock = clock
         self._on_accept = on_accept
+        self._arrivals: Arrivals | None = None
 
     @abstractmethod
     def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
@@ -203,7 +205,7 @@ class BaseReceiver(ABC):
             return checked
         try:
             async with asyncio.timeout(self._max_wait):
-                new = await asyncio.wrap_future(self._keep(checked))
+                new = await self._arrivals_here().wait_for(self._keep(checked))
         except (StoreError, TimeoutError) as error:
             return _unavailable(checked, error)
         return self._kept(checked, new)
@@ -250,6 +252,14 @@ class BaseReceiver(ABC):
     def _keep(self, event: NewEvent) -> Future[bool]:
         now = self._clock()
         return self._store.submit("inbox.accept", lambda conn: inbox.add(conn, event, now))
+
+    def _arrivals_here(self) -> Arrivals:
+        """Return the way back to the loop that runs here: nearly always it is the same one."""
+        loop = asyncio.get_running_loop()
+        arrivals = self._arrivals
+        if arrivals is None or arrivals.loop is not loop:
+            arrivals = self._arrivals = Arrivals(loop)
+        return arrivals
 
     def _kept(self, event: NewEvent, new: bool) -> Answer:
         _log.info(

@@ -14,17 +14,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
 from dispatch_returns.store import Store, forking, inbox, ledger, migrate, outbox, schema, sqlite
 from dispatch_returns.store.database import revision
 from dispatch_returns.store.writer import GroupWriter
-from tests.support.store_contract import NOW, accepting, claim, events, held_up
+from tests.support.store_contract import NOW, accepting, claim, events, held_up, new_event
 from tests.support.stores import open_store
 
 SOON = 10.0
@@ -124,6 +126,22 @@ def test_who_finds_nobody_writing_commits_in_his_own_thread(store: Store) -> Non
         assert [it.result(SOON) for it in waiting] == ["dispatch-returns-writer"] * 2
 
 
+def test_a_ctrl_c_in_the_middle_of_a_write_is_not_lost(store: Store) -> None:
+    """It comes once, to whatever the main thread is doing: here, to a statement."""
+    pressed: list[int] = []
+
+    def interrupted(conn: Connection) -> None:
+        inbox.add(conn, new_event(1), NOW)
+        if not pressed:
+            pressed.append(1)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write("accept", interrupted)
+    assert events(store) == []
+    assert store.write("accept", accepting(2))
+
+
 def test_a_batch_that_waits_is_let_pass(store: Store) -> None:
     store.write("accept", accepting(1))
     writer = store._writer
@@ -163,6 +181,19 @@ def test_who_writes_all_the_time_lets_another_process_in(store: Store, tmp_path:
             stop.set()
         writing.result(SOON)
     assert max(taken) < 2.5
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
+def test_times_are_held_as_sqlalchemy_writes_them(store: Store, microsecond: int) -> None:
+    """The migrations, and whoever looks with another program, take them for its own."""
+    at = datetime(987, 1, 2, 3, 4, 5, microsecond, tzinfo=timezone(timedelta(hours=2)))
+    write = sqlite_dialect.DATETIME().bind_processor(sqlite_dialect.dialect())  # type: ignore[no-untyped-call]
+    assert write is not None
+    store.write("accept", accepting(1, at))
+    with store.read() as conn:
+        held = conn.exec_driver_sql("SELECT received_at FROM inbox").scalar_one()
+    assert held == write(at.astimezone(UTC).replace(tzinfo=None))
+    assert [it.received_at for it in events(store)] == [at]
 
 
 # A commit that fails.

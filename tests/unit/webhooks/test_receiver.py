@@ -369,6 +369,24 @@ def test_many_at_once_are_each_kept_once(store: Store) -> None:
     assert len(stored(store)) == 20
 
 
+def test_each_loop_gets_its_own_answers(store: Store) -> None:
+    receiver = on(store)
+
+    def several(thread: int) -> list[Answer]:
+        async def receive() -> list[Answer]:
+            bodies = [event_body(id=f"evt_{thread}_{number}") for number in range(30)]
+            return await asyncio.gather(
+                *(receiver.receive_async("POST", signed(body), body) for body in bodies)
+            )
+
+        return asyncio.run(receive())
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [answer for answers in pool.map(several, range(4)) for answer in answers]
+    assert {said(answer) for answer in answers} == {(200, "accepted")}
+    assert len(stored(store)) == 120
+
+
 # -- logs -----------------------------------------------------------------------------------
 
 
