@@ -25,6 +25,8 @@ from dispatch_returns.settings import Settings
 from dispatch_returns.store import inbox, ledger, switches
 from dispatch_returns.store.database import revision
 from dispatch_returns.store.schema import REVISION
+from dispatch_returns.workflow.building import book_of
+from dispatch_returns.workflow.policy import PolicyBook
 from dispatch_returns.workflow.setup import Finding, Step, listens
 
 Outcome = Literal["ok", "warning", "failed"]
@@ -180,7 +182,7 @@ def _clock(offsets: Sequence[timedelta]) -> list[Check]:
 
 def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
     try:
-        steps = planned(client, settings, None)
+        steps = planned(client, settings, _book(settings), None)
     except DispatchReturnsError as error:
         checks = [Check("statuses and fields", "failed", explain(error)[1])]
     else:
@@ -188,6 +190,8 @@ def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
             _wanted("statuses", [step for step in steps if step.kind == "status"], "failed"),
             # The API takes fields that are not defined, so refunds work without.
             _wanted("fields", [step for step in steps if step.kind == "field"], "warning"),
+            # A return whose queue is missing goes to review all the same.
+            *_queues([step for step in steps if step.kind == "queue"]),
         ]
     return [*checks, _look("webhook", partial(_webhook, client))]
 
@@ -202,6 +206,18 @@ def _wanted(name: str, steps: Sequence[Step], otherwise: Outcome) -> Check:
     if differing:
         return Check(name, "warning", "; ".join(differing))
     return Check(name, "ok", f"all {len(steps)} are there")
+
+
+def _queues(steps: Sequence[Step]) -> list[Check]:
+    return [_wanted("queues", steps, "warning")] if steps else []
+
+
+def _book(settings: Settings) -> PolicyBook | None:
+    """Return the policy, None where there is none to read; the check of the policy says so."""
+    try:
+        return book_of(settings)
+    except ConfigurationError:
+        return None
 
 
 def _webhook(client: DispatchClient) -> Check:

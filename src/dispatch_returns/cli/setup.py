@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
     from dispatch_returns.api.models import Webhook
     from dispatch_returns.settings import Settings
+    from dispatch_returns.workflow.policy import PolicyBook
     from dispatch_returns.workflow.setup import Step
 
 _DONE = {"missing": "created", "inactive": "switched on"}
@@ -32,19 +33,22 @@ def setup(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make the statuses, fields and webhook in a workspace.
+    """Make the statuses, fields, queues and webhook in a workspace.
 
-    What is there already is left as it is, so it may be run again at any time. The webhook's
-    secret is shown once, when it is made.
+    The queues are the categories that the return policy names, where one is set; then the fields
+    of an order are made too, if orders come from tickets. What is there already is left as it is,
+    so it may be run again at any time. The webhook's secret is shown once, when it is made.
     """
     from dispatch_returns.settings import Settings
+    from dispatch_returns.workflow.building import book_of
 
     settings = Settings.from_env()
+    book = book_of(settings)
     if webhook_url is not None:
         _check_url(webhook_url)
     with client_for(settings) as client:
         with working("Looking at the workspace"):
-            steps = planned(client, settings, webhook_url)
+            steps = planned(client, settings, book, webhook_url)
         made = None if dry_run else _apply(client, steps)
     words = _WOULD_BE_DONE if dry_run else _DONE
     document = _document(settings, steps, words, made, dry_run=dry_run)
@@ -65,13 +69,25 @@ def client_for(settings: Settings, **options: Any) -> DispatchClient:
     )
 
 
-def planned(client: DispatchClient, settings: Settings, url: str | None) -> list[Step]:
-    """Return how everything stands in the workspace that the workflow wants."""
+def planned(
+    client: DispatchClient, settings: Settings, book: PolicyBook | None, url: str | None
+) -> list[Step]:
+    """Return how everything stands in the workspace that the workflow, and its policy, want."""
+    from dispatch_returns.workflow.orders import ticket
     from dispatch_returns.workflow.setup import plan, status_keys
 
-    keys = status_keys(settings.statuses)
-    webhooks = client.webhooks.list() if url is not None else ()
-    return plan(client.statuses.list(), client.fields.list(), webhooks, keys=keys, url=url)
+    queues = book.queues if book is not None else ()
+    from_tickets = book is not None and ticket.TicketOrders.name in settings.orders
+    return plan(
+        client.statuses.list(),
+        client.fields.list(),
+        client.webhooks.list() if url is not None else (),
+        keys=status_keys(settings.statuses),
+        fields_too=ticket.FIELDS if from_tickets else (),
+        queues=queues,
+        categories=client.categories.list() if queues else (),
+        url=url,
+    )
 
 
 def _check_url(url: str) -> None:

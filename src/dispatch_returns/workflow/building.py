@@ -22,12 +22,18 @@ _ADDRESS = (
 )
 
 
+def book_of(settings: Settings) -> PolicyBook | None:
+    """Return the return policy, None where none is set. Raises `ConfigurationError`."""
+    return PolicyBook.from_toml(*settings.policy) if settings.policy else None
+
+
 def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
     """Return the parts of the six steps, None where no policy is set: then refunds are all.
 
     Raises `ConfigurationError`.
     """
-    if not settings.policy:
+    book = book_of(settings)
+    if book is None:
         return None
     address: Address | None = None
     labels: LabelProvider | None = None
@@ -35,7 +41,7 @@ def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
         address = address_of(settings.return_address)
         labels = label_providers.load(settings.labels, settings.label_options)
     return Parts(
-        book=PolicyBook.from_toml(*settings.policy),
+        book=book,
         orders=order_sources.load(settings.orders, settings.order_options),
         labels=labels,
         recipient=address,

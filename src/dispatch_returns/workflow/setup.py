@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dispatch_returns.errors import ConflictError
+from dispatch_returns.workflow.steps.reviewers import find_category
 from dispatch_returns.workflow.steps.statuses import STEPS, Statuses
 
 if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
-    from dispatch_returns.api.models import Field, Status, Webhook
+    from dispatch_returns.api.models import Category, Field, Status, Webhook
     from dispatch_returns.api.operations.fields import FieldType
 
 EVENTS = ("ticket.created", "ticket.updated")
@@ -58,9 +59,12 @@ class Finding(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that is wanted. ``key`` is a webhook's URL; ``id`` is the API's, where known."""
+    """One thing that is wanted.
 
-    kind: Literal["status", "field", "webhook"]
+    ``key`` is a webhook's URL, or a queue's name; ``id`` is the API's, where known.
+    """
+
+    kind: Literal["status", "field", "queue", "webhook"]
     key: str
     finding: Finding
     id: str | None = None
@@ -89,16 +93,23 @@ def plan(
     webhooks: Iterable[Webhook],
     *,
     keys: Sequence[str] = STEPS,
+    fields_too: Iterable[tuple[str, FieldType]] = (),
+    queues: Iterable[str] = (),
+    categories: Iterable[Category] = (),
     url: str | None = None,
 ) -> list[Step]:
-    """Return how each thing stands that is wanted: `keys`, `FIELDS`, and a webhook for `url`.
+    """Return how each thing stands that is wanted.
 
-    The webhook comes last: its secret is shown once, and nothing may go wrong after that.
+    That is: `keys`, `FIELDS` and `fields_too`, a category for each of the `queues`, and a
+    webhook for `url`. The webhook comes last: its secret is shown once, and nothing may go
+    wrong after that.
     """
     known_statuses = {status.key: status for status in statuses}
     known_fields = {field.key: field for field in fields}
     steps = [_status(key, known_statuses.get(key)) for key in keys]
-    steps += [_field(key, kind, known_fields.get(key)) for key, kind in FIELDS]
+    steps += [_field(key, kind, known_fields.get(key)) for key, kind in (*FIELDS, *fields_too)]
+    known_categories = tuple(categories)
+    steps += [_queue(name, find_category(known_categories, name)) for name in queues]
     if url is not None:
         steps.append(_webhook(url, [hook for hook in webhooks if hook.url == url]))
     return steps
@@ -123,7 +134,9 @@ def listens(webhook: Webhook) -> bool:
 def _apply(client: DispatchClient, step: Step) -> Webhook | None:
     if step.kind == "webhook":
         return client.webhooks.create(url=step.key, events=EVENTS)
-    if step.kind == "field":
+    if step.kind == "queue":
+        client.categories.create(name=step.key)
+    elif step.kind == "field":
         assert step.type is not None
         client.fields.create(key=step.key, label=_label(step.key), type=step.type)
     elif step.id is not None:
@@ -151,6 +164,12 @@ def _field(key: str, kind: FieldType, known: Field | None) -> Step:
         return Step("field", key, Finding.EXISTS, type=kind)
     note = f"it is of the type {known.type}, wanted is {kind}: if you can, delete it and run again"
     return Step("field", key, Finding.DIFFERS, type=kind, note=note)
+
+
+def _queue(name: str, known: Category | None) -> Step:
+    if known is None:
+        return Step("queue", name, Finding.MISSING)
+    return Step("queue", name, Finding.EXISTS, id=known.id)
 
 
 def _webhook(url: str, known: Sequence[Webhook]) -> Step:

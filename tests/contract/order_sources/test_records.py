@@ -24,7 +24,7 @@ from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.registry import PLUGINS, Orders, load
 from dispatch_returns.workflow.orders.sql import SqlOrders
 from dispatch_returns.workflow.orders.stripe import StripeOrders
-from dispatch_returns.workflow.orders.ticket import TicketOrders
+from dispatch_returns.workflow.orders.ticket import FIELDS, TicketOrders
 from tests.support.order_shops import ticket
 from tests.support.stripe_sandbox import serving
 
@@ -362,3 +362,27 @@ def test_sources_are_found_by_name() -> None:
         load([], {})
     with pytest.raises(ConfigurationError, match="time_zone"):
         load(["ticket"], {"ticket": {"time_zone": "Mars"}})
+
+
+def test_every_field_that_a_ticket_is_given_for_its_order_is_read() -> None:
+    values: dict[str, Any] = {
+        "order_lines": LINES,
+        "order_date": "2026-01-02",
+        "shipped_date": "2026-01-03",
+        "delivered_date": "2026-01-05",
+        "order_country": "DE",
+        "order_shipping": "4.90",
+        "order_discount": "1.00",
+        "prices_include_tax": True,
+        "ship_name": "Jane Doe",
+        "ship_street": "Elm Street 12",
+        "ship_street2": "2nd floor",
+        "ship_city": "Hamburg",
+        "ship_postal_code": "20095",
+        "ship_state": "HH",
+        "ship_phone": "040 123",
+    }
+    assert [*values] == [key for key, _ in FIELDS]
+    whole = of_ticket(values.pop("order_lines"), **values)
+    for key in values:
+        assert of_ticket(LINES, **(values | {key: None})) != whole, key

@@ -126,6 +126,20 @@ def test_a_field_of_another_type_is_a_warning(shop: Shop) -> None:
     assert "of the type text" in found["fields"]["detail"]
 
 
+def test_a_queue_of_the_policy_that_is_missing_is_a_warning(shop: Shop) -> None:
+    path = shop.folder / "policy.toml"
+    path.write_text('version = "1"\nassignee = "queue:Returns"\n', encoding="utf-8")
+    found = checks(shop, DISPATCH_RETURNS_POLICY=str(path))
+    assert found["queues"] == {
+        "name": "queues",
+        "status": "warning",
+        "detail": "missing: Returns",
+        "remedy": "Run: dispatch-returns setup.",
+    }
+    shop.run("setup", DISPATCH_RETURNS_POLICY=str(path))
+    assert checks(shop, DISPATCH_RETURNS_POLICY=str(path))["queues"]["status"] == "ok"
+
+
 def test_a_webhook_must_be_there_switched_on_and_sent_changes_of_tickets(shop: Shop) -> None:
     with shop.client() as client:
         (hook,) = client.webhooks.list()

@@ -4,6 +4,7 @@ import pytest
 
 from dispatch_returns.api.models import Field, Status, Webhook
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.workflow.orders.ticket import FIELDS as ORDER_FIELDS
 from dispatch_returns.workflow.setup import (
     EVENTS,
     FIELDS,
@@ -217,3 +218,58 @@ def test_it_says_what_to_set_up_at_the_processor(bare_shop: Shop, url: str, besi
     assert "set STRIPE_WEBHOOK_SECRET to its signing secret" in said.text
     done = bare_shop.run("setup", "--webhook-url", url, "--dry-run", "--json")
     assert done.json["at_processor"] is None
+
+
+POLICY = """
+version = "1"
+assignee = "queue:Returns"
+[[rules]]
+name = "swiss customs"
+countries = ["CH"]
+outcome = "review"
+assignee = "queue:Customs"
+"""
+
+
+def policy_of(shop: Shop, text: str = POLICY) -> str:
+    path = shop.folder / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_the_queues_of_the_policy_are_made_once(bare_shop: Shop) -> None:
+    policy = policy_of(bare_shop)
+    with bare_shop.client() as client:
+        client.categories.create(name="customs")
+        planned = bare_shop.run("setup", "--dry-run", "--json", DISPATCH_RETURNS_POLICY=policy)
+        found = {it["key"]: it["result"] for it in planned.json["steps"] if it["kind"] == "queue"}
+        assert found == {"Customs": "exists", "Returns": "would be created"}
+        assert [it.name for it in client.categories.list()] == ["customs"]
+        first = bare_shop.run("setup", "--json", DISPATCH_RETURNS_POLICY=policy)
+        second = bare_shop.run("setup", "--json", DISPATCH_RETURNS_POLICY=policy)
+        assert [it.name for it in client.categories.list()] == ["customs", "Returns"]
+    assert (first.code, second.code) == (0, 0)
+    assert {it["result"] for it in second.json["steps"]} == {"exists"}
+
+
+def test_with_a_policy_the_fields_of_an_order_are_made_where_tickets_carry_it(
+    bare_shop: Shop,
+) -> None:
+    policy = policy_of(bare_shop)
+    with bare_shop.client() as client:
+        bare_shop.run("setup", DISPATCH_RETURNS_POLICY=policy, DISPATCH_RETURNS_ORDERS="stripe")
+        assert {field.key for field in client.fields.list()} == {key for key, _ in FIELDS}
+        said = bare_shop.run(
+            "setup", DISPATCH_RETURNS_POLICY=policy, DISPATCH_RETURNS_ORDERS="stripe, ticket"
+        )
+        assert said.code == 0
+        kinds = {(field.key, field.type) for field in client.fields.list()}
+    assert kinds == {*FIELDS, *ORDER_FIELDS}
+
+
+def test_a_policy_that_is_not_there_is_one_sentence_and_nothing_is_made(bare_shop: Shop) -> None:
+    said = bare_shop.run("setup", DISPATCH_RETURNS_POLICY="nowhere.toml")
+    assert said.code == 3
+    assert "nowhere.toml: cannot be read (No such file or directory)" in said.text
+    with bare_shop.client() as client:
+        assert client.fields.list() == []

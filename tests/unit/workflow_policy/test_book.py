@@ -35,6 +35,7 @@ def read(tmp_path: Path, *texts: str) -> PolicyBook:
         ("window_days = 30.0", "window_days: input should be a valid integer"),
         ("window_days = true", "window_days: input should be a valid integer"),
         ("window_days = -1", "window_days: input should be greater than or equal to 0"),
+        ("assignee = 'queue:'", 'assignee: write a queue with its name: "queue:Customs"'),
         ("refund_on_receipt = 1", "refund_on_receipt: input should be a valid boolean"),
         ("restocking_fee = 0.1", 'restocking_fee: write a share as text with its sign: "15%"'),
         ("restocking_fee = '101%'", "restocking_fee: write a share between"),
@@ -200,3 +201,26 @@ def test_python_gets_the_same_errors_as_a_file() -> None:
     with pytest.raises(ConfigurationError) as caught:
         ReturnPolicy.of(version="1", windw_days=1)
     assert str(caught.value) == "windw_days: there is no such key: did you mean window_days?"
+
+
+def test_a_queue_is_written_in_one_way_wherever_it_is_named(tmp_path: Path) -> None:
+    book = read(
+        tmp_path,
+        """
+        version = "1"
+        assignee = "queue: Returns"
+        checks.max_value.assignee = "Queue:Risk"
+        checks.condition.assignee = "usr_1"
+        [[rules]]
+        name = "swiss"
+        countries = ["CH"]
+        outcome = "review"
+        assignee = "queue:Customs & Duties"
+        """,
+    )
+    assert book.queues == ("Customs & Duties", "Returns", "Risk")
+    (policy,) = book.versions
+    assert policy.assignee == "queue:Returns"
+    assert policy.assignee_of("swiss") == "queue:Customs & Duties"
+    assert policy.assignee_of("max_value") == "queue:Risk"
+    assert ReturnPolicy.of(version="1", assignee="usr_1").queues == ()

@@ -11,6 +11,7 @@ from dispatch_returns.workflow.orders.records import order_of, records_of, zone_
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
+    from dispatch_returns.api.operations.fields import FieldType
 
 LINES = "order_lines"
 _RENAMED = {
@@ -21,6 +22,27 @@ _RENAMED = {
     "shipping": "order_shipping",
 }
 """What a field of an order is called on a ticket, where the plain name would not be clear."""
+
+FIELDS: tuple[tuple[str, FieldType], ...] = (
+    (LINES, "array"),
+    ("order_date", "date"),
+    ("shipped_date", "date"),
+    ("delivered_date", "date"),
+    ("order_country", "text"),
+    ("order_shipping", "number"),
+    ("order_discount", "number"),
+    ("prices_include_tax", "boolean"),
+    ("ship_name", "text"),
+    ("ship_street", "text"),
+    ("ship_street2", "text"),
+    ("ship_city", "text"),
+    ("ship_postal_code", "text"),
+    ("ship_state", "text"),
+    ("ship_phone", "text"),
+)
+"""The custom fields that an order is read from, with their types, beside those that each return
+has: ``order_id``, ``currency``, and the payment's.
+"""
 
 
 class TicketOrders:

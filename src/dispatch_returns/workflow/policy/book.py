@@ -52,6 +52,11 @@ class PolicyBook:
         begun = [it for it in self.versions if it.since is None or it.since <= placed_at]
         return begun[-1]
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of the queues that any version sends returns to, sorted."""
+        return tuple(sorted({queue for it in self.versions for queue in it.queues}))
+
     def by_id(self, policy_id: str) -> ReturnPolicy | None:
         """Return the version that a verdict names, None where it is not, or not so, in here."""
         return next((it for it in self.versions if it.id == policy_id), None)

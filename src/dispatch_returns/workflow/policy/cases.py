@@ -18,6 +18,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import Reader, order_of
 from dispatch_returns.workflow.policy.book import PolicyBook
+from dispatch_returns.workflow.policy.keys import Reviewer
 from dispatch_returns.workflow.policy.mistakes import explain
 from dispatch_returns.workflow.policy.verdict import (
     History,
@@ -48,7 +49,7 @@ class Expected(_Keys):
     outcome: Annotated[Outcome, Field(strict=False)] | None = None
     returnless: bool | None = None
     total: str | None = None
-    assignee: str | None = None
+    assignee: Reviewer | None = None
     version: str | None = None
     spoken: Annotated[frozenset[str], Field(strict=False)] | None = None
 

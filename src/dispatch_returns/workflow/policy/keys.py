@@ -80,12 +80,27 @@ def fits(sku: str, patterns: tuple[str, ...]) -> bool:
     return any(_compiled(pattern).fullmatch(sku) for pattern in patterns)
 
 
+def queue_of(assignee: str | None) -> str | None:
+    """Return the queue that ``queue:Customs`` means, None where a person, or nobody, is meant."""
+    kind, colon, name = (assignee or "").partition(":")
+    return name.strip() if colon and kind.strip().casefold() == "queue" else None
+
+
+def _reviewer(assignee: str) -> str:
+    queue = queue_of(assignee)
+    if queue == "":
+        raise ValueError('write a queue with its name: "queue:Customs"')
+    return assignee if queue is None else f"queue:{queue}"
+
+
 Percent = Annotated[Fraction, BeforeValidator(_percent), PlainSerializer(_written_percent)]
 Amounts = Annotated[
     dict[str, Decimal], BeforeValidator(_amounts), PlainSerializer(_written_amounts)
 ]
 """Major units by currency; an empty one is nothing, in every currency."""
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80)]
+Reviewer = Annotated[Name, AfterValidator(_reviewer)]
+"""The id of a person in Dispatch, or ``queue:`` and the name of a category."""
 Word = Annotated[Name, AfterValidator(word)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 Some = Field(strict=False, min_length=1)

@@ -27,9 +27,11 @@ from dispatch_returns.workflow.policy.keys import (
     Globs,
     Name,
     Percent,
+    Reviewer,
     Shipping,
     Verdicts,
     Words,
+    queue_of,
     word,
 )
 from dispatch_returns.workflow.policy.verdict import Outcome
@@ -78,7 +80,7 @@ class Check(Keys):
     """What a check says when it objects, and who looks at it then."""
 
     outcome: Verdicts | None = None
-    assignee: Name | None = None
+    assignee: Reviewer | None = None
 
 
 class EarlierReturns(Keys):
@@ -103,7 +105,7 @@ class Rule(Keys):
 
     outcome: Verdicts | None = None
     why: Name | None = None
-    assignee: Name | None = None
+    assignee: Reviewer | None = None
     waive: (
         Annotated[frozenset[WaivableName], Field(strict=False), PlainSerializer(sorted)] | None
     ) = None
@@ -167,7 +169,7 @@ class PolicyKeys(Keys):
     returnless_under: Amounts | None = None
     refund_on_receipt: bool = True
 
-    assignee: Name | None = None
+    assignee: Reviewer | None = None
     review_reminder_days: Annotated[Days, Field(ge=1)] | None = 2
     reminder_days: Annotated[Days, Field(ge=1)] | None = 7
     expiry_days: Annotated[Days, Field(ge=1)] = 30
@@ -238,3 +240,10 @@ class PolicyKeys(Keys):
         if speaker in DEFAULT_OUTCOMES:
             named = next((c.assignee for name, c in self.checks.items() if name == speaker), None)
         return named or self.assignee
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of the queues that anything here sends returns to, sorted."""
+        named = [self.assignee, *(it.assignee for it in self.checks.values())]
+        named += [it.assignee for it in self.rules]
+        return tuple(sorted({queue for name in named if (queue := queue_of(name))}))

@@ -28,7 +28,6 @@ from dispatch_returns.errors import (
     LeaseLostError,
     NotFoundError,
     StoreError,
-    ValidationError,
     WorkflowError,
 )
 from dispatch_returns.refunds.intake import Intake
@@ -44,6 +43,7 @@ from dispatch_returns.workflow.steps.labelling import PATIENCE, Labelling
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import SOMEBODY, US, Move, Plan, Situation, Told
 from dispatch_returns.workflow.steps.receiving import Receiving
+from dispatch_returns.workflow.steps.reviewers import Reviewers
 from dispatch_returns.workflow.steps.statuses import Statuses
 from dispatch_returns.workflow.steps.telling import (
     tell_agents,
@@ -96,6 +96,7 @@ class ReturnsEngine:
         self._lease = lease
         self._first_retry = first_retry
         self._clock = clock
+        self._reviewers = Reviewers(client, clock)
         self._eligibility = Eligibility(store, parts)
         self._labelling = Labelling(store, client, parts, lease=lease, clock=clock)
         self._receiving = Receiving(store, parts, intake)
@@ -308,8 +309,9 @@ class ReturnsEngine:
         assert row.planned is not None
         move = Move.of(row.planned)
         target = self._statuses.name(move.step)
+        nobody: str | None = None  # why nobody was told to look who should have been
         if ticket.status == row.status:
-            ticket = self._write(ticket, move, target)
+            ticket, nobody = self._write(row, ticket, move, target)
         elif ticket.status != target:
             # What somebody has done meanwhile counts, and the plan is for nothing.
             walk.row = replace(row, planned=None)
@@ -319,8 +321,11 @@ class ReturnsEngine:
 
         def write(conn: Connection) -> Return:
             told: list[Told] = []
+            if nobody is not None:
+                tell_agents(conn, moved, f"{nobody} (Return {row.number})", now)
             if target != row.status:
-                change = NewDecision("status", target, US, move.reason)
+                why = " ".join(filter(None, (move.reason, nobody))) or None
+                change = NewDecision("status", target, US, why)
                 returns.record(conn, moved, change, now)
                 told += self._told(moved, move)
             if move.tell is not None:
@@ -341,20 +346,15 @@ class ReturnsEngine:
         walk.row = self._store.write("return.moved", write)
         walk.ticket = ticket
 
-    def _write(self, ticket: Ticket, move: Move, target: str) -> Ticket:
+    def _write(
+        self, row: Return, ticket: Ticket, move: Move, target: str
+    ) -> tuple[Ticket, str | None]:
         changes: dict[str, Any] = {} if ticket.status == target else {"status": target}
         if move.written:
             # The whole map: whether the API merges or replaces is not documented.
             changes["custom_fields"] = {**ticket.custom_fields, **move.written}
-        if move.assignee is not None:
-            try:
-                return self._client.tickets.update(ticket.id, assignee_id=move.assignee, **changes)
-            except ValidationError:
-                extra = ids(ticket_id=ticket.id)
-                log.warning(
-                    "ticket %s: there is no assignee %s", ticket.id, move.assignee, extra=extra
-                )
-        return self._client.tickets.update(ticket.id, **changes)
+        patient = row.tries < PATIENCE
+        return self._reviewers.write(ticket, move.assignee, changes, patient=patient)
 
     # What cannot be done now.
 

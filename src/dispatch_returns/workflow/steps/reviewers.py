@@ -1,0 +1,85 @@
+"""Who looks at a return: the person or the queue of a policy, as the ticket says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.errors import APIError, ValidationError
+from dispatch_returns.workflow.policy.keys import queue_of
+from dispatch_returns.workflow.steps.parts import Clock
+
+if TYPE_CHECKING:
+    from dispatch_returns.api.models import Category
+
+_GOOD_FOR = timedelta(minutes=5)
+_REMEDY = "name another one in the return policy, and give this ticket to somebody by hand"
+
+
+class Reviewers:
+    """Writes a ticket's next status together with who looks at it then.
+
+    A queue is a category of Dispatch: a ticket has one, and people's views are made of them.
+    Safe to use in many threads.
+    """
+
+    def __init__(self, client: DispatchClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: tuple[datetime, tuple[Category, ...]] | None = None
+
+    def write(
+        self, ticket: Ticket, assignee: str | None, changes: Mapping[str, Any], *, patient: bool
+    ) -> tuple[Ticket, str | None]:
+        """Write `changes` and the reviewer in one call; return the ticket, and what is wrong.
+
+        A reviewer whom Dispatch does not know keeps no ticket from its status: then the second
+        value says to people what to do. `patient`: where the categories cannot be read now, the
+        error is raised so that it is tried again. Raises `APIError`.
+        """
+        given, wrong = self._fields(assignee, patient=patient)
+        if given:
+            try:
+                return self._client.tickets.update(ticket.id, **given, **changes), None
+            except ValidationError:
+                self._known = None  # a queue may have been deleted, and made again
+                wrong = f"Dispatch does not take {assignee} as who looks at it: {_REMEDY}."
+        return self._client.tickets.update(ticket.id, **changes), wrong
+
+    def _fields(self, assignee: str | None, *, patient: bool) -> tuple[dict[str, Any], str | None]:
+        if assignee is None:
+            return {}, None
+        queue = queue_of(assignee)
+        if queue is None:
+            return {"assignee_id": assignee}, None
+        try:
+            found = self._category(queue)
+        except APIError as error:
+            if patient and error.retryable:
+                raise
+            return {}, f"The queue {queue} could not be looked up ({error}): {_REMEDY}."
+        if found is not None:
+            return {"category_id": found.id}, None
+        return {}, (
+            f"There is no queue {queue}: make a category of that name in Dispatch"
+            f" (`dispatch-returns setup` does), or {_REMEDY}."
+        )
+
+    def _category(self, name: str) -> Category | None:
+        """Look for a category where they were read a short time ago, and then at Dispatch."""
+        known, now = self._known, self._clock()
+        if known is not None and known[0] <= now < known[0] + _GOOD_FOR:
+            found = find_category(known[1], name)
+            if found is not None:
+                return found
+        categories = tuple(self._client.categories.list())
+        self._known = (now, categories)
+        return find_category(categories, name)
+
+
+def find_category(categories: Iterable[Category], name: str) -> Category | None:
+    """Return the category called `name`, written just so or, else, in other capitals."""
+    alike = [it for it in categories if it.name.strip().casefold() == name.strip().casefold()]
+    return next((it for it in alike if it.name == name), alike[0] if alike else None)
