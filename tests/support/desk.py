@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import Connection
+
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import RefundAdapter
@@ -16,7 +18,7 @@ from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import Store, ledger, outbox, switches
-from dispatch_returns.store.ledger import Attempt, Refund
+from dispatch_returns.store.ledger import Attempt, Refund, State
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
@@ -88,6 +90,8 @@ class Desk:
             self.fake = adapter
         self.pace = pace or Pace()
         self.resolver = resolver
+        self.announced: list[tuple[State, str | None]] = []
+        """What the merchant's code would be told: each state, with why it waits."""
         self.service = self._new_service(rails)
 
     def _new_service(self, rails: Rails | None) -> RefundService:
@@ -99,7 +103,14 @@ class Desk:
             pace=self.pace,
             clock=self.clock,
             jitter=lambda: 0.0,
+            announce=self._announce,
         )
+
+    def _announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
+        """Listen, and hold what is announced to what is written."""
+        assert refund == ledger.get(conn, refund.id)
+        assert now == self.clock()
+        self.announced.append((refund.state, refund.reason))
 
     def restart(self, rails: Rails | None = None, adapter: RefundAdapter | None = None) -> None:
         """Start the service anew, with other rails or another processor."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
 
 from dispatch_returns.errors import (
     AdapterError,
@@ -17,7 +16,7 @@ from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
 from dispatch_returns.refunds.facts import PaymentResolver
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.ledger import State
 from tests.support.desk import EMAIL, NOW, Desk, facts, usd
 
 REFUSALS = [
@@ -248,20 +247,6 @@ def test_an_event_while_it_is_unknown_changes_nothing(desk: Desk) -> None:
     before = desk.only()
     assert desk.enter() == before
     assert desk.messages() == []
-
-
-def test_a_row_that_another_worker_wrote_in_this_moment_counts(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = desk.enter()
-    lock, answers = ledger.lock, [None]
-
-    def not_yet(conn: Connection, row_id: str) -> Refund | None:
-        return answers.pop() if answers else lock(conn, row_id)
-
-    monkeypatch.setattr(ledger, "lock", not_yet)
-    assert desk.enter() == before
-    assert answers == []
 
 
 def test_an_intake_has_defaults(desk: Desk) -> None:
