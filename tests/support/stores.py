@@ -1,4 +1,4 @@
-"""Stores for tests: each has its own file, and only the first one is migrated."""
+"""Stores for tests: each has its own file or database, and only the first one is migrated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,42 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from sqlite3 import Connection
 
-from sqlalchemy import event
+from sqlalchemy import delete, event
 
-from dispatch_returns.store import Store
+from dispatch_returns.store import Store, schema
+from tests.support import postgres
+
+KINDS = ("sqlite", "postgresql")
+
+
+@contextmanager
+def opened(kind: str, folder: Path) -> Iterator[Store]:
+    """Give a new, empty store of one of the `KINDS`; where there is no server, skip the test."""
+    if kind == "postgresql":
+        with postgres.new_store() as store:
+            yield store
+    else:
+        with open_store(folder, durable=False) as store:
+            yield store
+
+
+def forget_refund(store: Store, refund_id: str) -> None:
+    """Take a refund out of the ledger, as a restored backup would not have it."""
+    with store._engine.connect() as conn:
+        # They keep the record of attempts from just this.
+        if conn.dialect.name == "sqlite":
+            conn.exec_driver_sql("DROP TRIGGER IF EXISTS attempts_no_delete")
+        else:
+            conn.exec_driver_sql("ALTER TABLE attempts DISABLE TRIGGER USER")
+        for table in (schema.attempts, schema.outbox):
+            conn.execute(delete(table).where(table.c.refund_id == refund_id))
+        conn.execute(delete(schema.ledger).where(schema.ledger.c.id == refund_id))
 
 
 def open_store(folder: Path, name: str = "returns.db", *, durable: bool = True) -> Store:

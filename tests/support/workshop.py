@@ -38,13 +38,14 @@ class Workshop:
         folder: Path,
         *,
         fake: FakeAdapter | None = None,
+        store: Store | None = None,
         workflow: Parts | None = None,
         **settings: Any,
     ) -> None:
         self.box = box
         self.clock = Clock()
         self.fake = fake or FakeAdapter({}, clock=self.clock)
-        self.store: Store = open_store(folder, durable=False)
+        self.store: Store = store or open_store(folder, durable=False)
         self.client = DispatchClient(
             sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url, max_retries=0
         )

@@ -9,7 +9,9 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.store import Store
 from dispatch_returns.workflow.steps.statuses import STEPS
+from tests.support import stores
 from tests.support.workshop import Workshop
 
 
@@ -27,3 +29,10 @@ def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
     shop = Workshop(box, tmp_path)
     yield shop
     shop.close()
+
+
+@pytest.fixture(params=stores.KINDS)
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store of each kind, one after the other."""
+    with stores.opened(request.param, tmp_path) as store:
+        yield store

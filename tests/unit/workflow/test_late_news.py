@@ -16,15 +16,23 @@ from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.store import inbox, ledger, outside
+from dispatch_returns.store import Store, inbox, ledger, outside
 from dispatch_returns.store.inbox import EventState, NewEvent
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd
+from tests.support.stores import forget_refund
 from tests.support.waiting import wait_until
 from tests.support.workshop import Workshop
 
 PAID = usd("149.00")
+
+
+@pytest.fixture
+def shop(box: sandbox.Sandbox, tmp_path: Path, any_store: Store) -> Iterator[Workshop]:
+    shop = Workshop(box, tmp_path, store=any_store)
+    yield shop
+    shop.close()
 
 
 class Heard(list[RefundEvent]):
@@ -170,10 +178,11 @@ def test_a_payment_that_the_processor_does_not_know_is_nobodys(shop: Workshop) -
 
 @pytest.fixture(params=["asked", "taken at its word"])
 def either_way(
-    request: pytest.FixtureRequest, box: sandbox.Sandbox, tmp_path: Path
+    request: pytest.FixtureRequest, box: sandbox.Sandbox, tmp_path: Path, any_store: Store
 ) -> Iterator[Workshop]:
     """A shop whose processor lists its refunds, and one whose does not."""
-    shop = Workshop(box, tmp_path, fake=FakeAdapter({}) if request.param == "asked" else _Mute({}))
+    fake = FakeAdapter({}) if request.param == "asked" else _Mute({})
+    shop = Workshop(box, tmp_path, fake=fake, store=any_store)
     shop.fake._clock = shop.clock
     yield shop
     shop.close()
@@ -383,9 +392,9 @@ def test_a_refund_from_the_dashboard_that_failed_stands_in_nobodys_way(shop: Wor
 
 
 def test_what_waits_to_be_sent_is_held_when_the_dashboard_was_quicker(
-    box: sandbox.Sandbox, tmp_path: Path
+    box: sandbox.Sandbox, tmp_path: Path, any_store: Store
 ) -> None:
-    shop = Workshop(box, tmp_path, kill_switch=True)
+    shop = Workshop(box, tmp_path, store=any_store, kill_switch=True)
     ticket = shop.ticket()
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
     shop.run(ticket)
@@ -416,14 +425,7 @@ def test_the_same_amount_again_from_the_dashboard_is_shown_to_a_person(shop: Wor
 def lose_row(shop: Workshop, ticket: Any) -> Refund:
     """Take a refund out of the ledger, as a restored backup would not have it."""
     lost = row(shop, ticket)
-    with shop.store._engine.connect() as conn:
-        for statement in (
-            "DROP TRIGGER attempts_no_delete",
-            "DELETE FROM attempts",
-            "DELETE FROM outbox",
-            "DELETE FROM ledger",
-        ):
-            conn.exec_driver_sql(statement)
+    forget_refund(shop.store, lost.id)
     return lost
 
 

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
 from dispatch_returns.reconcile.differences import Cause, Difference
-from dispatch_returns.store.schema import attempts, ledger
+from dispatch_returns.store import Store
 from tests.support.desk import usd
 from tests.support.returns import order
 from tests.support.returns_shop import ReturnsShop
+from tests.support.stores import forget_refund
 
 
 @pytest.fixture
-def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[ReturnsShop]:
+def shop(box: sandbox.Sandbox, tmp_path: Path, any_store: Store) -> Iterator[ReturnsShop]:
     """A shop whose workspace has no tickets but its own."""
     box.state.reset()
-    shop = ReturnsShop(box, tmp_path)
+    shop = ReturnsShop(box, tmp_path, store=any_store)
     for key in ("return_requested", "eligibility_check", "approved", "label_sent"):
         shop.client.statuses.create(key=key, name=key)
     for key in ("item_received", "refunded", "needs_review", "rejected"):
@@ -66,13 +66,7 @@ def test_a_parcel_whose_row_was_lost_is_entered_again_and_not_paid_again(
 ) -> None:
     ticket = two_parcels(shop)
     lost = shop.refunds(ticket)[1]
-
-    def lose(conn: Connection) -> None:
-        conn.exec_driver_sql("DROP TRIGGER IF EXISTS attempts_no_delete")
-        conn.execute(attempts.delete().where(attempts.c.refund_id == lost.id))
-        conn.execute(ledger.delete().where(ledger.c.id == lost.id))
-
-    shop.store.write("an old backup", lose)
+    forget_refund(shop.store, lost.id)
     assert Cause.NEVER_ENTERED in {it.cause for it in compare(shop)}
     compare(shop, fix=True)
     shop.work()
