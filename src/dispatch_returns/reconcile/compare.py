@@ -7,9 +7,11 @@ again, the processor and the API are asked again, and what differs then is a dif
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -24,21 +26,33 @@ from dispatch_returns.errors import (
     UnsupportedFeatureError,
 )
 from dispatch_returns.reconcile import differences
-from dispatch_returns.reconcile.books import Books, Tell, TicketLine, digits, tell_nobody
-from dispatch_returns.reconcile.differences import FIXABLE, Cause, Difference
+from dispatch_returns.reconcile.books import (
+    Books,
+    OthersRefund,
+    Tell,
+    TicketLine,
+    digits,
+    tell_nobody,
+)
+from dispatch_returns.reconcile.differences import FIXABLE, Cause, Difference, ParcelRow
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, SupportsListing
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.news import Met
-from dispatch_returns.store import Store, inbox, ledger
+from dispatch_returns.store import Store, inbox, journal, ledger, receipts, returns
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import Refund
+from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.late_news import Found, LateNews
-from dispatch_returns.workflow.steps.receiving import facts_of
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 _RIGHT = frozenset({Met.APPLIED, Met.ADOPTED, Met.AGREES})
+_ONE = (1,)
+"""The parcels of a ticket of which none was counted: its refund is the first."""
+_PAGE = 100
 _GONE = (NotFoundError, InvalidArgumentError)
 
 
@@ -92,6 +106,9 @@ class Reconciler:
                 self._rows(since, until),
                 adapter.refunds_between(since, until),
             )
+            if since is not None or until is not None:
+                # Somebody may refund by hand today what was paid last year.
+                books.add_rows(self._rows_of(books.payments_of_others()))
             for number, difference in enumerate(self._differences(books), start=1):
                 tell("differences", number)
                 told = self._fix(difference) if fix else difference
@@ -114,17 +131,29 @@ class Reconciler:
         listed = self._client.tickets.list(
             status=self._refunded_status, sort="updated_at", order="desc"
         )
-        for ticket in listed:
-            changed = ticket.updated_at
-            if since is not None and changed is not None and changed < since:
-                return
-            yield self._line(ticket)
+        for tickets in _in_pages(_changed_since(listed, since)):
+            of_ticket = {self._return_id(it.id): it for it in tickets}
+            with self._store.read() as conn:
+                accepted = receipts.accepted(conn, of_ticket)
+            for return_id, ticket in of_ticket.items():
+                yield self._line(ticket, accepted.get(return_id, _ONE))
 
-    def _line(self, ticket: Ticket) -> TicketLine:
+    def _return_id(self, ticket_id: str) -> str:
+        return returns.return_id(self._workspace, ticket_id)
+
+    def _refund_id(self, ticket_id: str, ordinal: int) -> str:
+        return ledger.refund_id(self._workspace, ticket_id, ordinal)
+
+    def _line(self, ticket: Ticket, ordinals: Sequence[int]) -> TicketLine:
         facts = Facts.of(ticket, self._workspace)
         # Only what the ticket itself names: a look-up for each ticket would be a call for each.
         payment = PaymentResolver().resolve(facts)
-        return TicketLine(ticket.id, digits(facts.amount), payment.id if payment else None)
+        return TicketLine(
+            ticket.id,
+            digits(facts.amount),
+            payment.id if payment else None,
+            tuple(self._refund_id(ticket.id, ordinal) for ordinal in ordinals),
+        )
 
     def _rows(self, since: datetime | None, until: datetime | None) -> Iterator[Refund]:
         after = ""
@@ -133,34 +162,62 @@ class Reconciler:
                 page = ledger.page(conn, after, since=since, until=until)
             if not page:
                 return
-            yield from (row for row in page if row.workspace_id == self._workspace)
+            yield from self._of_workspace(page)
             after = page[-1].id
+
+    def _rows_of(self, payments: Iterator[str]) -> Iterator[Refund]:
+        """Give the rows of some payments."""
+        adapter = self._late_news.adapter.name
+        for names in _in_pages(payments):
+            with self._store.read() as conn:
+                page = ledger.of_payments(conn, adapter, names)
+            yield from self._of_workspace(page)
+
+    def _of_workspace(self, rows: Sequence[Refund]) -> Iterator[Refund]:
+        return (row for row in rows if row.workspace_id == self._workspace)
 
     # A second look.
 
     def _differences(self, books: Books) -> Iterator[Difference]:
         """Give each difference once; refunds come first, for they settle rows and tickets."""
-        for processor_id, payment in books.suspect_refunds(self._workspace):
-            yield from self._again_at_refund(processor_id, payment)
+        for processor_id, payment in books.lost_refunds(self._workspace):
+            yield from self._again_at_lost(processor_id, payment)
+        for refund in books.others_refunds(self._late_news.adapter.name):
+            yield from self._again_at_others(refund)
         for refund_id in books.suspect_rows(self._late_news.adapter.name):
             yield from self._again_at_row(refund_id)
         for ticket_id in books.suspect_tickets():
             yield from self._again_at_ticket(ticket_id)
 
-    def _again_at_refund(self, processor_id: str, payment: PaymentRef) -> Iterator[Difference]:
-        listed = self._refunds_of(payment)
-        known = next((it for it in listed if it.result.processor_id == processor_id), None)
-        if known is None:
+    def _again_at_lost(self, processor_id: str, payment: PaymentRef) -> Iterator[Difference]:
+        known = self._find(processor_id, payment)
+        if known is None or known.refund_id is None:
             return
         with self._store.read() as conn:
-            row = ledger.get(conn, known.refund_id) if known.refund_id else None
-            taken = ledger.of_processor(conn, self._late_news.adapter.name, processor_id)
-        if row is None and taken is None:
-            cause = Cause.NOT_IN_LEDGER if known.refund_id else Cause.MADE_ELSEWHERE
-            amount = str(known.result.amount)
-            yield Difference(
-                cause, known.ticket_id, known.refund_id, processor_id, amount, payment=payment
-            )
+            row = ledger.get(conn, known.refund_id)
+            parcels = self._parcels(conn, known.ticket_id) if known.ticket_id else []
+        if row is None:
+            is_earlier = any(it.refund_id == known.refund_id for it in parcels[:-1])
+            cause = Cause.PARCEL_NOT_ENTERED if is_earlier else Cause.NOT_IN_LEDGER
+            yield differences.of_refund(cause, known, payment)
+
+    def _again_at_others(self, refund: OthersRefund) -> Iterator[Difference]:
+        known = self._find(refund.processor_id, refund.payment)
+        if known is None:
+            return
+        adapter = self._late_news.adapter.name
+        with self._store.read() as conn:
+            taken = ledger.of_processor(conn, adapter, refund.processor_id)
+            rows = ledger.of_payments(conn, adapter, [ref.id for ref in known.payments])
+            waits = refund.waits is not None and ledger.get(conn, refund.waits) is None
+        if taken is not None:
+            return
+        if waits:
+            found = differences.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
+            yield replace(found, ticket_id=refund.ticket_id)
+        elif (newest := differences.beside(rows, known)) is not None:
+            found = differences.of_refund(Cause.REFUNDED_ELSEWHERE, known, refund.payment)
+            yield replace(found, ticket_id=newest.ticket_id)
 
     def _again_at_row(self, refund_id: str) -> Iterator[Difference]:
         with self._store.read() as conn:
@@ -189,13 +246,35 @@ class Reconciler:
         if ticket.status != self._refunded_status:
             return
         with self._store.read() as conn:
-            # The ticket speaks of its newest parcel; earlier ones have rows of their own.
-            parcel = facts_of(conn, ticket, self._workspace).parcel
-            row = ledger.get(conn, ledger.refund_id(self._workspace, ticket_id, parcel.ordinal))
             waiting = inbox.newest(conn, limit=1, state=EventState.ACCEPTED, ticket_id=ticket_id)
-        difference = differences.of_ticket(row, ticket_id, self._line(ticket).amount)
-        if difference is not None and not waiting:
-            yield difference
+            *earlier, newest = self._parcels(conn, ticket_id)
+        if waiting:
+            return
+        found = [differences.of_parcel(it, ticket_id) for it in earlier]
+        # The ticket speaks of its newest parcel.
+        asked = digits(Facts.of(ticket, self._workspace).amount)
+        found.append(differences.of_ticket(newest.row, ticket_id, asked))
+        yield from (it for it in found if it is not None)
+
+    def _parcels(self, conn: Connection, ticket_id: str) -> list[ParcelRow]:
+        """Return the accepted parcels of a ticket, oldest first; one where none was counted."""
+        accepted = [
+            (it.ordinal, it.amount)
+            for it in receipts.of_return(conn, self._return_id(ticket_id))
+            if it.state is ReceiptState.ACCEPTED
+        ]
+        found: list[ParcelRow] = []
+        for ordinal, amount in accepted or [(1, None)]:
+            refund_id = self._refund_id(ticket_id, ordinal)
+            acts = journal.of_refund(conn, refund_id)
+            given_up = bool(acts) and acts[-1].act == "cancel"
+            row = ledger.get(conn, refund_id)
+            found.append(ParcelRow(refund_id, ordinal, amount, row, given_up=given_up))
+        return found
+
+    def _find(self, processor_id: str, payment: PaymentRef) -> KnownRefund | None:
+        listed = self._refunds_of(payment)
+        return next((it for it in listed if it.result.processor_id == processor_id), None)
 
     def _refunds_of(self, payment: PaymentRef) -> list[KnownRefund]:
         try:
@@ -208,10 +287,10 @@ class Reconciler:
     # What may be put right.
 
     def _fix(self, difference: Difference) -> Difference:
-        if difference.cause not in FIXABLE:
+        if difference.cause not in FIXABLE | {Cause.REFUNDED_ELSEWHERE}:
             return replace(difference, fixed=False)
         try:
-            fixed = self._fixed(difference)
+            fixed = self._fixed(difference) and difference.cause in FIXABLE
         except (APIError, AdapterError) as error:
             detail = f"{difference.detail} ({error.message})".strip()
             return replace(difference, fixed=False, detail=detail)
@@ -246,8 +325,20 @@ class Reconciler:
         return True
 
     def _known(self, difference: Difference) -> KnownRefund | None:
-        if difference.payment is None:
+        if difference.payment is None or difference.processor_id is None:
             return None
-        listed = self._refunds_of(difference.payment)
-        wanted = difference.processor_id
-        return next((it for it in listed if it.result.processor_id == wanted), None)
+        return self._find(difference.processor_id, difference.payment)
+
+
+def _changed_since(tickets: Iterable[Ticket], since: datetime | None) -> Iterator[Ticket]:
+    """Give tickets, newest change first, until one was last changed before `since`."""
+    for ticket in tickets:
+        changed = ticket.updated_at
+        if since is not None and changed is not None and changed < since:
+            return
+        yield ticket
+
+
+def _in_pages(items: Iterator[T]) -> Iterator[list[T]]:
+    while page := list(islice(items, _PAGE)):
+        yield page

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dispatch_returns.money import Money
 from dispatch_returns.reconcile.books import digits
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
@@ -33,6 +34,9 @@ class Cause(enum.StrEnum):
     TICKET_AMOUNT_DIFFERS = "ticket_amount_differs"
     OUTCOME_UNKNOWN = "outcome_unknown"
     PAID_TWICE = "paid_twice"
+    REFUNDED_ELSEWHERE = "refunded_elsewhere"
+    PARCEL_NOT_ENTERED = "parcel_not_entered"
+    PARCEL_NOT_PAID = "parcel_not_paid"
 
 
 EXPLAINED: Mapping[Cause, tuple[str, str]] = {
@@ -84,6 +88,25 @@ EXPLAINED: Mapping[Cause, tuple[str, str]] = {
         "Money may have been paid twice.",
         "Look at these refunds at the processor, and find out who made them.",
     ),
+    Cause.REFUNDED_ELSEWHERE: (
+        "Somebody else has refunded a payment of a return as well (in the dashboard, say).",
+        (
+            "Look what it was for. If for a refund that waits here, cancel that one:"
+            " dispatch-returns refunds cancel. If for one that failed, run --fix, then:"
+            " dispatch-returns refunds retry, which takes over a refund of the same amount."
+        ),
+    ),
+    Cause.PARCEL_NOT_ENTERED: (
+        "An earlier parcel was accepted, and its refund has no row: was a backup restored?",
+        (
+            "Look at the processor for this refund's id (metadata dispatch_refund_id). If it is"
+            " not there, this parcel was not paid: refund it there by hand."
+        ),
+    ),
+    Cause.PARCEL_NOT_PAID: (
+        "An earlier parcel of the return was accepted, and its refund was not paid.",
+        "Run for this refund: dispatch-returns refunds retry. It keeps the parcel's own amount.",
+    ),
 }
 FIXABLE = frozenset(
     {
@@ -97,6 +120,20 @@ FIXABLE = frozenset(
     }
 )
 """What can be put right without a guess and without a payment: entered, adopted, written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelRow:
+    """A parcel that was accepted, and its row, where there is one.
+
+    ``amount``: what it was found to be worth. ``given_up``: a person has canceled its refund.
+    """
+
+    refund_id: str
+    ordinal: int
+    amount: Money | None
+    row: Refund | None
+    given_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +180,7 @@ class Difference:
 
 _PAID = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED})
 _UNDER_WAY = frozenset({State.REQUESTED, State.SENDING})
+_NOT_PAID = frozenset({State.FAILED, State.CANCELED})
 
 
 def of_row(
@@ -184,13 +222,38 @@ def _of_elsewhere(
 ) -> Difference | None:
     for it in refunds:
         known = it.result.processor_id in others or it.result.processor_id == row.processor_id
-        if it.refund_id is None and _moves(it) and not known and it.result.amount == row.amount:
+        if it.refund_id is None and _moves(it) and not known and _may_be_of(it, row):
             waits = row.state is State.HELD or (
                 row.state is State.REQUESTED and row.nothing_carried_out
             )
             cause = Cause.MADE_ELSEWHERE if waits else Cause.PAID_TWICE
             return _difference(cause, row, it, str(it.result.amount))
     return None
+
+
+def _may_be_of(known: KnownRefund, row: Refund) -> bool:
+    """Whether a refund that somebody else made is what this row pays, or shall pay."""
+    return row.state not in _NOT_PAID and row.amount == known.result.amount
+
+
+def beside(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:
+    """Return the newest of a payment's rows, where none may be what somebody else refunded."""
+    if not _moves(known) or any(_may_be_of(known, row) for row in rows):
+        return None
+    return rows[-1] if rows else None
+
+
+def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Difference:
+    """Return that a refund has no row."""
+    result = known.result
+    return Difference(
+        cause,
+        known.ticket_id,
+        known.refund_id,
+        result.processor_id,
+        str(result.amount),
+        payment=payment,
+    )
 
 
 def _of_unknown(row: Refund) -> Difference | None:
@@ -208,7 +271,7 @@ def of_ticket(row: Refund | None, ticket_id: str, asked: str | None) -> Differen
     """
     if row is None:
         return Difference(Cause.NEVER_ENTERED, ticket_id)
-    if row.state in _UNDER_WAY or row.reason == Reason.DRY_RUN:
+    if _comes_to_an_end(row):
         return None
     if row.state in _PAID:
         paid = row.amount and digits(row.amount.major)
@@ -216,9 +279,27 @@ def of_ticket(row: Refund | None, ticket_id: str, asked: str | None) -> Differen
             return None
         detail = f"{asked} on the ticket, {row.amount} paid"
         return _difference(Cause.TICKET_AMOUNT_DIFFERS, row, detail=detail)
-    if row.state is State.UNKNOWN and row.reason is None:
-        return None  # it is being looked up
     return _difference(Cause.NOT_PAID, row, detail=f"{row.state}: {row.reason}")
+
+
+def of_parcel(parcel: ParcelRow, ticket_id: str) -> Difference | None:
+    """Return what is wrong with an earlier parcel, of which its ticket says nothing any more."""
+    row = parcel.row
+    what = f"parcel {parcel.ordinal}, {(row and row.amount) or parcel.amount or 'no amount'}"
+    if row is None:
+        return Difference(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=what)
+    if row.state in _PAID or _comes_to_an_end(row):
+        return None
+    if row.state is State.CANCELED and parcel.given_up:
+        return None
+    detail = f"{what}: {row.state}, {row.reason}"
+    return _difference(Cause.PARCEL_NOT_PAID, row, detail=detail)
+
+
+def _comes_to_an_end(row: Refund) -> bool:
+    """Whether it is under way or being looked up, or is not to be paid."""
+    looked_up = row.state is State.UNKNOWN and row.reason is None
+    return row.state in _UNDER_WAY or looked_up or row.reason == Reason.DRY_RUN
 
 
 def _moves(known: KnownRefund) -> bool:

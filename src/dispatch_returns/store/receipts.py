@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -101,3 +101,19 @@ def of_return(conn: Connection, return_id: str) -> list[Receipt]:
     """Return what arrived of a return, oldest first."""
     query = select(receipts).where(receipts.c.return_id == return_id).order_by(receipts.c.ordinal)
     return [_receipt(row) for row in conn.execute(query).mappings()]
+
+
+def accepted(conn: Connection, return_ids: Collection[str]) -> dict[str, list[int]]:
+    """Return the numbers of the accepted receipts of several returns, oldest first.
+
+    A return without one is left out.
+    """
+    query = (
+        select(receipts.c.return_id, receipts.c.ordinal)
+        .where(receipts.c.return_id.in_(return_ids), receipts.c.state == ReceiptState.ACCEPTED)
+        .order_by(receipts.c.return_id, receipts.c.ordinal)
+    )
+    found: dict[str, list[int]] = {}
+    for return_id, ordinal in conn.execute(query):
+        found.setdefault(return_id, []).append(ordinal)
+    return found

@@ -18,8 +18,11 @@ from dispatch_returns.connector import Connector
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.reconcile.books import digits
 from dispatch_returns.reconcile.differences import EXPLAINED, FIXABLE, Cause, Difference
+from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.sandbox.state import utc_now
 from dispatch_returns.store import Store, ledger
 from dispatch_returns.store.ledger import Refund, State
 from tests.support.desk import usd
@@ -66,6 +69,10 @@ def row(shop: Workshop, ticket: Any) -> Refund:
     refund = shop.refund(ticket)
     assert refund is not None
     return refund
+
+
+def payment_of(ticket: Any) -> str:
+    return str(ticket.custom_fields["payment_intent"])
 
 
 def change(shop: Workshop, ticket: Any, **values: Any) -> None:
@@ -225,6 +232,90 @@ def test_a_refund_made_elsewhere_is_seen_before_its_ticket_is_entered(shop: Work
     assert shop.fake.requests == []
 
 
+def test_a_refund_of_another_amount_made_elsewhere_is_shown_where_a_row_was_paid(
+    shop: Workshop,
+) -> None:
+    ticket = shop.ticket()
+    payment = payment_of(ticket)
+    shop.fake.add_payment(payment, usd("500.00"))
+    shop.run(ticket)
+    before = row(shop, ticket)
+    made = shop.fake.refund_outside(payment, usd("20.00"))
+    found = only(shop, Cause.REFUNDED_ELSEWHERE)
+    assert (found.ticket_id, found.processor_id) == (ticket.id, made.processor_id)
+    assert found.detail == "20.00 USD"
+    assert only(shop, Cause.REFUNDED_ELSEWHERE, fix=True).fixed is False
+    assert row(shop, ticket) == before
+    # What a lost event would have done is done: the next refund of this payment waits.
+    other = shop.ticket(payment_intent=payment, refund_amount=Decimal(30))
+    shop.run(other)
+    assert row(shop, other).reason == "refunded_elsewhere"
+
+
+def test_a_refund_of_another_amount_made_elsewhere_is_shown_where_a_row_waits(
+    shop: Workshop,
+) -> None:
+    ticket, held = paid(shop, received_date=None)
+    made = shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
+    found = only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    assert (found.ticket_id, found.processor_id) == (ticket.id, made.processor_id)
+    assert row(shop, ticket) == held
+
+
+def test_a_refund_made_elsewhere_stops_what_waits_to_be_sent(
+    box: sandbox.Sandbox, tmp_path: Path, any_store: Store
+) -> None:
+    box.state.reset()
+    shop = Workshop(box, tmp_path, store=any_store, kill_switch=True)
+    for key in ("refunded", "needs_review"):
+        shop.client.statuses.create(key=key, name=key)
+    ticket, waits = paid(shop)
+    assert waits.state is State.REQUESTED
+    shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
+    only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    assert row(shop, ticket).reason == "refunded_elsewhere"
+    shop.close()
+
+
+def test_a_failed_refund_that_was_made_again_by_hand_was_not_paid_twice(shop: Workshop) -> None:
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    shop.news(refund.processor_id or "")
+    shop.work()
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    # As its remedy says: tried again, the row takes over what was made by hand.
+    facts = Facts.of(shop.now(ticket), sandbox.WORKSPACE)
+    acts.retry(shop.connector.refunds, refund.id, who="Ann", facts=facts)
+    shop.work()
+    assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)
+    assert len(shop.fake.requests) == 1
+    assert compare(shop) == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "cause"), [("20.00", Cause.REFUNDED_ELSEWHERE), ("149.00", Cause.PAID_TWICE)]
+)
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_refund_made_elsewhere_long_after_its_row_is_shown(
+    shop: Workshop, amount: str, cause: Cause, *, touched: bool
+) -> None:
+    """Only the refund is of the time that is compared; its row is older, perhaps its ticket too."""
+    shop.box.state._clock = shop.clock
+    try:
+        ticket = shop.ticket()
+        shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+        shop.run(ticket)
+        shop.clock.turn(days=20)
+        shop.fake.refund_outside(payment_of(ticket), usd(amount))
+        if touched:
+            shop.set(ticket, note="looked at again")
+        found = only(shop, cause, since=shop.clock() - timedelta(days=7))
+    finally:
+        shop.box.state._clock = utc_now
+    assert found.ticket_id == ticket.id
+
+
 def test_what_may_have_been_paid_twice_is_left_to_a_person(shop: Workshop) -> None:
     ticket = shop.ticket()
     payment = str(ticket.custom_fields["payment_intent"])
@@ -282,8 +373,6 @@ def test_a_row_from_before_that_time_is_not_missed_by_a_later_ticket(shop: Works
         shop.set(ticket, note="looked at again")
         assert compare(shop, since=since) == []
     finally:
-        from dispatch_returns.sandbox.state import utc_now
-
         shop.box.state._clock = utc_now
 
 
@@ -314,6 +403,9 @@ def test_every_cause_is_explained_and_only_the_safe_ones_are_fixed() -> None:
         Cause.TICKET_AMOUNT_DIFFERS,
         Cause.OUTCOME_UNKNOWN,
         Cause.PAID_TWICE,
+        Cause.REFUNDED_ELSEWHERE,
+        Cause.PARCEL_NOT_ENTERED,
+        Cause.PARCEL_NOT_PAID,
     } == set(Cause) - FIXABLE
 
 
@@ -349,8 +441,6 @@ def test_the_workers_compare_once_a_day_and_fix_what_is_safe(
         shop.set(ticket, note="changed today")
         shop.work(hours=2)
     finally:
-        from dispatch_returns.sandbox.state import utc_now
-
         shop.box.state._clock = utc_now
     assert row(shop, ticket).state is State.SUCCEEDED
     assert f"reconciled: never_entered, ticket {ticket.id}" in caplog.messages
