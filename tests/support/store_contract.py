@@ -651,6 +651,26 @@ class StoreContract:
             assert returns.newest(conn, limit=1, step=Step.REQUESTED) == [row]
             assert returns.newest(conn, limit=1, step=Step.REVIEW) == []
 
+    def test_a_return_is_taken_by_hand_only_while_no_worker_holds_it(self, store: Store) -> None:
+        row = store.write("enter", enter)
+
+        def take(now: datetime) -> Return | None:
+            return store.write("take", lambda conn: returns.take(conn, row, now, LEASE))
+
+        later = NOW + timedelta(days=9)
+        store.write("rest", lambda conn: returns.release(conn, row, NOW, later))
+        taken = take(NOW)
+        assert taken is not None
+        assert (taken.working, taken.due_at, taken.claims) == (True, NOW + LEASE, row.claims + 1)
+        assert (take(NOW), claim_returns(store, NOW)) == (None, [])
+        again = take(NOW + LEASE)
+        assert again is not None, "the lease has ended"
+        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
+        freed = store.write("give", lambda conn: returns.release(conn, again, NOW, later))
+        assert freed.due_at == NOW, "what woke it meanwhile counts"
+        with pytest.raises(LeaseLostError):
+            store.write("late", lambda conn: returns.release(conn, taken, NOW, later))
+
     def test_a_return_is_held_by_one_worker_and_fenced(self, store: Store) -> None:
         store.write("enter", enter)
         (held,) = claim_returns(store, NOW)

@@ -14,6 +14,7 @@ from dispatch_returns.cli import (
     doctor,
     events,
     health,
+    labels,
     notices,
     policy,
     reconcile,
@@ -27,7 +28,6 @@ from dispatch_returns.cli import (
 )
 from dispatch_returns.cli.demo.command import demo
 from dispatch_returns.cli.errors import explain, fail
-from dispatch_returns.cli.label import label
 from dispatch_returns.errors import DispatchReturnsError
 
 _EPILOG = (
@@ -64,7 +64,8 @@ app.add_typer(returns.app, name="returns")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(policy.app, name="policy")
 app.add_typer(db.app, name="db")
-app.command("label")(label)
+app.add_typer(labels.app, name="labels")
+app.command("label", hidden=True)(labels.sample)
 app.add_typer(notices.app, name="notices")
 
 

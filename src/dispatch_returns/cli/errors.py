@@ -57,6 +57,8 @@ def explain(error: errors.DispatchReturnsError) -> tuple[int, str]:
     _, code, remedy = next(rule for rule in _RULES if isinstance(error, rule[0]))
     if isinstance(error, errors.AdapterError):
         code = _ADAPTER_CODES.get(error.kind, REFUSED)
+    if isinstance(error, errors.WorkflowError) and error.retryable:
+        code = UNREACHABLE
     said = _said(error)
     if not remedy:
         return code, said

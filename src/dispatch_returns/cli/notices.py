@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatch_returns.cli import files
 from dispatch_returns.cli.output import Json, Table, show
 from dispatch_returns.errors import NoticeError
 
@@ -38,16 +39,15 @@ def preview(
     sections: list[str] = []
     for code in [language] if language else words.languages:
         folder = out / code
-        folder.mkdir(parents=True, exist_ok=True)
         for kind in NoticeKind:
             message = words.render_strictly(sample(kind, code))
             text = f"{message.subject}\n\n{message.text}"
-            (folder / f"{kind}.txt").write_text(text, encoding="utf-8")
-            (folder / f"{kind}.html").write_text(message.html, encoding="utf-8")
+            files.write(folder / f"{kind}.txt", text)
+            files.write(folder / f"{kind}.html", message.html)
             written.append(message)
             sections.append(_section(kind, code, message))
     index = out / "index.html"
-    index.write_text(_INDEX.format(sections="\n".join(sections)), encoding="utf-8")
+    files.write(index, _INDEX.format(sections="\n".join(sections)))
     document = {"index": str(index), "notices": len(written)}
     show(document, f"Wrote {len(written)} notices. Open {index}", as_json=json)
 

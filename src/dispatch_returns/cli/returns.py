@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from dispatch_returns.cli import people
+from dispatch_returns.cli import files, people
 from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
 
@@ -151,7 +151,7 @@ def timeline(
     parts = _told(story)
     if html is not None:
         statuses = Statuses(status_names())
-        html.write_text(page.render(story, statuses, datetime.now(UTC)), encoding="utf-8")
+        files.write(html, page.render(story, statuses, datetime.now(UTC)))
         parts = [f"The story of {story.row.ticket_id} is in {html}."]
     show(_story(story), *parts, as_json=json)
 

@@ -67,7 +67,7 @@ def acts(
 ) -> None:
     """List what people did by hand, newest first.
 
-    To refunds, switches and events; by whom, and why.
+    To refunds, labels, switches and events; by whom, and why.
     """
     from dispatch_returns.store import journal
 

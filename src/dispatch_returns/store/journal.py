@@ -1,4 +1,4 @@
-"""What people did, and why: to a refund, to a switch, to an event. Never changed or deleted."""
+"""What people did, and why: to a refund, a label, a switch, an event. Never changed or deleted."""
 
 from __future__ import annotations
 

@@ -180,6 +180,19 @@ def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list
     ]
 
 
+def take(conn: Connection, row: Return, now: datetime, lease: timedelta) -> Return | None:
+    """Claim this one return, due or not; None while a worker holds it. What woke it stays so."""
+    free = returns.c.working.is_(False) | (returns.c.due_at <= now)
+    statement = (
+        update(returns)
+        .where(returns.c.id == row.id, free)
+        .values(claims=returns.c.claims + 1, working=True, due_at=now + lease)
+        .returning(*returns.c)
+    )
+    found = conn.execute(statement).mappings().one_or_none()
+    return _return(found) if found else None
+
+
 def change(conn: Connection, row: Return, now: datetime, **values: Any) -> Return:
     """Change a claimed return, keep it, and return it as it is then. Raises `LeaseLostError`."""
     return _return(

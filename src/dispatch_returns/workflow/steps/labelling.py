@@ -174,7 +174,7 @@ class Labelling:
                 found = provider.find(self._request(now, label, None))
                 if found is not None:
                     label = self._record_bought(row, label, found)
-            state, said = self._given_back(label, provider)
+            state, said = given_back(label, provider, self._now())
         except LabelError as error:
             if (error.retryable or error.unknown) and row.tries < PATIENCE:
                 raise
@@ -182,18 +182,6 @@ class Labelling:
             state, said = LabelState.NOT_VOIDED, f"The label could not be given back: {error}"
         self._store.write("label.voided", self._set(row, label, state=state))
         return NewDecision("label", str(state), US, said, {"label": label.id})
-
-    def _given_back(self, label: LabelRow, provider: LabelProvider) -> tuple[LabelState, str]:
-        if label.provider_id is None:
-            return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
-        if label.expires_at is not None and label.expires_at <= self._now():
-            return LabelState.EXPIRED, f"Label {label.provider_id} has expired."
-        if provider.void(label.provider_id):
-            return LabelState.VOIDED, f"Label {label.provider_id} was given back."
-        return (
-            LabelState.NOT_VOIDED,
-            f"Label {label.provider_id} was voided, and its cost does not come back.",
-        )
 
     def _set(
         self, row: Return, label: LabelRow, **values: object
@@ -242,6 +230,22 @@ class Labelling:
             send_by=label.send_by and label.send_by.date(),
             language=language_of(now.ticket, self._parts.language),
         )
+
+
+def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple[LabelState, str]:
+    """Give a label back; return how it stands then, for people too. Raises `LabelError`."""
+    if label.provider_id is None:
+        return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
+    if label.expires_at is not None and label.expires_at <= now:
+        return LabelState.EXPIRED, f"Label {label.provider_id} has expired."
+    if provider.void(label.provider_id):
+        return LabelState.VOIDED, f"Label {label.provider_id} was given back."
+    if label.cost is None:
+        return LabelState.VOIDED, f"Label {label.provider_id} was voided; it has cost nothing."
+    return (
+        LabelState.NOT_VOIDED,
+        f"Label {label.provider_id} was voided, and its cost does not come back.",
+    )
 
 
 def _packing_lines(row: Return, order: Order | None) -> tuple[PackingLine, ...]:

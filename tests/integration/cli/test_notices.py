@@ -1,4 +1,4 @@
-"""``notices preview``, ``notices check`` and ``label --sample``, which need no setting at all."""
+"""``notices preview`` and ``notices check``, which need no setting at all."""
 
 from __future__ import annotations
 
@@ -62,11 +62,3 @@ def test_check_tries_a_return_of_which_nothing_is_known(own: Path) -> None:
     said = run("notices", "check", str(own))
     assert said.code == 1
     assert "en/refunded failed (AttributeError)" in said.text
-
-
-def test_a_sample_label_is_a_pdf(tmp_path: Path) -> None:
-    file = tmp_path / "label.pdf"
-    said = run("label", "--sample", "--out", str(file), "--language", "de", "--paper", "Letter")
-    assert said.code == 0
-    assert file.read_bytes().startswith(b"%PDF-")
-    assert run("label", "--sample", "--out", str(file), "--paper", "A5").code == 3

@@ -1,0 +1,149 @@
+"""``labels show|void|sample``: the labels of returns, and one to look at."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dispatch_returns.cli import files, people
+from dispatch_returns.cli.errors import REFUSED
+from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli.output import Json, Part, Table, plain, show, working
+
+if TYPE_CHECKING:
+    from dispatch_returns.workflow.labels.provider import LabelRequest
+
+app = typer.Typer(
+    help="Show and write the label of a return; give one back; print a sample.",
+    no_args_is_help=True,
+)
+
+_Which = Annotated[
+    str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
+]
+_COLUMNS = (
+    "parcel", "state", "provider", "provider_id", "tracking_number", "cost", "expires_at", "error",
+)  # fmt: skip
+
+
+@app.command("show")
+def show_labels(
+    ticket: _Which,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the label that the customer can use: a PDF."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show the labels of a return, and write the one that can be used to a file.
+
+    It is the document that the customer got, and needs the database alone.
+    """
+    from dispatch_returns.store import labels
+    from dispatch_returns.workflow.returns import found
+    from dispatch_returns.workflow.voiding import usable
+
+    with open_store() as store, store.read() as conn:
+        row = found(conn, ticket)
+        known = labels.of_return(conn, row.id)
+    document = {
+        "ticket": row.ticket_id,
+        "return": row.number,
+        "labels": [plain(it, without={"pdf"}) for it in known],
+        "file": None if out is None else str(out),
+    }
+    rows = [[getattr(it, name) for name in _COLUMNS] for it in known]
+    headings = [name.replace("_", " ") for name in _COLUMNS]
+    said: Part = Table(headings, rows, empty="It has no label yet.", whole={"provider id"})
+    if out is not None:
+        pdf = usable(row, known).pdf
+        assert pdf is not None  # what is bought has its document
+        files.write(out, pdf)
+        said = f"Wrote the label of {row.ticket_id} ({row.number}) to {out}"
+    show(document, said, as_json=json)
+
+
+@app.command()
+def void(
+    ticket: _Which,
+    *,
+    why: Annotated[str, typer.Option(help="Why; it is recorded.")],
+    who: people.Who = None,
+    json: Json = False,
+) -> None:
+    """Give the label of a return back to whoever sold it.
+
+    For a label that will not be used, such as one with a wrong address. It is given back once,
+    whoever asks again; a note on the ticket says who did it, and why. Exits with 1 if its cost
+    does not come back, or nothing was done.
+    """
+    from dispatch_returns.refunds.clock import utc_now
+    from dispatch_returns.settings import Settings
+    from dispatch_returns.store.labels import LabelState
+    from dispatch_returns.workflow import voiding
+    from dispatch_returns.workflow.labels import registry
+
+    name = people.name(who)
+    if not why.strip():
+        raise typer.BadParameter("--why is empty: a label is given back for a reason")
+    settings = Settings.from_env()
+    provider = registry.load(settings.labels, settings.label_options)
+    with contextlib.closing(provider), open_store() as store, working("Giving the label back"):
+        done = voiding.void(store, provider, utc_now, ticket, who=name, why=why.strip())
+    document = {
+        "ticket": done.row.ticket_id,
+        "return": done.row.number,
+        "label": plain(done.label, without={"pdf"}),
+    }
+    show(document, done.said, as_json=json)
+    if done.label.state is not LabelState.VOIDED:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def sample(
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The PDF to write.")],
+    language: Annotated[str, typer.Option(help="en or de.")] = "en",
+    paper: Annotated[str, typer.Option(help="A4 or Letter.")] = "A4",
+    font: Annotated[
+        Path | None, typer.Option(help="A TrueType file, for scripts that ours lacks.")
+    ] = None,
+    _sample: Annotated[
+        bool, typer.Option("--sample", hidden=True, help="As it was written when it was `label`.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the return label of a made-up return, to look at and to try a scanner with."""
+    from dispatch_returns.workflow.labels import registry
+
+    options = {"paper": paper, **({"font": str(font)} if font else {})}
+    made = registry.load("printable", options).buy(_request(language))
+    files.write(out, made.pdf)
+    show({"file": str(out), "bytes": len(made.pdf)}, f"Wrote {out}", as_json=json)
+
+
+def _request(language: str) -> LabelRequest:
+    from dispatch_returns.workflow.labels.provider import Address, LabelRequest, PackingLine
+
+    return LabelRequest(
+        key="sample",
+        ticket_id="tkt_sample",
+        return_number="RET-2026-001234",
+        recipient=Address("Acme Returns", "Dock Street 4", "Berlin", "10115", "DE"),
+        sender=Address("Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE"),
+        lines=(
+            PackingLine("SKU-001", 2, "Wool jumper, navy"),
+            PackingLine("SKU-002", 1, "Leather belt"),
+        ),
+        created_at=datetime(2026, 1, 15, 9, 0, tzinfo=UTC),
+        order_id="1234",
+        reason="wrong_size",
+        send_by=date(2026, 2, 14),
+        language=language,
+    )
