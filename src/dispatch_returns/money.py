@@ -136,7 +136,7 @@ def parse_amounts(text: str) -> dict[str, Decimal]:
 
 
 def _amount(part: str) -> tuple[str, Decimal]:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part, re.ASCII)
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part)
     if found is None:
         raise ValueError('write amounts as "500 USD, 60000 JPY"')
     number, currency = found.groups()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_returns.errors import MoneyError
-from dispatch_returns.money import CurrencyRule, Money, stripe_rule
+from dispatch_returns.money import CurrencyRule, Money, parse_amounts, stripe_rule
 
 ZERO = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
 TWO_THAT_ARE_ZERO = "ISK UGX"
@@ -245,3 +245,25 @@ def test_a_programs_decimal_context_changes_no_amount(minor: int) -> None:
         assert str(Money(minor, "USD").major) == str(exact)
         assert Money.from_decimal(exact, "USD") == plain
         assert str(Money.from_decimal(exact, "USD")) == str(plain)
+
+
+# Amounts as people write them.
+
+
+def test_amounts_are_read_by_currency() -> None:
+    assert parse_amounts(" 500 USD, 60000jpy,") == {"USD": Decimal(500), "JPY": Decimal(60000)}
+
+
+@pytest.mark.parametrize("text", ["", " , ", "5 USD, 6 usd"])
+def test_each_currency_has_one_amount(text: str) -> None:
+    meant = "give one amount for each currency, such as 500 USD, 60000 JPY"
+    with pytest.raises(ValueError, match=rf"^{meant}$"):
+        parse_amounts(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "USD 5", "-5 USD", "\u0665 USD", "5. USD", "5 US\u017f", "1e3 USD"]
+)
+def test_an_amount_is_a_plain_number_and_a_currency(text: str) -> None:
+    with pytest.raises(ValueError, match=r'^write amounts as "500 USD, 60000 JPY"$'):
+        parse_amounts(text)
