@@ -174,6 +174,7 @@ class Labels:
 
     name: str = "fake"
     bought: list[LabelRequest] = field(default_factory=list[LabelRequest])
+    looked_for: list[LabelRequest] = field(default_factory=list[LabelRequest])
     voided: list[str] = field(default_factory=list[str])
     error: LabelError | None = None
     loses_answers: bool = False
@@ -192,6 +193,7 @@ class Labels:
         return self._label(len(self.bought))
 
     def find(self, request: LabelRequest) -> Label | None:
+        self.looked_for.append(request)
         keys = [it.key for it in self.bought]
         return self._label(keys.index(request.key) + 1) if request.key in keys else None
 

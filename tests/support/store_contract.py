@@ -747,22 +747,21 @@ class StoreContract:
         row = store.write("enter", enter)
 
         def want(conn: Connection, now: datetime = NOW) -> LabelRow:
-            return labels.want(conn, row.id, 1, now, provider="pdf", send_by=LATER)
+            return labels.want(conn, row.id, 1, now, provider="pdf")
 
         wanted = store.write("want", want)
         assert store.write("want", lambda conn: want(conn, LATER)) == wanted
-        assert (wanted.state, wanted.cost, wanted.send_by) == (LabelState.WANTED, None, LATER)
+        assert (wanted.state, wanted.cost, wanted.document) == (LabelState.WANTED, None, None)
         bought = store.write(
             "bought",
             lambda conn: labels.change(
-                conn, wanted, LATER, state=LabelState.BOUGHT, cost=Money(495, "USD"), pdf=b"%PDF"
+                conn, wanted, LATER, state=LabelState.BOUGHT, cost=Money(495, "USD"), pdf=b"%PDF",
+                document={"language": "de"},
             ),
-        )
-        assert (bought.state, bought.cost, bought.pdf) == (
-            LabelState.BOUGHT,
-            Money(495, "USD"),
-            b"%PDF",
-        )
+        )  # fmt: skip
+        assert (bought.state, bought.cost, bought.pdf, bought.document) == (
+            LabelState.BOUGHT, Money(495, "USD"), b"%PDF", {"language": "de"},
+        )  # fmt: skip
         with store.read() as conn:
             assert labels.of_return(conn, row.id) == [bought]
             assert labels.get(conn, bought.id) == bought

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -35,7 +36,11 @@ OVER = frozenset({LabelState.VOIDED, LabelState.NOT_VOIDED, LabelState.EXPIRED})
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A row of `labels`. ``id`` is the key that the provider is given; ``parcel`` counts from 1."""
+    """A row of `labels`. ``id`` is the key that the provider is given; ``parcel`` counts from 1.
+
+    ``document`` is what the label is made of, from when it may have been bought: asked for again,
+    it is the same label, whatever the policy, the ticket and the order say by then.
+    """
 
     id: str
     return_id: str
@@ -47,6 +52,7 @@ class LabelRow:
     tracking_url: str | None
     carrier: str | None
     cost: Money | None
+    document: Mapping[str, Any] | None = field(repr=False)
     pdf: bytes | None = field(repr=False)
     attachment_id: str | None
     error: str | None
@@ -68,13 +74,7 @@ def _label(row: RowMapping) -> LabelRow:
 
 
 def want(
-    conn: Connection,
-    return_id: str,
-    parcel: int,
-    now: datetime,
-    *,
-    provider: str,
-    send_by: datetime | None,
+    conn: Connection, return_id: str, parcel: int, now: datetime, *, provider: str
 ) -> LabelRow:
     """Write down that a parcel's label is wanted; return its row, which may be there already."""
     key = label_id(return_id, parcel)
@@ -84,7 +84,6 @@ def want(
         "parcel": parcel,
         "provider": provider,
         "state": LabelState.WANTED,
-        "send_by": send_by,
         "created_at": now,
         "updated_at": now,
     }

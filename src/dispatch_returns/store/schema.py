@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -307,6 +307,7 @@ labels = Table(
     Column("amount_minor", BigInteger),
     Column("currency", Text),
     Column("decimals", Integer),
+    Column("document", JSON(none_as_null=True)),
     Column("pdf", LargeBinary),
     Column("attachment_id", Told),
     Column("error", Told),

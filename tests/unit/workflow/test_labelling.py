@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from dispatch_returns import sandbox
 from dispatch_returns.errors import LabelError
 from dispatch_returns.store.labels import LabelState
+from tests.support.returns import WAREHOUSE, order
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import EMAIL
 
@@ -59,6 +61,44 @@ def test_a_lost_answer_buys_no_second_label(shop: ReturnsShop) -> None:
     assert len(shop.merchant.labels.bought) == 1
     assert shop.status(ticket) == "label_sent"
     assert [it.provider_id for it in shop.labels(ticket)] == ["label_1"]
+
+
+def test_a_label_that_is_asked_for_again_is_the_same_document(
+    shop: ReturnsShop, tmp_path: Path
+) -> None:
+    merchant = shop.merchant
+    merchant.labels.loses_answers = True
+    ticket = shop.ask_only("SKU-001")
+    shop.work()
+
+    merchant.orders.known["1234"] = order(SKU_001="149.00", SKU_009="9.00")
+    merchant.labels.loses_answers = False
+    moved = {"recipient": replace(WAREHOUSE, street="Dock 4"), "language": "fr"}
+    later = ReturnsShop(shop.box, tmp_path, merchant, moved, store=shop.store)
+    later.set(ticket, language="de", items_to_return=["SKU-009"], return_reason="other")
+    later.clock.turn(days=3)
+    later.put(ticket, "return_requested")
+    assert later.status(ticket) == "label_sent"
+    assert [it["sku"] for it in later.row(ticket).items] == ["SKU-009"]
+    (bought,), (again,) = merchant.labels.bought, merchant.labels.looked_for
+    assert again == bought
+    later.client.close()
+
+
+def test_a_label_that_was_refused_is_bought_later_with_what_counts_then(shop: ReturnsShop) -> None:
+    shop.merchant.labels.error = LabelError("no such postal code")
+    ticket = shop.ask()
+    (label,) = shop.labels(ticket)
+    assert (label.state, label.document) == (LabelState.WANTED, None)
+    shop.merchant.labels.error = None
+    shop.set(ticket, language="de")
+    shop.clock.turn(days=40)
+    shop.put(ticket, "approved")
+    (request,) = shop.merchant.labels.bought
+    assert request.language == "de"
+    assert request.send_by == (shop.clock() + timedelta(days=30)).date()
+    (label,) = shop.labels(ticket)
+    assert label.send_by == shop.clock() + timedelta(days=30)
 
 
 def test_a_provider_that_refuses_is_a_persons_to_mend(shop: ReturnsShop) -> None:

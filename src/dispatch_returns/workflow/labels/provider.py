@@ -40,8 +40,7 @@ class LabelRequest:
 
     ``created_at`` (UTC) is when the key was first written down: no label of this key is older,
     so a look-up goes back to that moment and no further. It stays the same when the request is
-    made again, and so does everything else: a repeated request with another content is another
-    label with the same name.
+    made again, and so does everything else but ``sender``, which is read from the order each time.
 
     ``return_number`` is printed as barcode and QR code; ``sender`` may be unknown where the
     customer writes it by hand. ``weight`` is in grams. ``send_by`` is the last day on which the

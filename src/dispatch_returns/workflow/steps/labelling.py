@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
-from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.api import DispatchClient
 from dispatch_returns.api.models import Attachment
 from dispatch_returns.errors import LabelError, LeaseLostError, OrderError
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
 from dispatch_returns.store.returns import NewDecision, Return, Step
-from dispatch_returns.workflow.labels.provider import (
-    Label,
-    LabelProvider,
-    LabelRequest,
-    PackingLine,
-)
+from dispatch_returns.workflow.labels.provider import Label, LabelProvider, LabelRequest
 from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.steps.documents import document_of, language_of, request_of
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.workflow.steps.terms import Terms
@@ -54,8 +52,8 @@ class Labelling:
         """Give the customer a label, and move on. Without a provider, people do it by hand."""
         if self._labels is None or self._parts.recipient is None:
             return Plan(due_at=terms.expiry(now.row.entered_at))
-        label = self._wanted(now.row, terms, self._labels)
-        label = self._bought(now, label, self._labels)
+        label = self._wanted(now.row, self._labels)
+        label = self._bought(now, label, terms, self._labels)
         label = self._attached(now, label)
         fields: dict[str, str | None] = {"return_number": now.row.number}
         if label.tracking_number is not None:
@@ -83,7 +81,7 @@ class Labelling:
             self._void(now, label, self._labels) for label in known if label.state not in OVER
         )
 
-    def _wanted(self, row: Return, terms: Terms, provider: LabelProvider) -> LabelRow:
+    def _wanted(self, row: Return, provider: LabelProvider) -> LabelRow:
         """Return the row of the label to use, written before anything is bought."""
         now = self._now()
         with self._store.read() as conn:
@@ -93,21 +91,18 @@ class Labelling:
 
         def want(conn: Connection) -> LabelRow:
             self._hold(conn, row, now)
-            return labels.want(
-                conn,
-                row.id,
-                len(known) + 1,
-                now,
-                provider=provider.name,
-                send_by=terms.send_by(now),
-            )
+            return labels.want(conn, row.id, len(known) + 1, now, provider=provider.name)
 
         return self._store.write("label.wanted", want)
 
-    def _bought(self, now: Situation, label: LabelRow, provider: LabelProvider) -> LabelRow:
+    def _bought(
+        self, now: Situation, label: LabelRow, terms: Terms, provider: LabelProvider
+    ) -> LabelRow:
         if label.state is LabelState.BOUGHT:
             return label
-        request = self._request(now, label, self._order(now))
+        if label.state is LabelState.WANTED:
+            label = replace(label, send_by=terms.send_by(self._now()))
+        label, request = self._drawn_up(now, label, self._order(now))
         found: Label | None = None
         if label.state in _MAY_BE_BOUGHT:
             found = provider.find(request)
@@ -120,9 +115,15 @@ class Labelling:
     ) -> Label:
         """Say in the store that it is bought, then buy it."""
         until = self._now() + self._lease
-        self._store.write(
-            "label.buying", self._set(row, label, state=LabelState.BUYING, error=None)
+        buying = self._set(
+            row,
+            label,
+            state=LabelState.BUYING,
+            document=label.document,
+            send_by=label.send_by,
+            error=None,
         )
+        self._store.write("label.buying", buying)
         if self._now() >= until:
             # Whoever claims the return next looks first.
             raise LeaseLostError(f"the lease of {row.id} ended before its label was bought")
@@ -130,10 +131,27 @@ class Labelling:
             return provider.buy(request)
         except LabelError as error:
             state = LabelState.UNKNOWN if error.unknown else LabelState.WANTED
-            self._store.write(
-                "label.not_bought", self._set(row, label, state=state, error=error.message)
-            )
+            # What was certainly not bought is bought with what counts then.
+            document = label.document if error.unknown else None
+            not_bought = self._set(row, label, state=state, document=document, error=error.message)
+            self._store.write("label.not_bought", not_bought)
             raise
+
+    def _drawn_up(
+        self, now: Situation, label: LabelRow, order: Order | None
+    ) -> tuple[LabelRow, LabelRequest]:
+        """Return the label with its document, and the request that asks for it.
+
+        It is the document with which the label may have been bought, where there is one.
+        """
+        document = label.document or self._document(now, order)
+        sender = None if order is None else order.address
+        return replace(label, document=document), request_of(now.row, label, document, sender)
+
+    def _document(self, now: Situation, order: Order | None) -> dict[str, Any]:
+        assert self._parts.recipient is not None
+        language = language_of(now.ticket, self._parts.language)
+        return document_of(now.row, order, self._parts.recipient, language)
 
     def _record_bought(self, row: Return, label: LabelRow, bought: Label) -> LabelRow:
         record = self._set(
@@ -141,6 +159,7 @@ class Labelling:
             label,
             state=LabelState.BOUGHT,
             provider=bought.provider,
+            document=label.document,
             provider_id=bought.id,
             tracking_number=bought.tracking_number,
             tracking_url=bought.tracking_url,
@@ -171,7 +190,8 @@ class Labelling:
         row = now.row
         try:
             if label.state in _MAY_BE_BOUGHT:
-                found = provider.find(self._request(now, label, None))
+                label, request = self._drawn_up(now, label, None)
+                found = provider.find(request)
                 if found is not None:
                     label = self._record_bought(row, label, found)
             state, said = given_back(label, provider, self._now())
@@ -212,25 +232,6 @@ class Labelling:
                 raise
             return None
 
-    def _request(self, now: Situation, label: LabelRow, order: Order | None) -> LabelRequest:
-        """Return the request of this label: the same row and order always give the same one."""
-        assert self._parts.recipient is not None
-        row = now.row
-        return LabelRequest(
-            key=label.id,
-            ticket_id=row.ticket_id,
-            return_number=row.number,
-            recipient=self._parts.recipient,
-            sender=None if order is None else order.address,
-            lines=_packing_lines(row, order),
-            created_at=label.created_at,
-            order_id=row.order_id,
-            reason=row.reason,
-            weight=_weight(row, order),
-            send_by=label.send_by and label.send_by.date(),
-            language=language_of(now.ticket, self._parts.language),
-        )
-
 
 def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple[LabelState, str]:
     """Give a label back; return how it stands then, for people too. Raises `LabelError`."""
@@ -248,23 +249,6 @@ def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple
     )
 
 
-def _packing_lines(row: Return, order: Order | None) -> tuple[PackingLine, ...]:
-    titles = {line.sku: line.title for line in order.lines} if order else {}
-    return tuple(PackingLine(it["sku"], it["quantity"], titles.get(it["sku"])) for it in row.items)
-
-
-def _weight(row: Return, order: Order | None) -> int | None:
-    """Return the grams of what comes back, None where the weight of any of it is not known."""
-    known = {line.sku: line.weight for line in order.lines} if order else {}
-    total = 0
-    for item in row.items:
-        weight = known.get(item["sku"])
-        if weight is None:
-            return None
-        total += weight * item["quantity"]
-    return total or None
-
-
 def _is_whole(attachment: Attachment) -> bool:
     """Whether its bytes are there: one that was begun and not confirmed has none."""
     return (attachment.status or "").casefold() not in {"pending", "uploading"}
@@ -273,9 +257,3 @@ def _is_whole(attachment: Attachment) -> bool:
 def file_name(row: Return, label: LabelRow) -> str:
     """Return the name under which a label is attached, by which it is found again."""
     return f"return-label-{row.number}-{label.parcel}.pdf"
-
-
-def language_of(ticket: Ticket, shop: str) -> str:
-    """Return the customer's language where the ticket says it, else the shop's."""
-    said = ticket.custom_fields.get("language")
-    return said if isinstance(said, str) and said else shop

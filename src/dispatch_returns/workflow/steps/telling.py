@@ -19,7 +19,8 @@ from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message
 from dispatch_returns.store.returns import Return, Step
 from dispatch_returns.workflow.notices.notice import Attachment, Item, Notice, NoticeKind
-from dispatch_returns.workflow.steps.labelling import file_name, language_of
+from dispatch_returns.workflow.steps.documents import language_of
+from dispatch_returns.workflow.steps.labelling import file_name
 from dispatch_returns.workflow.steps.plan import Move, Told, money_json, money_of
 from dispatch_returns.workflow.steps.terms import Terms
 
