@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Literal, Protocol, runtime_checkable
 
 import httpx
 
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.api.models import Webhook
+from dispatch_returns.cli import step_checks
+from dispatch_returns.cli.check import Check, Checkable, Outcome, look
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
-from dispatch_returns.refunds.adapter import RefundAdapter
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
 from dispatch_returns.store import inbox, ledger, switches
@@ -29,30 +28,11 @@ from dispatch_returns.workflow.building import book_of
 from dispatch_returns.workflow.policy import PolicyBook
 from dispatch_returns.workflow.setup import Finding, Step, listens
 
-Outcome = Literal["ok", "warning", "failed"]
-
 _CLOCK_WARNING = timedelta(seconds=30)
 _CLOCK_FAILURE = timedelta(minutes=5)
 """From here on the receiver takes a fresh delivery for one from the future."""
 _WAITS_TOO_LONG = timedelta(minutes=5)
 _TIMEOUT_SECONDS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one look found; `remedy` says what to do about it."""
-
-    name: str
-    status: Outcome
-    detail: str
-    remedy: str | None = None
-
-
-@runtime_checkable
-class _Checkable(RefundAdapter, Protocol):
-    """An adapter that can say whether its processor lets it in: one call that only reads."""
-
-    def check(self) -> str: ...
 
 
 def run() -> list[Check]:
@@ -68,16 +48,10 @@ def run() -> list[Check]:
         *_api(settings),
         _webhook_secret(settings),
         *_database(),
-        _look("payments", partial(_payments, settings)),
+        look("payments", partial(_payments, settings)),
         *_late_news(settings),
+        *step_checks.run(settings),
     ]
-
-
-def _look(name: str, check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except DispatchReturnsError as error:
-        return Check(name, "failed", explain(error)[1])
 
 
 def _rails(settings: Settings) -> Check:
@@ -143,7 +117,7 @@ def _api(settings: Settings) -> list[Check]:
             client = client_for(settings, http_client=http, max_retries=1)
         except DispatchReturnsError as error:
             return [Check("API", "failed", explain(error)[1])]
-        found = _look("key and workspace", partial(_workspace, client, settings))
+        found = look("key and workspace", partial(_workspace, client, settings))
         if found.status == "failed":
             return [found, *_clock(offsets)]
         return [found, *_clock(offsets), *_workflow(client, settings)]
@@ -193,7 +167,7 @@ def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
             # A return whose queue is missing goes to review all the same.
             *_queues([step for step in steps if step.kind == "queue"]),
         ]
-    return [*checks, _look("webhook", partial(_webhook, client))]
+    return [*checks, look("webhook", partial(_webhook, client))]
 
 
 def _wanted(name: str, steps: Sequence[Step], otherwise: Outcome) -> Check:
@@ -250,7 +224,7 @@ def _fails(hook: Webhook) -> bool:
 
 
 def _database() -> list[Check]:
-    return [_look("database", _usable), *_waiting()]
+    return [look("database", _usable), *_waiting()]
 
 
 def _usable() -> Check:
@@ -326,7 +300,7 @@ def _late_news(settings: Settings) -> list[Check]:
 def _payments(settings: Settings) -> Check:
     adapter = load_adapter(settings.adapter).from_settings(settings.adapter_options)
     try:
-        if isinstance(adapter, _Checkable):
+        if isinstance(adapter, Checkable):
             return Check("payments", "ok", f"{adapter.name} {adapter.check()}")
         return Check("payments", "ok", f"{adapter.name} is set up; it cannot be asked more")
     finally:

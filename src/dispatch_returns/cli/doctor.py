@@ -11,14 +11,15 @@ from dispatch_returns.cli.errors import REFUSED
 from dispatch_returns.cli.output import Json, Part, Table, plain, show, working
 
 if TYPE_CHECKING:
-    from dispatch_returns.cli.checks import Check
+    from dispatch_returns.cli.check import Check
 
 
 def doctor(*, json: Json = False) -> None:
     """Check that everything is right; say what to do.
 
-    Looks at settings, key, workspace, clock, statuses, webhook, database and payments.
-    Changes nothing and shows no secret. Exits with 1 if a check failed; a warning is no failure.
+    Looks at settings, key, workspace, clock, statuses, webhook, database and payments; with a
+    policy also at the policy, orders, labels and notices. Changes nothing, sends no mail, shows no
+    secret. Exits with 1 if a check failed; a warning is no failure.
     """
     from dispatch_returns.cli import checks
 

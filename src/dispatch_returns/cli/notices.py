@@ -59,7 +59,7 @@ def check(
     """Try your templates on every case: with all that a return can tell, and with nothing."""
     from dispatch_returns.workflow.notices.rendering import Templates
 
-    problems = _problems(Templates(folder=folder), folder)
+    problems = problems_of(Templates(folder=folder), folder)
     rows = [(problem,) for problem in problems]
     show(
         {"ok": not problems, "problems": problems},
@@ -69,7 +69,8 @@ def check(
     raise typer.Exit(1 if problems else 0)
 
 
-def _problems(words: Templates, folder: Path) -> list[str]:
+def problems_of(words: Templates, folder: Path) -> list[str]:
+    """Return what is wrong with the templates in a merchant's folder."""
     from dispatch_returns.workflow.notices.notice import NoticeKind
     from dispatch_returns.workflow.notices.samples import every_case
 

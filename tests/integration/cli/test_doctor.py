@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from dispatch_returns.refunds.clock import utc_now
 from dispatch_returns.store import NewEvent, inbox
 from tests.support.cli import Shop, run
+from tests.support.mail_server import PASSWORD, USER, certificate, mail_server
+from tests.support.postage_server import KEY, postage_server
 
 
 def checks(shop: Shop, **changed: str) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
     assert set(found) == {
         "settings", "paying", "key and workspace", "clock", "statuses", "fields", "webhook",
         "webhook secret", "database", "events", "refunds", "payments",
-        "late news",
+        "late news", "policy",
     }  # fmt: skip
 
 
@@ -138,6 +141,195 @@ def test_a_queue_of_the_policy_that_is_missing_is_a_warning(shop: Shop) -> None:
     }
     shop.run("setup", DISPATCH_RETURNS_POLICY=str(path))
     assert checks(shop, DISPATCH_RETURNS_POLICY=str(path))["queues"]["status"] == "ok"
+
+
+ADDRESS = "Acme; 417 Montgomery St; 94104; San Francisco; CA; US"
+
+
+def with_policy(shop: Shop, text: str = 'version = "1"\n', **changed: str) -> dict[str, Any]:
+    """Check a shop whose returns walk their steps."""
+    path = shop.folder / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    steps = {
+        "DISPATCH_RETURNS_POLICY": str(path),
+        "DISPATCH_RETURNS_RETURN_ADDRESS": ADDRESS,
+    }
+    return checks(shop, **{**steps, **changed})
+
+
+def test_without_a_policy_nothing_of_the_steps_is_looked_at(shop: Shop) -> None:
+    found = checks(shop)
+    assert found["policy"]["detail"] == "none is set: no return is judged, and `refunded` pays"
+    assert not any(name.startswith(("orders", "labels", "notices")) for name in found)
+
+
+def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
+    found = with_policy(shop, DISPATCH_RETURNS_ORDERS="ticket, stripe")
+    assert found["policy"]["detail"].startswith("1@")
+    assert found["orders: ticket"]["detail"] == "read from the ticket's fields"
+    stripe = found["orders: stripe"]
+    assert stripe["detail"] == (
+        "it can be asked; set: STRIPE_API_KEY, STRIPE_BASE_URL, STRIPE_WEBHOOK_SECRET"
+    )
+    assert found["labels"]["detail"] == "printable can be asked"
+    assert found["notices: comments"]["detail"] == "written on the ticket"
+    names = ("policy", "orders: ticket", "orders: stripe", "labels", "notices: comments")
+    assert {found[name]["status"] for name in names} == {"ok"}
+
+
+def test_a_policy_is_checked_as_policy_check_does(shop: Shop) -> None:
+    found = with_policy(shop, "version = '1'\nlabel_days = 5")["policy"]
+    assert (found["status"], found["remedy"]) == (
+        "warning",
+        "Run: dispatch-returns policy check.",
+    )
+    assert found["detail"].startswith("1, label_days: ")
+
+
+def test_without_a_return_address_people_send_the_labels(shop: Shop) -> None:
+    found = with_policy(shop, DISPATCH_RETURNS_RETURN_ADDRESS="")["labels"]
+    assert found["status"] == "warning"
+    assert "no label is made" in found["detail"]
+
+
+NO_SHOP = {"SHOPIFY_SHOP": "http://127.0.0.1:1", "SHOPIFY_ACCESS_TOKEN": "shpat_s3cret"}
+NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.example>"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "said"),
+    [
+        (
+            {"DISPATCH_RETURNS_POLICY": "nowhere.toml"},
+            "policy",
+            "nowhere.toml: cannot be read (No such file or directory)",
+        ),
+        ({"DISPATCH_RETURNS_ORDERS": "acme"}, "orders: acme", "the order source 'acme'"),
+        ({"DISPATCH_RETURNS_ORDERS": "shopify"}, "orders: shopify", "set SHOPIFY_SHOP"),
+        (
+            {"DISPATCH_RETURNS_ORDERS": "shopify", **NO_SHOP},
+            "orders: shopify",
+            "Shopify cannot be reached (ConnectError)",
+        ),
+        (
+            {"DISPATCH_RETURNS_ORDERS": "ticket, stripe", "STRIPE_API_KEY": "sk_test_wrong"},
+            "orders: stripe",
+            "does not accept the API key",
+        ),
+        (
+            {
+                "DISPATCH_RETURNS_ORDERS": "sql",
+                "SQL_URL": "postgresql+psycopg://jane:s3cret@127.0.0.1:1/shop",
+                "SQL_QUERY": "SELECT 1 WHERE :order_id = '1'",
+            },
+            "orders: sql",
+            "the orders' database said",
+        ),
+        (
+            {
+                "DISPATCH_RETURNS_ORDERS": "sql",
+                "SQL_URL": "sqlite://",
+                "SQL_QUERY": "SELECT nothing FROM nowhere WHERE id = :order_id",
+            },
+            "orders: sql",
+            "the orders' database said OperationalError",
+        ),
+        ({"DISPATCH_RETURNS_LABELS": "acme"}, "labels", "the label provider 'acme'"),
+        ({"DISPATCH_RETURNS_LABELS": "easypost"}, "labels", "set EASYPOST_API_KEY"),
+        (
+            {
+                "DISPATCH_RETURNS_LABELS": "easypost",
+                "EASYPOST_API_KEY": "s3cret",
+                "EASYPOST_BASE_URL": "http://127.0.0.1:1/v2",
+            },
+            "labels",
+            "easypost did not answer",
+        ),
+        ({"DISPATCH_RETURNS_RETURN_ADDRESS": "Acme"}, "labels", "RETURN_ADDRESS: write"),
+        ({"PRINTABLE_FONT": "nowhere.ttf"}, "labels", "the font nowhere.ttf cannot be used"),
+        (
+            {"DISPATCH_RETURNS_NOTICE_TEMPLATES": "nowhere"},
+            "notices: comments",
+            "the folder of notice templates nowhere is not there",
+        ),
+        ({"DISPATCH_RETURNS_NOTICES": "pigeon"}, "notices: pigeon", "there is no notifier pigeon"),
+        (NO_MAIL, "notices: smtp", "SMTP_HOST: is not set"),
+        (
+            {**NO_MAIL, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1"},
+            "notices: smtp",
+            "127.0.0.1:1 cannot be reached (ConnectionRefusedError): check SMTP_HOST",
+        ),
+        (
+            {**NO_MAIL, "SMTP_HOST": "nowhere.invalid"},
+            "notices: smtp",
+            "nowhere.invalid:587 cannot be reached (gaierror)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_part_fails_in_one_line_and_stops_no_other(
+    shop: Shop, changed: dict[str, str], name: str, said: str
+) -> None:
+    found = with_policy(shop, **changed)
+    assert found[name]["status"] == "failed"
+    assert said in found[name]["detail"]
+    assert "\n" not in found[name]["detail"]
+    others = {it["name"] for it in found.values() if it["status"] == "failed"} - {name}
+    assert others <= {"payments"}
+    assert "s3cret" not in str(found)
+    assert found["database"]["status"] == "ok"
+
+
+def test_the_sellers_key_is_tried_and_nothing_is_made(shop: Shop) -> None:
+    with postage_server() as server:
+        seller = {
+            "DISPATCH_RETURNS_LABELS": "easypost",
+            "EASYPOST_API_KEY": KEY,
+            "EASYPOST_BASE_URL": f"{server.url}/v2",
+        }
+        assert with_policy(shop, **seller)["labels"]["status"] == "ok"
+        assert {call.split()[0] for call in server.calls} == {"GET"}
+        wrong = with_policy(shop, **{**seller, "EASYPOST_API_KEY": "nonsense"})["labels"]
+    assert (wrong["status"], wrong["remedy"]) == (
+        "failed",
+        "Check EASYPOST_API_KEY, EASYPOST_BASE_URL.",
+    )
+    assert "check EASYPOST_API_KEY" in wrong["detail"]
+
+
+def test_the_mail_server_lets_us_in_and_is_sent_nothing(shop: Shop, tmp_path: Path) -> None:
+    file = certificate(tmp_path)
+    with mail_server("starttls", file) as box:
+        server = {
+            **NO_MAIL,
+            "SMTP_HOST": "localhost",
+            "SMTP_PORT": str(box.port),
+            "SMTP_USER": USER,
+            "SMTP_PASSWORD": PASSWORD,
+            "SMTP_CA_FILE": str(file),
+        }
+
+        def found(**changed: str) -> str:
+            check = with_policy(shop, **{**server, **changed})["notices: smtp"]
+            assert PASSWORD not in str(check)
+            return str(check["detail"])
+
+        assert found() == f"localhost:{box.port} lets us in"
+        assert "refuses user and password (535)" in found(SMTP_PASSWORD="wrong")
+        assert "a certificate that is not trusted" in found(SMTP_CA_FILE="")
+        assert "does not speak TLS there" in found(SMTP_SECURITY="tls")
+    with mail_server() as plain:
+        server = {**NO_MAIL, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(plain.port)}
+        assert "STARTTLS" in found()
+        assert found(SMTP_SECURITY="none") == f"127.0.0.1:{plain.port} answers"
+    assert (box.mails, plain.mails) == ([], [])
+
+
+def test_a_template_that_is_wrong_is_a_warning(shop: Shop) -> None:
+    (shop.folder / "en").mkdir()
+    (shop.folder / "en" / "refunded.txt").write_text("Paid\n\n{{ amuont }}", encoding="utf-8")
+    found = with_policy(shop, DISPATCH_RETURNS_NOTICE_TEMPLATES=str(shop.folder))
+    assert found["notices: comments"]["status"] == "warning"
+    assert "'amuont' is undefined" in found["notices: comments"]["detail"]
 
 
 def test_a_webhook_must_be_there_switched_on_and_sent_changes_of_tickets(shop: Shop) -> None:

@@ -126,6 +126,31 @@ class SmtpNotifier:
                 f"the SMTP server did not take the mail ({type(error).__name__})", retryable=True
             ) from None
 
+    def check(self) -> str:
+        """Connect and log in, and send no mail; return where that was possible.
+
+        For ``dispatch-returns doctor``. Raises `NoticeError`.
+        """
+        place = f"{self._host}:{self._port}"
+        try:
+            with self._connected() as server:
+                server.ehlo_or_helo_if_needed()
+        except smtplib.SMTPAuthenticationError as error:
+            problem = (
+                f"refuses user and password ({error.smtp_code}): check SMTP_USER, SMTP_PASSWORD"
+            )
+        except smtplib.SMTPNotSupportedError as error:
+            problem = f"cannot do it ({error}): check SMTP_SECURITY and SMTP_PORT"
+        except ssl.SSLCertVerificationError as error:
+            problem = f"has a certificate that is not trusted ({error.verify_message})"
+        except ssl.SSLError:
+            problem = "does not speak TLS there: check SMTP_SECURITY and SMTP_PORT"
+        except (OSError, smtplib.SMTPException) as error:
+            problem = f"cannot be reached ({type(error).__name__}): check SMTP_HOST and SMTP_PORT"
+        else:
+            return f"{place} lets us in" if self._login else f"{place} answers"
+        raise NoticeError(f"the SMTP server {place} {problem}", retryable=True)
+
     def close(self) -> None:
         """Do nothing: each mail has its own connection."""
 

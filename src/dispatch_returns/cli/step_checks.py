@@ -1,0 +1,163 @@
+"""The checks of what the six steps are made of: policy, orders, labels and notices.
+
+Each part is asked through its own protocol for something that does not exist, so that key,
+address and query are tried as they will be used, and a plugin is checked as ours are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.cli.check import Check, Checkable, look
+from dispatch_returns.cli.notices import problems_of
+from dispatch_returns.cli.setup import client_for
+from dispatch_returns.errors import ConfigurationError, DispatchReturnsError
+from dispatch_returns.refunds.clock import utc_now
+from dispatch_returns.settings import Settings
+from dispatch_returns.workflow import notices
+from dispatch_returns.workflow.building import address_of, book_of
+from dispatch_returns.workflow.labels import registry as label_providers
+from dispatch_returns.workflow.labels.provider import LabelRequest, PackingLine
+from dispatch_returns.workflow.notices.rendering import Templates
+from dispatch_returns.workflow.orders import registry as order_sources
+from dispatch_returns.workflow.policy.check import check as find_mistakes
+
+_NOWHERE = "dispatch-returns-doctor"
+"""An order, and a ticket, that nobody has."""
+
+
+def run(settings: Settings) -> list[Check]:
+    """Look at the parts of the six steps, which run where a policy is set."""
+    if not settings.policy:
+        detail = "none is set: no return is judged, and `refunded` pays"
+        return [Check("policy", "ok", detail)]
+    remedy = "Set DISPATCH_RETURNS_POLICY to the policy's files, or mend what it names."
+    return [
+        look("policy", partial(_policy, settings), remedy),
+        *(_orders(settings, name) for name in settings.orders),
+        _labels(settings),
+        *_notices(settings),
+    ]
+
+
+def _policy(settings: Settings) -> Check:
+    book = book_of(settings)
+    assert book is not None
+    found = find_mistakes(book)
+    versions = ", ".join(policy.id for policy in book.versions)
+    if not found:
+        return Check("policy", "ok", versions)
+    first = f"{found[0].version}, {found[0].where}: {found[0].what}"
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return Check("policy", "warning", f"{first}{more}", "Run: dispatch-returns policy check.")
+
+
+def _orders(settings: Settings, name: str) -> Check:
+    options = settings.order_options.get(name, {})
+
+    def check() -> Check:
+        with contextlib.closing(order_sources.load([name], {name: options})) as orders:
+            _tried(lambda: orders.order(_NOWHERE, _ticket(settings)))
+        what = "read from the ticket's fields" if name == "ticket" else "it can be asked"
+        return Check(f"orders: {name}", "ok", f"{what}{_given(name, options)}")
+
+    return look(f"orders: {name}", check, _remedy(name, options))
+
+
+def _labels(settings: Settings) -> Check:
+    name, options = settings.labels, settings.label_options
+    if settings.return_address is None:
+        return Check(
+            "labels",
+            "warning",
+            "DISPATCH_RETURNS_RETURN_ADDRESS is not set: no label is made",
+            "Set it to where parcels come back to, or have people send the labels.",
+        )
+    address = settings.return_address
+
+    def check() -> Check:
+        now = utc_now()
+        request = LabelRequest(
+            key=f"{_NOWHERE}-{uuid.uuid4().hex}",  # so that no label of it is ever found
+            ticket_id=_NOWHERE,
+            return_number="R-0000-0000-00",
+            recipient=address_of(address),
+            sender=None,
+            lines=(PackingLine("SKU-001", 1),),
+            created_at=now,
+            language=settings.language,
+        )
+        with contextlib.closing(label_providers.load(name, options)) as provider:
+            _tried(lambda: provider.find(request))
+        return Check("labels", "ok", f"{name} can be asked{_given(name, options)}")
+
+    return look("labels", check, _remedy(name, options))
+
+
+def _notices(settings: Settings) -> list[Check]:
+    try:
+        client = client_for(settings)
+    except DispatchReturnsError:
+        return []  # the check of the API has said so
+    with client:
+        return [_notice(settings, client, name) for name in settings.notices]
+
+
+def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
+    folder = settings.notice_templates
+
+    def check() -> Check:
+        given: Mapping[str, Any] = {"smtp": settings.smtp_options, "templates": folder}
+        notifier = notices.load([name], client, **given)
+        assert notifier is not None
+        with contextlib.closing(notifier):
+            said = notifier.check() if isinstance(notifier, Checkable) else "written on the ticket"
+        wrong = problems_of(Templates(folder=folder), Path(folder)) if folder else []
+        if wrong:
+            remedy = f"Run: dispatch-returns notices check {folder}."
+            return Check(f"notices: {name}", "warning", wrong[0], remedy)
+        return Check(f"notices: {name}", "ok", said)
+
+    return look(f"notices: {name}", check)
+
+
+def _tried(ask: Any) -> None:
+    """Ask a part. What a plugin raises is told by its kind: its text may hold anything."""
+    try:
+        ask()
+    except DispatchReturnsError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a merchant's own part may raise anything
+        raise ConfigurationError(f"it failed with {type(error).__name__}") from None
+
+
+def _ticket(settings: Settings) -> Ticket:
+    return Ticket.model_validate(
+        {
+            "id": _NOWHERE,
+            "workspace_id": settings.workspace,
+            "subject": "",
+            "status": settings.check_status,
+            "created_at": utc_now(),
+            "custom_fields": {},
+        }
+    )
+
+
+def _variables(name: str, options: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}_{option}".upper() for option in sorted(options))
+
+
+def _given(name: str, options: Mapping[str, str]) -> str:
+    """Say which variables are set, and nothing of what is in them."""
+    return f"; set: {_variables(name, options)}" if options else ""
+
+
+def _remedy(name: str, options: Mapping[str, str]) -> str | None:
+    return f"Check {_variables(name, options)}." if options else None
