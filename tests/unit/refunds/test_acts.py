@@ -19,7 +19,7 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.store import Store, journal, ledger
 from dispatch_returns.store.ledger import Refund, State
 from tests.support.desk import Desk, facts, usd
@@ -471,3 +471,13 @@ def test_the_capabilities_of_the_manual_adapter_are_what_these_tests_rely_on() -
     assert ManualAdapter.capabilities == Capabilities(
         key_lifetime=ManualAdapter.capabilities.key_lifetime, asynchronous=True, manual=True
     )
+
+
+def test_a_hold_takes_back_an_approval_that_was_given_without_knowing(waiting: Desk) -> None:
+    approved = waiting.act(acts.approve, facts=facts())
+    assert (approved.approved_by, approved.approved_minor) == ("Ann", 14900)
+    hold = Hold(Reason.REFUNDED_ELSEWHERE, "somebody paid it back")
+    nobody = {"approved_by": None, "approved_minor": None}
+    waiting.store.write("hold", lambda conn: waiting.service.hold(conn, approved, hold, **nobody))
+    row = waiting.only()
+    assert (row.state, row.approved_by, row.approved_minor) == (State.HELD, None, None)

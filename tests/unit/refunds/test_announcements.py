@@ -59,6 +59,22 @@ def silent_for_days(desk: Desk) -> None:
     desk.run(hours=60)
 
 
+def looked_up_in_vain(desk: Desk) -> None:
+    desk.fake.fail_next("lost_response")
+    desk.fake.fail_next(AdapterError(ErrorKind.KEY_CONFLICT, "used before"), call="find")
+    desk.enter()
+    desk.run(hours=1)
+    assert desk.only().due_at is None
+
+
+def silent_and_then_looked_up_in_vain(desk: Desk) -> None:
+    silent_for_days(desk)
+    desk.fake._faults["find"].clear()
+    desk.fake.fail_next(AdapterError(ErrorKind.KEY_CONFLICT, "used before"), call="find")
+    desk.run(hours=2)
+    assert desk.only().due_at is None
+
+
 def paid(desk: Desk) -> None:
     desk.enter()
     desk.step()
@@ -66,6 +82,7 @@ def paid(desk: Desk) -> None:
 
 
 HELD = (State.HELD, "disputed")
+UNKNOWN = (State.UNKNOWN, "outcome_unknown")
 STORIES: list[tuple[Callable[[Desk], None], list[tuple[State, str | None]]]] = [
     (paid, [(State.SUCCEEDED, None)]),
     (refused, [HELD]),
@@ -73,7 +90,9 @@ STORIES: list[tuple[Callable[[Desk], None], list[tuple[State, str | None]]]] = [
     (canceled_by_a_person, [HELD, (State.CANCELED, "refund_canceled")]),
     (paid_later, [(State.PENDING, None), (State.SUCCEEDED, None)]),
     (failed_later, [(State.SUCCEEDED, None), (State.FAILED, "refund_failed")]),
-    (silent_for_days, [(State.UNKNOWN, "outcome_unknown")]),
+    (silent_for_days, [UNKNOWN]),
+    (looked_up_in_vain, [UNKNOWN]),
+    (silent_and_then_looked_up_in_vain, [UNKNOWN]),
 ]
 
 
