@@ -19,7 +19,7 @@ from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.intake import new_generation
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import journal, ledger
+from dispatch_returns.store import journal, ledger, outside
 from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
@@ -159,7 +159,8 @@ def _judge_anew(
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
         return service.intake.judge_anew(conn, check(refund), decision)
 
-    return _act(service, refund_id, act, change, who=who, why=why)
+    payment = None if decision.payment is None else decision.payment.id
+    return _act(service, refund_id, act, change, who=who, why=why, payment=payment)
 
 
 def _nothing_paid(refund: Refund) -> Refund:
@@ -198,13 +199,23 @@ def _unknown_again(
 
 
 def _act(
-    service: RefundService, refund_id: str, act: str, change: _Change, *, who: str, why: str | None
+    service: RefundService,
+    refund_id: str,
+    act: str,
+    change: _Change,
+    *,
+    who: str,
+    why: str | None,
+    payment: str | None = None,
 ) -> Refund:
     if not who.strip():
         raise InvalidArgumentError("who", "an act needs the name of the person who does it")
 
     def record(conn: Connection) -> Refund:
         now = service.now()
+        if payment is not None:
+            # Before the row, as an event does that brings this payment and its rows together.
+            outside.look_alone(conn, service.adapter.name, [payment])
         refund = ledger.lock(conn, refund_id)
         if refund is None:
             raise RefundStateError(f"there is no refund {refund_id}")

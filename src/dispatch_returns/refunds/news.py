@@ -94,9 +94,10 @@ class News:
             }
 
     def meet(self, conn: Connection, known: KnownRefund) -> Met:
-        """Let the ledger meet a refund as the processor has it now, inside a transaction.
+        """Let the ledger meet a refund as the processor has it now.
 
-        Raises `LeaseLostError` when a worker changes the row at this moment.
+        Inside a transaction that is alone with its payment (`outside.look_alone`). Raises
+        `LeaseLostError` when a worker changes the row at this moment.
         """
         row = self._row(conn, known)
         if row is not None:
@@ -165,7 +166,6 @@ class News:
     def _meet_payment(self, conn: Connection, known: KnownRefund) -> Met | None:
         """Let it settle what waits on its payment: exactly one row, and of just its amount."""
         ids = [ref.id for ref in known.payments]
-        outside.look_alone(conn, self._service.adapter.name, ids)
         rows = ledger.of_payments(conn, self._service.adapter.name, ids)
         if any(row.state is State.SENDING for row in rows):
             return Met.BUSY

@@ -55,7 +55,8 @@ def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> 
     """Let no other transaction decide over this payment until this one ends.
 
     Else one could enter a refund while the other notes that it was made already, and neither
-    would see the other.
+    would see the other. It comes before the transaction's first lock of a row of the ledger:
+    two that took them in other orders would wait for each other.
     """
     for payment_id in sorted(payment_ids):
         backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")

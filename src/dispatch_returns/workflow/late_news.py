@@ -18,6 +18,7 @@ from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.news import Met, News
 from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.store import outside
 from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.workflow.steps.receiving import facts_of
 
@@ -70,12 +71,19 @@ class LateNews:
 
         Raises `LeaseLostError` where a call is under way: its outcome must be written first.
         """
+        self._look_alone(conn, found)
         for decision in found.entries:
             self._refunds.intake.enter(conn, decision)
         met = [self.news.meet(conn, known) for known in found.refunds]
         if Met.BUSY in met:
             raise LeaseLostError("a call for this payment is under way")
         return met
+
+    def _look_alone(self, conn: Connection, found: Found) -> None:
+        """Lock all payments before any row, as whoever enters or approves a refund does."""
+        payments = {ref.id for known in found.refunds for ref in known.payments}
+        payments |= {it.payment.id for it in found.entries if it.payment is not None}
+        outside.look_alone(conn, self.adapter.name, payments)
 
     def judge(self, ticket_id: str) -> Decision | None:
         """Judge a ticket as an event about it would: the store may have lost its row."""

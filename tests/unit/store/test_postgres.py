@@ -7,8 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +26,7 @@ from dispatch_returns.store import postgres as dialect
 from dispatch_returns.store.ledger import Refund, State
 from tests.support import postgres
 from tests.support.desk import Desk, facts, usd
+from tests.support.races import SOON, inside, waits
 from tests.support.relay import relay
 from tests.support.store_contract import (
     LEASE,
@@ -41,7 +41,6 @@ from tests.support.store_contract import (
     refund,
 )
 
-SOON = 10.0
 AWAY = "postgresql://127.0.0.1:1/shop"
 
 
@@ -361,31 +360,6 @@ def test_a_commit_whose_answer_is_lost_may_be_made_again(url: str) -> None:
 
 
 # Races.
-
-
-@contextmanager
-def inside(store: Store, work: Callable[[Connection], Any]) -> Iterator[Future[Any]]:
-    """Do `work`, and leave its transaction open while the block lasts; give its future."""
-    done, go_on = threading.Event(), threading.Event()
-
-    def slowly(conn: Connection) -> Any:
-        result = work(conn)
-        done.set()
-        assert go_on.wait(SOON)
-        return result
-
-    future = store.submit("slow", slowly)
-    assert done.wait(SOON)
-    try:
-        yield future
-    finally:
-        go_on.set()
-
-
-def waits(future: Future[Any]) -> None:
-    """Fail unless `future` waits for something."""
-    with pytest.raises(TimeoutError):
-        future.result(0.2)
 
 
 def test_a_repeat_on_another_machine_waits_for_the_first_one(store: Store, other: Store) -> None:

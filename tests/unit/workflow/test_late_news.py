@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,73 @@ def test_news_that_beats_our_own_commit_is_not_lost(
     assert row(shop, ticket).state is State.FAILED
     assert shop.now(ticket).status == "needs_review"
     assert len(shop.fake.requests) == 1
+
+
+def test_news_of_a_refund_made_elsewhere_waits_for_the_call_that_is_under_way(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are of the same amount, and what was paid twice is told a person."""
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    with refunding_in_between(shop, monkeypatch, ticket, after=True) as event:
+        waits = shop.found(event, "fake")
+        assert (waits.state, waits.tries) == (EventState.ACCEPTED, 1)
+    assert waits.due_at is not None
+    assert waits.due_at > shop.clock(), "it is looked at again when the call has its outcome"
+    shop.work(minutes=1)
+    assert shop.found(event, "fake").state is EventState.DONE
+    (note,) = [it for it in shop.comments(ticket) if it.internal]
+    assert "refunded the same amount elsewhere" in note.body
+
+
+def test_a_refund_made_elsewhere_settles_one_ticket_while_a_call_is_under_way(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call will be told that the payment was refunded already, and takes that refund over."""
+    held = shop.ticket(received_date=None)
+    shop.run(held)
+    ticket = shop.ticket(payment_intent=payment_of(held))
+    with refunding_in_between(shop, monkeypatch, ticket, after=False):
+        assert row(shop, held).state is State.HELD
+    shop.work(minutes=1)
+    (made,) = shop.fake.refunds
+    assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)
+    assert (row(shop, held).state, row(shop, held).processor_id) == (State.HELD, None)
+
+
+@contextmanager
+def refunding_in_between(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, ticket: Any, *, after: bool
+) -> Iterator[str]:
+    """Let somebody refund the payment by hand while the ticket's call is under way.
+
+    Gives the event of that refund, which another worker has dealt with before the call returns.
+    ``after``: the processor has carried the call out by then.
+    """
+    arrived, written = threading.Event(), threading.Event()
+    pay = shop.fake.refund
+
+    def slow(request: RefundRequest) -> RefundResult:
+        result = pay(request) if after else None
+        shop.fake.refund_outside(payment_of(ticket), PAID)
+        arrived.set()
+        assert written.wait(10)
+        return result or pay(request)
+
+    monkeypatch.setattr(shop.fake, "refund", slow)
+    shop.event(ticket.id)
+    with ThreadPoolExecutor(1) as worker:
+        first = worker.submit(shop.connector.work_off)
+        try:
+            assert arrived.wait(10)
+            event = shop.news(shop.fake.refunds[-1].processor_id, "refund.created")
+            (claimed,) = shop.connector.events.claim(10)
+            shop.connector.events.process(claimed)
+            assert row(shop, ticket).state is State.SENDING
+            yield event
+        finally:
+            written.set()
+        first.result(10)
 
 
 def test_workers_beside_each_other_leave_the_newest_news(shop: Workshop) -> None:
