@@ -39,7 +39,8 @@ class LabelRow:
     """A row of `labels`. ``id`` is the key that the provider is given; ``parcel`` counts from 1.
 
     ``document`` is what the label is made of, from when it may have been bought: asked for again,
-    it is the same label, whatever the policy, the ticket and the order say by then.
+    it is the same label, whatever the policy, the ticket and the order say by then. ``upload_id``
+    is an attachment that was begun, and perhaps not confirmed.
     """
 
     id: str
@@ -54,6 +55,7 @@ class LabelRow:
     cost: Money | None
     document: Mapping[str, Any] | None = field(repr=False)
     pdf: bytes | None = field(repr=False)
+    upload_id: str | None
     attachment_id: str | None
     error: str | None
     send_by: datetime | None

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration. A test holds it to the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
@@ -309,6 +309,7 @@ labels = Table(
     Column("decimals", Integer),
     Column("document", JSON(none_as_null=True)),
     Column("pdf", LargeBinary),
+    Column("upload_id", Told),
     Column("attachment_id", Told),
     Column("error", Told),
     Column("send_by", Utc),

@@ -96,10 +96,20 @@ class Walk:
             comments = client.comments.list(self.ticket_id)
             files = [it.filename for it in client.attachments.list(self.ticket_id)]
         assert files == [f"return-label-{row.number}-1.pdf"]
+        assert self._bytes_at_dispatch() == 1
         path = [c.body.split()[-1] for c in comments if c.author_type == "SYSTEM"]
         assert path == PATH
         notes = Counter(c.body for c in comments if c.internal)
         assert set(notes.values()) == {1}
+
+    def _bytes_at_dispatch(self) -> int:
+        """How many files have bytes. What a worker announced before it died has none."""
+        workspace, blobs = (
+            self.dispatch.state.workspaces[sandbox.WORKSPACE],
+            self.dispatch.state.blobs,
+        )
+        ours = [it for it in workspace.attachments.values() if it["ticketId"] == self.ticket_id]
+        return sum(blobs.size(it["id"]) is not None for it in ours)
 
 
 def begin(dispatch: sandbox.Sandbox, folder: Path, url: str, **fields: Any) -> Walk:

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dispatch_returns import sandbox
-from dispatch_returns.errors import LabelError
+from dispatch_returns.api import Ticket
+from dispatch_returns.errors import LabelError, LeaseLostError
 from dispatch_returns.store.labels import LabelState
 from tests.support.returns import WAREHOUSE, order
 from tests.support.returns_shop import ReturnsShop
@@ -196,6 +198,47 @@ def test_the_label_is_attached_to_the_ticket_once(shop: ReturnsShop) -> None:
     assert got.getvalue() == b"%PDF-1.4 a label"
     shop.put(ticket, "approved")
     assert len(shop.client.attachments.list(ticket.id)) == 1
+
+
+def files(shop: ReturnsShop, ticket: Ticket) -> list[str]:
+    """How each file of a ticket stands at Dispatch, where the API does not list all of them."""
+    workspace = shop.box.state.workspaces[sandbox.WORKSPACE]
+    return [it["status"] for it in workspace.attachments.values() if it["ticketId"] == ticket.id]
+
+
+def test_an_attachment_that_was_begun_and_not_confirmed_is_not_left_behind(
+    shop: ReturnsShop,
+) -> None:
+    shop.fault(status=503, times=2, match={"path": "*/confirm"})
+    ticket = shop.ask_only("SKU-001")
+    shop.work()
+    assert files(shop, ticket) == ["PENDING"]
+    shop.work(minutes=5)
+    shop.work(minutes=10)
+    assert shop.status(ticket) == "label_sent"
+    assert files(shop, ticket) == ["UPLOADED"]
+    assert [it.id for it in shop.client.attachments.list(ticket.id)] == [
+        label.attachment_id for label in shop.labels(ticket)
+    ]
+
+
+def test_an_attachment_whose_confirmation_was_lost_is_used(shop: ReturnsShop) -> None:
+    confirmed = shop.store.write
+
+    def fails(name: str, work: Any) -> Any:
+        if name == "label.attached":
+            raise LeaseLostError("as if the worker had died")
+        return confirmed(name, work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop.store, "write", fails)
+        ticket = shop.ask_only("SKU-001")
+        shop.work()
+    (first,) = shop.client.attachments.list(ticket.id)
+    shop.work(minutes=20)
+    assert shop.status(ticket) == "label_sent"
+    assert files(shop, ticket) == ["UPLOADED"]
+    assert [it.attachment_id for it in shop.labels(ticket)] == [first.id]
 
 
 @pytest.mark.parametrize("retryable", [True, False])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dispatch_returns.api import answers, arguments, operation
 from dispatch_returns.api.flow import Flow
 from dispatch_returns.api.models import Attachment, UploadTarget
@@ -50,12 +52,14 @@ def upload(
     content_type: str | None = None,
     size: int | None = None,
     progress: Progress | None = None,
+    begun: Callable[[str], object] | None = None,
 ) -> Flow[Attachment]:
     """Upload a file, and return the attachment. It is read in small parts, never as a whole.
 
     `source` is a path, or a file that is open in binary (from where it stands; it stays open).
     `filename` and `content_type` follow from it where they are not given; `size`, in bytes, is
-    needed only if it cannot be wound back. `progress` is called with the bytes sent and all.
+    needed only if it cannot be wound back. `progress` is called with the bytes sent and all,
+    `begun` with the attachment's id before the first: what is never confirmed can be deleted by it.
     """
     return files.upload(
         source,
@@ -63,6 +67,7 @@ def upload(
         content_type=content_type,
         size=size,
         progress=progress,
+        begun=begun,
         create=lambda name, kind, length: create(
             scope, ticket_id, filename=name, content_type=kind, size=length
         ),

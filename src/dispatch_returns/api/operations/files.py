@@ -40,6 +40,7 @@ def upload(
     content_type: str | None,
     size: int | None,
     progress: Progress | None,
+    begun: Callable[[str], object] | None = None,
     create: Callable[[str, str, int], Operation[UploadTarget]],
     confirm: Callable[[str], Operation[Attachment]],
 ) -> Flow[Attachment]:
@@ -48,9 +49,11 @@ def upload(
         name = filename or _name(source)
         kind = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
         length = transfer.size_of(file) if size is None else size
-        begun = create(name, kind, length)
-        target = yield from ask(begun)
-        path = f"{begun.path}/{target.attachment_id} (upload)"
+        announced = create(name, kind, length)
+        target = yield from ask(announced)
+        if begun is not None:
+            begun(target.attachment_id)
+        path = f"{announced.path}/{target.attachment_id} (upload)"
         yield Upload(path, target.upload_url, file, length, kind, progress)
         return (yield from ask(confirm(target.attachment_id)))
 

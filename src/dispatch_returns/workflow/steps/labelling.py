@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.api.models import Attachment
-from dispatch_returns.errors import LabelError, LeaseLostError, OrderError
+from dispatch_returns.errors import LabelError, LeaseLostError, NotFoundError, OrderError
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
 from dispatch_returns.store.returns import NewDecision, Return, Step
@@ -175,16 +176,35 @@ class Labelling:
         """Attach the label to the ticket, where it is not attached already."""
         if label.attachment_id is not None or label.pdf is None:
             return label
-        filename = file_name(now.row, label)
-        there = self._client.attachments.list(now.ticket.id)
-        known = next((it.id for it in there if it.filename == filename and _is_whole(it)), None)
+        ticket_id, filename = now.ticket.id, file_name(now.row, label)
+        known = self._on_the_ticket(ticket_id, filename, label.upload_id)
         if known is None:
-            made = self._client.attachments.upload(
-                now.ticket.id, io.BytesIO(label.pdf), filename=filename, content_type=_CONTENT_TYPE
-            )
-            known = made.id
-        attached = self._set(now.row, label, attachment_id=known)
+            known = self._client.attachments.upload(
+                ticket_id,
+                io.BytesIO(label.pdf),
+                filename=filename,
+                content_type=_CONTENT_TYPE,
+                begun=lambda upload: self._store.write(
+                    "label.uploading", self._set(now.row, label, upload_id=upload)
+                ),
+            ).id
+        attached = self._set(now.row, label, attachment_id=known, upload_id=None)
         return self._store.write("label.attached", attached)
+
+    def _on_the_ticket(self, ticket_id: str, filename: str, upload: str | None) -> str | None:
+        """Return the attachment that is there already; delete what was begun and not confirmed.
+
+        Whether the API lists what was not confirmed is not documented.
+        """
+        ours = [it for it in self._client.attachments.list(ticket_id) if it.filename == filename]
+        whole = [it.id for it in ours if _is_whole(it)]
+        begun = {it.id for it in ours if not _is_whole(it)}
+        if upload is not None and upload not in whole:
+            begun.add(upload)
+        for attachment_id in begun:
+            with contextlib.suppress(NotFoundError):
+                self._client.attachments.delete(ticket_id, attachment_id)
+        return whole[0] if whole else None
 
     def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> NewDecision:
         row = now.row
