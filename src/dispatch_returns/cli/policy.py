@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,7 +14,7 @@ from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
 from dispatch_returns.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from dispatch_returns.settings import Settings
+    from dispatch_returns.store.returns import Return
     from dispatch_returns.workflow.policy import PolicyBook, ReturnPolicy
     from dispatch_returns.workflow.policy.cases import Result
     from dispatch_returns.workflow.policy.check import Finding
@@ -98,15 +99,15 @@ def explain(
 ) -> None:
     """Say why a return was decided as it was: every rule that spoke, and what it saw.
 
-    A return that was not decided yet is judged now; nothing is written.
+    A return that was not decided yet is judged now, as the workflow would; nothing is written.
     """
-    stored = _stored(ticket)
-    verdict = _live(ticket) if stored is None else stored
+    row, stored = _stored(ticket)
+    verdict = _live(ticket, row) if stored is None else stored
     document = {"stored": stored is not None, "ticket": ticket, "decision": verdict}
     first = (
         "As it was decided, and kept:"
         if stored is not None
-        else "Nothing is kept of a decision; judged now, and not kept:"
+        else "Nothing is kept of a decision. Judged now, after the returns in the database:"
     )
     show(document, first, "", *_explained(verdict), as_json=json)
 
@@ -167,8 +168,8 @@ def _written(value: Any) -> Any:
     return value
 
 
-def _stored(ticket: str) -> dict[str, Any] | None:
-    """Return the newest decision of the policy about a ticket, as the engine has kept it."""
+def _stored(ticket: str) -> tuple[Return | None, dict[str, Any] | None]:
+    """Return a ticket's return, and the newest decision of the policy as the engine has kept it."""
     from dispatch_returns.store import returns
 
     with open_store() as store, store.read() as conn:
@@ -177,37 +178,33 @@ def _stored(ticket: str) -> dict[str, Any] | None:
             raise ConfigurationError(f"{ticket} means several returns: write it whole")
         decisions = returns.decisions_of(conn, rows[0].id) if rows else []
     found = [it for it in decisions if it.kind == "eligibility"]
-    return {"outcome": found[-1].outcome, **found[-1].data} if found else None
+    row = rows[0] if rows else None
+    return row, {"outcome": found[-1].outcome, **found[-1].data} if found else None
 
 
-def _live(ticket_id: str) -> dict[str, Any]:
+def _live(text: str, row: Return | None) -> dict[str, Any]:
     """Judge a ticket now, by the settings of the environment."""
     from dispatch_returns.cli.setup import client_for
     from dispatch_returns.refunds.clock import utc_now
     from dispatch_returns.settings import Settings
-    from dispatch_returns.workflow.policy.verdict import History
+    from dispatch_returns.store import returns
+    from dispatch_returns.workflow.orders import registry
     from dispatch_returns.workflow.steps.asked import request_of
+    from dispatch_returns.workflow.steps.eligibility import Eligibility
+    from dispatch_returns.workflow.steps.parts import Parts
 
     settings = Settings.from_env()
     book = _book(None)
     now = utc_now()
     with client_for(settings) as client:
-        ticket = client.tickets.get(ticket_id)
-    request = request_of(ticket, now)
-    order = _order(settings, request.order_id, ticket)
-    policy = book.in_force(now if order is None else order.placed_at)
-    return _document(policy.judge(request, order, History(), now))
-
-
-def _order(settings: Settings, order_id: str | None, ticket: Any) -> Any:
-    import contextlib
-
-    from dispatch_returns.workflow.orders.registry import load
-
-    if order_id is None:
-        return None
-    with contextlib.closing(load(settings.orders, settings.order_options)) as orders:
-        return orders.order(order_id, ticket)
+        ticket = client.tickets.get(text if row is None else row.ticket_id)
+    if row is None:  # no event of it has arrived yet
+        requested_at = request_of(ticket, now).requested_at
+        row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
+    orders = registry.load(settings.orders, settings.order_options)
+    with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
+        _, verdict = Eligibility(store, parts).judge(row, ticket, now)
+    return _document(verdict)
 
 
 def _document(verdict: Verdict) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import enum
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -148,6 +148,20 @@ def enter(
         "due_at": now,
     }
     return queue.insert_new(conn, returns, fresh | values)
+
+
+def unwritten(workspace_id: str, ticket_id: str, now: datetime, **values: Any) -> Return:
+    """Return the row that a ticket's return would have, for looking at what would come of it."""
+    nothing = dict.fromkeys(field.name for field in fields(Return))
+    fresh = {
+        "id": return_id(workspace_id, ticket_id),
+        "workspace_id": workspace_id,
+        "ticket_id": ticket_id,
+        "number": return_number(workspace_id, ticket_id),
+        "step": Step.ELSEWHERE,
+        "created_at": now,
+    }
+    return Return(**(nothing | fresh | values))  # type: ignore[arg-type]
 
 
 def wake(conn: Connection, row_id: str, now: datetime) -> None:

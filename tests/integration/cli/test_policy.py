@@ -202,7 +202,9 @@ def ask(shop: Shop, write: Any, *arguments: str, **fields: Any) -> Said:
 def test_explain_judges_now_what_was_not_decided_and_says_so(shop: Shop, write: Any) -> None:
     said = ask(shop, write, order_lines=LINES, delivered_date="2026-01-01")
     assert said.code == 0
-    assert "Nothing is kept of a decision; judged now, and not kept:" in said.text
+    assert "Nothing is kept of a decision. Judged now, after the returns in the database:" in (
+        said.text
+    )
     assert "30.00 EUR is asked for, more than 20.00 EUR." in said.text
     document = ask(shop, write, "--json").json
     assert document["stored"] is False
@@ -219,3 +221,50 @@ def test_explain_says_what_is_wrong_with_an_order(shop: Shop, write: Any) -> Non
 def test_explain_of_an_unknown_ticket_ends_with_1(shop: Shop, write: Any) -> None:
     setting = {"DISPATCH_RETURNS_POLICY": write("version = 'live'")}
     assert shop.run("policy", "explain", "tkt_none", **setting).code == 1
+
+
+def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
+    """Have another return of the same customer, or order, in the store."""
+    now = datetime(2026, 1, 20, tzinfo=UTC)
+    given = {"items": [], "step": step, "status": step, "requested_at": now, "tries": 0} | values
+
+    def write(conn: Any) -> None:
+        returns.enter(conn, "ws_sandbox", ticket, now, claims=0, **given)
+
+    with shop.store() as store:
+        store.write("return.enter", write)
+
+
+def test_explain_judges_now_with_what_was_returned_before(shop: Shop, write: Any) -> None:
+    """An empty history would promise what the workflow then does not give."""
+    piece = [{"sku": "SKU-001", "quantity": 1}]
+    jane = returns.customer_digest("jane@example.com")
+    _earlier(shop, "tkt_paid", "refunded", order_id="1234", items=piece, customer=jane)
+    _earlier(shop, "tkt_no", "rejected", order_id="1234", items=piece, customer=jane)
+    said = ask(shop, write, "--json", order_lines=LINES, delivered_date="2026-01-01")
+    assert said.code == 0
+    decision = said.json["decision"]
+    assert len(decision["facts"]["earlier_returns"]) == 1
+    assert decision["facts"]["returned"] == {"SKU-001": 1}
+    assert "too_many" in [it["rule"] for it in decision["spoken"]]
+
+
+def test_explain_judges_now_as_the_workflow_does_with_an_open_return(
+    shop: Shop, write: Any
+) -> None:
+    piece = [{"sku": "SKU-001", "quantity": 1}]
+    _earlier(shop, "tkt_open", "label_sent", order_id="1234", items=piece)
+    said = ask(shop, write, order_lines=LINES, delivered_date="2026-01-01")
+    assert "open_return" in said.text
+    assert "tkt_open" in said.text
+
+
+def test_explain_judges_a_return_that_is_known_and_not_decided(shop: Shop, write: Any) -> None:
+    fields = {"items_to_return": ["SKU-001"], "currency": "EUR", "order_lines": LINES}
+    ticket = shop.ticket(**fields)
+    _earlier(shop, ticket, "return_requested", order_id="1234")
+    setting = {"DISPATCH_RETURNS_POLICY": write("version = 'live'")}
+    number = returns.return_number("ws_sandbox", ticket)
+    said = shop.run("policy", "explain", number, "--json", **setting)
+    assert (said.code, said.json["stored"]) == (0, False)
+    assert said.json["decision"]["facts"]["returned"] == {}, "it is not its own earlier return"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from dispatch_returns.store import Store, returns
 from dispatch_returns.store.returns import NewDecision, Return, Step
@@ -19,9 +20,12 @@ from dispatch_returns.workflow.policy.verdict import (
     Verdict,
 )
 from dispatch_returns.workflow.steps.asked import request_of
-from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.workflow.steps.parts import Parts, Policy
 from dispatch_returns.workflow.steps.plan import Move, Plan, Situation, money_json
 from dispatch_returns.workflow.steps.terms import Terms
+
+if TYPE_CHECKING:
+    from dispatch_returns.api import Ticket
 
 _NEXT = {
     Outcome.APPROVE: Step.APPROVED,
@@ -46,15 +50,8 @@ class Eligibility:
         return Plan(move=Move(Step.CHECK), values=asked(now))
 
     def check(self, now: Situation) -> Plan:
-        """Ask the policy that was in force when the order was placed."""
-        request = request_of(now.ticket, now.row.requested_at)
-        row = replace(now.row, **asked(now))
-        order = self._parts.order(request.order_id, now.ticket)
-        placed_at = request.requested_at if order is None else order.placed_at
-        policy = self._parts.book.in_force(placed_at)
-        history, same = self._history(row)
-        verdict = policy.judge(request, order, history, now.now)
-        verdict = _with_duplicate(verdict, same)
+        """Decide, and keep everything that it was decided from."""
+        policy, verdict = self.judge(now.row, now.ticket, now.now)
         return Plan(
             move=Move(
                 _NEXT[verdict.outcome],
@@ -64,13 +61,22 @@ class Eligibility:
                 said=_said(verdict),
             ),
             decisions=(_decision(verdict),),
-            notes=(_note(verdict, row),),
+            notes=(_note(verdict, now.row),),
             values={
                 **asked(now),
                 "policy": verdict.policy,
                 "terms": Terms.granted(policy, verdict).stored(),
             },
         )
+
+    def judge(self, row: Return, ticket: Ticket, now: datetime) -> tuple[Policy, Verdict]:
+        """Ask the policy that was in force when the order was placed; nothing is written."""
+        request = request_of(ticket, row.requested_at)
+        order = self._parts.order(request.order_id, ticket)
+        placed_at = request.requested_at if order is None else order.placed_at
+        policy = self._parts.book.in_force(placed_at)
+        history, same = self._history(replace(row, **values_of(request)))
+        return policy, _with_duplicate(policy.judge(request, order, history, now), same)
 
     def _history(self, row: Return) -> tuple[History, list[Return]]:
         """Return what happened before, and the open returns that ask for the same."""
