@@ -24,6 +24,7 @@ from dispatch_returns.workflow.policy.verdict import (
     Item,
     Outcome,
     ReturnRequest,
+    ShippingPaid,
     Spoken,
     Verdict,
 )
@@ -127,6 +128,7 @@ class Rules:
         announced: Sequence[Item],
         settled: Sequence[Item],
         elsewhere: Mapping[str, int],
+        shipping: ShippingPaid | None,
     ) -> Inspected:
         self.elsewhere.append(elsewhere)
         left = Counter({item.sku: item.quantity for item in announced})
@@ -151,6 +153,7 @@ class Rules:
         reason: str | None = None,
         *,
         elsewhere: Mapping[str, int] | None = None,
+        shipping: ShippingPaid | None = None,
         returnless: bool = False,
     ) -> Breakdown:
         if returnless and elsewhere is not None:

@@ -203,7 +203,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
         row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
-        _, verdict = Eligibility(store, parts).judge(row, ticket, now)
+        verdict = Eligibility(store, parts).judge(row, ticket, now).verdict
     return _document(verdict)
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, or_, select, update
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
-from dispatch_returns.store.schema import receipts, returns
+from dispatch_returns.store.ledger import State
+from dispatch_returns.store.returns import CLOSED, Return, Step
+from dispatch_returns.store.schema import ledger, receipts, returns
 
 
 class ReceiptState(enum.StrEnum):
@@ -24,6 +26,7 @@ class ReceiptState(enum.StrEnum):
     SETTLED = "settled"
     """What it is worth is on the ticket, and not accepted yet."""
     REVIEW = "review"
+    """A person must look: whether it is paid back, and how much, is for them to say."""
     ACCEPTED = "accepted"
     """It may be paid back, and its number is the refund's ordinal."""
 
@@ -117,3 +120,38 @@ def accepted(conn: Connection, return_ids: Collection[str]) -> dict[str, list[in
     for return_id, ordinal in conn.execute(query):
         found.setdefault(return_id, []).append(ordinal)
     return found
+
+
+_UNPAID = (State.HELD, State.FAILED, State.CANCELED)
+_NEVER_SETTLE = (Step.REJECTED, Step.GONE)
+
+
+def of_others(conn: Connection, row: Return) -> list[Receipt]:
+    """Return what other returns of the same order have settled or were paid for, oldest first.
+
+    What a person has still to decide is not among it, and neither is what was accepted and not
+    paid in a return that is over by now.
+    """
+    if row.order_id is None:
+        return []
+    refund = and_(
+        ledger.c.workspace_id == returns.c.workspace_id,
+        ledger.c.ticket_id == returns.c.ticket_id,
+        ledger.c.ordinal == receipts.c.ordinal,
+    )
+    accepted = and_(receipts.c.state == ReceiptState.ACCEPTED, returns.c.step.not_in(CLOSED))
+    # An expired return is still that when a parcel that came after all has just been settled.
+    settled = and_(receipts.c.state == ReceiptState.SETTLED, returns.c.step.not_in(_NEVER_SETTLE))
+    query = (
+        select(receipts)
+        .join(returns, receipts.c.return_id == returns.c.id)
+        .outerjoin(ledger, refund)
+        .where(
+            returns.c.workspace_id == row.workspace_id,
+            returns.c.order_id == row.order_id,
+            returns.c.id != row.id,
+            or_(ledger.c.state.not_in(_UNPAID), settled, accepted),
+        )
+        .order_by(receipts.c.created_at, receipts.c.id)
+    )
+    return [_receipt(found) for found in conn.execute(query).mappings()]

@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.store import queue
+from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import decisions, returns
 
 
@@ -275,7 +276,16 @@ def newest(conn: Connection, *, limit: int, step: Step | None = None) -> list[Re
     return [_return(row) for row in conn.execute(query).mappings()]
 
 
-_CLOSED = (Step.REJECTED, Step.EXPIRED, Step.GONE)
+CLOSED = (Step.REJECTED, Step.EXPIRED, Step.GONE)
+"""Where a return is over without a refund, unless one of its parcels was paid back before."""
+
+
+def look_alone(conn: Connection, row: Return) -> None:
+    """Let no other transaction decide over this order's returns until this one ends.
+
+    Else two that are decided at once would each not see the other. SQLite has one writer.
+    """
+    backend(conn).lock_until_the_end(conn, f"order {row.workspace_id} {row.order_id}")
 
 
 def of_order(conn: Connection, row: Return) -> list[Return]:
@@ -300,7 +310,7 @@ def _others(conn: Connection, row: Return, same: Any) -> list[Return]:
                 returns.c.workspace_id == row.workspace_id,
                 same,
                 returns.c.id != row.id,
-                returns.c.step.not_in(_CLOSED),
+                returns.c.step.not_in(CLOSED),
             )
         )
         .order_by(returns.c.created_at, returns.c.id)

@@ -31,6 +31,7 @@ from dispatch_returns.workflow.policy.verdict import (
     Item,
     Outcome,
     ReturnRequest,
+    ShippingPaid,
     Spoken,
     Verdict,
 )
@@ -86,14 +87,17 @@ class ReturnPolicy(PolicyKeys):
         announced: Sequence[Item] | None = None,
         settled: Sequence[Item] = (),
         elsewhere: Mapping[str, int] = _NOTHING,
+        shipping: ShippingPaid | None = None,
         returnless: bool = False,
     ) -> Breakdown:
         """Return what is paid back for `accepted`, in the condition the warehouse has found.
 
         ``announced`` is what the customer asked for (default: what was settled and accepted);
         ``settled`` is what earlier parcels of this return have brought; ``elsewhere`` counts
-        the pieces of this order, by SKU, that other returns have settled. However a return is
-        split into parcels, they pay the same in all. Pieces beyond those bought pay nothing.
+        the pieces of this order, by SKU, that other returns have settled. ``shipping`` is what
+        of the way out was paid back before (default: what this return's own rule gives for
+        what came before). However a return is split into parcels, they pay the same in all.
+        Pieces beyond those bought pay nothing.
         """
         all_of_it = merged([*settled, *accepted])
         settling = Settling(
@@ -102,6 +106,7 @@ class ReturnPolicy(PolicyKeys):
             reason=None if reason is None else word(reason),
             announced=all_of_it if announced is None else merged(announced),
             elsewhere=elsewhere,
+            shipping=shipping,
             free=returnless,
         )
         return settling.between(merged(settled), all_of_it)
@@ -115,14 +120,22 @@ class ReturnPolicy(PolicyKeys):
         announced: Sequence[Item],
         settled: Sequence[Item] = (),
         elsewhere: Mapping[str, int] = _NOTHING,
+        shipping: ShippingPaid | None = None,
     ) -> Inspection:
         """Return what a receipt pays back, and whether it may at once or a person must look.
 
         Fewer items than announced pay for those that came. Others, more, an item in a
         condition that the policy has no word for, or nothing to pay: a person looks.
         """
-        given = {"announced": announced, "settled": settled, "elsewhere": elsewhere}
-        breakdown = self.settle(order, accepted, reason, **given)  # type: ignore[arg-type]
+        breakdown = self.settle(
+            order,
+            accepted,
+            reason,
+            announced=announced,
+            settled=settled,
+            elsewhere=elsewhere,
+            shipping=shipping,
+        )
         settling = Settling(
             self, OrderFacts.of(order), reason and word(reason), merged(announced), {}
         )

@@ -17,20 +17,24 @@ from dispatch_returns.workflow.policy.facts import Article, FactItem, OrderFacts
 from dispatch_returns.workflow.policy.keys import rule_of
 from dispatch_returns.workflow.policy.model import PolicyKeys
 from dispatch_returns.workflow.policy.terms import Whole, case_of, terms_of, whole
-from dispatch_returns.workflow.policy.verdict import Breakdown
+from dispatch_returns.workflow.policy.verdict import Breakdown, ShippingPaid
 
 _NO_FEE = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """The sums of one return. `elsewhere` counts the pieces that other returns have settled."""
+    """The sums of one return. `elsewhere` counts the pieces that other returns have settled.
+
+    `shipping` is what was paid back of it before; None where all went by this return's rule.
+    """
 
     policy: PolicyKeys
     order: OrderFacts
     reason: str | None
     announced: tuple[FactItem, ...]
     elsewhere: Mapping[str, int]
+    shipping: ShippingPaid | None = None
     free: bool = False
     """Nothing is kept: nothing need be sent back."""
 
@@ -53,9 +57,9 @@ class Settling:
             fees["condition"] += condition
             fees["restocking"] += kept - condition
             parts.append((article.sku, part))
-        shipping = self._shipping(later) - self._shipping(earlier)
-        parts.append(("shipping", shipping))
-        fees["return_shipping"] = self._kept(later) - self._kept(earlier)
+        before_it, with_it = self._shipping(earlier, later)
+        parts.append(("shipping", with_it - before_it))
+        fees["return_shipping"] = self._kept(later, with_it) - self._kept(earlier, before_it)
         total = sum(amount for _, amount in parts) - sum(fees.values())
         money = self.order.money
         return Breakdown(
@@ -119,8 +123,26 @@ class Settling:
             return _NO_FEE
         return self.policy.condition_fees.get(condition, _NO_FEE)
 
-    def _shipping(self, counts: Mapping[str, dict[str | None, int]]) -> int:
-        """Return what of the outward shipping is paid back, beyond what other returns have got."""
+    def _shipping(
+        self,
+        earlier: Mapping[str, dict[str | None, int]],
+        later: Mapping[str, dict[str | None, int]],
+    ) -> tuple[int, int]:
+        """Return what of the outward shipping this return has got by then: before, and now.
+
+        Other returns may have gone by other rules: in all it is paid back once.
+        """
+        was, becomes = self._by_rule(earlier), self._by_rule(later)
+        if self.shipping is None:
+            return was, becomes
+        got = self.shipping.here
+        left = max(0, self.order.shipping - got - self.shipping.elsewhere)
+        anything = any(sum(of_sku.values()) for of_sku in later.values())
+        always = self.whole.shipping == "always" and anything
+        return got, got + min(left, left if always else becomes - was)
+
+    def _by_rule(self, counts: Mapping[str, dict[str | None, int]]) -> int:
+        """Return what of it this return's rule gives, beyond what it gives for other returns."""
         back = {
             article.sku: self._others(article) + sum(counts[article.sku].values())
             for article in self.order.articles
@@ -149,7 +171,7 @@ class Settling:
         )
         return sum(came, Fraction(0)) / (sum(weights) or 1)
 
-    def _kept(self, counts: Mapping[str, dict[str | None, int]]) -> int:
+    def _kept(self, counts: Mapping[str, dict[str | None, int]], shipping: int) -> int:
         """Return what is kept for the way back: once, and no more than there is."""
         if self.free:
             return 0
@@ -158,7 +180,7 @@ class Settling:
             self._sums(article, counts)[1] - self._sums(article, nothing)[1]
             for article in self.order.articles
         )
-        return min(self.whole.return_shipping, paid + self._shipping(counts))
+        return min(self.whole.return_shipping, paid + shipping)
 
     def _down(self, amount: Fraction) -> int:
         step = rule_of(self.order.money(0)).step

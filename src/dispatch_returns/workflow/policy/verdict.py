@@ -47,12 +47,24 @@ class ReturnRequest:
 class History:
     """What the customer sent back earlier, and what of this order is on its way or was paid back.
 
-    ``returned`` counts the pieces of this order, by SKU, in other returns that were not rejected.
+    ``returned`` counts the pieces of this order, by SKU, in other returns: of those that are
+    over, such as rejected ones, only what was paid back.
     """
 
     returns_by_age: tuple[datetime, ...] = ()
     """When each earlier return of this customer was asked for."""
     returned: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingPaid:
+    """What of an order's shipping was paid back before, in minor units.
+
+    ``here`` to earlier parcels of this return, ``elsewhere`` to other returns.
+    """
+
+    here: int
+    elsewhere: int
 
 
 @dataclass(frozen=True, slots=True)

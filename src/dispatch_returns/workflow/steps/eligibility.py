@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dispatch_returns.store import Store, returns
+from sqlalchemy import Connection
+
+from dispatch_returns.store import Store, receipts, returns
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.workflow.notices.notice import NoticeKind
 from dispatch_returns.workflow.policy.verdict import (
@@ -20,6 +22,7 @@ from dispatch_returns.workflow.policy.verdict import (
     Verdict,
 )
 from dispatch_returns.workflow.steps.asked import request_of
+from dispatch_returns.workflow.steps.others import pieces_of, unless_changed
 from dispatch_returns.workflow.steps.parts import Parts, Policy
 from dispatch_returns.workflow.steps.plan import Move, Plan, Situation, money_json
 from dispatch_returns.workflow.steps.terms import Terms
@@ -51,7 +54,8 @@ class Eligibility:
 
     def check(self, now: Situation) -> Plan:
         """Decide, and keep everything that it was decided from."""
-        policy, verdict = self.judge(now.row, now.ticket, now.now)
+        judged = self.judge(now.row, now.ticket, now.now)
+        policy, verdict = judged.policy, judged.verdict
         return Plan(
             move=Move(
                 _NEXT[verdict.outcome],
@@ -62,6 +66,7 @@ class Eligibility:
             ),
             decisions=(_decision(verdict),),
             notes=(_note(verdict, now.row),),
+            also=(unless_changed(judged.row, judged.before, before),),
             values={
                 **asked(now),
                 "policy": verdict.policy,
@@ -69,32 +74,17 @@ class Eligibility:
             },
         )
 
-    def judge(self, row: Return, ticket: Ticket, now: datetime) -> tuple[Policy, Verdict]:
+    def judge(self, row: Return, ticket: Ticket, now: datetime) -> Judged:
         """Ask the policy that was in force when the order was placed; nothing is written."""
         request = request_of(ticket, row.requested_at)
+        row = replace(row, **values_of(request))
         order = self._parts.order(request.order_id, ticket)
         placed_at = request.requested_at if order is None else order.placed_at
         policy = self._parts.book.in_force(placed_at)
-        history, same = self._history(replace(row, **values_of(request)))
-        return policy, _with_duplicate(policy.judge(request, order, history, now), same)
-
-    def _history(self, row: Return) -> tuple[History, list[Return]]:
-        """Return what happened before, and the open returns that ask for the same."""
         with self._store.read() as conn:
-            of_order = returns.of_order(conn, row)
-            of_customer = returns.of_customer(conn, row)
-        older = {r.id for r in of_order if (r.created_at, r.id) < (row.created_at, row.id)}
-        # Of two requests at once each sees the other: the first one, or the one on its way, counts.
-        before = [r for r in of_order if r.id in older or r.step in _UNDER_WAY]
-        mine = _skus(row)
-        same = [r for r in before if r.step not in _ARRIVED and mine & _skus(r)]
-        counted = [r for r in before if r not in same]
-        pieces = Counter[str]()
-        for other in counted:
-            for item in other.items:
-                pieces[item["sku"]] += item["quantity"]
-        ages = tuple(r.requested_at for r in of_customer if r.requested_at <= row.requested_at)
-        return History(returns_by_age=ages, returned=dict(pieces)), same
+            seen = before(conn, row)
+        verdict = policy.judge(request, order, seen.history, now)
+        return Judged(row, policy, _with_duplicate(verdict, seen.same), seen)
 
 
 def asked(now: Situation) -> dict[str, Any]:
@@ -113,11 +103,69 @@ def values_of(request: ReturnRequest) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, on what, by which policy, and what it took into account of other returns."""
+
+    row: Return
+    policy: Policy
+    verdict: Verdict
+    before: Before
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What happened before a request, and the open returns that ask for the same."""
+
+    history: History
+    same: tuple[Open, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open return, as people are told of it."""
+
+    ticket_id: str
+    number: str
+
+
+def before(conn: Connection, row: Return) -> Before:
+    """Return what is known now of other returns of this order and of this customer."""
+    of_order = returns.of_order(conn, row)
+    of_customer = returns.of_customer(conn, row)
+    # Of two requests at once each sees the other: the first one, or the one on its way, counts.
+    counted = [r for r in of_order if _is_older(r, row) or _is_under_way(r)]
+    mine = _skus(row)
+    same = [r for r in counted if r.step not in _ARRIVED and mine & _skus(r)]
+    pieces = Counter[str]()
+    for other in counted:
+        if other not in same:
+            pieces.update({item["sku"]: item["quantity"] for item in other.items})
+    # Of the rest, and of returns that are over, only what was settled.
+    announced = {r.id for r in counted}
+    settled = receipts.of_others(conn, row)
+    pieces.update(pieces_of(r for r in settled if r.return_id not in announced))
+    ages = tuple(r.requested_at for r in of_customer if r.requested_at <= row.requested_at)
+    return Before(
+        History(returns_by_age=ages, returned=dict(pieces)),
+        tuple(Open(r.ticket_id, r.number) for r in same),
+    )
+
+
+def _is_older(other: Return, row: Return) -> bool:
+    return (other.created_at, other.id) < (row.created_at, row.id)
+
+
+def _is_under_way(row: Return) -> bool:
+    planned = row.planned and Step(row.planned["step"])
+    return row.step in _UNDER_WAY or planned in _UNDER_WAY
+
+
 def _skus(row: Return) -> set[str]:
     return {item["sku"] for item in row.items}
 
 
-def _with_duplicate(verdict: Verdict, same: list[Return]) -> Verdict:
+def _with_duplicate(verdict: Verdict, same: Sequence[Open]) -> Verdict:
     """Let a person look at a second open return for the same items."""
     if not same:
         return verdict

@@ -41,7 +41,15 @@ from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
 from dispatch_returns.workflow.steps.labelling import PATIENCE, Labelling
 from dispatch_returns.workflow.steps.parts import Clock, Parts
-from dispatch_returns.workflow.steps.plan import SOMEBODY, US, Move, Plan, Situation, Told
+from dispatch_returns.workflow.steps.plan import (
+    SOMEBODY,
+    US,
+    Move,
+    OutdatedError,
+    Plan,
+    Situation,
+    Told,
+)
 from dispatch_returns.workflow.steps.receiving import Receiving
 from dispatch_returns.workflow.steps.reviewers import Reviewers
 from dispatch_returns.workflow.steps.statuses import Statuses
@@ -191,7 +199,10 @@ class ReturnsEngine:
             if walk.row.planned is not None:
                 self._make_move(walk)
             now = self._situation(walk)
-            self._commit(walk, now, self._plan(now))
+            try:
+                self._commit(walk, now, self._plan(now))
+            except OutdatedError:
+                continue  # decided from what another worker has changed meanwhile: once more
             if walk.row.planned is None:
                 return
             # Deciding may have taken long: what somebody did meanwhile must not be overwritten.
@@ -247,7 +258,8 @@ class ReturnsEngine:
             for it in came_of_it
             if it.outcome == LabelState.NOT_VOIDED
         )
-        return Plan(decisions=came_of_it, notes=notes)
+        unpaid = self._receiving.over(now)
+        return Plan(decisions=came_of_it, notes=notes + unpaid.notes, also=unpaid.also)
 
     def _terms(self, row: Return) -> Terms:
         if row.terms is not None:

@@ -16,6 +16,7 @@ from dispatch_returns.workflow.policy.verdict import (
     Item,
     Outcome,
     ReturnRequest,
+    ShippingPaid,
     Spoken,
     Verdict,
 )
@@ -99,9 +100,13 @@ class Policy(Protocol):
         reason: str | None = None,
         *,
         elsewhere: Mapping[str, int],
+        shipping: ShippingPaid | None,
         returnless: bool,
     ) -> Breakdown:
-        """Say what is paid back for what was accepted, or need not be sent."""
+        """Say what is paid back for what was accepted, or need not be sent.
+
+        ``elsewhere`` and ``shipping`` are as for `inspect`.
+        """
         ...
 
     def inspect(
@@ -113,10 +118,12 @@ class Policy(Protocol):
         announced: Sequence[Item],
         settled: Sequence[Item],
         elsewhere: Mapping[str, int],
+        shipping: ShippingPaid | None,
     ) -> Inspection:
         """Say what a receipt pays back, and whether a person must look first.
 
         ``settled`` came in earlier parcels of this return, ``elsewhere`` in other returns.
+        ``shipping`` was paid back for these; None where a person settled them, and nobody knows.
         """
         ...
 

@@ -96,6 +96,10 @@ class Plan:
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+class OutdatedError(Exception):
+    """What a plan was made from is no longer so: it is not written, and another one is made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """A return and its ticket at one moment. `arrived`: somebody has just brought it here."""

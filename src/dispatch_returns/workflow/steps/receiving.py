@@ -8,47 +8,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from dispatch_returns.errors import MoneyError
-from dispatch_returns.money import CurrencyRule, Money
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.facts import Facts, Parcel
 from dispatch_returns.refunds.intake import Intake
-from dispatch_returns.store import Store, ledger, receipts, returns
+from dispatch_returns.store import Store, receipts, returns
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.receipts import Receipt, ReceiptState
 from dispatch_returns.store.returns import NewDecision, Return, Step
-from dispatch_returns.workflow.policy.verdict import Breakdown, Item, Outcome
 from dispatch_returns.workflow.steps.asked import text_of
 from dispatch_returns.workflow.steps.eligibility import breakdown_json, item_lines
+from dispatch_returns.workflow.steps.others import of_others, unless_changed
 from dispatch_returns.workflow.steps.parts import Parts
-from dispatch_returns.workflow.steps.plan import SOMEBODY, US, Move, Plan, Situation, money_json
+from dispatch_returns.workflow.steps.plan import (
+    SOMEBODY,
+    US,
+    Move,
+    Plan,
+    Situation,
+    money_json,
+)
 from dispatch_returns.workflow.steps.terms import Terms
+from dispatch_returns.workflow.steps.worth import NO_ORDER, WAREHOUSE, Worth, Worths
 
-WAREHOUSE = "the warehouse"
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
 
-_NO_ORDER = "Nobody knows the order, so nobody knows what this is worth."
-_LOOK = "The policy wants a person to look."
 Work = Callable[[Connection], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a receipt is worth, or why a person must look."""
-
-    amount: Money | None = None
-    breakdown: Breakdown | None = None
-    problem: str | None = None
-    pays: bool = False
-    payment: PaymentRef | None = None
-    assignee: str | None = None
 
 
 class Receiving:
@@ -58,6 +48,7 @@ class Receiving:
         self._store = store
         self._parts = parts
         self._intake = intake
+        self._worths = Worths(store, parts)
 
     def waiting(self, row: Return) -> Receipt | None:
         """Return the oldest receipt of which nothing has followed yet.
@@ -78,7 +69,11 @@ class Receiving:
 
     def settle(self, now: Situation, receipt: Receipt) -> Plan:
         """Put what arrived on the ticket: what it is worth, or that a person must look."""
-        worth = self._worth(now, receipt)
+        return self._put(
+            now, receipt, self._worths.of(now, receipt, self._earlier(now.row, receipt))
+        )
+
+    def _put(self, now: Situation, receipt: Receipt, worth: Worth) -> Plan:
         fields: dict[str, str | None] = {
             "received_date": receipt.received_date,
             "condition": condition_of(receipt.lines),
@@ -99,7 +94,10 @@ class Receiving:
             ),
             decisions=(_decision(receipt, "settled" if good else "review", worth),),
             notes=(_note(now.row, receipt, worth),),
-            also=(_changing(receipt, now, state=state, **_kept(worth)),),
+            also=(
+                unless_changed(now.row, worth.others, of_others),
+                _changing(receipt, now, state=state, **worth.kept()),
+            ),
         )
 
     def received(self, now: Situation, terms: Terms) -> Plan:
@@ -112,7 +110,8 @@ class Receiving:
         if not now.arrived:
             return Plan()
         if latest is not None and latest.state is ReceiptState.REVIEW:
-            return self._accept(now, latest, SOMEBODY, pays=terms.refund_on_receipt)
+            accepted = self._accept(now, latest, SOMEBODY, pays=terms.refund_on_receipt)
+            return self._agreed(now, latest, accepted)
         if self._owed(now.row, known):
             # Held, corrected, and set to received once more: the same parcel.
             again = NewDecision("receipt", "again", SOMEBODY)
@@ -123,6 +122,14 @@ class Receiving:
         decision = NewDecision("receipt", "accepted", who, None, {"ordinal": receipt.ordinal})
         accepting = _changing(receipt, now, state=ReceiptState.ACCEPTED)
         return _pay(decision, accepting, pays=pays)
+
+    def _agreed(self, now: Situation, receipt: Receipt, accepted: Plan) -> Plan:
+        """Return `accepted`, or ask again where what a person has agreed to is out of date."""
+        others = self._worths.others(now.row)
+        fresh = self._worths.anew(now, receipt, self._earlier(now.row, receipt), others)
+        if fresh is not None:
+            return self._put(now, receipt, fresh)
+        return replace(accepted, also=(unless_changed(now.row, others, of_others), *accepted.also))
 
     def _note_arrival(self, now: Situation, known: Sequence[Receipt]) -> Plan:
         """The warehouse's own system has said it, by the guide's PATCH."""
@@ -152,34 +159,30 @@ class Receiving:
             return Plan(move=Move(Step.REFUNDED))
         order = self._parts.order(now.row.order_id, now.ticket)
         if order is None:
-            return review(now.row, "receipt", _NO_ORDER)
-        breakdown = self._parts.book.in_force(order.placed_at).settle(
-            order,
-            _items(now.row.items),
-            now.row.reason,
-            elsewhere=self._elsewhere(now.row),
-            returnless=True,
-        )
-        worth = Worth(breakdown.total, breakdown)
+            return review(now.row, "receipt", NO_ORDER)
+        worth = self._worths.returnless(now, order)
         who = f"policy {now.row.policy}"
 
-        def accept(conn: Connection) -> None:
+        def note(conn: Connection) -> None:
             receipts.note(
                 conn,
                 now.row.id,
                 now.now,
                 key="returnless",
-                state=ReceiptState.ACCEPTED,
+                state=ReceiptState.REVIEW if worth.problem else ReceiptState.ACCEPTED,
                 lines=[dict(item) for item in now.row.items],
                 received_date=None,
                 who=who,
-                **_kept(worth),
+                **worth.kept(),
             )
 
+        also = (unless_changed(now.row, worth.others, of_others), note)
+        if worth.problem is not None:
+            return replace(review(now.row, "receipt", worth.problem), also=also)
         decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
         fields = payment_fields(now.ticket, order.payment)
         move = Move(Step.REFUNDED, fields=fields, amount=worth.amount)
-        return Plan(move=move, decisions=(decision,), also=(accept,))
+        return Plan(move=move, decisions=(decision,), also=also)
 
     def refunded(self, now: Situation) -> Plan:
         """Enter the refund of the newest parcel into the ledger; the refund path does the rest.
@@ -189,6 +192,15 @@ class Receiving:
         """
         known = self._all(now.row)
         latest = _latest(known)
+        plan = Plan(also=(self._entering(now, known, latest),))
+        if latest is None or latest.state is ReceiptState.ACCEPTED:
+            return plan
+        accepted = NewDecision("receipt", "accepted", SOMEBODY, None, {"ordinal": latest.ordinal})
+        accepting = _changing(latest, now, state=ReceiptState.ACCEPTED)
+        plan = replace(plan, decisions=(accepted,), also=(accepting, *plan.also))
+        return plan if latest.state is ReceiptState.SETTLED else self._agreed(now, latest, plan)
+
+    def _entering(self, now: Situation, known: Sequence[Receipt], latest: Receipt | None) -> Work:
         facts = Facts.of(now.ticket, now.row.workspace_id, parcel_of(latest))
         decision = self._intake.judge(facts)
 
@@ -197,100 +209,46 @@ class Receiving:
             if known and latest is not known[-1] and refund.state is not State.HELD:
                 returns.wake(conn, now.row.id, now.now)  # the next parcel waits for this one
 
-        plan = Plan(also=(enter,))
-        if latest is None or latest.state is ReceiptState.ACCEPTED:
-            return plan
-        accepted = NewDecision("receipt", "accepted", SOMEBODY, None, {"ordinal": latest.ordinal})
-        accepting = _changing(latest, now, state=ReceiptState.ACCEPTED)
-        return replace(plan, decisions=(accepted,), also=(accepting, *plan.also))
+        return enter
 
-    # What there is, and what it is worth.
+    def over(self, now: Situation) -> Plan:
+        """Leave to a person what was worth something and is not paid of a return that is over."""
+        known = self._all(now.row)
+        latest = _latest(known)
+        settled = latest is not None and latest.state is ReceiptState.SETTLED
+        if latest is None or not (settled or self._owed(now.row, known)):
+            return Plan()
+        note = (
+            f"{latest.amount or 'What arrived'} was not paid back, and other returns of the order"
+            " do not count it. Should this return go on after all, check refund_amount first."
+            f" (Return {now.row.number})"
+        )
+        if self._worths.refund(now.row, latest) is not None:
+            return Plan(notes=(note,))
+        return Plan(notes=(note,), also=(_changing(latest, now, state=ReceiptState.REVIEW),))
+
+    # What there is.
 
     def _all(self, row: Return) -> list[Receipt]:
         with self._store.read() as conn:
             return receipts.of_return(conn, row.id)
+
+    def _earlier(self, row: Return, receipt: Receipt) -> list[Receipt]:
+        return [r for r in self._all(row) if r.ordinal < receipt.ordinal]
 
     def _owed(self, row: Return, known: Sequence[Receipt]) -> bool:
         """Whether an accepted parcel waits for its refund: to be entered, or to be released."""
         accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
         if not accepted:
             return False
-        refund = ledger.refund_id(row.workspace_id, row.ticket_id, accepted[-1].ordinal)
-        with self._store.read() as conn:
-            entered = ledger.get(conn, refund)
+        entered = self._worths.refund(row, accepted[-1])
         return entered is None or entered.state is State.HELD
-
-    def _worth(self, now: Situation, receipt: Receipt) -> Worth:
-        """Ask the policy what arrived is worth, and whether a person must look."""
-        order = self._parts.order(now.row.order_id, now.ticket)
-        if order is None:
-            return Worth(problem=_NO_ORDER)
-        earlier = [r for r in self._all(now.row) if r.ordinal < receipt.ordinal]
-        found = self._parts.book.in_force(order.placed_at).inspect(
-            order,
-            _items(receipt.lines),
-            now.row.reason,
-            announced=_items(now.row.items),
-            settled=[item for r in earlier for item in _items(r.lines)],
-            elsewhere=self._elsewhere(now.row),
-        )
-        looks = found.outcome is not Outcome.APPROVE
-        worth = Worth(
-            amount=found.breakdown.total if found.breakdown.total.minor > 0 else None,
-            breakdown=found.breakdown,
-            problem=" ".join(it.why for it in found.spoken) or _LOOK if looks else None,
-            pays=found.pays,
-            payment=order.payment,
-            assignee=found.assignee,
-        )
-        if worth.amount is None or receipt.who != WAREHOUSE:
-            return worth
-        return _with_the_warehouses_word(now, worth, earlier)
-
-    def _elsewhere(self, row: Return) -> dict[str, int]:
-        """Return the pieces of this order that other returns have settled.
-
-        Pieces of which nobody has said yet what they are worth are not among them: their worth
-        will be beyond what this return gets.
-        """
-        pieces = Counter[str]()
-        with self._store.read() as conn:
-            for other in returns.of_order(conn, row):
-                for receipt in receipts.of_return(conn, other.id):
-                    for line in receipt.lines if receipt.amount is not None else ():
-                        pieces[line["sku"]] += line["quantity"]
-        return dict(pieces)
-
-
-def _items(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
-    return [Item(it["sku"], it["quantity"], it.get("condition")) for it in lines]
-
-
-def _with_the_warehouses_word(now: Situation, worth: Worth, earlier: Sequence[Receipt]) -> Worth:
-    """Take the amount that the warehouse has written, where it is not more than the policy's."""
-    assert worth.amount is not None
-    said = now.ticket.custom_fields.get("refund_amount")
-    if said is None or (earlier and _same(said, earlier[-1].amount)):
-        return worth  # it says none; or what stands there is the parcel's before
-    try:
-        rule = CurrencyRule(worth.amount.decimals)
-        amount = Money.from_decimal(Decimal(str(said)), worth.amount.currency, rule)
-    except (MoneyError, ArithmeticError):
-        return replace(worth, problem="The refund_amount on the ticket is not an exact amount.")
-    if amount > worth.amount:
-        problem = f"The ticket asks for {amount}; by the policy it is worth {worth.amount}."
-        return replace(worth, problem=problem)
-    return replace(worth, amount=amount)
 
 
 def _latest(known: Sequence[Receipt]) -> Receipt | None:
     """Return the newest receipt of which something has followed."""
     decided = [r for r in known if r.state is not ReceiptState.NOTED]
     return decided[-1] if decided else None
-
-
-def _same(said: object, amount: Money | None) -> bool:
-    return amount is not None and str(said) == str(amount.major)
 
 
 def _pay(decision: NewDecision, *also: Work, pays: bool) -> Plan:
@@ -300,14 +258,6 @@ def _pay(decision: NewDecision, *also: Work, pays: bool) -> Plan:
 
 def _changing(receipt: Receipt, now: Situation, **values: Any) -> Work:
     return lambda conn: receipts.change(conn, receipt, now.now, **values)
-
-
-def _kept(worth: Worth) -> dict[str, Any]:
-    """Return the values of a receipt's row that say what it is worth."""
-    breakdown = None
-    if worth.breakdown is not None:
-        breakdown = breakdown_json(worth.breakdown) | {"pays": worth.pays}
-    return {"amount": worth.amount, "breakdown": breakdown, "detail": worth.problem}
 
 
 def facts_of(
