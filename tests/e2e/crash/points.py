@@ -43,9 +43,9 @@ ELSEWHERE = {
     "return.postpone": "a return put off changes nothing but its time",
     "attachments.delete": "only what a crash has left behind: killed in the second worker",
     "label.not_bought": "a label put off: it is looked for, or wanted again",
-    "label.voided": "only where a label is not needed any more: killed in a test of its own",
+    "label.voided": "a person's act: the label is given back again, with the same answer",
     "labels.find": "only after a crash or an unknown outcome: killed in the second worker",
-    "labels.void": "only where a label is not needed any more: killed in a test of its own",
+    "labels.void": "only where a label is not needed any more: voiding it again answers the same",
 }
 
 # What is on the way of the six steps alone, from a request to the refund.
@@ -64,6 +64,7 @@ OF_RETURNS = {
     "return.decided",
     "return.moved",
 }
+_ROWS = {"event", "inbox", "label", "message", "reconcile", "refund", "return"}
 _PLUGINS = {"adapters", "labels", "notices", "orders"}
 _PARTS = {"provider": "labels", "orders": "orders", "_notifier": "notifier"}
 
@@ -71,6 +72,11 @@ _PARTS = {"provider": "labels", "orders": "orders", "_notifier": "notifier"}
 def steps() -> set[str]:
     """Return the name of every write and of every call that leaves the process."""
     return {name for folder in FOLDERS for name in _in_folder(SOURCE / folder)}
+
+
+def writes() -> set[str]:
+    """Return the name of every write to the store."""
+    return {name for name in steps() if name.split(".")[0] in _ROWS}
 
 
 def _in_folder(folder: Path) -> Iterator[str]:

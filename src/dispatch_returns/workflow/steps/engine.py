@@ -253,13 +253,15 @@ class ReturnsEngine:
 
     def _over(self, now: Situation) -> Plan:
         came_of_it = self._labelling.take_back(now)
+        decisions = tuple(it.decision for it in came_of_it)
         notes = tuple(
             f"{it.why} Look at it at the provider. (Return {now.row.number})"
-            for it in came_of_it
+            for it in decisions
             if it.outcome == LabelState.NOT_VOIDED
         )
         unpaid = self._receiving.over(now)
-        return Plan(decisions=came_of_it, notes=notes + unpaid.notes, also=unpaid.also)
+        written = tuple(it.write for it in came_of_it)
+        return Plan(decisions=decisions, notes=notes + unpaid.notes, also=written + unpaid.also)
 
     def _terms(self, row: Return) -> Terms:
         if row.terms is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,14 @@ PATIENCE = 12
 """After so many failures in a row, some three hours, a person is told."""
 _CONTENT_TYPE = "application/pdf"
 _MAY_BE_BOUGHT = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What came of giving a label back, and the write that says so in its row."""
+
+    decision: NewDecision
+    write: Callable[[Connection], object]
 
 
 class Labelling:
@@ -69,10 +77,11 @@ class Labelling:
         )
         return Plan(move=Move(Step.LABEL_SENT, fields=fields), decisions=(decision,))
 
-    def take_back(self, now: Situation) -> tuple[NewDecision, ...]:
-        """Give labels back that nobody needs any more; return what came of it.
+    def take_back(self, now: Situation) -> tuple[TakenBack, ...]:
+        """Give labels back that nobody needs any more; return what came of it, to be written down.
 
-        Raises `LabelError` when the provider cannot say now.
+        Giving one back again answers the same. Raises `LabelError` when the provider cannot say
+        now.
         """
         if self._labels is None:
             return ()
@@ -206,7 +215,7 @@ class Labelling:
                 self._client.attachments.delete(ticket_id, attachment_id)
         return whole[0] if whole else None
 
-    def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> NewDecision:
+    def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> TakenBack:
         row = now.row
         try:
             if label.state in _MAY_BE_BOUGHT:
@@ -220,8 +229,10 @@ class Labelling:
                 raise
             # The return is over all the same; what is left is between shop and provider.
             state, said = LabelState.NOT_VOIDED, f"The label could not be given back: {error}"
-        self._store.write("label.voided", self._set(row, label, state=state))
-        return NewDecision("label", str(state), US, said, {"label": label.id})
+        decision = NewDecision("label", str(state), US, said, {"label": label.id})
+        return TakenBack(
+            decision, lambda conn: labels.change(conn, label, self._now(), state=state)
+        )
 
     def _set(
         self, row: Return, label: LabelRow, **values: object
