@@ -3,7 +3,7 @@
     dispatch-returns sandbox                    # in another terminal; export what it prints
     dispatch-returns setup                      # creates the statuses
     python examples/make_return.py 149.00
-    python examples/make_return.py 149.00 --request    # only the request: your policy does the rest
+    python examples/make_return.py --request    # only the request: your policy does the rest
 
 Prints the ticket's id. With a receiver running (see fastapi_app.py or flask_app.py) the refund
 follows by itself; without one, hand the id to refund_script.py. Where the receiver has a policy
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import stripe
@@ -52,6 +53,10 @@ def request(dispatch: DispatchClient, order_id: str, payment_intent: str, paid: 
             "items_to_return": ["SKU-001"],
             "original_order_total": paid.major,
             "payment_intent": payment_intent,
+            # What was bought, for a policy to judge by: see docs/orders.md.
+            "currency": paid.currency,
+            "order_lines": [{"sku": "SKU-001", "price": paid.major}],
+            "delivered_date": datetime.now(UTC).date().isoformat(),
         },
     )
     return ticket.id
@@ -73,8 +78,9 @@ def walk(dispatch: DispatchClient, ticket_id: str, paid: Money) -> None:
     dispatch.tickets.update(ticket_id, status="refunded")
 
 
-def main(amount: str = "149.00", *options: str) -> None:
-    paid = Money.from_decimal(Decimal(amount), "USD")
+def main(*arguments: str) -> None:
+    amounts = [it for it in arguments if not it.startswith("--")]
+    paid = Money.from_decimal(Decimal(amounts[0] if amounts else "149.00"), "USD")
     payment_intent = take_payment(paid, order_id="1234")
     with DispatchClient(
         api_key=os.environ["DISPATCH_API_KEY"],
@@ -82,7 +88,7 @@ def main(amount: str = "149.00", *options: str) -> None:
         base_url=os.environ["DISPATCH_BASE_URL"],
     ) as dispatch:
         ticket_id = request(dispatch, "1234", payment_intent, paid)
-        if "--request" not in options:
+        if "--request" not in arguments:
             walk(dispatch, ticket_id, paid)
     print(ticket_id)
 

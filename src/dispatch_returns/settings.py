@@ -214,6 +214,7 @@ def _explain(error: ValidationError) -> str:
     problems: list[str] = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
-        what = "is not set" if problem["type"] == "missing" else problem["msg"]
+        missing = problem["type"] == "missing"
+        what = "is not set" if missing else problem["msg"].removeprefix("Value error, ")
         problems.append(f"{VARIABLES.get(field, field)}: {what}")
     return "; ".join(problems)

@@ -132,6 +132,21 @@ def test_the_flask_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
         wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
 
 
+def test_with_a_policy_a_request_walks_to_its_label(shop: Shop) -> None:
+    port = free_port()
+    (shop.folder / "policy.toml").write_text('version = "1"\n', encoding="utf-8")
+    shop.environment |= {
+        "DISPATCH_RETURNS_POLICY": "policy.toml",
+        "DISPATCH_RETURNS_RETURN_ADDRESS": "Acme; Dock 3; 12345; Springfield; US",
+    }
+    shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")
+    with shop.serving(port, COMMAND, "serve", "--port", str(port)):
+        ticket_id = shop.example("make_return.py", "--request")
+        ends = {"label_sent", "needs_review", "rejected"}
+        wait_until(lambda: shop.ticket(ticket_id).status in ends, 30)
+    assert shop.ticket(ticket_id).status == "label_sent"
+
+
 DJANGO_SHOP = EXAMPLES / "django_shop"
 RUNSERVER = [sys.executable, str(DJANGO_SHOP / "manage.py"), "runserver"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "shop.wsgi"]

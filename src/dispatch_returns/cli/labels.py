@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dispatch_returns.workflow.labels.provider import LabelRequest
 
 app = typer.Typer(
-    help="Show and write the label of a return; give one back; print a sample.",
+    help="Show, write and void the labels of returns; print a sample.",
     no_args_is_help=True,
 )
 
@@ -40,9 +40,9 @@ def show_labels(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show the labels of a return, and write the one that can be used to a file.
+    """Show the labels of a return, or write the one in use to a file.
 
-    It is the document that the customer got, and needs the database alone.
+    It is the document that the customer got. Needs the database alone.
     """
     from dispatch_returns.store import labels
     from dispatch_returns.workflow.returns import found
@@ -119,7 +119,10 @@ def sample(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print the return label of a made-up return, to look at and to try a scanner with."""
+    """Print the label of a made-up return.
+
+    To look at, and to try a scanner with.
+    """
     from dispatch_returns.workflow.labels import registry
 
     options = {"paper": paper, **({"font": str(font)} if font else {})}

@@ -27,7 +27,10 @@ def preview(
     shop: Annotated[str, typer.Option(help="The name they are signed with.")] = "Your shop",
     json: Json = False,
 ) -> None:
-    """Write every notice about a made-up return to files, with a page that shows them all."""
+    """Write every notice of a made-up return to files.
+
+    With a page that shows them all.
+    """
     from dispatch_returns.workflow.notices.notice import NoticeKind
     from dispatch_returns.workflow.notices.rendering import Templates
     from dispatch_returns.workflow.notices.samples import sample
@@ -56,7 +59,10 @@ def preview(
 def check(
     folder: Annotated[Path, typer.Argument(help="Your own templates.")], *, json: Json = False
 ) -> None:
-    """Try your templates on every case: with all that a return can tell, and with nothing."""
+    """Try your templates on every case.
+
+    With all that a return can tell, and with nothing. Ends with 1 if one fails.
+    """
     from dispatch_returns.workflow.notices.rendering import Templates
 
     problems = problems_of(Templates(folder=folder), folder)

@@ -148,9 +148,14 @@ def _rendered(part: Part) -> RenderableType:
 
 
 def _toned(part: Toned) -> RenderableType:
+    from rich.padding import Padding
     from rich.text import Text
 
-    return Text(printable(part.text), style=part.style)
+    text = printable(part.text)
+    words = text.lstrip(" ")
+    # What is folded stays as far in as the line began.
+    indent = len(text) - len(words)
+    return Padding(Text(words, style=part.style), (0, 0, 0, indent), expand=False)
 
 
 def _table(part: Table) -> RenderableType:

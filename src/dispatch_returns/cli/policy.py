@@ -11,7 +11,7 @@ import typer
 
 from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
-from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.errors import ConfigurationError, NotFoundError, ReturnStateError
 
 if TYPE_CHECKING:
     from dispatch_returns.store.returns import Return
@@ -97,9 +97,10 @@ def explain(
     *,
     json: Json = False,
 ) -> None:
-    """Say why a return was decided as it was: every rule that spoke, and what it saw.
+    """Say why a return was decided as it was.
 
-    A return that was not decided yet is judged now, as the workflow would; nothing is written.
+    Shows every rule that spoke, and what it saw. A return that was not decided yet is judged now,
+    as the workflow would; nothing is written.
     """
     row, stored = _stored(ticket)
     verdict = _live(ticket, row) if stored is None else stored
@@ -197,7 +198,12 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
     book = _book(None)
     now = utc_now()
     with client_for(settings) as client:
-        ticket = client.tickets.get(text if row is None else row.ticket_id)
+        try:
+            ticket = client.tickets.get(text if row is None else row.ticket_id)
+        except NotFoundError:
+            raise ReturnStateError(
+                f"there is no ticket {text} in the workspace {settings.workspace}"
+            ) from None
     if row is None:  # no event of it has arrived yet
         requested_at = request_of(ticket, now).requested_at
         row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)

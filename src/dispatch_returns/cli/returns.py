@@ -139,7 +139,10 @@ def timeline(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show the whole story of a return: steps, decisions, money, messages; who and when."""
+    """Show the whole story of a return.
+
+    Steps, decisions, parcels, money and messages: who did what, when, and why.
+    """
     from dispatch_returns.settings import status_names
     from dispatch_returns.workflow.returns import found
     from dispatch_returns.workflow.steps.statuses import Statuses

@@ -50,16 +50,17 @@ def serve(
     Answers probes too: /health/live, /health/ready and /health/lag.
     Ctrl-C or SIGTERM stops it: what is under way is finished first.
     """
+    from dispatch_returns.settings import Settings
     from dispatch_returns.webhooks import asgi
     from dispatch_returns.webhooks.receiver import DISPATCH
 
     _log_to_stderr()
+    if not Settings.from_env().webhook_secrets:  # before a database is made
+        raise ConfigurationError(
+            "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
+            " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
+        )
     with stop_signals() as stop, _connector() as connector, listen(host, port) as listener:
-        if not connector.settings.webhook_secrets:
-            raise ConfigurationError(
-                "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
-                " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
-            )
         paths = {sender: f"{FOLDER}/{sender}" for sender in connector.receivers}
         app = _Paths(asgi.app(connector), paths.values(), asgi.health(connector, max_lag))
         with serving(app, listener, stop):

@@ -91,12 +91,12 @@ def void(
         released = returns.release(conn, row, now, before.due_at)
         changed = labels.change(conn, label, now, state=state, error=None)
         data = {"label": label.id, "parcel": label.parcel}
-        decision = NewDecision("label", str(state), who, f"{said} {why}", data)
+        decision = NewDecision("label", str(state), who, f"{said} Why: {why}", data)
         returns.record(conn, row, decision, now)
         subject = f"label {label.provider_id} of {row.ticket_id}"
         journal.record(conn, "void", now, who=who, why=why, subject=subject)
         next_one = _another(row)
-        tell_agents(conn, row, f"{said} {who}: {why} (Return {row.number}) {next_one}", now)
+        tell_agents(conn, row, f"{said} By {who}: {why}. {next_one} (Return {row.number})", now)
         return Voided(released, changed, f"{said} {next_one}")
 
     return store.write("label.voided", settle)

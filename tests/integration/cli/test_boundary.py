@@ -67,6 +67,16 @@ def test_every_command_has_help_and_json(words: tuple[str, ...]) -> None:
     assert max(map(len, said.out.splitlines())) <= 80
 
 
+GROUPS = sorted({words[:-1] for words in COMMANDS})
+
+
+@pytest.mark.parametrize("words", GROUPS, ids=lambda words: " ".join(words) or "all")
+def test_what_a_command_does_is_said_whole_in_the_list(words: tuple[str, ...]) -> None:
+    listed = run(*words, "--help").out.partition("Commands:")[2].partition("Exit codes")[0]
+    assert listed
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_an_unknown_option_is_a_usage_error(words: tuple[str, ...]) -> None:
     said = run(*words, "--nonsense")
@@ -337,6 +347,11 @@ def test_serving_without_a_secret_is_refused(shop: Shop) -> None:
     said = shop.run("serve", "--port", "0", DISPATCH_WEBHOOK_SECRET="")
     assert said.code == 3
     assert "every delivery would be refused" in said.err
+
+
+def test_what_refuses_to_serve_makes_no_database(bare_shop: Shop) -> None:
+    assert bare_shop.run("serve", "--port", "0", DISPATCH_WEBHOOK_SECRET="").code == 3
+    assert list(bare_shop.folder.iterdir()) == []
 
 
 def test_a_return_that_becomes_refunded_is_paid_while_it_serves(bare_shop: Shop) -> None:

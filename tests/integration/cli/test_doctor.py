@@ -70,6 +70,11 @@ def test_missing_settings_are_named_and_the_database_is_looked_at(shop: Shop) ->
     assert found["database"]["status"] == "ok"
 
 
+def test_a_setting_that_is_wrong_is_said_in_our_words(shop: Shop) -> None:
+    found = checks(shop, DISPATCH_RETURNS_MAX_REFUND="500")["settings"]
+    assert found["detail"] == ('DISPATCH_RETURNS_MAX_REFUND: write amounts as "500 USD, 60000 JPY"')
+
+
 @pytest.mark.parametrize(
     ("changed", "name", "said"),
     [

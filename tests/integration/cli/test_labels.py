@@ -152,7 +152,12 @@ def test_a_printed_label_is_voided_and_another_one_made(returning: Shop) -> None
     assert "was voided on" in shown.text
     (act,) = returning.offline("acts", "--json").json["acts"]
     assert (act["act"], act["who"], act["why"]) == ("void", "Bob", "torn")
-    assert "Bob" in returning.offline("timeline", ticket).text
+    story = returning.offline("timeline", ticket)
+    assert "(voided)" in story.text
+    (at,) = [n for n, it in enumerate(story.out.splitlines()) if "label: voided  (Bob)" in it]
+    explained = story.out.splitlines()[at + 1 : at + 3]
+    assert " ".join(" ".join(explained).split()).endswith("it has cost nothing. Why: torn")
+    assert all(line.startswith(" " * 22) for line in explained), "folded, and not as far in"
     with returning.client() as client:
         client.tickets.update(ticket, status="approved")
     returning.event(ticket, "evt_again")

@@ -220,7 +220,11 @@ def test_explain_says_what_is_wrong_with_an_order(shop: Shop, write: Any) -> Non
 
 def test_explain_of_an_unknown_ticket_ends_with_1(shop: Shop, write: Any) -> None:
     setting = {"DISPATCH_RETURNS_POLICY": write("version = 'live'")}
-    assert shop.run("policy", "explain", "tkt_none", **setting).code == 1
+    said = shop.run("policy", "explain", "tkt_none", **setting)
+    assert (said.code, said.err) == (
+        1,
+        "Error: there is no ticket tkt_none in the workspace ws_sandbox\n",
+    )
 
 
 def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:

@@ -44,14 +44,17 @@ def test_a_label_is_given_back_with_who_and_why_and_another_can_be_made(shop: Re
     )
     decision = shop.decisions(ticket)[-1]
     assert (decision.kind, decision.outcome, decision.who) == ("label", "voided", "Bob")
-    assert decision.why == "Label label_1 was given back. torn"
+    assert decision.why == "Label label_1 was given back. Why: torn"
     with shop.store.read() as conn:
         (act,) = journal.newest(conn, limit=5)
     assert (act.act, act.who, act.why) == ("void", "Bob", "torn")
     assert act.subject == f"label label_1 of {ticket.id}"
     assert (done.row.due_at, done.row.working) == (due_at, False), "the timers go on"
     shop.work()
-    assert shop.notes(ticket)[-1].startswith("Label label_1 was given back. Bob: torn (Return R-")
+    assert shop.notes(ticket)[-1] == (
+        "Label label_1 was given back. By Bob: torn. Set the ticket to approved to have another"
+        f" one made. (Return {done.row.number})"
+    )
     shop.put(ticket, "approved")
     assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED, LabelState.BOUGHT]
     shop.put(ticket, "rejected")

@@ -37,11 +37,12 @@ def demo(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Take 25 returns from the request to the money, with everything going wrong on the way.
+    """Take 25 returns from the request to the money.
 
-    Needs no key and no configuration: the Dispatch API and Stripe are local stand-ins, and all
-    calls between them are real HTTP on this machine. The exit code is 0 only if every refund
-    that is owed was paid, none was paid twice, and the three books agree.
+    With everything going wrong on the way. Needs no key and no configuration: the Dispatch API
+    and Stripe are local stand-ins, and all calls between them are real HTTP on this machine. The
+    exit code is 0 only if every refund that is owed was paid, none was paid twice, and the three
+    books agree.
     """
     if any(find_spec(needed) is None for needed in _NEEDED):
         raise MissingExtraError("demo", "dispatch-returns demo")

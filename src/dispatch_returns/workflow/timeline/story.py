@@ -76,7 +76,7 @@ class Story:
     def facts(self) -> dict[str, str | None]:
         """Return what stands above the story."""
         paid = [f"{r.amount} ({r.state})" for r in self.refunds if r.amount is not None]
-        sent = [it.tracking_number or it.provider_id for it in self.labels]
+        sent = [_named(it) for it in self.labels]
         return {
             "ticket": self.row.ticket_id,
             "return number": self.row.number,
@@ -113,6 +113,12 @@ def tell(conn: Connection, row: Return) -> Story:
         moments=tuple(sorted(moments, key=lambda it: it.at)),  # stable: causes before effects
         events=len(events),
     )
+
+
+def _named(label: LabelRow) -> str | None:
+    name = label.tracking_number or label.provider_id
+    over = f" ({str(label.state).replace('_', ' ')})" if label.state in labels.OVER else ""
+    return name and f"{name}{over}"
 
 
 def _decided(it: Decision) -> Moment:
