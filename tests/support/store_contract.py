@@ -861,7 +861,7 @@ class StoreContract:
                 conn, "ws_1", "tkt_9", 1, NOW, payment=payment, processor_id="re_1", **given
             )
             assert row is not None
-            assert ledger.of_processor(conn, "stripe", "re_1") == row
+            assert ledger.of_processor(conn, "stripe", "re_1") == [row]
             assert ledger.of_payments(conn, "stripe", ["ch_1", "pi_1"]) == [row]
             assert ledger.page(conn, "", since=NOW, until=LATER) == [row]
             assert ledger.page(conn, row.id) == ledger.page(conn, "", since=LATER) == []

@@ -74,6 +74,7 @@ WHERE r.adapter = :adapter AND (
     r.state IN {_PAID} AND (
         f.id IS NULL OR f.status <> r.state
         OR NOT r.adopted AND (f.minor <> r.minor OR f.currency <> r.currency))
+    OR r.state NOT IN {_PAID} AND r.state NOT IN {_UNDER_WAY} AND {_MOVES}
     OR r.state = 'unknown' AND r.reason IS NOT NULL)
 UNION
 SELECT r.id FROM refunds f JOIN rows r ON r.id = f.refund_id

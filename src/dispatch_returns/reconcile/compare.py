@@ -35,9 +35,14 @@ from dispatch_returns.reconcile.books import (
     tell_nobody,
 )
 from dispatch_returns.reconcile.differences import FIXABLE, Cause, Difference, ParcelRow
-from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, SupportsListing
+from dispatch_returns.refunds.adapter import (
+    KnownRefund,
+    PaymentRef,
+    RefundNews,
+    SupportsListing,
+)
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
-from dispatch_returns.refunds.news import Met
+from dispatch_returns.refunds.news import Answer, Met
 from dispatch_returns.store import Store, inbox, journal, ledger, receipts, returns
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import Refund
@@ -210,7 +215,7 @@ class Reconciler:
             taken = ledger.of_processor(conn, adapter, refund.processor_id)
             rows = ledger.of_payments(conn, adapter, [ref.id for ref in known.payments])
             waits = refund.waits is not None and ledger.get(conn, refund.waits) is None
-        if taken is not None:
+        if taken:
             return
         if waits:
             found = differences.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
@@ -230,8 +235,8 @@ class Reconciler:
             others = {
                 it.result.processor_id
                 for it in listed
-                if (other := ledger.of_processor(conn, row.adapter, it.result.processor_id))
-                and other.id != row.id
+                for other in ledger.of_processor(conn, row.adapter, it.result.processor_id)
+                if other.id != row.id
             }
         if fresh is not None and fresh.claims == row.claims:
             difference = differences.of_row(row, listed, others)
@@ -304,13 +309,14 @@ class Reconciler:
         if difference.cause in {Cause.NEVER_ENTERED, Cause.NOT_PAID}:
             assert difference.ticket_id is not None
             return self._enter(difference.ticket_id)
-        known = self._known(difference)
-        if known is None:
+        answer = self._ask_again(difference)
+        if not answer.refunds:
             return False
-        found = self._late_news.found([known])
+        found = self._late_news.found(answer)
         met = self._store.write("reconcile.fix", lambda conn: self._late_news.write(conn, found))
-        noted = difference.cause is Cause.MADE_ELSEWHERE and met == [Met.NOTED]
-        return noted or all(it in _RIGHT for it in met)
+        # The ticket that waits for it has no row yet, and finds it when it is entered.
+        for_no_row = difference.cause is Cause.MADE_ELSEWHERE and difference.refund_id is None
+        return (for_no_row and met == [Met.NOTED]) or all(it in _RIGHT for it in met)
 
     def _enter(self, ticket_id: str) -> bool:
         """Enter a ticket as its event would. Whether it is paid, the workers and guards decide."""
@@ -324,10 +330,15 @@ class Reconciler:
         self._store.write("reconcile.fix", enter)
         return True
 
-    def _known(self, difference: Difference) -> KnownRefund | None:
-        if difference.payment is None or difference.processor_id is None:
-            return None
-        return self._find(difference.processor_id, difference.payment)
+    def _ask_again(self, difference: Difference) -> Answer:
+        """Return the refund that a difference is about, as the processor has it now."""
+        if difference.payment is None:
+            return Answer([])
+        answer = self._late_news.news.ask(RefundNews((difference.payment,), ()))
+        wanted = difference.processor_id
+        return replace(
+            answer, refunds=[it for it in answer.refunds if it.result.processor_id == wanted]
+        )
 
 
 def _changed_since(tickets: Iterable[Ticket], since: datetime | None) -> Iterator[Ticket]:

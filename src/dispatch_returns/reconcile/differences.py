@@ -9,13 +9,9 @@ from typing import Any
 
 from dispatch_returns.money import Money
 from dispatch_returns.reconcile.books import digits
-from dispatch_returns.refunds.adapter import (
-    NO_MONEY_MOVED,
-    KnownRefund,
-    PaymentRef,
-    RefundStatus,
-)
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
 from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.refunds.news import moves
 from dispatch_returns.store.ledger import Refund, State
 
 
@@ -192,15 +188,15 @@ def of_row(
     """
     if row.state is State.SENDING:
         return None  # a call is under way
-    ours = [it for it in refunds if it.refund_id == row.id and _moves(it)]
+    ours = [it for it in refunds if it.refund_id == row.id and moves(it)]
     own = next((it for it in refunds if it.result.processor_id == row.processor_id), None)
     more = [it for it in ours if it is not own]
-    if len(ours) > 1 or (more and row.state in _PAID and own is not None and _moves(own)):
+    if len(ours) > 1 or (more and row.state in _PAID and own is not None and moves(own)):
         ids = ", ".join(sorted({it.result.processor_id for it in [*ours, *([own] if own else [])]}))
         return _difference(Cause.PAID_TWICE, row, detail=ids)
     if more:
         return _difference(Cause.NOT_KNOWN_HERE, row, more[0])
-    found = _of_paid(row, own) if row.state in _PAID else None
+    found = _of_paid(row, own) if row.state in _PAID else _of_not_paid(row, own)
     return found or _of_elsewhere(row, refunds, others) or _of_unknown(row)
 
 
@@ -213,8 +209,16 @@ def _of_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
     if State(own.result.status) is row.state:
         return None
     detail = f"{own.result.status} there, {row.state} here"
-    cause = Cause.STATE_DIFFERS if _moves(own) else Cause.FAILED_LATER
+    cause = Cause.STATE_DIFFERS if moves(own) else Cause.FAILED_LATER
     return _difference(cause, row, own, detail)
+
+
+def _of_not_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
+    """A refund that had failed may go through after all."""
+    if row.state not in _NOT_PAID | {State.HELD} or own is None or not moves(own):
+        return None
+    detail = f"{own.result.status} there, {row.state} here"
+    return _difference(Cause.STATE_DIFFERS, row, own, detail)
 
 
 def _of_elsewhere(
@@ -222,7 +226,7 @@ def _of_elsewhere(
 ) -> Difference | None:
     for it in refunds:
         known = it.result.processor_id in others or it.result.processor_id == row.processor_id
-        if it.refund_id is None and _moves(it) and not known and _may_be_of(it, row):
+        if it.refund_id is None and moves(it) and not known and _may_be_of(it, row):
             waits = row.state is State.HELD or (
                 row.state is State.REQUESTED and row.nothing_carried_out
             )
@@ -238,7 +242,7 @@ def _may_be_of(known: KnownRefund, row: Refund) -> bool:
 
 def beside(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:
     """Return the newest of a payment's rows, where none may be what somebody else refunded."""
-    if not _moves(known) or any(_may_be_of(known, row) for row in rows):
+    if not moves(known) or any(_may_be_of(known, row) for row in rows):
         return None
     return rows[-1] if rows else None
 
@@ -300,10 +304,6 @@ def _comes_to_an_end(row: Refund) -> bool:
     """Whether it is under way or being looked up, or is not to be paid."""
     looked_up = row.state is State.UNKNOWN and row.reason is None
     return row.state in _UNDER_WAY or looked_up or row.reason == Reason.DRY_RUN
-
-
-def _moves(known: KnownRefund) -> bool:
-    return RefundStatus(known.result.status) not in NO_MONEY_MOVED
 
 
 def _difference(

@@ -196,9 +196,10 @@ class Intake:
         seen = outside.of_payment(conn, self.adapter.name, decision.payment.id)
         moving = [it for it in seen if RefundStatus(it.status) not in NO_MONEY_MOVED]
         # A dry run writes to no ticket, and so takes nothing over.
-        return [] if moving and self._is_dry(conn) else moving
+        return [] if moving and self.is_dry(conn) else moving
 
-    def _is_dry(self, conn: Connection) -> bool:
+    def is_dry(self, conn: Connection) -> bool:
+        """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
 
     def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:

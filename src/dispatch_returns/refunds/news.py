@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -32,7 +33,7 @@ from dispatch_returns.store.outside import Outside
 log = logging.getLogger(__name__)
 
 _ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1}
-"""A refund never goes back in this order: what says so is old."""
+"""An event's own word never takes a refund back in this order: it may be old."""
 _PAID = frozenset(_ORDER)
 
 
@@ -49,9 +50,26 @@ class Met(enum.Enum):
     ANOTHERS = enum.auto()
     """Of another workspace's ledger."""
     BUSY = enum.auto()
-    """A call for this payment is under way: come back when its outcome is written."""
+    """A call for this payment is under way, or the row has changed since the processor was asked:
+    come back and ask again."""
     FOR_A_PERSON = enum.auto()
     """Money may have moved twice. The ticket has a note."""
+
+
+_FIRST = (Met.BUSY, Met.FOR_A_PERSON, Met.APPLIED)
+"""What counts first where several rows met the same refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a payment's refunds.
+
+    ``claims``: the payment's rows and their `claims` when the processor was asked. A row that
+    has not changed since is behind the answer. None for an event's own word, which may be old.
+    """
+
+    refunds: list[KnownRefund]
+    claims: Mapping[str, int] | None = None
 
 
 class News:
@@ -61,26 +79,29 @@ class News:
         self._service = service
         self._workspace = workspace
 
-    def ask(self, news: RefundNews) -> list[KnownRefund]:
+    def ask(self, news: RefundNews) -> Answer:
         """Return the refunds that an event is about, as the processor has them now.
 
         What agrees with the ledger already is not asked again, and an adapter that cannot list
         is taken at its event's word. Raises `AdapterError`.
         """
         if news.refunds and self._all_agree(news.refunds):
-            return []
+            return Answer([])
         adapter = self._service.adapter
         if not (news.payments and isinstance(adapter, SupportsListing)):
-            return list(news.refunds)
+            return Answer(list(news.refunds))
+        with self._service.store.read() as conn:
+            rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in news.payments])
+        claims = {row.id: row.claims for row in rows}
         try:
             with telemetry.processor_call(adapter.name, "refunds_of"):
-                return list(adapter.refunds_of(news.payments[0]))
+                return Answer(list(adapter.refunds_of(news.payments[0])), claims)
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
-            said = "an event is about a payment that the processor does not know"
+            said = "there is news of a payment that the processor does not know"
             log.warning(said, extra=telemetry.ids())
-            return []
+            return Answer([])
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
         """Return the tickets of refunds that were made from our ledger, and are not in it."""
@@ -90,21 +111,27 @@ class News:
                 for known in refunds
                 if known.ticket_id is not None
                 and self._is_ours(known)
-                and self._row(conn, known) is None
+                and ledger.get(conn, known.refund_id or "") is None
             }
 
-    def meet(self, conn: Connection, known: KnownRefund) -> Met:
-        """Let the ledger meet a refund as the processor has it now.
+    def meet(
+        self, conn: Connection, known: KnownRefund, claims: Mapping[str, int] | None = None
+    ) -> Met:
+        """Let the ledger meet a refund as the processor has it now; `claims` as in `Answer`.
 
         Inside a transaction that is alone with its payment (`outside.look_alone`). Raises
         `LeaseLostError` when a worker changes the row at this moment.
         """
-        row = self._row(conn, known)
-        if row is not None:
-            return self._meet_row(conn, row, known)
+        rows = self._rows(conn, known)
+        if rows:
+            met = {self._meet_row(conn, row, known, claims) for row in rows}
+            if known.refund_id is None and any(row.adopted for row in rows):
+                # When the row goes on to another refund, this one is nobody's again.
+                outside.note(conn, self._outside(known), self._service.now())
+            return next((it for it in _FIRST if it in met), Met.AGREES)
         if known.refund_id is not None and not self._is_ours(known):
             return Met.ANOTHERS
-        if known.refund_id is None and _moves(known):
+        if known.refund_id is None and moves(known):
             found = self._meet_payment(conn, known)
             if found is not None:
                 return found
@@ -116,28 +143,39 @@ class News:
 
     def _all_agree(self, refunds: Iterable[KnownRefund]) -> bool:
         with self._service.store.read() as conn:
-            return all(
-                (row := self._row(conn, known)) is not None and _agrees(row, known)
-                for known in refunds
-            )
+            found = [(known, self._rows(conn, known)) for known in refunds]
+        return all(
+            rows
+            and (rows[0].id == known.refund_id or not self._is_ours(known))
+            and all(_agrees(row, known) for row in rows)
+            for known, rows in found
+        )
 
-    def _row(self, conn: Connection, known: KnownRefund) -> Refund | None:
-        if known.refund_id is not None:
-            return ledger.get(conn, known.refund_id)
+    def _rows(self, conn: Connection, known: KnownRefund) -> list[Refund]:
+        """Return the row that made a refund, and those that count on it because nothing is left."""
+        made = ledger.get(conn, known.refund_id) if known.refund_id is not None else None
         adapter = self._service.adapter.name
-        return ledger.of_processor(conn, adapter, known.result.processor_id)
+        count_on_it = ledger.of_processor(conn, adapter, known.result.processor_id)
+        others = [row for row in count_on_it if made is None or row.id != made.id]
+        return others if made is None else [made, *others]
 
     # A refund that has a row.
 
-    def _meet_row(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
+    def _meet_row(
+        self,
+        conn: Connection,
+        row: Refund,
+        known: KnownRefund,
+        claims: Mapping[str, int] | None,
+    ) -> Met:
         if row.adapter != self._service.adapter.name or _agrees(row, known):
             return Met.AGREES
         if row.state is State.SENDING:
             return Met.BUSY
-        if not _moves(known):
+        if not moves(known):
             return self._meet_failure(conn, row, known)
         if row.processor_id == known.result.processor_id:
-            return self._meet_progress(conn, row, known)
+            return self._meet_progress(conn, row, known, claims)
         if row.processor_id is not None and row.state in _PAID:
             detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
             return self._for_a_person(conn, row, detail)
@@ -145,21 +183,35 @@ class News:
         return self._apply(conn, row, known, Met.APPLIED)
 
     def _meet_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
-        """The failure of an earlier attempt says nothing of the present one."""
-        same = row.processor_id == known.result.processor_id
-        key = known.idempotency_key
-        if row.state is State.UNKNOWN:
-            same = same or (key is not None and key == row.idempotency_key)
-        if same and (row.state is State.UNKNOWN or row.state in _PAID):
-            return self._apply(conn, row, known, Met.APPLIED)
-        return Met.AGREES
+        """The failure of an earlier attempt says nothing of the present one.
 
-    def _meet_progress(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
+        Until the present one is known by its id, the row carries the earlier one's: only the
+        key tells them apart.
+        """
+        if row.state in _PAID:
+            present = row.processor_id == known.result.processor_id
+        else:
+            under_way = row.state in {State.UNKNOWN, State.REQUESTED}
+            present = under_way and known.idempotency_key == row.idempotency_key
+        return self._apply(conn, row, known, Met.APPLIED) if present else Met.AGREES
+
+    def _meet_progress(
+        self,
+        conn: Connection,
+        row: Refund,
+        known: KnownRefund,
+        claims: Mapping[str, int] | None,
+    ) -> Met:
+        """What goes forward is new. What goes back may be old, unless the processor was asked."""
         state = State(known.result.status)
         ahead = row.state in _PAID and _ORDER[state] >= _ORDER[row.state]
         if ahead or row.state is State.UNKNOWN:
             return self._apply(conn, row, known, Met.APPLIED)
-        return Met.AGREES
+        if claims is None or row.id not in claims:
+            return Met.AGREES
+        if claims[row.id] != row.claims:
+            return Met.BUSY
+        return self._apply(conn, row, known, Met.APPLIED)
 
     # A refund that somebody else made, and no row has.
 
@@ -169,8 +221,9 @@ class News:
         rows = ledger.of_payments(conn, self._service.adapter.name, ids)
         if any(row.state is State.SENDING for row in rows):
             return Met.BUSY
+        dry = self._service.intake.is_dry(conn)
         waiting = [row for row in rows if _waits(row) and row.amount == known.result.amount]
-        if len(waiting) == 1:
+        if len(waiting) == 1 and not dry:
             return self._apply(conn, waiting[0], known, Met.ADOPTED)
         for row in rows:
             if row.state in _PAID and not row.adopted and row.amount == known.result.amount:
@@ -178,6 +231,8 @@ class News:
                 self._for_a_person(conn, row, detail)
             elif row.state is State.REQUESTED and _waits(row):
                 hold = guard.refunded_elsewhere(known.result.amount, known.result.processor_id)
+                if dry and row.amount is not None:
+                    hold = guard.dry_run_hold(row.amount)
                 # An approval was given before anybody knew of this.
                 self._service.hold(conn, row, hold, approved_by=None, approved_minor=None)
         return None
@@ -187,7 +242,10 @@ class News:
         return Met.FOR_A_PERSON
 
     def _apply(self, conn: Connection, row: Refund, known: KnownRefund, met: Met) -> Met:
-        self._service.apply(conn, row, known.result, call="event")
+        result = known.result
+        if known.refund_id is not None and known.refund_id != row.id:
+            result = replace(result, ours=False)
+        self._service.apply(conn, row, result, call="event")
         return met
 
     def _outside(self, known: KnownRefund) -> Outside:
@@ -216,7 +274,8 @@ def _agrees(row: Refund, known: KnownRefund) -> bool:
     return row.state == State(result.status) and same_amount and not new_arn
 
 
-def _moves(known: KnownRefund) -> bool:
+def moves(known: KnownRefund) -> bool:
+    """Whether a refund moves money, or has moved it."""
     return RefundStatus(known.result.status) not in NO_MONEY_MOVED
 
 

@@ -189,11 +189,14 @@ def lock(conn: Connection, row_id: str) -> Refund | None:
 _BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
 
 
-def of_processor(conn: Connection, adapter: str, processor_id: str) -> Refund | None:
-    """Return the refund that the processor knows by this id."""
+def of_processor(conn: Connection, adapter: str, processor_id: str) -> list[Refund]:
+    """Return the refunds that the processor knows by this id, oldest first.
+
+    Several, where one was made and others were told that nothing is left on their payment.
+    """
     which = (ledger.c.adapter == adapter, ledger.c.processor_id == processor_id)
-    row = conn.execute(select(ledger).where(*which).limit(1)).mappings().one_or_none()
-    return _refund(row) if row else None
+    query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
 
 
 def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Refund]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -16,7 +17,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
 from dispatch_returns.refunds.intake import Decision
-from dispatch_returns.refunds.news import Met, News
+from dispatch_returns.refunds.news import Answer, Met, News, moves
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import outside
 from dispatch_returns.store.inbox import StoredEvent
@@ -25,10 +26,14 @@ from dispatch_returns.workflow.steps.receiving import facts_of
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an event is about: refunds as they are now, and tickets whose row is missing."""
+    """What an event is about: refunds as they are now, and tickets whose row is missing.
+
+    ``claims``: see `Answer`.
+    """
 
     refunds: list[KnownRefund]
     entries: list[Decision]
+    claims: Mapping[str, int] | None = None
 
 
 NOTHING = Found([], [])
@@ -60,23 +65,27 @@ class LateNews:
         news = adapter.parse_event(stored.body)
         return NOTHING if news is None else self.found(self.news.ask(news))
 
-    def found(self, refunds: list[KnownRefund]) -> Found:
-        """Return `refunds` with what is to be entered first. Raises `APIError`, `AdapterError`."""
-        tickets = sorted(self.news.missing(refunds))
+    def found(self, answer: Answer) -> Found:
+        """Return what is to be written. Raises `APIError`, `AdapterError`."""
+        tickets = sorted(self.news.missing(answer.refunds))
         entries = [it for ticket_id in tickets if (it := self.judge(ticket_id)) is not None]
-        return Found(refunds, entries)
+        return Found(answer.refunds, entries, answer.claims)
 
     def write(self, conn: Connection, found: Found) -> list[Met]:
         """Write what follows, inside a transaction; return what came of each refund.
 
-        Raises `LeaseLostError` where a call is under way: its outcome must be written first.
+        Raises `LeaseLostError` where a call is under way, whose outcome must be written first,
+        and where the processor must be asked again.
         """
         self._look_alone(conn, found)
         for decision in found.entries:
             self._refunds.intake.enter(conn, decision)
-        met = [self.news.meet(conn, known) for known in found.refunds]
+        refunds = sorted(found.refunds, key=_turn)
+        met = [self.news.meet(conn, known, found.claims) for known in refunds]
         if Met.BUSY in met:
-            raise LeaseLostError("a call for this payment is under way")
+            raise LeaseLostError(
+                "a call for this payment is under way, or its row has just changed"
+            )
         return met
 
     def _look_alone(self, conn: Connection, found: Found) -> None:
@@ -96,3 +105,12 @@ class LateNews:
         with self._refunds.store.read() as conn:
             facts = facts_of(conn, ticket, self._workspace)
         return self._refunds.intake.judge(facts)
+
+
+def _turn(known: KnownRefund) -> tuple[bool, bool]:
+    """What failed comes first, and what somebody else made last.
+
+    An attempt that was made after a failed one then stands, and others' refunds meet rows that
+    say what became of ours.
+    """
+    return moves(known), known.refund_id is None

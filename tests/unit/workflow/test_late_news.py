@@ -15,11 +15,18 @@ import pytest
 from dispatch_returns import Context, RefundEvent, sandbox
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import acts
-from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
+from dispatch_returns.refunds.adapter import (
+    KnownRefund,
+    PaymentRef,
+    RefundRequest,
+    RefundResult,
+    RefundStatus,
+)
 from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.store import Store, inbox, ledger, outside
+from dispatch_returns.store import Store, inbox, ledger, outside, switches
 from dispatch_returns.store.inbox import EventState, NewEvent
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd
 from tests.support.stores import forget_refund
@@ -53,8 +60,7 @@ def paid(shop: Workshop, **fields: Any) -> tuple[Any, Refund]:
     """A ticket whose refund has succeeded."""
     ticket = shop.ticket(**fields)
     shop.run(ticket)
-    refund = shop.refund(ticket)
-    assert refund is not None
+    refund = row(shop, ticket)
     assert refund.processor_id is not None
     return ticket, refund
 
@@ -240,6 +246,139 @@ def test_the_failure_of_an_earlier_attempt_does_not_end_the_next_one(either_way:
     assert row(shop, ticket) == second
 
 
+def test_the_failure_of_an_earlier_attempt_does_not_end_one_whose_outcome_is_unknown(
+    shop: Workshop,
+) -> None:
+    """Of the second call nobody knows anything, and it may have been carried out."""
+    ticket, first = failed_late(shop)
+    shop.fake.fail_next(AdapterError(ErrorKind.UNKNOWN_OUTCOME, "no answer"))
+    retry(shop, ticket)
+    shop.work()
+    assert row(shop, ticket).state is State.UNKNOWN
+    shop.news(first.processor_id or "", "charge.refund.updated")
+    shop.work()
+    assert row(shop, ticket).state is State.UNKNOWN
+    shop.work(hours=1)
+    assert row(shop, ticket).state is State.SUCCEEDED
+    assert shop.fake.requests[-1].idempotency_key == row(shop, ticket).idempotency_key
+
+
+def test_the_failure_of_the_very_call_whose_answer_was_lost_ends_it(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.fail_next("lost_response")
+    shop.fake.fail_next("lost_response", call="find")
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.UNKNOWN
+    (made,) = shop.fake.refunds
+    shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
+    shop.news(made.processor_id)
+    shop.work()
+    assert (row(shop, ticket).state, row(shop, ticket).processor_id) == (
+        State.FAILED,
+        made.processor_id,
+    )
+
+
+def failed_late(shop: Workshop, **fields: Any) -> tuple[Any, Refund]:
+    """A ticket whose refund has failed after it had succeeded."""
+    ticket, refund = paid(shop, **fields)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    shop.news(refund.processor_id or "", "refund.failed")
+    shop.work()
+    assert row(shop, ticket).state is State.FAILED
+    return ticket, refund
+
+
+def retry(shop: Workshop, ticket: Any) -> None:
+    facts = Facts.of(shop.now(ticket), sandbox.WORKSPACE)
+    acts.retry(shop.connector.refunds, row(shop, ticket).id, who="Ann", facts=facts)
+
+
+def test_of_two_attempts_in_one_answer_the_one_that_failed_comes_first(shop: Workshop) -> None:
+    """A restored backup knows the first attempt, which has failed since, and not the second."""
+    ticket, first = failed_late(shop)
+    retry(shop, ticket)
+    shop.work()
+    second = row(shop, ticket)
+    old = {"state": State.SUCCEEDED, "processor_id": first.processor_id, "generation": 1}
+    shop.store.write("old", lambda conn: ledger.change(conn, second, shop.clock(), **old))
+    shop.news(second.processor_id or "")
+    shop.work()
+    assert (row(shop, ticket).state, row(shop, ticket).processor_id) == (
+        State.SUCCEEDED,
+        second.processor_id,
+    )
+    assert not any("was made as well as" in it.body for it in shop.comments(ticket))
+
+
+def test_a_refund_that_two_tickets_count_on_fails_for_both(shop: Workshop) -> None:
+    """The second ticket was told that its payment had been refunded already."""
+    first, refund = paid(shop)
+    second = shop.ticket(payment_intent=payment_of(first))
+    shop.run(second)
+    assert row(shop, second).processor_id == refund.processor_id
+    assert row(shop, second).adopted
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    shop.news(refund.processor_id or "")
+    shop.work()
+    for ticket in (first, second):
+        assert row(shop, ticket).state is State.FAILED
+        assert shop.now(ticket).status == "needs_review"
+    assert [row(shop, it).adopted for it in (first, second)] == [False, True]
+
+
+# Where the processor was asked, its answer counts in either direction.
+
+
+def test_money_that_the_bank_sent_back_waits_for_the_customer_again(shop: Workshop) -> None:
+    heard = Heard(shop, "refund.requires_action")
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.REQUIRES_ACTION)
+    shop.news(refund.processor_id or "")
+    shop.work()
+    assert row(shop, ticket).state is State.REQUIRES_ACTION
+    assert shop.now(ticket).custom_fields["refund_status"] == "requires_action"
+    assert len(heard) == 1
+    assert "needs a step from you" in shop.comments(ticket)[-1].body
+
+
+def test_a_failed_refund_that_goes_through_after_all_is_not_paid_again(shop: Workshop) -> None:
+    ticket, refund = failed_late(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.SUCCEEDED)
+    shop.news(refund.processor_id or "")
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+    assert len(shop.fake.requests) == 1
+
+
+def test_an_answer_that_another_worker_has_overtaken_is_asked_for_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked before the row changed may be older than what the row says now."""
+    ticket, refund = paid(shop)
+    assert refund.processor_id is not None
+    asked = shop.fake.refunds_of
+
+    def overtaken(ref: PaymentRef) -> list[KnownRefund]:
+        answer = asked(ref)
+        monkeypatch.setattr(shop.fake, "refunds_of", asked)
+        shop.fake.set_status(refund.processor_id or "", RefundStatus.SUCCEEDED, arn="74000001")
+        shop.news(refund.processor_id or "")
+        shop.work()
+        assert row(shop, ticket).arn == "74000001"
+        return answer
+
+    shop.fake.set_status(refund.processor_id, RefundStatus.REQUIRES_ACTION)
+    monkeypatch.setattr(shop.fake, "refunds_of", overtaken)
+    event = shop.news(refund.processor_id)
+    (claimed,) = shop.connector.events.claim(10)
+    shop.connector.events.process(claimed)
+    assert shop.found(event, "fake").state is EventState.ACCEPTED
+    shop.work(minutes=1)
+    assert shop.found(event, "fake").state is EventState.DONE
+    assert row(shop, ticket).state is State.SUCCEEDED
+
+
 def test_news_that_beats_our_own_commit_is_not_lost(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,6 +534,70 @@ def test_an_adopted_refund_that_fails_comes_back_to_a_person(shop: Workshop) -> 
     assert (row(shop, ticket).state, row(shop, ticket).adopted) == (State.FAILED, True)
 
 
+def test_an_adopted_refund_that_fails_settles_no_other_ticket(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id)
+    shop.work()
+    shop.run(ticket)
+    assert row(shop, ticket).processor_id == made.processor_id
+    shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
+    shop.news(made.processor_id)
+    shop.work()
+    retry(shop, ticket)
+    shop.work()
+    other = shop.ticket(payment_intent=payment_of(ticket))
+    shop.run(other)
+    assert (row(shop, other).state, row(shop, other).adopted) == (State.SUCCEEDED, False)
+    assert len(shop.fake.requests) == 2
+
+
+def test_a_dry_run_takes_nothing_over(shop: Workshop) -> None:
+    """It writes to no ticket. When it is over, the ticket finds what was made meanwhile."""
+    throw(shop, Switch.DRY_RUN, is_on=True)
+    ticket = shop.ticket()
+    shop.run(ticket)
+    held = row(shop, ticket)
+    assert held.reason == "dry_run"
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id)
+    shop.work()
+    assert row(shop, ticket) == held
+    assert (shop.now(ticket).status, shop.comments(ticket)) == ("refunded", [])
+    throw(shop, Switch.DRY_RUN, is_on=False)
+    shop.run(ticket)
+    assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)
+
+
+def test_in_a_dry_run_what_waits_to_be_sent_is_held_without_a_word_on_the_ticket(
+    shop: Workshop,
+) -> None:
+    throw(shop, Switch.KILL, is_on=True)
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.REQUESTED
+    throw(shop, Switch.DRY_RUN, is_on=True)
+    shop.news(shop.fake.refund_outside(payment_of(ticket), usd("50.00")).processor_id)
+    shop.work()
+    assert (row(shop, ticket).state, row(shop, ticket).reason) == (State.HELD, "dry_run")
+    assert (shop.now(ticket).status, shop.comments(ticket)) == ("refunded", [])
+    for switch in Switch:
+        throw(shop, switch, is_on=False)
+    shop.run(ticket)
+    assert row(shop, ticket).reason == "refunded_elsewhere"
+    assert shop.fake.requests == []
+
+
+def throw(shop: Workshop, switch: Switch, *, is_on: bool) -> None:
+    now = shop.clock()
+    shop.store.write(
+        "throw",
+        lambda conn: switches.throw(conn, switch, now, is_on=is_on, who="Ann", why="a test"),
+    )
+
+
 @pytest.mark.parametrize("charged", ["149.00", "500.00"])
 def test_a_refund_from_the_dashboard_is_seen_by_the_ticket_that_comes_later(
     shop: Workshop, charged: str
@@ -487,6 +690,22 @@ def test_the_same_amount_again_from_the_dashboard_is_shown_to_a_person(shop: Wor
     assert f"{made.processor_id} refunded the same amount elsewhere" in note.body
 
 
+def test_the_same_amount_elsewhere_is_shown_though_the_outcome_of_ours_was_not_known(
+    shop: Workshop,
+) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.fake.fail_next("lost_response")
+    shop.run(ticket)
+    assert row(shop, ticket).state is State.UNKNOWN
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.news(made.processor_id)
+    shop.work()
+    assert row(shop, ticket).state is State.SUCCEEDED
+    (note,) = [it for it in shop.comments(ticket) if it.internal]
+    assert f"{made.processor_id} refunded the same amount elsewhere" in note.body
+
+
 # Refunds that were made from here, and are not in the ledger as they are.
 
 
@@ -506,6 +725,32 @@ def test_our_refund_without_a_row_is_entered_and_not_paid_again(shop: Workshop) 
     assert (found.id, found.state) == (lost.id, State.SUCCEEDED)
     assert (found.processor_id, found.adopted) == (lost.processor_id, False)
     assert len(shop.fake.requests) == 1
+
+
+def test_our_refund_that_failed_and_has_no_row_is_a_persons_to_try_again(shop: Workshop) -> None:
+    """As it would be with its row: a failure is never tried again by an event."""
+    ticket, _ = paid(shop)
+    lost = lose_row(shop, ticket)
+    shop.fake.set_status(lost.processor_id or "", RefundStatus.FAILED)
+    shop.news(lost.processor_id or "")
+    shop.work(days=2)
+    assert (row(shop, ticket).id, row(shop, ticket).state) == (lost.id, State.FAILED)
+    assert shop.now(ticket).status == "needs_review"
+    assert len(shop.fake.requests) == 1
+
+
+def test_our_refund_without_a_row_is_entered_though_another_ticket_counts_on_it(
+    shop: Workshop,
+) -> None:
+    ticket, lost = paid(shop)
+    other = shop.ticket(payment_intent=payment_of(ticket))
+    shop.run(other)
+    assert row(shop, other).processor_id == lost.processor_id
+    forget_refund(shop.store, lost.id)
+    shop.news(lost.processor_id or "")
+    shop.work()
+    assert (row(shop, ticket).id, row(shop, ticket).adopted) == (lost.id, False)
+    assert len(shop.fake.refunds) == 1
 
 
 @pytest.mark.parametrize("gone", [False, True])

@@ -152,6 +152,38 @@ def test_a_refund_that_moved_on_is_written_down(shop: Workshop) -> None:
     assert row(shop, ticket).state is State.SUCCEEDED
 
 
+@pytest.mark.parametrize("back", [RefundStatus.REQUIRES_ACTION, RefundStatus.PENDING])
+def test_a_refund_that_the_bank_sent_back_is_written_down(
+    shop: Workshop, back: RefundStatus
+) -> None:
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", back)
+    assert only(shop, Cause.STATE_DIFFERS, fix=True).settled
+    assert row(shop, ticket).state is State(back)
+    assert compare(shop) == []
+
+
+@pytest.mark.parametrize("state", ["failed", "held"])
+def test_a_failed_refund_that_went_through_after_all_is_written_down(
+    shop: Workshop, state: str
+) -> None:
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    shop.news(refund.processor_id or "")
+    shop.work()
+    if state == "held":
+        shop.set(ticket, received_date=None)
+        facts = Facts.of(shop.now(ticket), sandbox.WORKSPACE)
+        acts.retry(shop.connector.refunds, refund.id, who="Ann", facts=facts)
+        shop.work()
+    assert row(shop, ticket).state is State(state)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.SUCCEEDED)
+    found = only(shop, Cause.STATE_DIFFERS, fix=True)
+    assert (found.detail, found.settled) == (f"succeeded there, {state} here", True)
+    assert row(shop, ticket).state is State.SUCCEEDED
+    assert len(shop.fake.requests) == 1
+
+
 def test_a_failed_refund_whose_ticket_says_refunded_is_taken_back(shop: Workshop) -> None:
     ticket, refund = paid(shop)
     shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
@@ -218,6 +250,21 @@ def test_a_refund_made_elsewhere_is_adopted_by_the_ticket_that_waits(shop: Works
     made = shop.fake.refund_outside(str(ticket.custom_fields["payment_intent"]), PAID)
     assert only(shop, Cause.MADE_ELSEWHERE, fix=True).settled
     assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)
+
+
+def test_in_a_dry_run_a_refund_made_elsewhere_stays_in_the_list(
+    box: sandbox.Sandbox, tmp_path: Path, any_store: Store
+) -> None:
+    box.state.reset()
+    shop = Workshop(box, tmp_path, store=any_store, dry_run=True)
+    for key in ("refunded", "needs_review"):
+        shop.client.statuses.create(key=key, name=key)
+    ticket, held = paid(shop)
+    assert held.reason == "dry_run"
+    shop.fake.refund_outside(payment_of(ticket), PAID)
+    assert only(shop, Cause.MADE_ELSEWHERE, fix=True).fixed is False
+    assert row(shop, ticket) == held
+    shop.close()
 
 
 def test_a_refund_made_elsewhere_is_seen_before_its_ticket_is_entered(shop: Workshop) -> None:
