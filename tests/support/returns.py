@@ -246,6 +246,14 @@ class Notifier:
         pass
 
 
+class CarefulNotifier(Notifier):
+    """Tells nothing again that it has told, as a look into the ticket's comments shows."""
+
+    def send(self, notice: Notice, *, again: bool = False) -> None:
+        if not (again and notice.key in {it.key for it in self.told}):
+            super().send(notice, again=again)
+
+
 @dataclass
 class Merchant:
     """All parts of a merchant's workflow, for a test to set and look at."""

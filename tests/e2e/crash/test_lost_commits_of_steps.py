@@ -25,25 +25,16 @@ from dispatch_returns.store.ledger import State
 from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.store.returns import Step
 from dispatch_returns.workflow import voiding
-from dispatch_returns.workflow.notices.notice import Notice
 from tests.e2e.crash import points
 from tests.e2e.crash.walks import DECIDED, PATH, TOLD
 from tests.support import postgres
 from tests.support.desk import usd
 from tests.support.relay import Relay, relay
-from tests.support.returns import Merchant, Notifier
+from tests.support.returns import CarefulNotifier, Merchant
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import EMAIL
 
 pytestmark = pytest.mark.crash
-
-
-class CarefulNotifier(Notifier):
-    """Tells nothing again that it has told, as a look into the ticket's comments shows."""
-
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        if not (again and notice.key in {it.key for it in self.told}):
-            super().send(notice, again=again)
 
 
 class Faults:
