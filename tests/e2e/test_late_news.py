@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from dispatch_returns import Connector, Context, RefundEvent, Settings, sandbox, webhooks
 from dispatch_returns.api import DispatchClient, Ticket
@@ -22,7 +23,8 @@ from dispatch_returns.sandbox.server import serving
 from dispatch_returns.sandbox.stripe import API_KEY, Fault
 from dispatch_returns.store import inbox, ledger
 from dispatch_returns.store.ledger import Refund, State
-from tests.support.stores import open_store
+from dispatch_returns.store.schema import outbox
+from tests.support import stores
 from tests.support.waiting import wait_until
 
 SECRET = "whsec_late"
@@ -82,19 +84,22 @@ class Shop:
         return row
 
     def wait_for_quiet(self) -> None:
-        """Wait until every event of Stripe's has arrived and was dealt with."""
+        """Wait until every event of Stripe's has arrived, and all that follows was told."""
         assert self.box.state.stripe.events.wait_until_settled(PATIENCE)
 
         def none_waits() -> bool:
             with self.connector.store.read() as conn:
-                return inbox.oldest_waiting(conn) is None
+                untold = select(outbox.c.id).where(outbox.c.due_at.is_not(None)).limit(1)
+                waits = inbox.oldest_waiting(conn) or conn.execute(untold).scalar()
+                return waits is None
 
         wait_until(none_waits, PATIENCE)
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+@pytest.fixture(params=stores.KINDS)
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     with (
+        stores.opened(request.param, tmp_path) as store,
         sandbox.running() as box,
         DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client,
         httpx.Client(base_url=box.url, auth=(API_KEY, ""), trust_env=False) as stripe,
@@ -109,7 +114,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             adapter_options={"api_key": API_KEY, "base_url": box.url, "webhook_secret": SECRET},
         )
         pace = Pace(first_retry=timedelta(milliseconds=100))
-        store = open_store(tmp_path, durable=False)
         with Connector(settings, store=store, pace=pace) as connector:
             app = FastAPI(lifespan=connector.lifespan)
             app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
