@@ -21,6 +21,8 @@ class Received:
     query: dict[str, str]
     headers: Mapping[str, str]
     body: bytes
+    connection: int
+    """Which of the clients' connections it came on, by its port."""
 
     @property
     def json(self) -> Any:
@@ -93,7 +95,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
-            received = Received(self.command, parts.path, query, dict(self.headers.items()), body)
+            headers, port = dict(self.headers.items()), self.client_address[1]
+            received = Received(self.command, parts.path, query, headers, body, port)
             reply = server.take(received)
             if reply.after is not None:
                 reply.after.wait(10)

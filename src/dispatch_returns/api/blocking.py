@@ -53,12 +53,15 @@ class BlockingCaller:
         self._sleep = sleep
         self._options = time_limit(timeout)
         self._owns_http = http_client is None
-        self._direct = direct.unless_proxied(httpx.HTTPTransport) if self._owns_http else None
-        self._http = http_client or httpx.Client(timeout=TIMEOUT, transport=self._direct)
+        self._connections = direct.Connections(http_client, TIMEOUT)
         self._attach()
 
     def _attach(self) -> None:
         raise NotImplementedError
+
+    @property
+    def _http(self) -> httpx.Client:
+        return self._connections.client
 
     @property
     def scope(self) -> Scope:
@@ -167,8 +170,9 @@ class BlockingCaller:
     def _sent(self, request: Request) -> httpx.Response:
         headers = {**self._core.headers, **request.headers}
         try:
-            if self._direct is not None and not self._http.is_closed:
-                return direct.send(self._direct, whole(request, headers, self._options))
+            transport = self._connections.transport
+            if transport is not None and not self._http.is_closed:
+                return direct.send(transport, whole(request, headers, self._options))
             built = self._http.build_request(
                 request.method,
                 request.url,

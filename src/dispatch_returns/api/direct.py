@@ -6,19 +6,68 @@ and nothing that these APIs need. Only it knows the proxies of the environment, 
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from datetime import timedelta
 from typing import TypeVar
 from urllib.request import getproxies
+from weakref import WeakSet
 
 import httpx
 
 T = TypeVar("T", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
-def unless_proxied(transport: type[T]) -> T | None:
+def unless_proxied(transport: type[T], verify: ssl.SSLContext | bool = True) -> T | None:
     """Return a new transport, or None where the environment names proxies."""
-    return None if getproxies() else transport()
+    return None if getproxies() else transport(verify=verify)
+
+
+class Connections:
+    """The connections of this process: those of the `given` client, or else its own.
+
+    After a fork a child opens new ones. On one connection two processes would read each other's
+    answers, and take somebody else's refund for their own. A client that was given is its
+    owner's affair.
+
+    ``transport`` is None where only the ``client`` knows the way.
+    """
+
+    transport: httpx.HTTPTransport | None = None
+    client: httpx.Client
+
+    def __init__(self, given: httpx.Client | None, timeout: float) -> None:
+        if given is not None:
+            self.client = given
+            return
+        self._timeout = timeout
+        self._tls = httpx.create_ssl_context()
+        self._open()
+        _own.add(self)
+
+    def _open(self) -> None:
+        self.transport = unless_proxied(httpx.HTTPTransport, self._tls)
+        self.client = httpx.Client(
+            timeout=self._timeout, transport=self.transport, verify=self._tls
+        )
+
+    def begin_anew(self) -> None:
+        """Open other connections; the old ones are dropped, and not told so."""
+        if not self.client.is_closed:
+            self._open()
+
+
+_own: WeakSet[Connections] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for connections in list(_own):
+        connections.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def send(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:

@@ -26,12 +26,11 @@ from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
 from dispatch_returns.store import Store, forking, inbox, ledger, migrate, outbox, schema, sqlite
 from dispatch_returns.store.database import revision
 from dispatch_returns.store.writer import GroupWriter
+from tests.support.forks import forks, in_a_child
 from tests.support.store_contract import NOW, accepting, claim, events, held_up, new_event
 from tests.support.stores import open_store
 
 SOON = 10.0
-# Python 3.12 advises against forks beside threads. Servers do it all the same.
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.fixture
@@ -479,27 +478,6 @@ def test_threads_that_open_new_files_at_once_make_each_its_schema(tmp_path: Path
 
 
 # Forks.
-
-
-def in_a_child(work: Callable[[], object]) -> int:
-    """Fork, do `work` in the child, and return its exit code."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + SOON
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    raise AssertionError("the child hangs")
 
 
 @forks

@@ -55,13 +55,13 @@ class Wire:
         # The SDK has no switch for one client alone. Left on, it writes a file into the
         # user's home and sends it along; a merchant's own use of the SDK loses nothing by it.
         stripe.enable_telemetry = False
-        self._http = http_client or direct.unless_proxied(httpx.HTTPTransport) or httpx.Client()
+        self._connections = direct.Connections(http_client, timeout)
         self._owns_http = http_client is None
         client = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url} if base_url else {},
             max_network_retries=0,
-            http_client=_PooledHTTP(self._http, timeout),
+            http_client=_PooledHTTP(self._connections, timeout),
         )
         # Not the typed services: half their time goes into objects that are read once, and
         # they make a warning of a header of Stripe's, after the money has moved.
@@ -81,7 +81,7 @@ class Wire:
     def close(self) -> None:
         """Close the connections, unless the HTTP client was brought along."""
         if self._owns_http:
-            self._http.close()
+            self._connections.client.close()
 
     def _call(self, method: str, path: str, **params: Any) -> Answer:
         ours = _calling.set(True)
@@ -107,9 +107,9 @@ class _PooledHTTP(stripe.HTTPClient):
 
     name = "httpx"
 
-    def __init__(self, http: httpx.Client | httpx.HTTPTransport, timeout: float) -> None:
+    def __init__(self, connections: direct.Connections, timeout: float) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType] - untyped there
-        self._http = http
+        self._connections = connections
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT))
         self._extensions = {"timeout": self._timeout.as_dict()}
 
@@ -127,8 +127,9 @@ class _PooledHTTP(stripe.HTTPClient):
     def _response(
         self, method: str, url: str, headers: Mapping[str, str] | None, content: Any
     ) -> httpx.Response:
-        if isinstance(self._http, httpx.Client):
-            return self._http.request(
+        transport = self._connections.transport
+        if transport is None:
+            return self._connections.client.request(
                 method,
                 url,
                 headers=headers,
@@ -139,7 +140,7 @@ class _PooledHTTP(stripe.HTTPClient):
         request = httpx.Request(
             method, url, headers=headers, content=content, extensions=self._extensions
         )
-        return direct.send(self._http, request)
+        return direct.send(transport, request)
 
 
 def _not_sent(error: Exception) -> AdapterError:
