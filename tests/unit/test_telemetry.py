@@ -144,8 +144,22 @@ def test_a_return_can_be_followed_from_its_event_to_its_write_back(
     (event_span,), (call,) = collected.spans("process_event"), collected.spans("processor.refund")
     assert call.parent is not None
     assert call.parent.span_id == event_span.context.span_id
-    calls = {(it["call"], it["outcome"]): n for it, n in collected.points("processor.duration")}
-    assert calls == {("payment", "ok"): 1, ("refund", "ok"): 1}
+    points = collected.points("processor.duration")
+    calls = {(it["adapter"], it["call"], it["outcome"]): number for it, number in points}
+    assert calls == {("fake", "payment", "ok"): 1, ("fake", "refund", "ok"): 1}
+
+
+def test_a_look_up_is_a_call_like_any_other(shop: Workshop, collected: Collected) -> None:
+    ticket = shop.ticket()
+    shop.fake.fail_next("lost_response")
+    shop.run(ticket)
+    shop.work(minutes=5)
+    refund = shop.refund(ticket)
+    assert refund is not None
+    ids = {"event_id": None, "ticket_id": ticket.id, "refund_id": refund.id}
+    assert collected.ids("processor.find") == [ids]
+    made = [(it["adapter"], it["call"]) for it, _ in collected.points("processor.duration")]
+    assert ("fake", "find") in made
 
 
 def test_an_outcome_is_named_by_its_kind(shop: Workshop, collected: Collected) -> None:

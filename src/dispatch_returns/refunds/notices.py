@@ -33,7 +33,7 @@ def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
 
 
 def tell_outcome(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Do as `tell_change` and `tell_customer`, in one statement."""
+    """Do as `tell_change`, and tell the customer where the money is: once for each such state."""
     outbox.add_all(conn, (_change(refund), *_to_customer(refund)), now)
 
 
@@ -59,12 +59,6 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
     what = f"{hold.reason}:{hold.detail}:{told}"
     note = _message(refund, "note", what, body=_note(refund, hold))
     outbox.add_all(conn, (_message(refund, "ticket", what), note), now)
-
-
-def tell_customer(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Tell the customer where the money is, once for each state worth telling."""
-    for message in _to_customer(refund):
-        outbox.add(conn, message, now)
 
 
 def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:

@@ -487,7 +487,6 @@ class RefundService:
             self.announce(conn, after, now)
         if after.reason is not None:
             notices.tell_held(conn, after, notices.hold_of(after), now)
-            notices.tell_customer(conn, after, now)
         else:
             notices.tell_outcome(conn, after, now)
         if after.adopted:

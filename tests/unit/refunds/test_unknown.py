@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
-from dispatch_returns.refunds.adapter import RefundStatus
+from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.store import Store
-from dispatch_returns.store.ledger import State
+from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import NOW, Clock, Desk, facts, pace, usd
 
@@ -184,6 +184,25 @@ def test_without_look_ups_the_same_key_tells(desk: Desk, fault: Any) -> None:
         assert desk.only().state is State.SUCCEEDED
     else:
         parked(desk)
+
+
+def test_a_call_that_is_made_again_is_written_down_before_as_the_first_was(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until_unknown(desk, error(ErrorKind.UNKNOWN_OUTCOME))
+    seen: list[Refund] = []
+    refund = desk.fake.refund
+
+    def look_and_refund(request: RefundRequest) -> RefundResult:
+        seen.append(desk.only())
+        return refund(request)
+
+    monkeypatch.setattr(desk.fake, "refund", look_and_refund)
+    desk.run(hours=1)
+    (during,) = seen
+    assert (during.state, during.first_sent_at) == (State.SENDING, NOW)
+    assert during.due_at == during.updated_at + desk.pace.lease
+    assert desk.only().state is State.SUCCEEDED
 
 
 def test_a_stored_500_of_nothing_is_never_answered_with_a_new_key(desk: Desk) -> None:
