@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
-from dispatch_returns.errors import ConfigurationError, RefundStateError
+from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
 from dispatch_returns.health import Health
 from dispatch_returns.reconcile.compare import Reconciler
 from dispatch_returns.reconcile.schedule import Schedule
@@ -22,7 +22,7 @@ from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store, ledger
+from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.webhooks.receiver import (
     DISPATCH,
@@ -225,8 +225,14 @@ class Connector:
         found = self.health.lag().document
         if "refunds" not in found:
             return None
-        workspace = self.settings.workspace
-        return telemetry.Standing(workspace, found["oldest_event_seconds"], found["refunds"])
+        try:
+            with self.store.read() as conn:
+                by_step = returns.count_by_step(conn)
+        except StoreError:
+            return None
+        return telemetry.Standing(
+            self.settings.workspace, found["oldest_event_seconds"], found["refunds"], by_step
+        )
 
     def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
         """Return what `ticket` says of `refund`, or of the refund of its newest parcel."""

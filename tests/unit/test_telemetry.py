@@ -21,9 +21,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from dispatch_returns import sandbox, telemetry, webhooks
 from dispatch_returns.api import DispatchClient
-from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.errors import AdapterError, ErrorKind, LabelError, OrderError
 from dispatch_returns.telemetry.otel import OpenTelemetry
-from tests.support.workshop import SECRET, Workshop
+from dispatch_returns.workflow.steps.statuses import STEPS
+from tests.support.returns_shop import ReturnsShop
+from tests.support.workshop import EMAIL, SECRET, Workshop
 
 OURS = ("dispatch_returns.refunds", "dispatch_returns.workflow", "dispatch_returns.webhooks")
 JOINED = ("event_id", "ticket_id", "refund_id")
@@ -81,7 +83,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
 def box() -> Iterator[sandbox.Sandbox]:
     with sandbox.running() as box:
         with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
-            for key in ("refunded", "needs_review"):
+            for key in STEPS:
                 client.statuses.create(key=key, name=key)
         yield box
 
@@ -172,6 +174,65 @@ def test_an_outcome_is_named_by_its_kind(shop: Workshop, collected: Collected) -
     assert "jane" not in span.to_json()
 
 
+@pytest.fixture
+def returns_shop(
+    collected: Collected, box: sandbox.Sandbox, tmp_path: Path
+) -> Iterator[ReturnsShop]:
+    shop = ReturnsShop(box, tmp_path)
+    yield shop
+    shop.close()
+
+
+def steps(collected: Collected) -> dict[tuple[str, str], int]:
+    return {(it["step"], it["outcome"]): n for it, n in collected.points("returns.steps")}
+
+
+def test_each_step_of_a_return_is_traced_and_counted_by_what_came_of_it(
+    returns_shop: ReturnsShop, collected: Collected
+) -> None:
+    ticket = returns_shop.ask()
+    walked = [
+        ("return_requested", "eligibility_check"),
+        ("eligibility_check", "approved"),
+        ("approved", "label_sent"),
+    ]
+    counted = steps(collected)
+    assert [counted.pop(step) for step in walked] == [1, 1, 1]
+    rests = ("label_sent", "rests")
+    assert list(counted) == [rests], "as often as it is looked at"
+    spans = collected.spans("return_step")
+    assert {it["ticket_id"] for it in collected.ids("return_step")} == {ticket.id}
+    of_spans = [(it.attributes or {}) for it in spans]
+    number = returns_shop.row(ticket).number
+    assert {it["dispatch_returns.return_number"] for it in of_spans} == {number}
+    found = {(it["dispatch_returns.step"], it["dispatch_returns.outcome"]) for it in of_spans}
+    assert found == {*walked, rests}
+    assert not any(EMAIL in it.to_json() for it in spans)
+    assert collected.points("returns") == [
+        ({"workspace": sandbox.WORKSPACE, "step": "label_sent"}, 1)
+    ]
+
+
+def test_a_step_that_fails_is_counted_as_put_off_or_parked(
+    returns_shop: ReturnsShop, collected: Collected
+) -> None:
+    returns_shop.merchant.orders.error = OrderError("jane@example.com is away", retryable=True)
+    returns_shop.ask()
+    returns_shop.merchant.orders.error = None
+    returns_shop.merchant.labels.error = LabelError("no such postal code of jane@example.com")
+    ticket = returns_shop.ask("SKU-002")
+    assert returns_shop.status(ticket) == "needs_review"
+    counted = steps(collected)
+    assert counted["eligibility_check", "put_off"] >= 1
+    assert counted["approved", "parked"] == 1
+    failed = [it for it in collected.spans("return_step") if not it.status.is_ok]
+    assert {(it.attributes or {})["dispatch_returns.outcome"] for it in failed} == {
+        "OrderError",
+        "LabelError",
+    }
+    assert not any("jane" in it.to_json() for it in failed)
+
+
 def test_gauges_show_the_lag_and_the_refunds_and_let_go_of_what_is_gone(
     shop: Workshop, collected: Collected
 ) -> None:
@@ -190,7 +251,7 @@ def test_gauges_show_the_lag_and_the_refunds_and_let_go_of_what_is_gone(
 def test_the_gauges_let_go_of_what_is_gone(collected: Collected) -> None:
     class Source:
         def read(self) -> telemetry.Standing:
-            return telemetry.Standing("ws_1", 1.0, {})
+            return telemetry.Standing("ws_1", 1.0, {}, {})
 
     source = Source()
     telemetry.observe(source.read)

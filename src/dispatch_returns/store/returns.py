@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Update, and_, bindparam, case, select, update
+from sqlalchemy import Connection, RowMapping, Update, and_, bindparam, case, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
@@ -316,6 +316,12 @@ def _others(conn: Connection, row: Return, same: Any) -> list[Return]:
         .order_by(returns.c.created_at, returns.c.id)
     )
     return [_return(found) for found in conn.execute(query).mappings()]
+
+
+def count_by_step(conn: Connection) -> dict[str, int]:
+    """Return how many returns are at each step."""
+    query = select(returns.c.step, func.count()).group_by(returns.c.step)
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 
 def record(conn: Connection, row: Return, decision: NewDecision, now: datetime) -> None:

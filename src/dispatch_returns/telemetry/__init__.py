@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the gauges show: seconds that the oldest event waits, and refunds by state."""
+    """What the gauges show: seconds that the oldest event waits, refunds by state, and returns by
+    step.
+    """
 
     workspace: str
     lag: float
     refunds: Mapping[str, int]
+    returns: Mapping[str, int]
 
 
 class Span(Protocol):

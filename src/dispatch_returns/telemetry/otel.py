@@ -19,12 +19,14 @@ COUNTERS = {
     "events.accepted": ("{event}", "Events that are new and on disk, by source"),
     "events.repeated": ("{event}", "Deliveries of an event that is here already, by source"),
     "events.unreadable": ("{event}", "Events that are authentic and not understood, by source"),
+    "returns.steps": ("{step}", "Steps of returns, by step and outcome"),
     "deliveries.refused": ("{delivery}", "Deliveries that were refused, by source and reason"),
 }
 DURATION = f"{NAME}.processor.duration"
 LAG = f"{NAME}.events.lag"
 REFUNDS = f"{NAME}.refunds"
-GAUGES = (LAG, REFUNDS)
+RETURNS = f"{NAME}.returns"
+GAUGES = (LAG, REFUNDS, RETURNS)
 
 
 class OpenTelemetry:
@@ -43,6 +45,7 @@ class OpenTelemetry:
         self._readers: list[weakref.WeakMethod[Callable[[], Standing | None]]] = []
         meter.create_observable_gauge(LAG, [self._lags], "s", "Age of the oldest unprocessed event")
         meter.create_observable_gauge(REFUNDS, [self._refunds], "{refund}", "Refunds by state")
+        meter.create_observable_gauge(RETURNS, [self._returns], "{return}", "Returns by step")
 
     def count(self, name: str, attributes: Mapping[str, str]) -> None:
         """See `telemetry.count`."""
@@ -107,6 +110,11 @@ class OpenTelemetry:
         for standing in self._standings():
             for state, number in standing.refunds.items():
                 yield Observation(number, {"workspace": standing.workspace, "state": state})
+
+    def _returns(self, _options: CallbackOptions) -> Iterable[Observation]:
+        for standing in self._standings():
+            for step, number in standing.returns.items():
+                yield Observation(number, {"workspace": standing.workspace, "step": step})
 
 
 def outcome_of(error: Exception) -> str:

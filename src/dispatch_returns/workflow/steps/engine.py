@@ -20,6 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import (
     AdapterError,
@@ -35,7 +36,7 @@ from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.labels import LabelState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.store.returns import NewDecision, Return, Step
-from dispatch_returns.telemetry import ids
+from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.workflow.steps import waiting
 from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
@@ -196,17 +197,30 @@ class ReturnsEngine:
     def _walk(self, walk: _Walk) -> None:
         """Go from step to step until there is something to wait for."""
         while True:
-            if walk.row.planned is not None:
-                self._make_move(walk)
-            now = self._situation(walk)
+            row = walk.row
+            seen = {"ticket_id": row.ticket_id, "return_number": row.number}
             try:
-                self._commit(walk, now, self._plan(now))
+                with telemetry.span("return_step", **seen) as span:
+                    self._take_step(walk, span)
             except OutdatedError:
                 continue  # decided from what another worker has changed meanwhile: once more
             if walk.row.planned is None:
                 return
             # Deciding may have taken long: what somebody did meanwhile must not be overwritten.
             walk.ticket = self._client.tickets.get(walk.row.ticket_id)
+
+    def _take_step(self, walk: _Walk, span: Span) -> None:
+        """Make the move that is planned, and plan what follows from where the ticket is then."""
+        span.set(step=str(walk.row.step))
+        if walk.row.planned is not None:
+            self._make_move(walk)
+        now = self._situation(walk)
+        span.set(step=str(now.row.step))
+        plan = self._plan(now)
+        self._commit(walk, now, plan)
+        outcome = "rests" if plan.move is None else str(plan.move.step)
+        span.set(outcome=outcome)
+        _count(now.row, outcome)
 
     def _situation(self, walk: _Walk) -> Situation:
         row, ticket = walk.row, walk.ticket
@@ -381,6 +395,7 @@ class ReturnsEngine:
             returns.release(conn, row, now, None, step=Step.GONE, planned=None, error=None)
 
         self._store.write("return.gone", write)
+        _count(row, "gone")
 
     def _failed(self, walk: _Walk, why: str, *, retryable: bool) -> None:
         row = walk.row
@@ -390,6 +405,7 @@ class ReturnsEngine:
             return
         now = self._situation(walk)
         self._commit(walk, now, _parked(now.row, why))
+        _count(now.row, "parked")
         try:
             self._walk(walk)
         except APIError as error:
@@ -405,6 +421,7 @@ class ReturnsEngine:
             returns.release(conn, row, now, now + wait, tries=row.tries + 1, error=why)
 
         self._store.write("return.postpone", write)
+        _count(row, "put_off")
 
 
 class _Walk:
@@ -435,6 +452,10 @@ def _said(error: Exception) -> str:
     """Return an error of ours for people; its message holds no secret and no customer's data."""
     text = f"{error}"
     return text if text.endswith(".") else f"{text}."
+
+
+def _count(row: Return, outcome: str) -> None:
+    telemetry.count("returns.steps", step=str(row.step), outcome=outcome)
 
 
 def _ids(row: Return) -> dict[str, str | None]:
