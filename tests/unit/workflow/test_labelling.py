@@ -165,6 +165,19 @@ def test_an_expired_label_is_not_given_back(shop: ReturnsShop) -> None:
     assert [it.state for it in shop.labels(ticket)] == [LabelState.EXPIRED]
 
 
+def test_a_return_that_is_approved_again_gets_no_label_that_has_expired(shop: ReturnsShop) -> None:
+    shop.merchant.labels.expires_at = shop.clock() + timedelta(days=10)
+    ticket = shop.ask()
+    shop.put(ticket, "needs_review")
+    shop.clock.turn(days=11)
+    shop.merchant.labels.expires_at = shop.clock() + timedelta(days=10)
+    shop.put(ticket, "approved")
+    assert shop.status(ticket) == "label_sent"
+    assert [it.state for it in shop.labels(ticket)] == [LabelState.EXPIRED, LabelState.BOUGHT]
+    assert shop.story(ticket).count("label expired") == 1
+    assert shop.merchant.notifier.told[-1].facts["tracking_number"] == "TRACK2"
+
+
 def test_a_label_that_may_have_been_bought_is_found_before_it_is_given_back(
     shop: ReturnsShop,
 ) -> None:

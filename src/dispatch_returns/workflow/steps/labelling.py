@@ -26,6 +26,7 @@ from dispatch_returns.workflow.steps.terms import Terms
 
 PATIENCE = 12
 """After so many failures in a row, some three hours, a person is told."""
+_EXPIRED = "Label {} has expired."
 _CONTENT_TYPE = "application/pdf"
 _MAY_BE_BOUGHT = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
 
@@ -96,11 +97,16 @@ class Labelling:
         now = self._now()
         with self._store.read() as conn:
             known = labels.of_return(conn, row.id)
-        if known and known[-1].state not in OVER:
-            return known[-1]
+        newest = known[-1] if known and known[-1].state not in OVER else None
+        if newest is not None and not _has_expired(newest, now):
+            return newest
 
         def want(conn: Connection) -> LabelRow:
             self._hold(conn, row, now)
+            if newest is not None:
+                labels.change(conn, newest, now, state=LabelState.EXPIRED)
+                expired = NewDecision("label", "expired", US, _EXPIRED.format(newest.provider_id))
+                returns.record(conn, row, expired, now)
             return labels.want(conn, row.id, len(known) + 1, now, provider=provider.name)
 
         return self._store.write("label.wanted", want)
@@ -268,8 +274,8 @@ def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple
     """Give a label back; return how it stands then, for people too. Raises `LabelError`."""
     if label.provider_id is None:
         return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
-    if label.expires_at is not None and label.expires_at <= now:
-        return LabelState.EXPIRED, f"Label {label.provider_id} has expired."
+    if _has_expired(label, now):
+        return LabelState.EXPIRED, _EXPIRED.format(label.provider_id)
     if provider.void(label.provider_id):
         return LabelState.VOIDED, f"Label {label.provider_id} was given back."
     if label.cost is None:
@@ -283,6 +289,10 @@ def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple
 def _is_whole(attachment: Attachment) -> bool:
     """Whether its bytes are there: one that was begun and not confirmed has none."""
     return (attachment.status or "").casefold() not in {"pending", "uploading"}
+
+
+def _has_expired(label: LabelRow, now: datetime) -> bool:
+    return label.expires_at is not None and label.expires_at <= now
 
 
 def file_name(row: Return, label: LabelRow) -> str:
