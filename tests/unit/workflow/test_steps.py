@@ -392,6 +392,18 @@ def test_an_assignee_dispatch_does_not_know_costs_no_review(shop: ReturnsShop) -
 # Waiting.
 
 
+def test_nobody_is_reminded_of_a_parcel_that_has_come(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    assert shop.status(ticket) == "refunded"
+    told = list(shop.merchant.notifier.kinds)
+    shop.put(ticket, "label_sent")
+    shop.work(days=60)
+    assert shop.status(ticket) == "label_sent"
+    assert shop.merchant.notifier.kinds == told
+
+
 def test_people_are_reminded_once_of_what_nobody_decides(shop: ReturnsShop) -> None:
     shop.merchant.rules.outcome = Outcome.REVIEW
     ticket = shop.ask()

@@ -251,7 +251,7 @@ class ReturnsEngine:
             Step.REQUESTED: lambda: self._eligibility.take_up(now),
             Step.CHECK: lambda: self._eligibility.check(now),
             Step.APPROVED: lambda: self._approved(now, terms),
-            Step.LABEL_SENT: lambda: waiting.for_the_parcel(now, terms),
+            Step.LABEL_SENT: lambda: self._label_sent(now, terms),
             Step.RECEIVED: lambda: self._receiving.received(now, terms),
             Step.REFUNDED: lambda: self._receiving.refunded(now),
             Step.REVIEW: lambda: waiting.for_a_decision(now, terms),
@@ -264,6 +264,11 @@ class ReturnsEngine:
         if terms.returnless:
             return self._receiving.returnless(now)
         return self._labelling.send(now, terms)
+
+    def _label_sent(self, now: Situation, terms: Terms) -> Plan:
+        if self._receiving.has_all(now.row):
+            return Plan()  # somebody has set it back: the customer owes nothing any more
+        return waiting.for_the_parcel(now, terms)
 
     def _over(self, now: Situation) -> Plan:
         came_of_it = self._labelling.take_back(now)

@@ -67,6 +67,11 @@ class Receiving:
         noted = any(r.state is ReceiptState.NOTED for r in self._all(row))
         return noted and self.waiting(row) is None
 
+    def has_all(self, row: Return) -> bool:
+        """Whether everything that was announced has arrived, and was counted."""
+        known = self._all(row)
+        return bool(known) and not not_arrived(row, known)
+
     def settle(self, now: Situation, receipt: Receipt) -> Plan:
         """Put what arrived on the ticket: what it is worth, or that a person must look."""
         return self._put(
