@@ -228,18 +228,16 @@ _read_json = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).
 
 
 def _decoded(body: object) -> dict[str, Any]:
-    found: Any = _json(body) if isinstance(body, bytes) else None
+    found: Any = None
+    if isinstance(body, bytes):
+        # Its errors would quote the body, so they end here and are not even a context.
+        try:
+            whole = body.decode().strip(" \t\r\n")
+            value, end = _read_json(whole)
+            found = value if end == len(whole) else None
+        except (ValueError, ArithmeticError, RecursionError):
+            found = None
     raw: dict[str, Any] = found
     if type(found) is not dict:
         raise EventError("the body is not a JSON object")
     return raw
-
-
-def _json(body: bytes) -> Any:
-    # Its errors would quote the body, so they end here and are not even a context.
-    try:
-        whole = body.decode().strip(" \t\r\n")
-        value, end = _read_json(whole)
-    except (ValueError, ArithmeticError, RecursionError):
-        return None
-    return value if end == len(whole) else None

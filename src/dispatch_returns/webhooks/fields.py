@@ -31,7 +31,11 @@ def identifier(value: Any) -> str:
 
 def optional_identifier(value: Any) -> str | None:
     """Return an id, or None."""
-    return None if value is None else identifier(value)
+    if value is None or (
+        type(value) is str and 0 < len(value) <= _LONGEST_ID and value.isprintable()
+    ):
+        return value
+    raise TypeError
 
 
 def text(value: Any) -> str | None:

@@ -16,7 +16,9 @@ from dispatch_returns.errors import InvalidArgumentError, SignatureError
 HEADER = "X-Dispatch-Signature"
 
 _PREFIX = "sha256="
-_LENGTH = len(_PREFIX) + 64
+_DIGEST = len(_PREFIX)
+"""Where the digest begins."""
+_LENGTH = _DIGEST + 64
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -59,7 +61,7 @@ def _digest_in(signature: str | None) -> str:
         raise SignatureError("there is no signature")
     if len(signature) != _LENGTH or not signature.startswith(_PREFIX) or not signature.isascii():
         raise SignatureError("the signature is not of the form sha256=<64 hex digits>")
-    return signature[len(_PREFIX) :].lower()
+    return signature[_DIGEST:].lower()
 
 
 def _several(secrets: Any) -> Sequence[str]:
