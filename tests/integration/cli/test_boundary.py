@@ -238,8 +238,10 @@ def test_what_runs_for_long_ends_when_it_is_told_to(
 def test_ctrl_c_ends_even_a_command_that_waits(shop: Shop) -> None:
     """The first thing a worker does is to open the store; here that takes for ever."""
     program = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from dispatch_returns.cli import db, main\n"
+        # A shell that runs the tests in the background may have had it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait():\n"
         "    print('waiting', flush=True)\n"
         "    time.sleep(60)\n"
