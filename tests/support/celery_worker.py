@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+STOPS_WITHIN = 90.0
+"""A child of Celery's pool whose last result was not counted waits 30 seconds before it ends."""
 
 
 class Worker:
@@ -34,7 +36,11 @@ class Worker:
     def stop(self) -> int:
         """Ask it to stop, as a deployment does; return its exit code."""
         self._process.terminate()
-        return self._process.wait(30)
+        try:
+            return self._process.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired as error:
+            error.add_note(f"its log ends so:\n{self.log.read_text()[-4000:]}")
+            raise
 
     def kill(self) -> None:
         """End all its processes, with nothing finished."""
