@@ -208,7 +208,7 @@ class Labels:
 
     def _label(self, number: int) -> Label:
         return Label(
-            "fake",
+            self.name,
             f"label_{number}",
             b"%PDF-1.4 a label",
             tracking_number=f"TRACK{number}",

@@ -188,6 +188,53 @@ def test_a_label_that_may_have_been_bought_is_found_before_it_is_given_back(
     assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED]
 
 
+def test_another_provider_is_not_asked_for_a_label_that_may_have_been_bought(
+    shop: ReturnsShop,
+) -> None:
+    shop.merchant.labels.loses_answers = True
+    ticket = shop.ask_only("SKU-001")
+    shop.work()
+    shop.merchant.labels.name = "other"
+    shop.merchant.labels.loses_answers = False
+    shop.work(minutes=5)
+    assert shop.status(ticket) == "needs_review"
+    assert "a label of fake, and DISPATCH_RETURNS_LABELS is other" in shop.notes(ticket)[-1]
+    assert shop.merchant.labels.looked_for == []
+    shop.merchant.labels.name = "fake"
+    shop.put(ticket, "approved")
+    assert shop.status(ticket) == "label_sent"
+    assert len(shop.merchant.labels.bought) == 1
+
+
+def test_a_label_that_one_provider_refused_another_may_sell(shop: ReturnsShop) -> None:
+    shop.merchant.labels.error = LabelError("no such postal code")
+    ticket = shop.ask()
+    shop.merchant.labels.error = None
+    shop.merchant.labels.name = "other"
+    shop.merchant.labels.loses_answers = True
+    shop.put(ticket, "approved")
+    assert [(it.state, it.provider) for it in shop.labels(ticket)] == [
+        (LabelState.UNKNOWN, "other")
+    ]
+
+
+@pytest.mark.parametrize("now", ["other", None])
+def test_a_label_is_given_back_to_who_sold_it_and_to_nobody_else(
+    shop: ReturnsShop, tmp_path: Path, now: str | None
+) -> None:
+    merchant = shop.merchant
+    ticket = shop.ask()
+    merchant.labels.name = now or "fake"
+    parts = {"labels": merchant.labels if now else None}
+    later = ReturnsShop(shop.box, tmp_path, merchant, parts, store=shop.store)
+    later.clock.turn(minutes=1)
+    later.put(ticket, "rejected")
+    assert merchant.labels.voided == []
+    assert [it.state for it in later.labels(ticket)] == [LabelState.NOT_VOIDED]
+    assert "look for it at fake" in later.notes(ticket)[-1]
+    later.client.close()
+
+
 def test_without_an_address_people_send_the_labels(box: sandbox.Sandbox, tmp_path: Path) -> None:
     shop = ReturnsShop(box, tmp_path, parts={"recipient": None})
     ticket = shop.ask()

@@ -84,13 +84,9 @@ class Labelling:
         Giving one back again answers the same. Raises `LabelError` when the provider cannot say
         now.
         """
-        if self._labels is None:
-            return ()
         with self._store.read() as conn:
             known = labels.of_return(conn, now.row.id)
-        return tuple(
-            self._void(now, label, self._labels) for label in known if label.state not in OVER
-        )
+        return tuple(self._void(now, label) for label in known if label.state not in OVER)
 
     def _wanted(self, row: Return, provider: LabelProvider) -> LabelRow:
         """Return the row of the label to use, written before anything is bought."""
@@ -117,11 +113,12 @@ class Labelling:
         if label.state is LabelState.BOUGHT:
             return label
         if label.state is LabelState.WANTED:
-            label = replace(label, send_by=terms.send_by(self._now()))
+            send_by = terms.send_by(self._now())
+            label = replace(label, send_by=send_by, provider=provider.name)
         label, request = self._drawn_up(now, label, self._order(now))
         found: Label | None = None
         if label.state in _MAY_BE_BOUGHT:
-            found = provider.find(request)
+            found = known_to(label, provider).find(request)
         if found is None:
             found = self._buy(now.row, label, request, provider)
         return self._record_bought(now.row, label, found)
@@ -135,6 +132,7 @@ class Labelling:
             row,
             label,
             state=LabelState.BUYING,
+            provider=label.provider,
             document=label.document,
             send_by=label.send_by,
             error=None,
@@ -221,15 +219,16 @@ class Labelling:
                 self._client.attachments.delete(ticket_id, attachment_id)
         return whole[0] if whole else None
 
-    def _void(self, now: Situation, label: LabelRow, provider: LabelProvider) -> TakenBack:
+    def _void(self, now: Situation, label: LabelRow) -> TakenBack:
         row = now.row
         try:
             if label.state in _MAY_BE_BOUGHT:
+                provider = known_to(label, self._labels)
                 label, request = self._drawn_up(now, label, None)
                 found = provider.find(request)
                 if found is not None:
                     label = self._record_bought(row, label, found)
-            state, said = given_back(label, provider, self._now())
+            state, said = given_back(label, self._labels, self._now())
         except LabelError as error:
             if (error.retryable or error.unknown) and row.tries < PATIENCE:
                 raise
@@ -270,13 +269,29 @@ class Labelling:
             return None
 
 
-def given_back(label: LabelRow, provider: LabelProvider, now: datetime) -> tuple[LabelState, str]:
+def known_to(label: LabelRow, provider: LabelProvider | None) -> LabelProvider:
+    """Return the provider, if the label is one of its own. Raises `LabelError` if it is not.
+
+    Asked for another's label, a provider would say that it was never bought.
+    """
+    name = None if provider is None else provider.name
+    if provider is None or name != label.provider:
+        raise LabelError(
+            f"{label.id} is a label of {label.provider}, and DISPATCH_RETURNS_LABELS is"
+            f" {name or 'not set'}: look for it at {label.provider}, or set it to that again"
+        )
+    return provider
+
+
+def given_back(
+    label: LabelRow, provider: LabelProvider | None, now: datetime
+) -> tuple[LabelState, str]:
     """Give a label back; return how it stands then, for people too. Raises `LabelError`."""
     if label.provider_id is None:
         return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
     if _has_expired(label, now):
         return LabelState.EXPIRED, _EXPIRED.format(label.provider_id)
-    if provider.void(label.provider_id):
+    if known_to(label, provider).void(label.provider_id):
         return LabelState.VOIDED, f"Label {label.provider_id} was given back."
     if label.cost is None:
         return LabelState.VOIDED, f"Label {label.provider_id} was voided; it has cost nothing."
