@@ -226,6 +226,13 @@ def test_a_line_that_cost_nothing_pays_nothing_and_shares_the_shipping_by_pieces
     assert shown(policy.settle(bought, [Item("A")])) == {"shipping": 250}
 
 
+def test_an_article_that_is_called_shipping_is_not_the_way_out() -> None:
+    policy = ReturnPolicy.of(version="1", shipping="always")
+    bought = order(line("shipping", 1, 1000), shipping=490)
+    found = policy.settle(bought, [Item("shipping")])
+    assert shown(found) == {"shipping (article)": 1000, "shipping": 490}
+
+
 def test_a_tax_that_the_price_includes_is_not_added() -> None:
     policy = ReturnPolicy.of(version="1")
     bought = order(line("A", 1, 1190, tax=190), prices_include_tax=True)

@@ -12,7 +12,7 @@ from dispatch_returns.workflow.policy.keys import CheckName, fits
 from dispatch_returns.workflow.policy.model import FOR_ALLOWED, PolicyKeys
 from dispatch_returns.workflow.policy.settle import Settling
 from dispatch_returns.workflow.policy.terms import Case, Terms, Whole, cases_of, fitting, terms_of
-from dispatch_returns.workflow.policy.verdict import Breakdown, Outcome, Spoken, Verdict
+from dispatch_returns.workflow.policy.verdict import SHIPPING, Breakdown, Outcome, Spoken, Verdict
 
 _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
 
@@ -98,7 +98,7 @@ class Judging:
         if self.settling is None:
             return 0
         breakdown = replace(self.settling, free=True).between((), _unworn(self.facts.items))
-        return sum(amount.minor for name, amount in breakdown.parts if name != "shipping")
+        return sum(amount.minor for name, amount in breakdown.parts if name != SHIPPING)
 
     @property
     def returnless(self) -> bool:

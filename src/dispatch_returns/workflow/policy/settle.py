@@ -17,7 +17,7 @@ from dispatch_returns.workflow.policy.facts import Article, FactItem, OrderFacts
 from dispatch_returns.workflow.policy.keys import rule_of
 from dispatch_returns.workflow.policy.model import PolicyKeys
 from dispatch_returns.workflow.policy.terms import Whole, case_of, terms_of, whole
-from dispatch_returns.workflow.policy.verdict import Breakdown, ShippingPaid
+from dispatch_returns.workflow.policy.verdict import SHIPPING, Breakdown, ShippingPaid, part_of
 
 _NO_FEE = Fraction(0)
 
@@ -56,9 +56,9 @@ class Settling:
             condition = min(kept, max(0, worn)) if self._restocks(article) else kept
             fees["condition"] += condition
             fees["restocking"] += kept - condition
-            parts.append((article.sku, part))
+            parts.append((part_of(article.sku), part))
         before_it, with_it = self._shipping(earlier, later)
-        parts.append(("shipping", with_it - before_it))
+        parts.append((SHIPPING, with_it - before_it))
         fees["return_shipping"] = self._kept(later, with_it) - self._kept(earlier, before_it)
         total = sum(amount for _, amount in parts) - sum(fees.values())
         money = self.order.money

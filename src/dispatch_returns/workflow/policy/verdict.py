@@ -76,13 +76,22 @@ class Spoken:
     why: str
 
 
+SHIPPING = "shipping"
+"""The part of a breakdown that is the way out, and no article."""
+
+
+def part_of(sku: str) -> str:
+    """Return the name of an article's part: another than `SHIPPING`, whatever the shop calls it."""
+    return f"{sku} (article)" if sku == SHIPPING else sku
+
+
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     """What is paid back, to the last minor unit: ``total`` is the sum of ``parts``, less fees."""
 
     total: Money
     parts: tuple[tuple[str, Money], ...]
-    """What is given: each line by its SKU, and ``shipping``."""
+    """What is given: each line by its SKU (see `part_of`), and ``shipping``."""
     fees: tuple[tuple[str, Money], ...] = ()
     """What is kept: ``restocking``, ``return_shipping``, ``condition``."""
 

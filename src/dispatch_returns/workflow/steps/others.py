@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from dispatch_returns.store import receipts, returns
 from dispatch_returns.store.receipts import Receipt
 from dispatch_returns.store.returns import Return
-from dispatch_returns.workflow.policy.verdict import ShippingPaid
+from dispatch_returns.workflow.policy.verdict import SHIPPING, ShippingPaid
 from dispatch_returns.workflow.steps.plan import OutdatedError
 
 T = TypeVar("T")
@@ -79,8 +79,7 @@ def _shipping(found: Iterable[Receipt]) -> int | None:
     for receipt in found:
         if receipt.breakdown is None:
             return None
-        paid += sum(money["minor"] for name, money in receipt.breakdown["parts"] if name == _WAY)
+        paid += sum(
+            money["minor"] for name, money in receipt.breakdown["parts"] if name == SHIPPING
+        )
     return paid
-
-
-_WAY = "shipping"
