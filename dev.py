@@ -29,7 +29,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 GATED = ("refunds", "webhooks", "store")
 COVERAGE_GATE = 95.0
 # Half of the tests' time is waiting for other processes. No more than 4: each has databases open.
-IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
 class SetupError(Exception):
