@@ -118,7 +118,8 @@ class Labelling:
         label, request = self._drawn_up(now, label, self._order(now))
         found: Label | None = None
         if label.state in _MAY_BE_BOUGHT:
-            found = known_to(label, provider).find(request)
+            provider = known_to(label, provider)
+            found = provider.find(request)
         if found is None:
             found = self._buy(now.row, label, request, provider)
         return self._record_bought(now.row, label, found)
@@ -291,7 +292,8 @@ def given_back(
         return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
     if _has_expired(label, now):
         return LabelState.EXPIRED, _EXPIRED.format(label.provider_id)
-    if known_to(label, provider).void(label.provider_id):
+    provider = known_to(label, provider)
+    if provider.void(label.provider_id):
         return LabelState.VOIDED, f"Label {label.provider_id} was given back."
     if label.cost is None:
         return LabelState.VOIDED, f"Label {label.provider_id} was voided; it has cost nothing."
