@@ -29,7 +29,8 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 GATED = ("refunds", "webhooks", "store")
 COVERAGE_GATE = 95.0
 # Half of the tests' time is waiting for other processes. No more than 4: each has databases open.
-IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
+# Given out one by one: where whole files are, of tests with one id (Schemathesis') only one is run.
+IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 
 
 class SetupError(Exception):
