@@ -10,6 +10,7 @@ import os
 import ssl
 import time
 from datetime import timedelta
+from functools import cache
 from typing import TypeVar
 from urllib.request import getproxies
 from weakref import WeakSet
@@ -19,9 +20,15 @@ import httpx
 T = TypeVar("T", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
-def unless_proxied(transport: type[T], verify: ssl.SSLContext | bool = True) -> T | None:
+@cache
+def tls() -> ssl.SSLContext:
+    """Return this process's trust in certificates: reading them takes longer than all else."""
+    return httpx.create_ssl_context()
+
+
+def unless_proxied(transport: type[T]) -> T | None:
     """Return a new transport, or None where the environment names proxies."""
-    return None if getproxies() else transport(verify=verify)
+    return None if getproxies() else transport(verify=tls())
 
 
 class Connections:
@@ -42,15 +49,12 @@ class Connections:
             self.client = given
             return
         self._timeout = timeout
-        self._tls = httpx.create_ssl_context()
         self._open()
         _own.add(self)
 
     def _open(self) -> None:
-        self.transport = unless_proxied(httpx.HTTPTransport, self._tls)
-        self.client = httpx.Client(
-            timeout=self._timeout, transport=self.transport, verify=self._tls
-        )
+        self.transport = unless_proxied(httpx.HTTPTransport)
+        self.client = httpx.Client(timeout=self._timeout, transport=self.transport, verify=tls())
 
     def begin_anew(self) -> None:
         """Open other connections; the old ones are dropped, and not told so."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from dispatch_returns.api.direct import tls
 from dispatch_returns.api.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, OrderError
 
@@ -52,7 +53,7 @@ class ShopApi:
         self._remedy = remedy
         self._headers = dict(headers or {})
         self._auth = auth
-        self._http = http_client or httpx.Client(timeout=TIMEOUT)
+        self._http = http_client or httpx.Client(timeout=TIMEOUT, verify=tls())
         self._owns_http = http_client is None
 
     def call(
