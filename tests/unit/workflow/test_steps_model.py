@@ -32,6 +32,7 @@ from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
 from dispatch_returns.errors import LabelError, OrderError, ReturnStateError
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult
+from dispatch_returns.store import receipts
 from dispatch_returns.store.labels import OVER
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.receipts import ReceiptState
@@ -41,6 +42,7 @@ from dispatch_returns.workflow.notices.notice import NoticeKind
 from dispatch_returns.workflow.policy.verdict import Outcome
 from dispatch_returns.workflow.steps.engine import ReturnsEngine
 from dispatch_returns.workflow.steps.plan import SOMEBODY, US
+from dispatch_returns.workflow.steps.receiving import not_arrived
 from dispatch_returns.workflow.steps.statuses import STEPS
 from dispatch_returns.workflow.steps.telling import ON_ARRIVAL
 from tests.support.desk import usd
@@ -313,6 +315,13 @@ class Returns(RuleBasedStateMachine):
             assert came.why is not None or came.who == SOMEBODY, "nobody said why"
         elif row.step is Step.REFUNDED:
             assert self.shop.refunds(ticket), "it was entered"
+        elif row.step is Step.LABEL_SENT:  # an agent set it back, and the customer owes nothing
+            came = [it for it in story if (it.kind, it.outcome) == ("status", "label_sent")][-1]
+            with self.shop.store.read() as conn:
+                known = receipts.of_return(conn, row.id)
+            assert came.who == SOMEBODY
+            assert known, "nothing has come"
+            assert not not_arrived(row, known)
         else:
             waits = {Step.RECEIVED, Step.ELSEWHERE}
             assert row.step in waits, row
