@@ -47,10 +47,10 @@ def test_events_that_wait_too_long_are_exit_1(shop: Shop) -> None:
 def test_a_schema_of_another_version_is_exit_1_and_is_left_alone(shop: Shop) -> None:
     db = sqlite3.connect(shop.folder / "returns.db")
     with db:
-        db.execute("UPDATE alembic_version SET version_num = '0001'")
+        db.execute("UPDATE alembic_version SET version_num = '0000'")
     said = shop.offline("health", "--json")
     assert (said.code, said.json["status"]) == (1, "not ready")
-    assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
     db.close()
 
 

@@ -1,4 +1,4 @@
-"""The first schema: inbox, ledger, attempts, acts and outbox."""
+"""The first schema: every table. Until the first release a change of the schema goes in here."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ depends_on = None
 _TIME = sa.DateTime(timezone=True)
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _WAITING = sa.text("due_at IS NOT NULL")
+_APPEND_ONLY = ("attempts", "acts", "decisions")
 
 
 def upgrade() -> None:
     """Create the tables and forbid changes to the append-only ones."""
     _create_inbox()
+    _create_jobs()
     _create_ledger()
     _create_outbox()
-    _create_records()
+    _create_outside()
+    _create_returns()
+    _create_switches()
+    _create_acts()
+    _create_attempts()
+    _create_decisions()
+    _create_labels()
+    _create_receipts()
     if op.get_bind().dialect.name == "postgresql":
         _append_only_on_postgresql()
     else:
@@ -28,7 +37,7 @@ def upgrade() -> None:
 
 
 def _append_only_on_sqlite() -> None:
-    for table in ("attempts", "acts"):
+    for table in _APPEND_ONLY:
         for act in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
@@ -41,7 +50,7 @@ def _append_only_on_postgresql() -> None:
         "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
     )
-    for table in ("attempts", "acts"):
+    for table in _APPEND_ONLY:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
@@ -80,6 +89,25 @@ def _create_inbox() -> None:
     op.create_index(op.f("ix_inbox_ticket_id"), "inbox", ["ticket_id"], unique=False)
 
 
+def _create_jobs() -> None:
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", _TIME, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
+    )
+    op.create_index(
+        "ix_jobs_due_at",
+        "jobs",
+        ["due_at"],
+        unique=False,
+        sqlite_where=_WAITING,
+        postgresql_where=_WAITING,
+    )
+
+
 def _create_ledger() -> None:
     op.create_table(
         "ledger",
@@ -95,7 +123,8 @@ def _create_ledger() -> None:
         sa.Column("amount_minor", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.Text(), nullable=True),
         sa.Column("decimals", sa.Integer(), nullable=True),
-        sa.Column("payment", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("payment", sa.JSON(), nullable=True),
+        sa.Column("payment_id", sa.Text(), nullable=True),
         sa.Column("order_id", sa.Text(), nullable=True),
         sa.Column("instructions_email", sa.Text(), nullable=True),
         sa.Column("uncertain", sa.Boolean(), nullable=False),
@@ -125,6 +154,7 @@ def _create_ledger() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
+    op.create_index(op.f("ix_ledger_payment_id"), "ledger", ["payment_id"], unique=False)
     op.create_index(op.f("ix_ledger_processor_id"), "ledger", ["processor_id"], unique=False)
     op.create_index("ix_ledger_sent_day", "ledger", ["sent_day", "currency"], unique=False)
     op.create_index(op.f("ix_ledger_ticket_id"), "ledger", ["ticket_id"], unique=False)
@@ -161,19 +191,97 @@ def _create_outbox() -> None:
     op.create_index(op.f("ix_outbox_refund_id"), "outbox", ["refund_id"], unique=False)
 
 
-def _create_records() -> None:
+def _create_outside() -> None:
+    op.create_table(
+        "outside",
+        sa.Column("adapter", sa.Text(), nullable=False),
+        sa.Column("processor_id", sa.Text(), nullable=False),
+        sa.Column("payment_id", sa.Text(), nullable=True),
+        sa.Column("payment_also", sa.Text(), nullable=True),
+        sa.Column("refund_id", sa.Text(), nullable=True),
+        sa.Column("ticket_id", sa.Text(), nullable=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("decimals", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("made_at", _TIME, nullable=False),
+        sa.Column("seen_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("adapter", "processor_id", name=op.f("pk_outside")),
+    )
+    op.create_index(op.f("ix_outside_payment_also"), "outside", ["payment_also"], unique=False)
+    op.create_index(op.f("ix_outside_payment_id"), "outside", ["payment_id"], unique=False)
+
+
+def _create_returns() -> None:
+    op.create_table(
+        "returns",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("ticket_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Text(), nullable=False),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("items", sa.JSON(), nullable=False),
+        sa.Column("customer", sa.Text(), nullable=True),
+        sa.Column("policy", sa.Text(), nullable=True),
+        sa.Column("terms", sa.JSON(), nullable=True),
+        sa.Column("planned", sa.JSON(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("requested_at", _TIME, nullable=False),
+        sa.Column("entered_at", _TIME, nullable=False),
+        sa.Column("reminded_at", _TIME, nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
+        sa.Column("working", sa.Boolean(), nullable=False),
+        sa.Column("woken", sa.Boolean(), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", _TIME, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_returns")),
+        sa.UniqueConstraint("number", name=op.f("uq_returns_number")),
+        sa.UniqueConstraint("workspace_id", "ticket_id", name=op.f("uq_returns_workspace_id")),
+    )
+    op.create_index("ix_returns_customer", "returns", ["workspace_id", "customer"], unique=False)
+    op.create_index(
+        "ix_returns_due_at",
+        "returns",
+        ["due_at"],
+        unique=False,
+        sqlite_where=_WAITING,
+        postgresql_where=_WAITING,
+    )
+    op.create_index("ix_returns_order_id", "returns", ["workspace_id", "order_id"], unique=False)
+    op.create_index(op.f("ix_returns_ticket_id"), "returns", ["ticket_id"], unique=False)
+
+
+def _create_switches() -> None:
+    op.create_table(
+        "switches",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("is_on", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_switches")),
+    )
+
+
+def _create_acts() -> None:
     op.create_table(
         "acts",
         sa.Column("id", _ID, nullable=False),
-        sa.Column("refund_id", sa.Text(), nullable=False),
+        sa.Column("refund_id", sa.Text(), nullable=True),
         sa.Column("act", sa.Text(), nullable=False),
         sa.Column("who", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=True),
         sa.Column("at", _TIME, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["refund_id"], ["ledger.id"], name=op.f("fk_acts_refund_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acts")),
     )
     op.create_index(op.f("ix_acts_refund_id"), "acts", ["refund_id"], unique=False)
+
+
+def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", _ID, nullable=False),
@@ -190,3 +298,75 @@ def _create_records() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
     )
     op.create_index(op.f("ix_attempts_refund_id"), "attempts", ["refund_id"], unique=False)
+
+
+def _create_decisions() -> None:
+    op.create_table(
+        "decisions",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("return_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["return_id"], ["returns.id"], name=op.f("fk_decisions_return_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+    )
+    op.create_index(op.f("ix_decisions_return_id"), "decisions", ["return_id"], unique=False)
+
+
+def _create_labels() -> None:
+    op.create_table(
+        "labels",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("return_id", sa.Text(), nullable=False),
+        sa.Column("parcel", sa.Integer(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("provider_id", sa.Text(), nullable=True),
+        sa.Column("tracking_number", sa.Text(), nullable=True),
+        sa.Column("tracking_url", sa.Text(), nullable=True),
+        sa.Column("carrier", sa.Text(), nullable=True),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("decimals", sa.Integer(), nullable=True),
+        sa.Column("document", sa.JSON(), nullable=True),
+        sa.Column("pdf", sa.LargeBinary(), nullable=True),
+        sa.Column("upload_id", sa.Text(), nullable=True),
+        sa.Column("attachment_id", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("send_by", _TIME, nullable=True),
+        sa.Column("expires_at", _TIME, nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["return_id"], ["returns.id"], name=op.f("fk_labels_return_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
+        sa.UniqueConstraint("return_id", "parcel", name=op.f("uq_labels_return_id")),
+    )
+
+
+def _create_receipts() -> None:
+    op.create_table(
+        "receipts",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("return_id", sa.Text(), nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("lines", sa.JSON(), nullable=False),
+        sa.Column("received_date", sa.Text(), nullable=True),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("amount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("decimals", sa.Integer(), nullable=True),
+        sa.Column("breakdown", sa.JSON(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["return_id"], ["returns.id"], name=op.f("fk_receipts_return_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_receipts")),
+        sa.UniqueConstraint("return_id", "key", name="uq_receipts_key"),
+        sa.UniqueConstraint("return_id", "ordinal", name=op.f("uq_receipts_return_id")),
+    )
