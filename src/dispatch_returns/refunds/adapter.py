@@ -39,7 +39,8 @@ class Payment:
 
     ``charged`` and ``refunded`` are None where a processor cannot tell. ``rule`` is how it
     counts the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order
-    where the payment says so (Stripe: ``metadata["order_id"]``).
+    where the payment says so (Stripe: ``metadata["order_id"]``). ``email`` is the address of who
+    paid, where the processor has one.
     """
 
     currency: str
@@ -48,6 +49,7 @@ class Payment:
     refunded: Money | None = None
     disputed: bool = False
     order_id: str | None = None
+    email: str | None = field(default=None, repr=False)
 
     @property
     def remaining(self) -> Money | None:

@@ -131,6 +131,7 @@ def test_shopify_an_order_is_read_as_it_was_paid(server: ApiServer, shopify: Sho
         "Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE", phone="+4940123456"
     )
     assert (shoe.weight, sale.weight) == (401, None)  # 0.4005 kg; 0 says that nobody weighed it
+    assert order.customer_email == "jane@example.com"
     assert not {"jane", "Jane", "Elm", "20095"} & set(repr(order).replace("'", " ").split())
 
 
@@ -285,6 +286,8 @@ def test_woocommerce_an_order_is_read_as_it_was_paid(
         "Jane Doe", "12 Elm Street", "Toronto", "M5H 2N2", "CA", state="ON"
     )
     assert {line.weight for line in order.lines} == {None}
+    assert order.customer_email == document("woocommerce")["billing"]["email"]
+    assert order.customer_id is None  # a guest's
 
 
 def test_woocommerce_without_a_delivery_address_it_is_the_billing_one(

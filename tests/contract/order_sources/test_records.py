@@ -91,6 +91,11 @@ def test_half_an_address_is_none(missing: str) -> None:
     assert known(of_ticket(**fields)).address is None
 
 
+def test_a_ticket_proves_nobody_to_be_the_orders_customer() -> None:
+    order = known(of_ticket(customer_email="jane@example.com", customer_id="cus_1"))
+    assert (order.customer_email, order.customer_id) == (None, None)
+
+
 def test_a_ticket_without_lines_leaves_it_to_the_next_source() -> None:
     assert of_ticket(None) is None
     assert of_ticket([]) is None
@@ -164,15 +169,17 @@ def test_a_query_gives_one_row_for_each_line(database: Engine) -> None:
     assert SqlOrders(database, QUERY).order("' or 1=1 --", ticket()) is None
 
 
-def test_a_query_can_give_the_address_and_the_weights(database: Engine) -> None:
+def test_a_query_can_give_the_customer_the_address_and_the_weights(database: Engine) -> None:
     query = QUERY.replace(
         " from o",
         ", 'Jane Doe' as ship_name, 'Elm Street 12' as ship_street, 'Hamburg' as ship_city,"
-        " '20095' as ship_postal_code, 'de' as country, 400.0 as weight from o",
+        " '20095' as ship_postal_code, 'de' as country, 400.0 as weight,"
+        " 'jane@example.com' as customer_email, 4711 as customer_id from o",
     )
     order = known(SqlOrders(database, query).order("1234", ticket()))
     assert order.address == Address("Jane Doe", "Elm Street 12", "Hamburg", "20095", "DE")
     assert [line.weight for line in order.lines] == [400, 400]
+    assert (order.customer_email, order.customer_id) == ("jane@example.com", "4711")
 
 
 @pytest.mark.parametrize(
@@ -221,10 +228,11 @@ def stripe_url() -> Iterator[str]:
         yield url
 
 
-def pay(url: str, amount: int = 3570, **metadata: str) -> str:
-    form = {"amount": str(amount), "currency": "eur", "payment_method": "pm_card_visa"}
-    form |= {"confirm": "true"} | {f"metadata[{key}]": it for key, it in metadata.items()}
-    made = httpx.post(f"{url}/v1/payment_intents", data=form, auth=(stand_in.API_KEY, ""))
+def pay(url: str, amount: int = 3570, receipt_email: str = "", **metadata: str) -> str:
+    fields = {"amount": str(amount), "currency": "eur", "payment_method": "pm_card_visa"}
+    fields |= {"receipt_email": receipt_email} if receipt_email else {}
+    fields |= {"confirm": "true"} | {f"metadata[{key}]": it for key, it in metadata.items()}
+    made = httpx.post(f"{url}/v1/payment_intents", data=fields, auth=(stand_in.API_KEY, ""))
     return str(made.raise_for_status().json()["id"])
 
 
@@ -273,6 +281,17 @@ def test_stripe_knows_where_the_order_went(
         "US",
         state="CA",
         phone="+14155550100",
+    )
+
+
+def test_stripe_knows_whose_order_it_is(stripe_url: str, stripe_orders: StripeOrders) -> None:
+    jane: Any = {"receipt_email": "jane@example.com", "order_lines": LINE}
+    paid = pay(stripe_url, order_id="1234", **jane)
+    found = known(stripe_orders.order("1234", ticket(payment_intent=paid)))
+    assert found.customer_email == "jane@example.com"
+    noted = pay(stripe_url, order_id="5", customer_email="joe@x.test", **jane)
+    assert known(stripe_orders.order("5", ticket(payment_intent=noted))).customer_email == (
+        "joe@x.test"
     )
 
 

@@ -69,6 +69,19 @@ def ours(refund_id: str, status: str, generation: int = 2) -> dict[str, Any]:
     return a_refund(refund_id, status=status, metadata=metadata)
 
 
+def test_a_payment_says_the_address_of_who_paid_and_never_shows_it() -> None:
+    bare = a_charge()
+    billed = {**bare, "billing_details": {"email": "bill@example.com"}}
+    assert objects.payment_of_charge(bare).email is None
+    assert objects.payment_of_charge(billed).email == "bill@example.com"
+    sent = {**an_intent(billed), "receipt_email": "jane@example.com"}
+    payment = objects.payment_of_intent(sent)
+    assert payment.email == "jane@example.com"
+    assert "jane" not in repr(payment)
+    known = {**an_intent(bare), "customer": {"id": "cus_1", "email": "joe@example.com"}}
+    assert objects.payment_of_intent(known).email == "joe@example.com"
+
+
 @pytest.mark.parametrize("read", [objects.payment_of_charge, None])
 def test_a_payment_is_what_was_captured(read: Any) -> None:
     charge = a_charge(amount_refunded=4900)

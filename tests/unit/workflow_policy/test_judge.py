@@ -308,7 +308,7 @@ def test_an_article_is_a_final_sale_if_one_line_of_it_was() -> None:
 
 def test_no_customers_data_is_kept() -> None:
     asked = request(customer="jane@example.com")
-    verdict = judge(asked, order(customer="jane@example.com"), allow=["jane@example.com"])
+    verdict = judge(asked, order(customer_email="jane@example.com"), allow=["jane@example.com"])
     kept = json.dumps(verdict.to_json())
     assert "jane" not in kept
     assert verdict.facts["listed"] == "allow"

@@ -44,7 +44,9 @@ class Order:
     ``shipping`` is what the customer paid for it, tax included. ``prices_include_tax`` says
     whether ``price`` and ``discount`` of the lines do. ``country`` is where it went (ISO
     3166-1, two letters, upper case), and ``address`` is the whole of it: who sends a return
-    back. All times are aware.
+    back. ``customer_email`` is whose order it is: only they are shown it and get labels for it.
+    It is None where the source does not know, or cannot prove, whose it is. ``customer_id`` is
+    the shop's own. All times are aware.
 
     Raises `OrderError` where it contradicts itself: an amount in another currency, a discount
     that is more than the price, no pieces, no weight, a line's id twice, a time without its
@@ -60,7 +62,8 @@ class Order:
     delivered_at: datetime | None = None
     prices_include_tax: bool = False
     country: str | None = None
-    customer: str | None = field(default=None, repr=False)
+    customer_email: str | None = field(default=None, repr=False)
+    customer_id: str | None = field(default=None, repr=False)
     payment: PaymentRef | None = None
     address: Address | None = field(default=None, repr=False)
 

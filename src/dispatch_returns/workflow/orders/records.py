@@ -157,7 +157,8 @@ def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInf
         delivered_at=read.moment("delivered_at", head.get("delivered_at")),
         prices_include_tax=read.flag("prices_include_tax", head.get("prices_include_tax")),
         country=country and country.upper(),
-        customer=text_of(head.get("customer")),
+        customer_email=text_of(head.get("customer_email")),
+        customer_id=text_of(head.get("customer_id")),
         payment=payment_of(head),
         address=_address(head),
     )

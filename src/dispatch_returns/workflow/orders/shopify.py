@@ -337,7 +337,7 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         delivered_at=_latest(read, [it.delivered_at for it in sent]),
         prices_include_tax=found.taxes_included,
         country=None if address is None else address.country_code_v2,
-        customer=found.email,
+        customer_email=found.email or None,
         payment=_payment(found.transactions),
         address=None if address is None else _sent_to(address),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.adapters.stripe.objects import email_of
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
 
@@ -97,7 +98,8 @@ def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, A
         "ship_postal_code": address.get("postal_code"),
         "ship_state": address.get("state"),
         "ship_phone": shipping.get("phone"),
-        "customer": intent.get("receipt_email") or None,
+        "customer_email": email_of(intent),
+        "customer_id": intent.get("customer"),
     }
     return {
         **known,

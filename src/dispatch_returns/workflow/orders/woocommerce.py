@@ -68,6 +68,7 @@ class _Found(_Answer):
     currency: str
     date_created_gmt: str
     date_completed_gmt: str | None
+    customer_id: int = 0
     shipping_total: str
     shipping_tax: str
     transaction_id: str | None
@@ -180,7 +181,8 @@ def _order(order_id: str, found: _Found, products: Mapping[int, _Product]) -> Or
         # WooCommerce takes the tax out of the line totals even where the prices include it.
         prices_include_tax=False,
         country=found.shipping.country or found.billing.country or None,
-        customer=found.billing.email or None,
+        customer_email=found.billing.email or None,
+        customer_id=str(found.customer_id) if found.customer_id else None,
         payment=reference(found.transaction_id) if found.transaction_id else None,
         address=_sent_to(found.shipping) or _sent_to(found.billing),
     )

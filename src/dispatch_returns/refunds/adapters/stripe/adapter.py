@@ -199,7 +199,7 @@ class StripeAdapter:
         """
         path = f"/v1/payment_intents/{_checked_id(PaymentRef('payment_intent', intent_id))}"
         try:
-            answer = self._wire.get(path, None)
+            answer = self._wire.get(path, None, expand=["latest_charge"])
         except AdapterError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 return None

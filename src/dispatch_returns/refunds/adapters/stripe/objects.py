@@ -50,7 +50,7 @@ def payment_of_intent(intent: StripeObject) -> Payment:
     if charge is None:
         raise _not_paid("PaymentIntent", intent["status"])
     payment = _payment(charge, "PaymentIntent", intent["status"])
-    return replace(payment, order_id=_order_id(intent))
+    return replace(payment, order_id=_order_id(intent), email=email_of(intent))
 
 
 def payment_of_charge(charge: StripeObject) -> Payment:
@@ -77,6 +77,7 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
         refunded=replace(amount, minor=min(refunded, captured.minor)),
         disputed=bool(charge.get("disputed")),
         order_id=_order_id(charge),
+        email=email_of(charge),
     )
 
 
@@ -84,6 +85,21 @@ def _order_id(payment: StripeObject) -> str | None:
     """Return the order that the shop noted on the payment, where it did."""
     metadata: StripeObject = payment.get("metadata") or _NOTHING
     return metadata.get("order_id") or None
+
+
+def email_of(payment: StripeObject) -> str | None:
+    """Return the address of who paid, None where Stripe has none.
+
+    Of a PaymentIntent, or of a Charge: where the receipt went, or what was typed in with the
+    payment method. A customer's own address is taken where the object was expanded: a restricted
+    key need not be allowed to read customers.
+    """
+    charge, customer = payment.get("latest_charge"), payment.get("customer")
+    known = [payment, charge if isinstance(charge, Mapping) else _NOTHING]
+    found = [it.get("receipt_email") for it in known]
+    found += [(it.get("billing_details") or _NOTHING).get("email") for it in known]
+    found += [customer.get("email") if isinstance(customer, Mapping) else None]
+    return next((it for it in found if isinstance(it, str) and it.strip()), None)
 
 
 def payments_found(page: StripeObject) -> list[PaymentRef]:
