@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from dispatch_returns.errors import OrderError
@@ -15,6 +17,8 @@ from dispatch_returns.workflow.labels.provider import Address
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
 
+_NOTHING: Mapping[str, int] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
@@ -22,7 +26,8 @@ class OrderLine:
 
     ``price`` is of one piece, as listed; ``tax`` and ``discount`` are of the whole line.
     ``weight`` is of one piece, in grams. ``id`` is unique in its order; two lines may have the
-    same SKU.
+    same SKU. ``removed`` counts the pieces, of `quantity`, that the shop itself has taken out of
+    the order or paid back since: they cannot come back.
     """
 
     id: str
@@ -35,22 +40,30 @@ class OrderLine:
     category: str | None = None
     final_sale: bool = False
     weight: int | None = None
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """An order: what it held, when it went where, and which payment it was paid with.
 
-    ``shipping`` is what the customer paid for it, tax included. ``prices_include_tax`` says
-    whether ``price`` and ``discount`` of the lines do. ``country`` is where it went (ISO
-    3166-1, two letters, upper case), and ``address`` is the whole of it: who sends a return
-    back. ``customer_email`` is whose order it is: only they are shown it and get labels for it.
-    It is None where the source does not know, or cannot prove, whose it is. ``customer_id`` is
-    the shop's own. All times are aware.
+    ``shipping`` is what the customer paid for it, tax included, and ``fees`` what else was
+    charged on top of the lines: gift wrap, duties, a tip. ``charged`` is what the payment was
+    charged, and ``credit`` what was paid in another way, with a gift card or store credit.
+    ``refunded`` is what the shop says was paid back of it so far, whoever paid it. Each is None
+    where the source does not say. ``hold`` is why the shop's own state wants a person, as the end
+    of a sentence: ``was cancelled in Shopify``.
+
+    ``prices_include_tax`` says whether ``price`` and ``discount`` of the lines do. ``country`` is
+    where it went (ISO 3166-1, two letters, upper case), and ``address`` is the whole of it: who
+    sends a return back. ``customer_email`` is whose order it is: only they are shown it and get
+    labels for it. It is None where the source does not know, or cannot prove, whose it is.
+    ``customer_id`` is the shop's own. All times are aware.
 
     Raises `OrderError` where it contradicts itself: an amount in another currency, a discount
     that is more than the price, no pieces, no weight, a line's id twice, a time without its
-    offset.
+    offset, more pieces removed than bought. Sums that do not add up are no contradiction but a
+    `problem`.
     """
 
     id: str
@@ -66,6 +79,11 @@ class Order:
     customer_id: str | None = field(default=None, repr=False)
     payment: PaymentRef | None = None
     address: Address | None = field(default=None, repr=False)
+    fees: Money | None = None
+    charged: Money | None = None
+    credit: Money | None = None
+    refunded: Money | None = None
+    hold: str | None = None
 
     def __post_init__(self) -> None:
         if wrong := next(_contradictions(self), None):
@@ -79,14 +97,65 @@ class Order:
 
     @property
     def total(self) -> Money:
-        """What was paid for all of it, shipping counted."""
-        return sum((self.paid(line) for line in self.lines), self.shipping)
+        """What was paid for all of it, shipping and fees counted."""
+        charges = self.shipping if self.fees is None else self.shipping + self.fees
+        return sum((self.paid(line) for line in self.lines), charges)
+
+    def problem(self, returned: Mapping[str, int] = _NOTHING) -> str | None:
+        """Return why nothing of this order is paid back before a person has looked, if so.
+
+        The one place where an order's sums are checked, to the minor unit: lines, shipping and
+        fees are what was charged and credited, and what was paid back belongs to pieces that
+        the shop removed or that were `returned` (by SKU).
+        """
+        return next(_problems(self, returned), None)
+
+
+def _problems(order: Order, returned: Mapping[str, int]) -> Iterator[str]:
+    if order.hold is not None:
+        yield f"The order {order.hold}."
+    if order.credit is not None and order.credit.minor:
+        yield (
+            f"{order.credit} of the order was paid with a gift card or store credit, so how much"
+            " goes back to the payment can't be calculated."
+        )
+    charged = order.charged
+    if charged is not None and order.total != charged:
+        yield (
+            f"The order's lines, shipping and fees add up to {order.total}, but {charged} was"
+            " charged, so the refund amount can't be calculated."
+        )
+    if order.refunded is not None:
+        known = _paid_back(order, returned)
+        if order.refunded.minor > known:
+            yield (
+                f"The shop has already refunded {order.refunded} of the order, and not all of it"
+                " for items that were removed or returned."
+            )
+
+
+def _paid_back(order: Order, returned: Mapping[str, int]) -> int:
+    """Return what at most was paid for the pieces that are no longer the customer's."""
+    left = dict(returned)
+    back = Fraction(0)
+    pieces, whole = 0, True
+    for line in order.lines:
+        came = min(line.quantity - line.removed, left.get(line.sku, 0))
+        left[line.sku] = left.get(line.sku, 0) - came
+        gone = line.removed + came
+        pieces += gone
+        back += Fraction(order.paid(line).minor * gone, line.quantity)
+        whole = whole and gone == line.quantity
+    # A shop rounds each piece by itself, by less than one minor unit.
+    return order.total.minor if whole else ceil(back) + pieces
 
 
 def _contradictions(order: Order) -> Iterator[str]:
     counted = (order.currency, order.shipping.decimals)
-    if order.shipping.currency != order.currency:
-        yield f"shipping is in {order.shipping.currency}, the order in {order.currency}"
+    for name in _AMOUNTS:
+        amount: Money | None = getattr(order, name)
+        if amount is not None and (amount.currency, amount.decimals) != counted:
+            yield f"{name} is in {amount.currency}, the order in {order.currency}"
     if len({line.id for line in order.lines}) < len(order.lines):
         yield "two lines have the same id"
     if order.country is not None and not _is_country(order.country):
@@ -109,6 +178,8 @@ def _contradictions_of(line: OrderLine, counted: tuple[str, int]) -> Iterator[st
         yield f"line {line.id} has {line.quantity} pieces"
     elif line.discount.minor > line.price.minor * line.quantity:
         yield f"the discount on line {line.id} is more than its price"
+    elif not 0 <= line.removed <= line.quantity:
+        yield f"of the {line.quantity} pieces of line {line.id} {line.removed} were removed"
     if line.weight is not None and line.weight < 1:
         yield f"line {line.id} weighs {line.weight} grams"
 
@@ -116,6 +187,8 @@ def _contradictions_of(line: OrderLine, counted: tuple[str, int]) -> Iterator[st
 def _is_country(text: str) -> bool:
     return len(text) == 2 and text.isascii() and text.isalpha() and text.isupper()
 
+
+_AMOUNTS = ("shipping", "fees", "charged", "credit", "refunded")
 
 # Calendar arithmetic must not leave what dates can hold.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2999

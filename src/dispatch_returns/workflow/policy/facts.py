@@ -21,6 +21,7 @@ from dispatch_returns.workflow.policy.verdict import History, Item, ReturnReques
 
 Listed = Literal["block", "allow"]
 _Count = Annotated[int, Field(ge=0)]
+_NOTHING: Mapping[str, int] = {}
 
 
 class _Plain(BaseModel):
@@ -28,45 +29,60 @@ class _Plain(BaseModel):
 
 
 class Article(_Plain):
-    """All pieces of one SKU in an order, and what was paid for all of them (minor units)."""
+    """All pieces of one SKU in an order, and what was paid for all of them (minor units).
+
+    The shop has taken ``removed`` of them out of the order, or paid them back.
+    """
 
     sku: str
     quantity: Annotated[int, Field(ge=1)]
     paid: _Count
+    removed: _Count = 0
     category: str | None = None
     final_sale: bool = False
 
 
 class OrderFacts(_Plain):
-    """An order as a policy sees it. Amounts are in minor units, in steps of the currency."""
+    """An order as a policy sees it. Amounts are in minor units, in steps of the currency.
+
+    ``problem`` is why a person must look before anything of it is paid back (`Order.problem`).
+    """
 
     id: str
     currency: str
     decimals: _Count
     shipping: _Count
+    fees: _Count = 0
     articles: tuple[Article, ...]
     placed_at: AwareDatetime
     shipped_at: AwareDatetime | None = None
     delivered_at: AwareDatetime | None = None
     country: str | None = None
+    problem: str | None = None
 
     @classmethod
-    def of(cls, order: Order) -> Self:
-        """Return what a policy sees of `order`. Lines with the same SKU become one article."""
+    def of(cls, order: Order, returned: Mapping[str, int] = _NOTHING) -> Self:
+        """Return what a policy sees of `order`. Lines with the same SKU become one article.
+
+        ``returned`` counts the pieces, by SKU, that came back in returns of ours.
+        """
         skus = list(dict.fromkeys(line.sku for line in order.lines))
         by_sku = {sku: [line for line in order.lines if line.sku == sku] for sku in skus}
         paid = [sum(order.paid(line).minor for line in by_sku[sku]) for sku in skus]
-        *paid, shipping = in_steps([*paid, order.shipping.minor], rule_of(order.shipping).step)
+        charges = [order.shipping.minor, 0 if order.fees is None else order.fees.minor]
+        *paid, shipping, fees = in_steps([*paid, *charges], rule_of(order.shipping).step)
         return cls(
             id=order.id,
             currency=order.currency,
             decimals=order.shipping.decimals,
             shipping=shipping,
+            fees=fees,
             articles=tuple(
                 Article(
                     sku=sku,
                     quantity=sum(line.quantity for line in by_sku[sku]),
                     paid=amount,
+                    removed=sum(line.removed for line in by_sku[sku]),
                     category=next((word(x.category) for x in by_sku[sku] if x.category), None),
                     final_sale=any(line.final_sale for line in by_sku[sku]),
                 )
@@ -76,6 +92,7 @@ class OrderFacts(_Plain):
             shipped_at=order.shipped_at,
             delivered_at=order.delivered_at,
             country=order.country,
+            problem=order.problem(returned),
         )
 
     def article(self, sku: str) -> Article | None:
@@ -119,7 +136,7 @@ class Facts(_Plain):
     ) -> Self:
         """Return the facts of a request."""
         return cls(
-            order=None if order is None else OrderFacts.of(order),
+            order=None if order is None else OrderFacts.of(order, history.returned),
             items=merged(request.items),
             reason=None if request.reason is None else word(request.reason),
             requested_at=request.requested_at,

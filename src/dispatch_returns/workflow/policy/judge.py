@@ -121,6 +121,8 @@ class Judging:
         if self.facts.order is None:
             yield self._objects("unknown_order", "Nobody knows this order.")
         else:
+            if self.facts.order.problem is not None:
+                yield self._objects("unclear_order", self.facts.order.problem)
             for item in self._by_sku():
                 yield from self._item(item, self.facts.order)
         yield from self._rules()
@@ -141,11 +143,13 @@ class Judging:
         if article is None:
             yield self._objects("unknown_item", f"{item.sku} is not in order {order.id}.")
             return
-        left = max(0, article.quantity - self.facts.returned.get(item.sku, 0))
+        kept = article.quantity - article.removed
+        left = max(0, kept - self.facts.returned.get(item.sku, 0))
         if item.quantity > left:
+            gone = f", of which the shop removed {article.removed}" if article.removed else ""
             yield self._objects(
                 "too_many",
-                f"{item.quantity} of {item.sku} are asked for; of {article.quantity} bought,"
+                f"{item.quantity} of {item.sku} are asked for; of {article.quantity} bought{gone},"
                 f" {left} are not in another return.",
             )
         waived = self.terms[item.sku].waive

@@ -114,6 +114,7 @@ Shipping = Literal["never", "share", "full_return", "always"]
 
 CheckName: TypeAlias = Literal[
     "unknown_order",
+    "unclear_order",
     "no_items",
     "unknown_item",
     "too_many",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -124,6 +125,9 @@ class ReturnPolicy(PolicyKeys):
     ) -> Inspection:
         """Return what a receipt pays back, and whether it may at once or a person must look.
 
+        Whatever the policy says of the check ``unclear_order``, an order with a problem pays
+        nothing by itself.
+
         Fewer items than announced pay for those that came. Others, more, an item in a
         condition that the policy has no word for, or nothing to pay: a person looks.
         """
@@ -139,7 +143,12 @@ class ReturnPolicy(PolicyKeys):
         settling = Settling(
             self, OrderFacts.of(order), reason and word(reason), merged(announced), {}
         )
+        returned = Counter(elsewhere)
+        for item in settled:
+            returned[item.sku] += item.quantity
+        problem = order.problem(returned)
         spoken = [
+            *([] if problem is None else [_look("unclear_order", problem)]),
             *self._not_as_announced(accepted, announced, settled),
             *self._conditions(settling, merged(accepted)),
         ]

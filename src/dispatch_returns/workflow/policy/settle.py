@@ -91,7 +91,8 @@ class Settling:
         return counts
 
     def _others(self, article: Article) -> int:
-        return min(article.quantity, self.elsewhere.get(article.sku, 0))
+        """Return how many pieces are settled elsewhere: by other returns, or by the shop."""
+        return min(article.quantity, article.removed + self.elsewhere.get(article.sku, 0))
 
     def _sums(
         self, article: Article, counts: Mapping[str, dict[str | None, int]]
@@ -136,27 +137,42 @@ class Settling:
         if self.shipping is None:
             return was, becomes
         got = self.shipping.here
-        left = max(0, self.order.shipping - got - self.shipping.elsewhere)
+        charged = self.order.shipping + self._fees_for(self._back(later))
+        left = max(0, charged - got - self.shipping.elsewhere)
         anything = any(sum(of_sku.values()) for of_sku in later.values())
         always = self.whole.shipping == "always" and anything
         return got, got + min(left, left if always else becomes - was)
 
     def _by_rule(self, counts: Mapping[str, dict[str | None, int]]) -> int:
         """Return what of it this return's rule gives, beyond what it gives for other returns."""
-        back = {
+        back = self._back(counts)
+        others = {article.sku: self._others(article) for article in self.order.articles}
+        return self._charges_for(back) - self._charges_for(others)
+
+    def _back(self, counts: Mapping[str, dict[str | None, int]]) -> Mapping[str, int]:
+        """Return how many pieces of each SKU are back, with those of other returns."""
+        return {
             article.sku: self._others(article) + sum(counts[article.sku].values())
             for article in self.order.articles
         }
-        others = {article.sku: self._others(article) for article in self.order.articles}
-        return self._shipping_for(back) - self._shipping_for(others)
+
+    def _charges_for(self, back: Mapping[str, int]) -> int:
+        return self._shipping_for(back) + self._fees_for(back)
+
+    def _fees_for(self, back: Mapping[str, int]) -> int:
+        """Fees on top of the lines go back with the whole order, where its shipping does."""
+        whole = self.whole.shipping != "never" and self._is_all(back)
+        return self.order.fees if whole else 0
+
+    def _is_all(self, back: Mapping[str, int]) -> bool:
+        return bool(back) and all(back[it.sku] == it.quantity for it in self.order.articles)
 
     def _shipping_for(self, back: Mapping[str, int]) -> int:
         rule = self.whole.shipping
         if rule == "always":
             return self.order.shipping if any(back.values()) else 0
         if rule == "full_return":
-            all_back = all(back[it.sku] == it.quantity for it in self.order.articles)
-            return self.order.shipping if all_back and back else 0
+            return self.order.shipping if self._is_all(back) else 0
         if rule == "share":
             return self._down(self.order.shipping * self._share(back))
         return 0

@@ -23,10 +23,8 @@ from dispatch_returns.workflow.steps.plan import Situation, money_of
 
 WAREHOUSE = "the warehouse"
 NO_ORDER = "Nobody knows the order, so nobody knows what this is worth."
-_NOTHING_LEFT = (
-    "Nothing of the price is left to pay back. Set the status to rejected; or give a refund_amount"
-    " and set it to refunded."
-)
+_DECIDE = "Set the status to rejected; or give a refund_amount and set it to refunded."
+_NOTHING_LEFT = f"Nothing of the price is left to pay back. {_DECIDE}"
 _LOOK = "The policy wants a person to look."
 
 
@@ -94,7 +92,8 @@ class Worths:
             others,
             _if_any(breakdown.total),
             breakdown,
-            problem=None if breakdown.total.minor > 0 else _NOTHING_LEFT,
+            problem=_unclear(order, others)
+            or (None if breakdown.total.minor > 0 else _NOTHING_LEFT),
             payment=order.payment,
         )
 
@@ -164,6 +163,11 @@ class Worths:
         refund = ledger.refund_id(row.workspace_id, row.ticket_id, receipt.ordinal)
         with self._store.read() as conn:
             return ledger.get(conn, refund)
+
+
+def _unclear(order: Order, others: Others) -> str | None:
+    problem = order.problem(others.pieces)
+    return problem and f"{problem} {_DECIDE}"
 
 
 def _items(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
