@@ -38,7 +38,7 @@ from tests.support.webhooks import (
 )
 
 METHODS = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "X"]
-DESIGNED = {200, 400, 401, 405, 413}
+DESIGNED = {200, 400, 401, 405, 411, 413}
 
 
 def delivery(body: bytes, **options: Any) -> Request:

@@ -84,7 +84,8 @@ class Mount:
                 # The rest of the body is not waited for.
                 await _send(receiver.too_slow(), send, ("connection", "close"))
                 return
-            if body is None:
+            if isinstance(body, int):
+                receiver.incomplete(headers, body)  # for the log: nobody waits for an answer
                 return
             answer = await receiver.receive_async(method, headers, body)
         await _send(answer, send)
@@ -98,17 +99,17 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def _body(receive: Receive, limit: int) -> bytes | None:
+async def _body(receive: Receive, limit: int) -> bytes | int:
     """Return the body, or so much of it that it is seen to be over `limit`.
 
-    None: the client is gone, and nobody waits for an answer.
+    A number: the client is gone after so many bytes.
     """
     body = bytearray()
     more = True
     while more and len(body) <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            return len(body)
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return bytes(body)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
-from dispatch_returns.webhooks.receiver import BROKEN_OFF, Answer, BaseReceiver, HasReceivers
-from dispatch_returns.webhooks.wsgi import Readable, headers_of, read_body
+from dispatch_returns.webhooks.receiver import Answer, HasReceivers
+from dispatch_returns.webhooks.wsgi import Readable, body_of, headers_of
 
 try:
     from django.core.signals import request_started
@@ -87,7 +87,8 @@ def _path(sender: str, view: Callable[..., Any]) -> URLPattern:
 def _view(connector: HasReceivers, sender: str) -> Callable[[HttpRequest], HttpResponse]:
     def receive(request: HttpRequest) -> HttpResponse:
         receiver = connector.receivers[sender]
-        read = _read(receiver, request)
+        # Not `request.body`, which the limit for the shop's own forms applies to.
+        read = body_of(receiver, request.META, _stream(request))
         if isinstance(read, bytes):
             read = receiver.receive("POST", headers_of(request.META), read)
         return _response(read)
@@ -100,25 +101,13 @@ def _async_view(
 ) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]:
     async def receive(request: HttpRequest) -> HttpResponse:
         receiver = connector.receivers[sender]
-        read = _read(receiver, request)
+        # Not `request.body`, which the limit for the shop's own forms applies to.
+        read = body_of(receiver, request.META, _stream(request))
         if isinstance(read, bytes):
             read = await receiver.receive_async("POST", headers_of(request.META), read)
         return _response(read)
 
     return receive
-
-
-def _read(receiver: BaseReceiver, request: HttpRequest) -> bytes | Answer:
-    """Return the body, or the answer to a request that needs no reading of it."""
-    if refusal := receiver.refusal(request.method or "", headers_of(request.META)):
-        return refusal
-    try:
-        # Not `request.body`, which the limit for the shop's own forms applies to.
-        return read_body(_stream(request), receiver.max_body + 1, receiver.max_read)
-    except TimeoutError:
-        return receiver.too_slow()
-    except OSError:  # the client is gone
-        return BROKEN_OFF
 
 
 def _stream(request: HttpRequest) -> Readable:

@@ -12,8 +12,8 @@ from functools import partial
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
-from dispatch_returns.webhooks.receiver import DISPATCH, Answer, BaseReceiver, HasReceivers
-from dispatch_returns.webhooks.wsgi import read_body
+from dispatch_returns.webhooks.receiver import DISPATCH, Answer, HasReceivers
+from dispatch_returns.webhooks.wsgi import body_of, headers_of
 
 try:
     from flask import Blueprint, Response, request
@@ -32,15 +32,10 @@ def blueprint(connector: HasReceivers) -> Blueprint:
 
     def receive(sender: str) -> Response:
         receiver = connector.receivers[sender]
-        headers = dict(request.headers)
-        answer = receiver.refusal(request.method, headers)
-        if answer is None:
-            try:
-                body = _body(receiver)
-            except TimeoutError:
-                return _response(receiver.too_slow())
-            answer = receiver.receive(request.method, headers, body)
-        return _response(answer)
+        read = body_of(receiver, request.environ, request.stream, request.get_data)
+        if isinstance(read, bytes):
+            read = receiver.receive(request.method, headers_of(request.environ), read)
+        return _response(read)
 
     def add(state: BlueprintSetupState) -> None:
         for sender in connector.receivers:
@@ -78,9 +73,3 @@ def _add(state: BlueprintSetupState, sender: str, view: Callable[[], Response]) 
     rule = state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain)
     state.app.url_map.add(rule)
     state.app.view_functions[endpoint] = view
-
-
-def _body(receiver: BaseReceiver) -> bytes:
-    if request.content_length is None:  # sent in chunks, so nothing else bounds it
-        return read_body(request.stream, receiver.max_body + 1, receiver.max_read)
-    return request.get_data()  # also right where the application has read the body before

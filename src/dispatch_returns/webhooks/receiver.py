@@ -115,11 +115,11 @@ _ACCEPTED = _answer(200, "accepted")
 _REPEATED = _answer(200, "repeated")
 _UNREADABLE = _answer(200, "unreadable")
 _BAD_LENGTH = _answer(400, "bad content-length")
-BROKEN_OFF = _answer(400, "broken off")
-"""For a mount whose client went away before the body was complete."""
+_BROKEN_OFF = _answer(400, "broken off")
 _UNAUTHORIZED = _answer(401, "unauthorized")
 _TOO_SLOW = _answer(408, "too slow")
 _POST_ONLY = _answer(405, "method not allowed", ("allow", "POST"))
+_LENGTH_REQUIRED = _answer(411, "length required")
 _TOO_LARGE = _answer(413, "too large")
 _UNAVAILABLE = _answer(503, "unavailable", ("retry-after", str(_RETRY_AFTER)))
 
@@ -187,7 +187,7 @@ class BaseReceiver(ABC):
 
         Header names are case-insensitive; a header that came more than once is given joined
         by ``", "``. The answers: 200 (accepted, repeated, or unreadable and kept), 400, 401,
-        405, 413, and 503 when the event could not be stored: the sender shall send it again.
+        405, 411, 413, and 503 when the event could not be stored: the sender shall send it again.
         """
         checked = self._check(method, headers, body)
         if isinstance(checked, Answer):
@@ -227,6 +227,33 @@ class BaseReceiver(ABC):
     def too_slow(self) -> Answer:
         """Return the answer to a body that was not complete in time."""
         return self.refused(_TOO_SLOW, "too_slow")
+
+    def length_required(self) -> Answer:
+        """Return the answer to a body in chunks where the server cannot tell their end."""
+        _log.warning(
+            "delivery refused: its body has no Content-Length, and this server does not say where"
+            " a body in chunks ends; serve the application with gunicorn or uvicorn, or have the"
+            " proxy buffer requests",
+            extra=ids(),
+        )
+        return self.refused(_LENGTH_REQUIRED, "length")
+
+    def incomplete(self, headers: Mapping[str, str], seen: int) -> Answer:
+        """Return the answer to a body of which only `seen` bytes could be read.
+
+        The sender went away or sent broken chunks, or something in the application had read the
+        body before: only the log can tell the merchant, so it says both lengths.
+        """
+        announced = _header(headers, "content-length")
+        _log.warning(
+            "delivery refused: its body is incomplete (%s announced, %d bytes seen). If this"
+            " happens with every delivery, something reads the body before the receiver: a hook,"
+            " a middleware, a monitoring agent. Leave the receiver's path out there",
+            f"{announced} bytes" if announced else "no length",
+            seen,
+            extra=ids(),
+        )
+        return self.refused(_BROKEN_OFF, "incomplete")
 
     def refused(self, answer: Answer, reason: str) -> Answer:
         """Return `answer`, counted as a refusal for `reason`."""

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from dispatch_returns.health import MAX_LAG, HasHealth
 from dispatch_returns.webhooks.receiver import (
-    BROKEN_OFF,
     Answer,
     BaseReceiver,
     HasReceivers,
@@ -69,17 +68,40 @@ def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
 
 
 def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
-    method, headers = environ["REQUEST_METHOD"], headers_of(environ)
-    if refusal := receiver.refusal(method, headers):
+    read = body_of(receiver, environ, environ["wsgi.input"])
+    if isinstance(read, Answer):
+        return read
+    return receiver.receive(environ["REQUEST_METHOD"], headers_of(environ), read)
+
+
+def body_of(
+    receiver: BaseReceiver,
+    environ: Mapping[str, Any],
+    stream: Readable,
+    kept: Callable[[], bytes] = bytes,
+) -> bytes | Answer:
+    """Return a request's body, or the answer to a request whose body need not or cannot be read.
+
+    `stream` is where the body comes from; `kept` gives what the framework has kept of a body that
+    the application read before.
+    """
+    headers = headers_of(environ)
+    if refusal := receiver.refusal(environ["REQUEST_METHOD"], headers):
         return refusal
+    length = int(headers["CONTENT-LENGTH"]) if "CONTENT-LENGTH" in headers else None
+    if length is None and "wsgi.input" in environ and not environ.get("wsgi.input_terminated"):
+        # A read would wait for ever (Django's request of an ASGI server ends by itself). Without
+        # chunks either, there is no body.
+        return receiver.length_required() if "TRANSFER-ENCODING" in headers else b""
+    wanted = receiver.max_body + 1 if length is None else length
     try:
-        length = _length(environ, receiver.max_body + 1)
-        body = read_body(environ["wsgi.input"], length, receiver.max_read)
+        body = read_body(stream, wanted, receiver.max_read) or kept()
     except TimeoutError:
         return receiver.too_slow()
-    except OSError:  # the client is gone; servers raise their own kinds of it
-        return BROKEN_OFF
-    return receiver.receive(method, headers, body)
+    except Exception:  # noqa: BLE001 - cut off or malformed; each server raises its own kinds
+        return receiver.incomplete(headers, 0)
+    missing = not body if length is None else len(body) < length
+    return receiver.incomplete(headers, len(body)) if missing else body
 
 
 def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
@@ -92,13 +114,6 @@ def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
     if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a length not given
         headers["CONTENT-LENGTH"] = length
     return headers
-
-
-def _length(environ: Mapping[str, Any], limit: int) -> int:
-    """Return how many bytes may be read: beyond the body a read would wait for ever."""
-    if length := environ.get("CONTENT_LENGTH"):
-        return min(int(length), limit)
-    return limit if environ.get("wsgi.input_terminated") else 0
 
 
 def read_body(stream: Readable, limit: int, seconds: float) -> bytes:
