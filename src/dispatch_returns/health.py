@@ -51,17 +51,20 @@ class Health:
         return Report(True, {"status": "live"})
 
     def ready(self) -> Report:
-        """Commit to the store, and look whether its schema is this version's."""
+        """Commit to the inbox, and look whether this version works with the store's schema.
+
+        That may be a newer version's already, as in the midst of a rolling deployment.
+        """
         try:
             self._store.check_writable()
             with self._store.read() as conn:
                 found = migrate.revision(conn)
+                problem = migrate.mismatch(conn, found)
         except StoreError:  # its words may name a host, and a probe is not always private
             return Report(False, {"status": "not ready", "problem": "the store cannot commit"})
-        if found != REVISION:
-            problem = f"the store's schema is {found or 'empty'}, this version's is {REVISION}"
+        if problem is not None:
             return Report(False, {"status": "not ready", "problem": problem})
-        return Report(True, {"status": "ready", "schema": found})
+        return Report(True, {"status": "ready", "schema": found, "this_version": REVISION})
 
     def lag(self, max_lag: float = MAX_LAG) -> Report:
         """Say how long the oldest event waits (seconds), and count the refunds by state.

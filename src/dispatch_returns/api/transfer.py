@@ -145,9 +145,14 @@ def _is_text(file: object) -> bool:
     return isinstance(file, io.TextIOBase)
 
 
+def _for_its_owner(name: str, flags: int) -> int:
+    """A file that is made here holds what a customer sent: it is its owner's only."""
+    return os.open(name, flags, 0o600)
+
+
 def _opened(argument: str, path: Path, mode: str) -> IO[bytes]:
     try:
-        return path.open(mode)
+        return open(path, mode, opener=_for_its_owner)
     except OSError as problem:
         text = f"{path} cannot be opened: {problem.strerror or problem}"
         raise InvalidArgumentError(argument, text) from problem

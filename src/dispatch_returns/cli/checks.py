@@ -22,7 +22,7 @@ from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, No
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
 from dispatch_returns.store import inbox, ledger, switches
-from dispatch_returns.store.database import revision
+from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.building import book_of
 from dispatch_returns.workflow.policy import PolicyBook
@@ -81,7 +81,7 @@ def _rails(settings: Settings) -> Check:
 def _thrown() -> frozenset[str]:
     """Return the switches that are on in the store; the check of the database says if it is not."""
     try:
-        if revision(database_url()) != REVISION:
+        if mismatch(database_url()) is not None:
             return frozenset()
         with open_store() as store, store.read() as conn:
             return switches.on(conn)
@@ -230,23 +230,26 @@ def _database() -> list[Check]:
 def _usable() -> Check:
     url = database_url()
     try:
-        found = revision(url)
+        found, problem = revision(url), mismatch(url)
     except DispatchReturnsError as error:
         remedy = (
             "Check DISPATCH_RETURNS_DATABASE_URL; `dispatch-returns db upgrade` makes a new one."
         )
         return Check("database", "failed", str(error), remedy)
-    if found != REVISION:
-        detail = f"its schema is {found or 'empty'}, this version's is {REVISION}"
-        return Check("database", "failed", detail, "Run: dispatch-returns db upgrade.")
+    if problem is not None:
+        detail, _, remedy = problem.rpartition(": ")
+        return Check("database", "failed", detail, f"{remedy[0].upper()}{remedy[1:]}.")
     with open_store() as store:
         store.check_writable()
-    return Check("database", "ok", f"opens, is writable, schema {found}")
+    newer = (
+        "" if found == REVISION else f": a newer version's, and this one ({REVISION}) works with it"
+    )
+    return Check("database", "ok", f"opens, is writable, schema {found}{newer}")
 
 
 def _waiting() -> list[Check]:
     try:
-        if revision(database_url()) != REVISION:
+        if mismatch(database_url()) is not None:
             return []
         with open_store() as store, store.read() as conn:
             oldest = inbox.oldest_waiting(conn)

@@ -27,13 +27,12 @@ def upgrade(*, json: Json = False) -> None:
     """
     from dispatch_returns.store import database
     from dispatch_returns.store.database import revision
-    from dispatch_returns.store.schema import REVISION
 
     url = database_url()
     before = _revision_before(url)
-    database.upgrade(url)
-    document = {"from": before, "to": revision(url), "changed": before != REVISION}
-    show(document, _said(before, REVISION), as_json=json)
+    changed = database.upgrade(url)
+    now = revision(url)
+    show({"from": before, "to": now, "changed": changed}, _said(before, now), as_json=json)
 
 
 @app.command()
@@ -100,7 +99,7 @@ def _revision_before(url: str) -> str | None:
         return None
 
 
-def _said(before: str | None, now: str) -> str:
+def _said(before: str | None, now: str | None) -> str:
     if before == now:
         return f"The database is at {now} already: nothing to do."
     return f"The database was {'empty' if before is None else f'at {before}'} and is at {now} now."

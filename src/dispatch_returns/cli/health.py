@@ -29,12 +29,10 @@ def health(
     from dispatch_returns.health import Health, Report
     from dispatch_returns.refunds.clock import utc_now
     from dispatch_returns.store import switches
-    from dispatch_returns.store.database import revision
-    from dispatch_returns.store.schema import REVISION
+    from dispatch_returns.store.database import mismatch
 
-    found = revision(database_url())
-    if found != REVISION:
-        problem = f"the store's schema is {found or 'empty'}, this version's is {REVISION}"
+    problem = mismatch(database_url())
+    if problem is not None:
         _report(Report(False, {"status": "not ready", "problem": problem}), as_json=json)
     with open_store() as store:
 

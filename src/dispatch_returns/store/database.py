@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy import Connection, Engine, delete, insert, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
 from dispatch_returns.store import forking, migrate
 from dispatch_returns.store.dialect import Writer, backend
 from dispatch_returns.store.failures import DatabaseError, unavailable
+from dispatch_returns.store.schema import inbox
 
 T = TypeVar("T")
 
 _CLOSED = "the store is closed"
 _CANNOT = "the database cannot be used now"
+_REPLACED = (
+    "the database's file was deleted, or another one was put in its place, since it was opened:"
+    " restart this process"
+)
 
 
 class Store:
@@ -32,6 +39,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._identity = backend(engine).identity(engine)
         self._guard = threading.Lock()
         self._writer: Writer | None = None
         self._closed = False
@@ -44,8 +52,9 @@ class Store:
         SQLite's schema is brought up to this version; PostgreSQL's must be, by `upgrade`.
         Without `create`, a SQLite file must be there already: who only wants to look should
         not make an empty one by a typing error. Raises `ConfigurationError` for a URL that
-        cannot work and for a schema of another version, and `StoreUnavailableError` when the
-        database cannot be reached, opened or written.
+        cannot work, for a schema that this version does not work with, and for the tables of
+        another program; `StoreUnavailableError` when the database cannot be reached, opened or
+        written.
         """
         engine = _engine(url)
         if not create:
@@ -54,7 +63,7 @@ class Store:
             if backend(engine).UPGRADES_ITSELF:
                 migrate.upgrade_if_needed(engine)
             else:
-                migrate.require_newest(engine)
+                migrate.require_usable(engine)
         return cls(engine)
 
     def __repr__(self) -> str:
@@ -87,13 +96,23 @@ class Store:
         if self._closed:
             raise StoreUnavailableError(_CLOSED)
         if self._writer is None:
-            self._writer = backend(self._engine).writer(self._engine)
+            self._writer = backend(self._engine).writer(self._engine, self._check_is_the_same)
         return self._writer
 
+    def _check_is_the_same(self) -> None:
+        """Raise `StoreUnavailableError` where the file is gone, or another one is in its place.
+
+        What is written into a file without a name is acknowledged, and lost with the process.
+        """
+        if backend(self._engine).identity(self._engine) != self._identity:
+            raise StoreUnavailableError(_REPLACED)
+
     def check_writable(self) -> None:
-        """Write what is there already, through to the disk. Raises `StoreUnavailableError`."""
-        same = "UPDATE alembic_version SET version_num = version_num"
-        self.write("store.check", lambda conn: conn.exec_driver_sql(same))
+        """Write into the inbox, as a delivery does, through to the disk, and take it out again.
+
+        Raises `StoreUnavailableError`.
+        """
+        self.write("store.check", _accept_and_forget)
 
     @contextlib.contextmanager
     def read(self) -> Generator[Connection]:
@@ -158,6 +177,28 @@ def revision(url: str) -> str | None:
         found = migrate.revision(conn)
     engine.dispose()
     return found
+
+
+def mismatch(url: str) -> str | None:
+    """Return why this version cannot work with the database at `url` as it is, None if it can.
+
+    Changes nothing, and raises as `Store.open` does without ``create``.
+    """
+    engine = _engine(url)
+    _check_is_there(engine)
+    with _giving_up(engine), engine.connect() as conn:
+        problem = migrate.mismatch(conn, migrate.revision(conn))
+    engine.dispose()
+    return problem
+
+
+def _accept_and_forget(conn: Connection) -> None:
+    row = {"source": "probe", "event_id": uuid.uuid4().hex, "type": "probe", "body": b""}
+    times = {"received_at": datetime.now(UTC), "state": "done"}
+    conn.execute(insert(inbox).inline(), row | times)
+    conn.execute(
+        delete(inbox).where(inbox.c.source == "probe", inbox.c.event_id == row["event_id"])
+    )
 
 
 @contextlib.contextmanager

@@ -48,12 +48,24 @@ class Dialect(Protocol):
         """Return an engine for `url`. Raises `ConfigurationError`."""
         ...
 
-    def writer(self, engine: Engine) -> Writer:
-        """Return what writes to the database for this process."""
+    def writer(self, engine: Engine, check: Callable[[], None]) -> Writer:
+        """Return what writes to the database for this process; `check` raises if it may not."""
         ...
 
     def begin_alone(self, conn: Connection) -> None:
         """Begin a transaction beside which nobody else changes the schema."""
+        ...
+
+    def own_schema(self, conn: Connection) -> str | None:
+        """Return the name of the schema our tables are in, None where there are no schemas."""
+        ...
+
+    def not_ours(self, conn: Connection, tables: list[str]) -> str:
+        """Return what to say where `tables` of somebody else stand in our place."""
+        ...
+
+    def identity(self, engine: Engine) -> object:
+        """Return what tells the database from another one that is put in its place."""
         ...
 
     def leave_for_fork(self, engine: Engine) -> None:

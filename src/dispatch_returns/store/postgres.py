@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -65,12 +66,15 @@ def create(url: URL) -> Engine:
         )
     except ImportError:  # psycopg, or the libpq it needs
         raise MissingExtraError("postgres", "a store on PostgreSQL") from None
+    pooler = _Pooler()
+    event.listen(engine, "do_connect", pooler.note)
     # Before SQLAlchemy's own look at a new connection, which asks for the schema.
     event.listen(engine, "connect", _on_connect, insert=True)
+    event.listen(engine, "connect", pooler.check, insert=True)  # and so before ours
     return engine
 
 
-def writer(engine: Engine) -> TransactionWriter:
+def writer(engine: Engine, check: Callable[[], None]) -> TransactionWriter:  # noqa: ARG001 - a server's database is not put under another's feet
     """Return what writes to the database for this process."""
     return TransactionWriter(engine, BEGIN, _WRITES_AT_ONCE)
 
@@ -85,6 +89,25 @@ def begin_alone(conn: Connection) -> None:
     found = "SELECT count(*) FROM pg_namespace WHERE nspname = current_schema()"
     if not conn.exec_driver_sql(found).scalar():
         conn.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+
+
+def own_schema(conn: Connection) -> str | None:
+    """Return the schema that is ours, None before it is made: other ones do not count."""
+    found: str | None = conn.exec_driver_sql("SELECT current_schema()").scalar()
+    return found
+
+
+def not_ours(conn: Connection, tables: list[str]) -> str:
+    """Return what to say where our schema holds the tables of another program."""
+    return (
+        f"the schema {own_schema(conn)} holds the tables of another program"
+        f" ({', '.join(tables[:3])}), and none of ours: nothing was changed. Take the search_path"
+        f" out of DISPATCH_RETURNS_DATABASE_URL, for then ours is {SCHEMA}, or name an empty schema"
+    )
+
+
+def identity(engine: Engine) -> None:
+    """Return None: the server answers for its database."""
 
 
 def leave_for_fork(engine: Engine) -> None:
@@ -109,6 +132,64 @@ def _timeouts(url: URL) -> dict[str, Any]:
         "application_name": "dispatch-returns",
     }
     return {name: value for name, value in wanted.items() if name not in url.query}
+
+
+class _Pooler:
+    """Refuses a pooler that gives each transaction whichever connection to the server is free.
+
+    What a session sets would be lost to us, and stay on connections that other programs get; and
+    prepared statements would fail under load.
+    """
+
+    def __init__(self) -> None:
+        self._params: dict[str, Any] = {}
+        self._keeps_sessions = False
+
+    def note(self, _dialect: object, _record: object, _args: object, params: Any) -> None:
+        """Keep how a connection is made: a second one is needed to tell."""
+        self._params = dict(params)
+
+    def check(self, connection: PsycopgConnection[Any], _record: object) -> None:
+        """Raise `ConfigurationError` where the connection is no session of the server's."""
+        # A pooler tells us a process number of its own, for it has many.
+        direct = _server_process(connection) == connection.info.backend_pid
+        connection.rollback()
+        if direct or self._keeps_sessions:
+            return
+        if self._shares_connections(connection):
+            connection.close()  # the pool has not taken it over yet
+            raise ConfigurationError(
+                "the database is behind a pooler in transaction mode (PgBouncer, Supavisor): use"
+                " its session mode, which has a port of its own at many providers, or the server's"
+                " direct address"
+            )
+        self._keeps_sessions = True
+
+    def _shares_connections(self, first: PsycopgConnection[Any]) -> bool:
+        """Return whether two clients that are connected at once have one process of the server's.
+
+        Where the first one is between transactions, a pooler gives its connection to the second
+        one, which keeps it, and another one to the first.
+        """
+        import psycopg
+
+        seen = _server_process(first)
+        first.rollback()
+        with psycopg.connect(**self._params) as second:
+            for _ in range(3):
+                theirs = _server_process(second)
+                if theirs == seen or _server_process(first) != seen:
+                    return True
+                first.rollback()
+                second.rollback()
+        return False
+
+
+def _server_process(connection: PsycopgConnection[Any]) -> int:
+    """Return the process that serves this transaction."""
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _on_connect(connection: PsycopgConnection[Any], _record: object) -> None:

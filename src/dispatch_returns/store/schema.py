@@ -193,6 +193,26 @@ outside = Table(
     Column("seen_at", Utc, nullable=False),
 )
 
+schema_revisions = Table(
+    "schema_revisions",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("works_with", Text, nullable=False),
+)
+"""For each migration that was applied, the oldest revision whose code works with what it made."""
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("account", Text),
+    Column("mode", Text),
+    Column("added_at", Utc, nullable=False),
+)
+"""Whose database this is: see `store.installation`."""
+
 jobs = Table("jobs", metadata, Column("id", Text, primary_key=True), *_queue_columns())
 _due_index(jobs)
 

@@ -57,10 +57,14 @@ class GroupWriter:
     One connection serves all of it: another one would read again what this one has just written.
     """
 
-    def __init__(self, engine: Engine, patience: float) -> None:
-        """`patience` is how many seconds a commit waits for another process's."""
+    def __init__(self, engine: Engine, patience: float, check: Callable[[], None]) -> None:
+        """`patience` is how many seconds a commit waits for another process's.
+
+        `check` raises where nothing may be written: what is open is not the file any more.
+        """
         self._engine = engine
         self._patience = patience
+        self._check = check
         self._conn: Connection | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._busy = threading.Lock()
@@ -136,6 +140,7 @@ class GroupWriter:
 
     def _commit(self, batch: list[_Job]) -> None:
         try:
+            self._check()
             self._conn = self._conn or _connection(self._engine)
             # SQLAlchemy commits at the end; in autocommit it leaves the beginning to us.
             with self._conn.begin():

@@ -424,7 +424,7 @@ def test_opening_waits_for_another_process_that_has_just_made_the_file(tmp_path:
     # SQLite itself answers at once that the file is locked when WAL is to be turned on.
     path = tmp_path / "new.db"
     other = sqlite3.connect(path, isolation_level=None)
-    other.execute("CREATE TABLE busy (x)")
+    other.execute("PRAGMA user_version = 1")
     other.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(Store.open, f"sqlite:///{path}")
@@ -439,7 +439,7 @@ def test_opening_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.1)
     path = tmp_path / "new.db"
     other = sqlite3.connect(path, isolation_level=None)
-    other.execute("CREATE TABLE busy (x)")
+    other.execute("PRAGMA user_version = 1")
     other.execute("BEGIN IMMEDIATE")
     begun = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="database is locked"):

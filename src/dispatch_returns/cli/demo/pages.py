@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from dispatch_returns.cli import files
 from dispatch_returns.cli.demo.cast import Return
 from dispatch_returns.cli.demo.stage import Stage
 from dispatch_returns.store import labels, returns
@@ -25,19 +26,18 @@ _INDEX = """<!doctype html>
 
 def write(stage: Stage, tickets: dict[str, Return], folder: Path) -> None:
     """Write all of it into `folder`, which is made where it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
     now, lines, printed = datetime.now(UTC), list[str](), False
     with stage.connector.store.read() as conn:
         for ticket_id, one in tickets.items():
             (row,) = returns.matching(conn, ticket_id, limit=2)
             name = f"order-{one.order_id}.html"
             html = page.render(tell(conn, row), Statuses(), now)
-            (folder / name).write_text(html, encoding="utf-8")
+            files.write(folder / name, html)
             about = escape(f"{row.status}: {one.trouble or 'all went well'}")
             lines.append(f'<li><a href="{name}">order {one.order_id}</a> {about}</li>')
             label = next(iter(labels.of_return(conn, row.id)), None)
             if not printed and label is not None and label.pdf is not None:
-                (folder / "label.pdf").write_bytes(label.pdf)
+                files.write(folder / "label.pdf", label.pdf)
                 printed = True
     index = _INDEX.format(lines="\n".join(lines))
-    (folder / "index.html").write_text(index, encoding="utf-8")
+    files.write(folder / "index.html", index)

@@ -9,6 +9,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+works_with = "0001"
+"""The oldest revision whose code works with this schema: see `store.migrate`."""
 
 _TIME = sa.DateTime(timezone=True)
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -18,6 +20,8 @@ _APPEND_ONLY = ("attempts", "acts", "decisions")
 
 def upgrade() -> None:
     """Create the tables and forbid changes to the append-only ones."""
+    _create_schema_revisions()
+    _create_installation()
     _create_inbox()
     _create_jobs()
     _create_ledger()
@@ -55,6 +59,28 @@ def _append_only_on_postgresql() -> None:
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
+
+
+def _create_schema_revisions() -> None:
+    op.create_table(
+        "schema_revisions",
+        sa.Column("revision", sa.Text(), nullable=False),
+        sa.Column("works_with", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_schema_revisions")),
+    )
+
+
+def _create_installation() -> None:
+    op.create_table(
+        "installation",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=True),
+        sa.Column("mode", sa.Text(), nullable=True),
+        sa.Column("added_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
+    )
 
 
 def _create_inbox() -> None:
