@@ -132,7 +132,7 @@ def of_others(conn: Connection, row: Return) -> list[Receipt]:
     What a person has still to decide is not among it, and neither is what was accepted and not
     paid in a return that is over by now.
     """
-    if row.order_id is None:
+    if row.order_key is None:
         return []
     refund = and_(
         ledger.c.workspace_id == returns.c.workspace_id,
@@ -148,7 +148,7 @@ def of_others(conn: Connection, row: Return) -> list[Receipt]:
         .outerjoin(ledger, refund)
         .where(
             returns.c.workspace_id == row.workspace_id,
-            returns.c.order_id == row.order_id,
+            returns.c.order_key == row.order_key,
             returns.c.id != row.id,
             or_(ledger.c.state.not_in(_UNPAID), settled, accepted),
         )

@@ -46,9 +46,11 @@ class Return:
     """A row of `returns`.
 
     ``status`` is the ticket's, as it was seen or written last; ``planned`` is what is about to
-    be written to the ticket. ``customer`` is a digest of the address, so that the same customer
-    is recognised and nobody can be read from it. ``terms`` are what the policy grants this
-    return: times, and whether anything need be sent. ``claims`` is the fencing token.
+    be written to the ticket. ``order_id`` is what the ticket calls its order, and ``order_key`` is
+    equal for all returns of one order, however they call it. ``customer`` is a digest of the
+    address, so that the same customer is recognised and nobody can be read from it. ``terms``
+    are what the policy grants this return: times, and whether anything need be sent. ``claims``
+    is the fencing token.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Return:
     step: Step
     status: str
     order_id: str | None
+    order_key: str | None
     reason: str | None
     items: Sequence[Mapping[str, Any]]
     customer: str | None = field(repr=False)
@@ -285,14 +288,14 @@ def look_alone(conn: Connection, row: Return) -> None:
 
     Else two that are decided at once would each not see the other. SQLite has one writer.
     """
-    backend(conn).lock_until_the_end(conn, f"order {row.workspace_id} {row.order_id}")
+    backend(conn).lock_until_the_end(conn, f"order {row.workspace_id} {row.order_key}")
 
 
 def of_order(conn: Connection, row: Return) -> list[Return]:
     """Return the other returns of the same order that were not refused, oldest first."""
-    if row.order_id is None:
+    if row.order_key is None:
         return []
-    return _others(conn, row, returns.c.order_id == row.order_id)
+    return _others(conn, row, returns.c.order_key == row.order_key)
 
 
 def of_customer(conn: Connection, row: Return) -> list[Return]:

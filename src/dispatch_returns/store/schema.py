@@ -278,6 +278,7 @@ returns = Table(
     Column("step", Text, nullable=False),
     Column("status", Told, nullable=False),
     Column("order_id", Told),
+    Column("order_key", Told),
     Column("reason", Told),
     Column("items", JSON, nullable=False),
     Column("customer", Text),
@@ -294,7 +295,7 @@ returns = Table(
     Column("woken", Boolean, nullable=False),
     *_queue_columns(),
     UniqueConstraint("workspace_id", "ticket_id"),
-    Index("ix_returns_order_id", "workspace_id", "order_id"),
+    Index("ix_returns_order_key", "workspace_id", "order_key"),
     Index("ix_returns_customer", "workspace_id", "customer"),
 )
 _due_index(returns)

@@ -193,6 +193,16 @@ def test_shopify_an_id_is_asked_for_as_such(server: ApiServer, shopify: ShopifyO
     assert ask(shopify, "gid://shopify/Order/1") is None
 
 
+def test_shopify_an_order_has_one_id_whatever_it_is_asked_by(
+    server: ApiServer, shopify: ShopifyOrders
+) -> None:
+    node = document("shopify")["data"]["orders"]["nodes"][0]
+    by_name = document("shopify")
+    server.reply_json(by_name, by_name, {"data": {"order": node}})
+    found = [known(ask(shopify, it)) for it in ("1234", "#1234", node["id"])]
+    assert {(it.id, it.number) for it in found} == {(node["id"], "1234")}
+
+
 @pytest.mark.parametrize("order_id", ['1" OR name:"2', "", "a b", "x" * 65])
 def test_shopify_what_is_no_name_is_not_asked_for(
     server: ApiServer, shopify: ShopifyOrders, order_id: str

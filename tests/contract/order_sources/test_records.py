@@ -169,6 +169,17 @@ def test_a_query_gives_one_row_for_each_line(database: Engine) -> None:
     assert SqlOrders(database, QUERY).order("' or 1=1 --", ticket()) is None
 
 
+@pytest.mark.parametrize("spelling", ["1234", "#1234", " 1234"])
+def test_a_query_finds_an_order_by_each_of_its_spellings(database: Engine, spelling: str) -> None:
+    assert known(SqlOrders(database, QUERY).order(spelling, ticket())).id == "1234"
+
+
+def test_a_query_can_give_the_orders_own_id(database: Engine) -> None:
+    query = QUERY.replace("select ", "select 'SO-' || id as order_id, ")
+    found = [SqlOrders(database, query).order(it, ticket()) for it in ("1234", "#1234")]
+    assert [known(it).id for it in found] == ["SO-1234"] * 2
+
+
 def test_a_query_can_give_the_customer_the_address_and_the_weights(database: Engine) -> None:
     query = QUERY.replace(
         " from o",

@@ -47,6 +47,9 @@ class OrderLine:
 class Order:
     """An order: what it held, when it went where, and which payment it was paid with.
 
+    ``id`` is the source's own: it names the order everywhere, however the ticket spells it.
+    ``number`` is what people call the order, where that is something else.
+
     ``shipping`` is what the customer paid for it, tax included, and ``fees`` what else was
     charged on top of the lines: gift wrap, duties, a tip. ``charged`` is what the payment was
     charged, and ``credit`` what was paid in another way, with a gift card or store credit.
@@ -84,6 +87,7 @@ class Order:
     credit: Money | None = None
     refunded: Money | None = None
     hold: str | None = None
+    number: str | None = None
 
     def __post_init__(self) -> None:
         if wrong := next(_contradictions(self), None):
@@ -204,6 +208,8 @@ class OrderSource(Protocol):
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Return the order as it is now, None if there is no such order.
+
+        `order_id` is what the ticket says, and the order's own ``id`` may be spelled otherwise.
 
         Raises `OrderError`: ``retryable`` when the shop system cannot say now.
         """

@@ -17,6 +17,7 @@ from dispatch_returns.api.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, MoneyError, OrderError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+from dispatch_returns.refunds.orders import plain_id
 from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.shares import share
@@ -141,14 +142,17 @@ def text_of(value: Any) -> str | None:
 
 
 def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInfo) -> Order:
-    """Return the order that `head` and its `lines` describe. Raises `OrderError`."""
+    """Return the order that `head` and its `lines` describe. Raises `OrderError`.
+
+    Its id is the head's ``order_id``, else `order_id` as `plain_id` spells it.
+    """
     currency = text_of(head.get("currency"))
     if currency is None or not re.fullmatch(r"[A-Za-z]{3}", currency, re.ASCII):
         raise OrderError(f"order {order_id}: currency: write a three-letter code such as USD")
     read = Reader(order_id, currency.upper(), zone)
     country = text_of(head.get("country"))
     return Order(
-        id=order_id,
+        id=text_of(head.get("order_id")) or plain_id(order_id),
         currency=read.currency,
         lines=_lines(read, head, lines),
         placed_at=read.time("placed_at", head.get("placed_at")),

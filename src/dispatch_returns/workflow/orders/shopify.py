@@ -328,7 +328,8 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
     sent = [it for it in found.fulfillments if it.status == "SUCCESS"]
     address = found.shipping_address
     return Order(
-        id=order_id,
+        id=found.id,
+        number=found.name.removeprefix("#"),
         currency=nothing.currency,
         lines=tuple(_line(read, item) for item in items),
         placed_at=read.time("createdAt", found.created_at),

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.refunds.orders import plain_id
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, zone_of
 from dispatch_returns.workflow.orders.registry import PLUGINS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
 
 OF_ORDER = (
+    "order_id",
     "currency",
     "placed_at",
     "shipped_at",
@@ -57,6 +59,9 @@ OF_LINE = (
 
 class SqlOrders:
     """An `OrderSource` on a SQL query with one row for each line, `:order_id` bound.
+
+    It is asked for the id without a leading ``#``, then as the ticket spells it. Select the column
+    ``order_id``, the order's own id, where the database finds one order by several spellings.
 
     ``database`` is a URL of SQLAlchemy's, or an engine, which is then not closed here. The
     columns are those of `OF_ORDER` and `OF_LINE`; amounts in major units, and no floats. Give
@@ -99,8 +104,9 @@ class SqlOrders:
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Ask the database. Raises `OrderError`, retryable where it cannot be reached."""
         del ticket
-        rows = self._rows(order_id)
-        if not rows:
+        spellings = dict.fromkeys((plain_id(order_id), order_id))
+        rows = next((found for it in spellings if (found := self._rows(it))), None)
+        if rows is None:
             return None
         self._check(rows[0])
         heads = [{name: row.get(name) for name in OF_ORDER} for row in rows]

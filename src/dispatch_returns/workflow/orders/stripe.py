@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.adapters.stripe.objects import email_of
+from dispatch_returns.refunds.orders import plain_id, same_order
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
 
@@ -62,7 +63,7 @@ class StripeOrders:
             return None
         metadata: Mapping[str, Any] = intent.get("metadata") or _NOTHING
         noted = metadata.get("order_id")
-        if noted is not None and noted != order_id:
+        if noted is not None and not same_order(noted, order_id):
             raise OrderError(f"order {order_id}: the payment on the ticket is of another order")
         text = _joined(metadata)
         if text is None:
@@ -81,8 +82,10 @@ class StripeOrders:
         named = ticket.custom_fields.get("payment_intent")
         if isinstance(named, str) and _INTENT.fullmatch(named):
             return self._adapter.intent(named)
-        found = self._adapter.find_payment(order_id)
-        return None if found is None else self._adapter.intent(found.id)
+        spellings = dict.fromkeys((plain_id(order_id), order_id))
+        found = (self._adapter.find_payment(it) for it in spellings)
+        ref = next((it for it in found if it is not None), None)
+        return None if ref is None else self._adapter.intent(ref.id)
 
 
 def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from dispatch_returns.errors import OrderError
+from dispatch_returns.refunds.orders import plain_id
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
 
@@ -71,5 +72,6 @@ class TicketOrders:
         renamed = {name: fields.get(field) for name, field in _RENAMED.items()}
         # Who wrote the ticket wrote this too, so it proves nothing of whose order it is.
         head = {**fields, **renamed, "customer_email": None, "customer_id": None}
+        head["order_id"] = plain_id(order_id)
         head["placed_at"] = head["placed_at"] or ticket.created_at
         return order_of(order_id, head, lines, self._zone)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from dispatch_returns.money import Money
+from dispatch_returns.refunds.orders import plain_id
 from dispatch_returns.workflow.orders.http import ShopApi, checked_url
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.records import Reader, reference, whole_address
@@ -129,7 +130,7 @@ class WooCommerceOrders:
         del ticket
         if not _NUMBER.fullmatch(order_id):
             return None
-        found = self._find(order_id.removeprefix("#"))
+        found = self._find(plain_id(order_id))
         return None if found is None else _order(order_id, found, self._products(found))
 
     def _find(self, number: str) -> _Found | None:
@@ -172,7 +173,7 @@ def _order(order_id: str, found: _Found, products: Mapping[int, _Product]) -> Or
     read = Reader(order_id, found.currency)
     shipping = read.money("shipping_total", found.shipping_total)
     return Order(
-        id=order_id,
+        id=found.number,
         currency=shipping.currency,
         lines=tuple(_line(read, item, products) for item in found.line_items),
         placed_at=read.time("date_created_gmt", found.date_created_gmt),

@@ -72,7 +72,7 @@ class OrderFacts(_Plain):
         charges = [order.shipping.minor, 0 if order.fees is None else order.fees.minor]
         *paid, shipping, fees = in_steps([*paid, *charges], rule_of(order.shipping).step)
         return cls(
-            id=order.id,
+            id=order.number or order.id,
             currency=order.currency,
             decimals=order.shipping.decimals,
             shipping=shipping,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from dispatch_returns.refunds.orders import order_key
 from dispatch_returns.store import Store, receipts, returns
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.workflow.notices.notice import NoticeKind
@@ -29,6 +30,7 @@ from dispatch_returns.workflow.steps.terms import Terms
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
+    from dispatch_returns.workflow.orders.model import Order
 
 _NEXT = {
     Outcome.APPROVE: Step.APPROVED,
@@ -68,7 +70,7 @@ class Eligibility:
             notes=(_note(verdict, now.row),),
             also=(unless_changed(judged.row, judged.before, before),),
             values={
-                **asked(now),
+                **asked(now, judged.order),
                 "policy": verdict.policy,
                 "terms": Terms.granted(policy, verdict).stored(),
             },
@@ -77,25 +79,26 @@ class Eligibility:
     def judge(self, row: Return, ticket: Ticket, now: datetime) -> Judged:
         """Ask the policy that was in force when the order was placed; nothing is written."""
         request = request_of(ticket, row.requested_at)
-        row = replace(row, **values_of(request))
         order = self._parts.order(request.order_id, ticket)
+        row = replace(row, **values_of(request, order))
         placed_at = request.requested_at if order is None else order.placed_at
         policy = self._parts.book.in_force(placed_at)
         with self._store.read() as conn:
             seen = before(conn, row)
         verdict = policy.judge(request, order, seen.history, now)
-        return Judged(row, policy, _with_duplicate(verdict, seen.same), seen)
+        return Judged(row, order, policy, _with_duplicate(verdict, seen.same), seen)
 
 
-def asked(now: Situation) -> dict[str, Any]:
+def asked(now: Situation, order: Order | None = None) -> dict[str, Any]:
     """Return the values of a row that say what the ticket asks for."""
-    return values_of(request_of(now.ticket, now.row.requested_at))
+    return values_of(request_of(now.ticket, now.row.requested_at), order)
 
 
-def values_of(request: ReturnRequest) -> dict[str, Any]:
-    """Return `request` as a row keeps it."""
+def values_of(request: ReturnRequest, order: Order | None = None) -> dict[str, Any]:
+    """Return `request` as a row keeps it. `order` is the one that it means, once it was read."""
     return {
         "order_id": request.order_id,
+        "order_key": key_of(request.order_id, order),
         "reason": request.reason,
         "items": [{"sku": item.sku, "quantity": item.quantity} for item in request.items],
         "customer": returns.customer_digest(request.customer),
@@ -103,11 +106,22 @@ def values_of(request: ReturnRequest) -> dict[str, Any]:
     }
 
 
+def key_of(order_id: str | None, order: Order | None) -> str | None:
+    """Return what all returns of one order have in common.
+
+    It comes from the source's own id; until the order was read, from what the ticket says.
+    """
+    if order is not None:
+        return order_key(order.id)
+    return None if order_id is None else order_key(order_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A verdict, on what, by which policy, and what it took into account of other returns."""
 
     row: Return
+    order: Order | None
     policy: Policy
     verdict: Verdict
     before: Before

@@ -65,7 +65,7 @@ def unless_changed(
     """
 
     def check(conn: Connection) -> None:
-        if row.order_id is None:
+        if row.order_key is None:
             return
         returns.look_alone(conn, row)
         if look(conn, row) != seen:

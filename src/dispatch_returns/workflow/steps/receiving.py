@@ -100,9 +100,10 @@ class Receiving:
             decisions=(_decision(receipt, "settled" if good else "review", worth),),
             notes=(_note(now.row, receipt, worth),),
             also=(
-                unless_changed(now.row, worth.others, of_others),
+                unless_changed(worth.row, worth.others, of_others),
                 _changing(receipt, now, state=state, **worth.kept()),
             ),
+            values={"order_key": worth.row.order_key},
         )
 
     def received(self, now: Situation, terms: Terms) -> Plan:
@@ -181,13 +182,14 @@ class Receiving:
                 **worth.kept(),
             )
 
-        also = (unless_changed(now.row, worth.others, of_others), note)
+        also = (unless_changed(worth.row, worth.others, of_others), note)
+        values = {"order_key": worth.row.order_key}
         if worth.problem is not None:
-            return replace(review(now.row, "receipt", worth.problem), also=also)
+            return replace(review(now.row, "receipt", worth.problem), also=also, values=values)
         decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
         fields = payment_fields(now.ticket, order.payment)
         move = Move(Step.REFUNDED, fields=fields, amount=worth.amount)
-        return Plan(move=move, decisions=(decision,), also=also)
+        return Plan(move=move, decisions=(decision,), also=also, values=values)
 
     def refunded(self, now: Situation) -> Plan:
         """Enter the refund of the newest parcel into the ledger; the refund path does the rest.

@@ -16,7 +16,7 @@ from dispatch_returns.store.receipts import Receipt
 from dispatch_returns.store.returns import Return
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.policy.verdict import Breakdown, Item, Outcome
-from dispatch_returns.workflow.steps.eligibility import breakdown_json
+from dispatch_returns.workflow.steps.eligibility import breakdown_json, key_of
 from dispatch_returns.workflow.steps.others import Others, of_others
 from dispatch_returns.workflow.steps.parts import Inspection, Parts
 from dispatch_returns.workflow.steps.plan import Situation, money_of
@@ -30,9 +30,13 @@ _LOOK = "The policy wants a person to look."
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What a receipt is worth beside what `others` have settled, or why a person must look."""
+    """What a receipt is worth beside what `others` have settled, or why a person must look.
+
+    ``row`` is the return, which is one of the order that was read.
+    """
 
     others: Others
+    row: Return
     amount: Money | None = None
     breakdown: Breakdown | None = None
     problem: str | None = None
@@ -58,14 +62,16 @@ class Worths:
 
     def of(self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt]) -> Worth:
         """Ask the policy what arrived is worth, and whether a person must look."""
-        others = self.others(now.row)
         order = self._parts.order(now.row.order_id, now.ticket)
+        row = _of_order(now.row, order)
+        others = self.others(row)
         if order is None:
-            return Worth(others, problem=NO_ORDER)
+            return Worth(others, row, problem=NO_ORDER)
         found = self._inspect(now, receipt, order, earlier, others)
         looks = found.outcome is not Outcome.APPROVE
         worth = Worth(
             others,
+            row,
             amount=_if_any(found.breakdown.total),
             breakdown=found.breakdown,
             problem=" ".join(it.why for it in found.spoken) or _LOOK if looks else None,
@@ -79,7 +85,8 @@ class Worths:
 
     def returnless(self, now: Situation, order: Order) -> Worth:
         """Return what is paid back without anything being sent."""
-        others = self.others(now.row)
+        row = _of_order(now.row, order)
+        others = self.others(row)
         breakdown = self._parts.book.in_force(order.placed_at).settle(
             order,
             _items(now.row.items),
@@ -90,6 +97,7 @@ class Worths:
         )
         return Worth(
             others,
+            row,
             _if_any(breakdown.total),
             breakdown,
             problem=_unclear(order, others)
@@ -121,6 +129,7 @@ class Worths:
             return None
         return Worth(
             others,
+            now.row,
             amount=_if_any(amount),
             breakdown=found.breakdown,
             problem=f"Other returns of the order have changed: this is now worth {amount}.",
@@ -168,6 +177,10 @@ class Worths:
 def _unclear(order: Order, others: Others) -> str | None:
     problem = order.problem(others.pieces)
     return problem and f"{problem} {_DECIDE}"
+
+
+def _of_order(row: Return, order: Order | None) -> Return:
+    return replace(row, order_key=key_of(row.order_id, order))
 
 
 def _items(lines: Iterable[Mapping[str, Any]]) -> list[Item]:

@@ -248,6 +248,7 @@ def _create_returns() -> None:
         sa.Column("step", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("order_id", sa.Text(), nullable=True),
+        sa.Column("order_key", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("items", sa.JSON(), nullable=False),
         sa.Column("customer", sa.Text(), nullable=True),
@@ -278,7 +279,7 @@ def _create_returns() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
-    op.create_index("ix_returns_order_id", "returns", ["workspace_id", "order_id"], unique=False)
+    op.create_index("ix_returns_order_key", "returns", ["workspace_id", "order_key"], unique=False)
     op.create_index(op.f("ix_returns_ticket_id"), "returns", ["ticket_id"], unique=False)
 
 
