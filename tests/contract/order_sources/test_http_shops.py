@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -363,3 +364,75 @@ def test_woocommerce_without_its_api_says_so(
     server.otherwise = lambda _: Reply(404, b"")
     with pytest.raises(OrderError, match=r"no REST API there \(404\): check WOOCOMMERCE_URL"):
         ask(woocommerce)
+
+
+def woo_order(server: ApiServer, *lines: dict[str, str], **order: Any) -> None:
+    shop = Woo(server)
+    item = shop.order["line_items"][0]
+    shop.order["line_items"] = [
+        {**item, "id": number, "sku": f"S{number}", "quantity": 1, **line}
+        for number, line in enumerate(lines, start=1)
+    ]
+    shop.order |= {"shipping_total": "0.00", "shipping_tax": "0.00", "total_tax": "0.00", **order}
+
+
+def of(total: str, tax: str = "0.00", **more: Any) -> dict[str, Any]:
+    return {"subtotal": total, "total": total, "total_tax": tax, **more}
+
+
+FEE = {"id": 9, "name": "Loyalty", "total": "-20.00", "total_tax": "0.00"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "order", "paid"),
+    [
+        # Rounded apart from the total: what was charged counts, to the cent.
+        ([of("149.38", "29.88", quantity=10)], {"total": "179.25"}, [17925]),
+        ([of("9.99", "0.89"), of("9.99", "0.89")], {"total": "21.75"}, [1088, 1087]),
+        ([of("4.44", "0.44"), of("4.44", "0.44")], {"total": "9.77"}, [489, 488]),
+        # More decimals than money has, as shops for other shops count.
+        ([of("41.322314", "8.677686")], {"total": "50.000000"}, [5000]),
+        # A discount that is no coupon.
+        ([of("50.00"), of("50.00")], {"total": "80.00", "fee_lines": [FEE]}, [4000, 4000]),
+        ([of("90.00"), of("10.00")], {"total": "80.00", "fee_lines": [FEE]}, [7200, 800]),
+    ],
+)
+def test_woocommerce_lines_add_up_to_what_was_charged(
+    server: ApiServer,
+    woocommerce: WooCommerceOrders,
+    lines: list[dict[str, Any]],
+    order: dict[str, Any],
+    paid: list[int],
+) -> None:
+    woo_order(server, *lines, **order)
+    found = known(ask(woocommerce, "727"))
+    assert [found.paid(it).minor for it in found.lines] == paid
+    assert found.problem() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("refunded", "is refunded"),
+        ("cancelled", "was cancelled"),
+        ("failed", "payment failed"),
+        ("trash", "is in the bin"),
+        ("on-hold", "is not paid yet"),
+        ("delivered", ""),
+    ],
+)
+def test_woocommerce_an_order_that_is_none_any_more_is_a_problem(
+    server: ApiServer, woocommerce: WooCommerceOrders, status: str, words: str
+) -> None:
+    Woo(server).order["status"] = status
+    assert words in (known(ask(woocommerce, "727")).problem() or "")
+    assert bool(words) == bool(known(ask(woocommerce, "727")).problem())
+
+
+def test_woocommerce_a_line_below_zero_is_said_to_a_person(
+    server: ApiServer, woocommerce: WooCommerceOrders
+) -> None:
+    woo_order(server, of("90.00"), of("-10.00"), total="80.00")
+    with pytest.raises(OrderError, match=r"line 2: is below zero \(a trade-in, .* by hand") as why:
+        ask(woocommerce, "727")
+    assert not why.value.retryable

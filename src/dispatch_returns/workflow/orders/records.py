@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from dispatch_returns.workflow.orders.shares import share
 Record = Mapping[str, Any]
 
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,6})?", re.ASCII)
+_SIGNED = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?", re.ASCII)
 _YES = frozenset({"1", "true", "yes", "t", "y"})
 _NO = frozenset({"0", "false", "no", "f", "n", ""})
 _NOON = time(12)
@@ -61,6 +63,24 @@ class Reader:
             return Money.from_decimal(_decimal(value), self.currency, _exact(self.currency))
         except (MoneyError, ValueError) as error:
             raise self.wrong(name, str(error)) from None
+
+    def known(self, name: str, value: Any) -> Money | None:
+        """Like `money`, but nothing at all is not known. Raises `OrderError`."""
+        return None if value is None or value == "" else self.money(name, value)
+
+    def exact(self, name: str, value: str) -> Fraction:
+        """Read an amount with whatever decimals a shop counts in, as minor units: not rounded.
+
+        It may be below zero. Raises `OrderError`.
+        """
+        if not _SIGNED.fullmatch(value):
+            raise self.wrong(name, "is not an amount such as 149.00")
+        units: int = 10 ** _exact(self.currency).decimals
+        return Fraction(value) * units
+
+    def minor(self, amount: int) -> Money:
+        """Return an amount of so many minor units."""
+        return Money(amount, self.currency, _exact(self.currency).decimals)
 
     def moment(self, name: str, value: Any) -> datetime | None:
         """Read a time: ISO 8601, or seconds since 1970. Raises `OrderError`."""
@@ -165,6 +185,11 @@ def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInf
         customer_id=text_of(head.get("customer_id")),
         payment=payment_of(head),
         address=_address(head),
+        fees=read.known("order_fees", head.get("order_fees")),
+        charged=read.known("order_total", head.get("order_total")),
+        credit=read.known("order_credit", head.get("order_credit")),
+        refunded=read.known("order_refunded", head.get("order_refunded")),
+        hold=text_of(head.get("order_hold")),
     )
 
 
@@ -236,6 +261,7 @@ def _line(read: Reader, number: int, record: Record) -> OrderLine:
         category=text_of(record.get("category")),
         final_sale=read.flag(f"{name}: final_sale", record.get("final_sale")),
         weight=read.grams(f"{name}: weight", record.get("weight")),
+        removed=read.count(f"{name}: removed", record.get("removed") or 0),
     )
 
 

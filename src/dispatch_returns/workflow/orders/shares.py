@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
 
 
 def share(total: int, weights: Sequence[int]) -> list[int]:
@@ -22,6 +24,26 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     for i in by_loss[: total - sum(parts)]:
         parts[i] += 1
     return parts
+
+
+def rounded(amounts: Sequence[Fraction], total: int, slack: Fraction) -> list[int]:
+    """Return `amounts`, none below zero, as whole minor units whose sum is `total`.
+
+    A shop that rounds each amount by itself, or only their sum, shows amounts that add up to
+    `total` but for some halves of a unit, at most `slack`. Where they differ by more, each is
+    rounded by itself, and their sum is another than `total`.
+    """
+    if not amounts or abs(sum(amounts, Fraction(-total))) > slack:
+        return [nearest(amount) for amount in amounts]
+    return share(total, [floor(amount * _FINE) for amount in amounts])
+
+
+def nearest(amount: Fraction) -> int:
+    """Return `amount` rounded to a whole number, halves up."""
+    return floor(amount + Fraction(1, 2))
+
+
+_FINE = 10**12
 
 
 def in_steps(amounts: Sequence[int], step: int) -> list[int]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
@@ -35,6 +36,21 @@ FINAL_SALE = "final-sale"
 _REMEDY = "check SHOPIFY_ACCESS_TOKEN and its scopes (read_orders, read_all_orders, read_products)"
 _GID = re.compile(r"gid://shopify/Order/[0-9]{1,20}", re.ASCII)
 _NAME = re.compile(r"#?[A-Za-z0-9._-]{1,64}", re.ASCII)
+_HOLDS = {
+    "AUTHORIZED": "is not paid yet in Shopify",
+    "EXPIRED": "was never paid: its payment has expired in Shopify",
+    "PARTIALLY_PAID": "is only partly paid in Shopify",
+    "PENDING": "is not paid yet in Shopify",
+    "REFUNDED": "is refunded in Shopify",
+    "VOIDED": "was never paid: its payment was voided in Shopify",
+}
+"""What a financial status means that is neither paid nor partly refunded.
+
+Source: https://shopify.dev/docs/api/admin-graphql/2026-01/enums/OrderDisplayFinancialStatus
+"""
+_CREDIT = frozenset({"gift_card", "shopify_store_credit"})
+"""The gateways of money that is no payment: it goes back to where it came from, by hand."""
+_STRIPE = ("pi_", "ch_", "py_")
 _GRAMS = {
     "GRAMS": Decimal(1),
     "KILOGRAMS": Decimal(1000),
@@ -45,7 +61,7 @@ _MONEY = "{ presentmentMoney { amount currencyCode } }"
 _LINES = f"""
 lineItems(first: 100, after: $after) {{
   nodes {{
-    id sku title quantity
+    id sku title quantity currentQuantity
     originalUnitPriceSet {_MONEY}
     discountAllocations {{ allocatedAmountSet {_MONEY} }}
     taxLines {{ priceSet {_MONEY} }}
@@ -56,13 +72,19 @@ lineItems(first: 100, after: $after) {{
 }}
 """
 _FIELDS = f"""
-id name email createdAt presentmentCurrencyCode taxesIncluded
+id name email createdAt presentmentCurrencyCode taxesIncluded cancelledAt displayFinancialStatus
+totalRefundedSet {_MONEY}
+totalTipReceivedSet {_MONEY}
+originalTotalDutiesSet {_MONEY}
+originalTotalAdditionalFeesSet {_MONEY}
 shippingAddress {{ name address1 address2 city zip provinceCode countryCodeV2 phone }}
 fulfillments(first: 50) {{ createdAt deliveredAt status }}
 shippingLines(first: 20) {{
   nodes {{ discountedPriceSet {_MONEY} taxLines {{ priceSet {_MONEY} }} }}
 }}
-transactions(first: 20) {{ kind status authorizationCode paymentId }}
+transactions(first: 100) {{
+  id kind status gateway authorizationCode paymentId parentTransaction {{ id }} amountSet {_MONEY}
+}}
 {_LINES}
 """
 BY_NAME = (
@@ -127,6 +149,7 @@ class _Item(_Answer):
     discount_allocations: tuple[_Discount, ...]
     tax_lines: tuple[_Tax, ...]
     product: _Product | None
+    current_quantity: int | None = None
     variant: _Variant | None = None
 
 
@@ -166,11 +189,19 @@ class _Address(_Answer):
     phone: str | None = None
 
 
+class _Parent(_Answer):
+    id: str
+
+
 class _Transaction(_Answer):
     kind: str
     status: str
     authorization_code: str | None
     payment_id: str | None
+    id: str | None = None
+    gateway: str | None = None
+    parent_transaction: _Parent | None = None
+    amount_set: _Bag | None = None
 
 
 class _Found(_Answer):
@@ -185,6 +216,12 @@ class _Found(_Answer):
     shipping_lines: _ShippingLines
     transactions: tuple[_Transaction, ...]
     line_items: _Items
+    cancelled_at: str | None = None
+    display_financial_status: str | None = None
+    total_refunded_set: _Bag | None = None
+    total_tip_received_set: _Bag | None = None
+    original_total_duties_set: _Bag | None = None
+    original_total_additional_fees_set: _Bag | None = None
 
 
 class _Founds(_Answer):
@@ -327,6 +364,13 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
             shipping += _sum(read, [tax.price_set for tax in line.tax_lines])
     sent = [it for it in found.fulfillments if it.status == "SUCCESS"]
     address = found.shipping_address
+    taken = _Taken.of(read, found.transactions)
+    fees = (
+        found.total_tip_received_set,
+        found.original_total_duties_set,
+        found.original_total_additional_fees_set,
+    )
+    refunded = found.total_refunded_set
     return Order(
         id=found.id,
         number=found.name.removeprefix("#"),
@@ -339,9 +383,20 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         prices_include_tax=found.taxes_included,
         country=None if address is None else address.country_code_v2,
         customer_email=found.email or None,
-        payment=_payment(found.transactions),
+        payment=taken.payment,
         address=None if address is None else _sent_to(address),
+        fees=_sum(read, [bag for bag in fees if bag is not None]),
+        charged=taken.charged,
+        credit=taken.credit,
+        refunded=None if refunded is None else _amount(read, refunded),
+        hold=_hold(found) or taken.hold,
     )
+
+
+def _hold(found: _Found) -> str | None:
+    if found.cancelled_at is not None:
+        return "was cancelled in Shopify"
+    return _HOLDS.get(found.display_financial_status or "")
 
 
 def _line(read: Reader, item: _Item) -> OrderLine:
@@ -357,6 +412,7 @@ def _line(read: Reader, item: _Item) -> OrderLine:
         category=product.product_type or None,
         final_sale=FINAL_SALE in product.tags,
         weight=_weight(item.variant),
+        removed=0 if item.current_quantity is None else item.quantity - item.current_quantity,
     )
 
 
@@ -400,11 +456,59 @@ def _latest(read: Reader, moments: list[str | None] | list[str]) -> datetime | N
     return max(known) if known and len(known) == len(moments) else None
 
 
-def _payment(transactions: tuple[_Transaction, ...]) -> PaymentRef | None:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What the transactions of an order took, and by which payment."""
+
+    payment: PaymentRef | None
+    charged: Money | None
+    credit: Money | None
+    hold: str | None
+
+    @classmethod
+    def of(cls, read: Reader, transactions: tuple[_Transaction, ...]) -> _Taken:
+        """Read them: an authorisation that was voided, or never captured, took nothing."""
+        done = [it for it in transactions if it.status == "SUCCESS"]
+        by_id = {it.id: it for it in done if it.id is not None}
+        captured = [it for it in done if it.kind in {"SALE", "CAPTURE"}]
+        voided = {_first(it, by_id).id for it in done if it.kind == "VOID"}
+        open_ones = [
+            it
+            for it in done
+            if it.kind == "AUTHORIZATION" and (it.id is None or it.id not in voided)
+        ]
+        paid = [it for it in captured if it.gateway not in _CREDIT]
+        payments = {_first(it, by_id) for it in paid or open_ones}
+        several = len(payments) > 1
+        return cls(
+            payment=None if several else _payment([*payments, *paid]),
+            charged=_took(read, paid),
+            credit=_took(read, [it for it in captured if it.gateway in _CREDIT]),
+            hold="was paid with several payments in Shopify" if several else None,
+        )
+
+
+def _first(transaction: _Transaction, by_id: Mapping[str, _Transaction]) -> _Transaction:
+    """Return the sale or authorisation that `transaction` belongs to."""
+    for _ in range(len(by_id)):
+        parent = transaction.parent_transaction
+        if parent is None or parent.id not in by_id:
+            break
+        transaction = by_id[parent.id]
+    return transaction
+
+
+def _took(read: Reader, transactions: list[_Transaction]) -> Money | None:
+    """Return what `transactions` took, None where they do not say."""
+    bags = [it.amount_set for it in transactions]
+    known = [bag for bag in bags if bag is not None]
+    return _sum(read, known) if transactions and len(known) == len(bags) else None
+
+
+def _payment(transactions: Iterable[_Transaction]) -> PaymentRef | None:
     """Return what Stripe took the money by, where a transaction says so."""
     for it in transactions:
-        if it.status == "SUCCESS" and it.kind in {"SALE", "CAPTURE", "AUTHORIZATION"}:
-            for value in (it.payment_id, it.authorization_code):
-                if value is not None and value.startswith(("pi_", "ch_", "py_")):
-                    return reference(value)
+        for value in (it.payment_id, it.authorization_code):
+            if value is not None and value.startswith(_STRIPE):
+                return reference(value)
     return None

@@ -27,6 +27,11 @@ OF_ORDER = (
     "delivered_at",
     "shipping",
     "order_discount",
+    "order_fees",
+    "order_total",
+    "order_credit",
+    "order_refunded",
+    "order_hold",
     "prices_include_tax",
     "country",
     "ship_name",
@@ -54,6 +59,7 @@ OF_LINE = (
     "category",
     "final_sale",
     "weight",
+    "removed",
 )
 
 

@@ -6,17 +6,19 @@ Source: https://woocommerce.github.io/woocommerce-rest-api-docs/#orders
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from dispatch_returns.money import Money
 from dispatch_returns.refunds.orders import plain_id
 from dispatch_returns.workflow.orders.http import ShopApi, checked_url
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.records import Reader, reference, whole_address
 from dispatch_returns.workflow.orders.registry import PLUGINS
+from dispatch_returns.workflow.orders.shares import nearest, rounded
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +31,27 @@ FINAL_SALE = "final-sale"
 _REMEDY = "check WOOCOMMERCE_KEY and WOOCOMMERCE_SECRET, which must be allowed to read"
 _PAGE = "100"
 _MOST_PAGES = 50
+_EXACT = "6"
+"""Decimals that are asked for: more than money has, so that what a shop rounds is seen whole."""
+_HOLDS = {
+    "refunded": "is refunded in WooCommerce",
+    "cancelled": "was cancelled in WooCommerce",
+    "failed": "was not paid: its payment failed in WooCommerce",
+    "trash": "is in the bin in WooCommerce",
+    "pending": "is not paid yet in WooCommerce",
+    "on-hold": "is not paid yet in WooCommerce (on hold)",
+    "checkout-draft": "is not paid yet in WooCommerce (draft)",
+    "auto-draft": "is not paid yet in WooCommerce (draft)",
+}
+"""What a status of WooCommerce's own means. A plugin's, such as ``shipped``, stops nothing.
+
+Source: https://woocommerce.com/document/managing-orders/order-statuses/
+"""
+_REFUNDED_ITEM = "_refunded_item_id"
+"""The meta key by which a line of a refund names the line of the order.
+
+Source: https://woocommerce.github.io/woocommerce-rest-api-docs/#order-refunds
+"""
 _NUMBER = re.compile(r"[A-Za-z0-9#._/-]{1,64}", re.ASCII)
 
 
@@ -63,10 +86,35 @@ class _Address(_Answer):
     email: str | None = None
 
 
+class _Fee(_Answer):
+    total: str
+    total_tax: str
+
+
+class _RefundTotal(_Answer):
+    total: str
+
+
+class _Meta(_Answer):
+    key: str
+    value: Any = None
+
+
+class _RefundedItem(_Answer):
+    quantity: int
+    meta_data: tuple[_Meta, ...] = ()
+
+
+class _Refund(_Answer):
+    line_items: tuple[_RefundedItem, ...] = ()
+
+
 class _Found(_Answer):
     id: int
     number: str
+    status: str
     currency: str
+    total: str
     date_created_gmt: str
     date_completed_gmt: str | None
     customer_id: int = 0
@@ -74,6 +122,8 @@ class _Found(_Answer):
     shipping_tax: str
     transaction_id: str | None
     line_items: tuple[_Item, ...]
+    fee_lines: tuple[_Fee, ...] = ()
+    refunds: tuple[_RefundTotal, ...] = ()
     billing: _Address
     shipping: _Address
 
@@ -131,19 +181,40 @@ class WooCommerceOrders:
         if not _NUMBER.fullmatch(order_id):
             return None
         found = self._find(plain_id(order_id))
-        return None if found is None else _order(order_id, found, self._products(found))
+        if found is None:
+            return None
+        return _order(order_id, found, self._products(found), self._removed(found))
 
     def _find(self, number: str) -> _Found | None:
-        if number.isdecimal() and (answer := self._api.call("GET", f"/orders/{number}")):
+        if number.isdecimal() and (answer := self._one(number)):
             found = self._api.read(_Found, answer[0])
             # Where a plugin numbers the orders, another one may have this id.
             if found.number == number:
                 return found
-        orders = (self._api.read(_Found, it) for it in self._all("/orders", search=number))
+        orders = (
+            self._api.read(_Found, it) for it in self._all("/orders", search=number, dp=_EXACT)
+        )
         same = [it for it in orders if it.number == number]
         if len(same) > 1:
             raise self._api.error(f"knows several orders {number}")
         return same[0] if same else None
+
+    def _one(self, number: str) -> tuple[Any, Mapping[str, str]] | None:
+        return self._api.call("GET", f"/orders/{number}", params={"dp": _EXACT})
+
+    def _removed(self, found: _Found) -> Mapping[int, int]:
+        """Return how many pieces of each line the shop has refunded, where a refund names them."""
+        removed = Counter[int]()
+        if not found.refunds:
+            return removed
+        answer = self._api.call("GET", f"/orders/{found.id}/refunds", params={"per_page": _PAGE})
+        entries = () if answer is None else self._api.read(_Page, {"entries": answer[0]}).entries
+        for entry in entries:
+            for item in self._api.read(_Refund, entry).line_items:
+                named = [str(it.value) for it in item.meta_data if it.key == _REFUNDED_ITEM]
+                if len(named) == 1 and named[0].isdecimal():
+                    removed[int(named[0])] += abs(item.quantity)
+        return removed
 
     def _products(self, found: _Found) -> dict[int, _Product]:
         """Return the products of an order: its lines say neither category nor tags."""
@@ -169,24 +240,75 @@ class WooCommerceOrders:
         raise self._api.error(f"has more than {_MOST_PAGES} pages of {path}")
 
 
-def _order(order_id: str, found: _Found, products: Mapping[int, _Product]) -> Order:
+def _order(
+    order_id: str,
+    found: _Found,
+    products: Mapping[int, _Product],
+    removed: Mapping[int, int],
+) -> Order:
     read = Reader(order_id, found.currency)
-    shipping = read.money("shipping_total", found.shipping_total)
+    charged = nearest(read.exact("total", found.total))
+    *paid, shipping, fees = _paid(read, found, charged)
     return Order(
         id=found.number,
-        currency=shipping.currency,
-        lines=tuple(_line(read, item, products) for item in found.line_items),
+        currency=read.minor(0).currency,
+        lines=tuple(
+            _line(read, item, products, minor, removed.get(item.id, 0))
+            for item, minor in zip(found.line_items, paid, strict=True)
+        ),
         placed_at=read.time("date_created_gmt", found.date_created_gmt),
-        shipping=shipping + read.money("shipping_tax", found.shipping_tax),
+        shipping=read.minor(shipping),
         shipped_at=read.moment("date_completed_gmt", found.date_completed_gmt),
         # WooCommerce takes the tax out of the line totals even where the prices include it.
         prices_include_tax=False,
         country=found.shipping.country or found.billing.country or None,
         customer_email=found.billing.email or None,
-        customer_id=str(found.customer_id) if found.customer_id else None,
         payment=reference(found.transaction_id) if found.transaction_id else None,
         address=_sent_to(found.shipping) or _sent_to(found.billing),
+        fees=read.minor(fees),
+        charged=read.minor(charged),
+        refunded=read.minor(
+            nearest(sum((abs(read.exact("refunds", it.total)) for it in found.refunds), _ZERO))
+        ),
+        hold=_HOLDS.get(found.status),
     )
+
+
+def _paid(read: Reader, found: _Found, charged: int) -> list[int]:
+    """Return what was paid for each line, for the shipping, and in fees: tax included.
+
+    A fee below zero is a discount that no line knows: the lines share it by their price. Shops
+    round each amount or only the total, so the amounts are made to add up to the total exactly,
+    where they do so but for rounding.
+    """
+    lines = [
+        read.exact("total", it.total) + read.exact("total_tax", it.total_tax)
+        for it in found.line_items
+    ]
+    shipping = read.exact("shipping_total", found.shipping_total)
+    shipping += read.exact("shipping_tax", found.shipping_tax)
+    fees = [
+        read.exact("fee_lines", it.total) + read.exact("fee_lines", it.total_tax)
+        for it in found.fee_lines
+    ]
+    for number, amount in enumerate([*lines, shipping], start=1):
+        if amount < 0:
+            what = f"line {number}" if number <= len(lines) else "shipping"
+            raise read.wrong(
+                what,
+                "is below zero (a trade-in, for example), so what the others cost can't be"
+                " calculated. Work out the amount by hand, write it into refund_amount and set the"
+                " ticket to refunded",
+            )
+    whole, off = sum(lines, _ZERO), -sum((it for it in fees if it < 0), _ZERO)
+    if off > whole:
+        raise read.wrong("fee_lines", "take off more than the lines cost")
+    if off:
+        lines = [amount * (whole - off) / whole for amount in lines]
+    extra = sum((it for it in fees if it > 0), _ZERO)
+    # Each amount and each tax is off by half a unit at most, and so is the total.
+    slack = Fraction(2 * (len(lines) + 1 + len(fees)) + 1, 2)
+    return rounded([*lines, shipping, extra], charged, slack)
 
 
 def _sent_to(address: _Address) -> Address | None:
@@ -202,22 +324,32 @@ def _sent_to(address: _Address) -> Address | None:
     )
 
 
-def _line(read: Reader, item: _Item, products: Mapping[int, _Product]) -> OrderLine:
+def _line(
+    read: Reader, item: _Item, products: Mapping[int, _Product], minor: int, removed: int
+) -> OrderLine:
+    """Return a line for which `minor` was paid, tax included."""
     if item.quantity < 1:
         raise read.wrong("quantity", "is less than 1")
-    listed, paid = read.money("subtotal", item.subtotal), read.money("total", item.total)
+    tax = min(minor, max(0, nearest(read.exact("total_tax", item.total_tax))))
+    listed, paid = nearest(read.exact("subtotal", item.subtotal)), minor - tax
     # The price of one piece need not come out even: it is rounded up, and the discount takes
     # the rest, so that the line costs what was paid for it.
-    price = -(-max(listed, paid).minor // item.quantity)
+    price = -(-max(listed, paid) // item.quantity)
     product = products.get(item.product_id, _Product(id=item.product_id))
+    # A product that was deleted since has no id any more; its line is still an article of its own.
+    known = item.variation_id or item.product_id
     return OrderLine(
         id=str(item.id),
-        sku=item.sku or str(item.variation_id or item.product_id),
+        sku=item.sku or (str(known) if known else f"line-{item.id}"),
         quantity=item.quantity,
-        price=Money(price, paid.currency, paid.decimals),
-        tax=read.money("total_tax", item.total_tax),
-        discount=Money(price * item.quantity - paid.minor, paid.currency, paid.decimals),
+        price=read.minor(price),
+        tax=read.minor(tax),
+        discount=read.minor(price * item.quantity - paid),
         title=item.name,
         category=next((it.slug for it in product.categories), None),
         final_sale=any(it.slug == FINAL_SALE for it in product.tags),
+        removed=min(removed, item.quantity),
     )
+
+
+_ZERO = Fraction(0)
