@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
@@ -24,6 +24,13 @@ from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
 from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.ledger import Refund
+from dispatch_returns.webhooks.events import (
+    CommentCreated,
+    OtherEventName,
+    TicketCreated,
+    TicketUpdated,
+    UnknownEvent,
+)
 from dispatch_returns.webhooks.receiver import (
     DISPATCH,
     BaseReceiver,
@@ -33,7 +40,15 @@ from dispatch_returns.webhooks.receiver import (
 )
 from dispatch_returns.workflow.building import parts_of
 from dispatch_returns.workflow.events import EventProcessor
-from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
+from dispatch_returns.workflow.handlers import (
+    CommentEventName,
+    Context,
+    Handler,
+    Handlers,
+    RefundEvent,
+    RefundEventName,
+    check_event,
+)
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.retention import Retention
 from dispatch_returns.workflow.returns import Returns
@@ -45,7 +60,12 @@ from dispatch_returns.workflow.writeback import Messenger
 
 __all__ = ["Connector", "Context", "RefundEvent"]
 
-H = TypeVar("H", bound=Callable[..., None])
+_Returned = Awaitable[None] | None
+_OnRefund = TypeVar("_OnRefund", bound=Callable[[RefundEvent, Context], _Returned])
+_OnCreated = TypeVar("_OnCreated", bound=Callable[[TicketCreated, Context], _Returned])
+_OnUpdated = TypeVar("_OnUpdated", bound=Callable[[TicketUpdated, Context], _Returned])
+_OnComment = TypeVar("_OnComment", bound=Callable[[CommentCreated, Context], _Returned])
+_OnOther = TypeVar("_OnOther", bound=Callable[[UnknownEvent, Context], _Returned])
 
 _DRAIN_SECONDS = 30
 
@@ -133,6 +153,7 @@ class Connector:
             self._handlers,
             refunded_status=settings.refunded_status,
             review_status=settings.review_status,
+            handler_tracebacks=settings.handler_tracebacks,
             **notifying,
             **timing,
         )
@@ -182,18 +203,33 @@ class Connector:
         walking = Queue("returns", self._engine.claim, self._engine.advance)
         return events, walking, refunds, messages, *self._upkeep
 
-    def on(self, event_type: str) -> Callable[[H], H]:
+    @overload
+    def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
+    @overload
+    def on(self, event_type: Literal["ticket.created"]) -> Callable[[_OnCreated], _OnCreated]: ...
+    @overload
+    def on(self, event_type: Literal["ticket.updated"]) -> Callable[[_OnUpdated], _OnUpdated]: ...
+    @overload
+    def on(self, event_type: CommentEventName) -> Callable[[_OnComment], _OnComment]: ...
+    @overload
+    def on(self, event_type: OtherEventName) -> Callable[[_OnOther], _OnOther]: ...
+    def on(self, event_type: str) -> Callable[[Any], Any]:
         """Call the decorated function ``(event, context)`` for every event of `event_type`.
 
         Dispatch's own, such as ``ticket.updated``, and what became of a refund, as a
         `RefundEvent`: ``refund.succeeded``, ``refund.failed``, ``refund.held`` and its other
-        states.
+        states. The function may be ``async def``.
 
         It runs in a worker, at least once for each event, and again later if it raises: so
-        what it does must do no harm twice.
+        make it idempotent. What it raises is logged with its traceback, for your error tracker
+        (`Settings.handler_tracebacks` turns that off).
+
+        Raises `InvalidArgumentError` for an event that does not exist.
         """
 
-        def register(handler: H) -> H:
+        check_event(event_type)
+
+        def register(handler: Handler) -> Handler:
             self._handlers.add(event_type, handler)
             return handler
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -92,6 +92,7 @@ class Settings(BaseModel):
     shop: str = ""
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(default=4, ge=1, le=64)
+    handler_tracebacks: bool = True
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     reconcile_every: int = Field(default=24, ge=0)
     reconcile_days: int = Field(default=7, ge=1)
@@ -114,7 +115,8 @@ class Settings(BaseModel):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Return the settings in `environ` (default: the process's own).
 
-        Raises `ConfigurationError` that names every variable that is missing or wrong.
+        Raises `ConfigurationError` that names every variable that is missing or wrong, or that
+        looks like a setting of ours and is none.
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {
@@ -126,10 +128,15 @@ class Settings(BaseModel):
         values["order_options"] = {name: _options(environ, name) for name in sources}
         values["label_options"] = _options(environ, str(values.get("labels", "printable")))
         values["smtp_options"] = _options(environ, "smtp")
+        plugins = (adapter, *sources, str(values.get("labels", "printable")))
+        problems = _unknown(environ, plugins)
         try:
-            return cls(**values)
+            settings = cls(**values)
         except ValidationError as error:
-            raise ConfigurationError(_explain(error)) from None
+            raise ConfigurationError("; ".join((*problems, _explain(error)))) from None
+        if problems:
+            raise ConfigurationError("; ".join(problems))
+        return settings
 
 
 STATUS_FIELDS: Mapping[str, str] = {
@@ -172,6 +179,7 @@ VARIABLES: Mapping[str, str] = {
         "notice_templates",
         "shop",
         "workers",
+        "handler_tracebacks",
         "keep_events",
         "reconcile_every",
         "reconcile_days",
@@ -199,9 +207,45 @@ def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {step: read_one(field, environ) or step for step, field in STATUS_FIELDS.items()}
 
 
+_OURS = "DISPATCH_RETURNS_"
+_SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+"""What Kubernetes sets in every pod of a namespace for a service called ``dispatch-returns``:
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
+
+
+def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
+    """Return what is wrong with each variable that is meant for us and that we do not have.
+
+    ``DISPATCH_RETURNS_DRYRUN=1`` must not pay. What starts with ``DISPATCH_`` alone may be
+    another program's, so it is refused only where it is nearly one of ours.
+    """
+    import difflib  # here: it is needed for a misspelt name alone
+
+    known = set(VARIABLES.values())
+    theirs = tuple(_prefix(plugin) for plugin in plugins)
+    problems: list[str] = []
+    for name, value in sorted(environ.items()):
+        upper = name.upper()
+        if not value or name in known or not upper.startswith("DISPATCH_"):
+            continue
+        if name.startswith(theirs) or _SERVICE_LINK.fullmatch(name):
+            continue
+        tail = upper.removeprefix(_OURS).removeprefix("DISPATCH_")
+        same = [it for it in (f"{_OURS}{tail}", f"DISPATCH_{tail}") if it in known]
+        alike = same or difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
+        if upper.startswith(_OURS) or alike:
+            alike = alike or difflib.get_close_matches(upper, known, n=1, cutoff=0.0)
+            problems.append(f"{name}: there is no such setting; did you mean {alike[0]}?")
+    return problems
+
+
+def _prefix(plugin: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "_", plugin).upper() + "_"
+
+
 def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
     """Return the variables that start with a plugin's name, as its options."""
-    prefix = re.sub(r"[^A-Za-z0-9]", "_", plugin).upper() + "_"
+    prefix = _prefix(plugin)
     return {
         name.removeprefix(prefix).lower(): value
         for name, value in environ.items()

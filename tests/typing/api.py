@@ -9,7 +9,7 @@ from typing import Any, assert_type
 
 import httpx
 
-from dispatch_returns import AsyncDispatchClient, DispatchClient
+from dispatch_returns import AsyncDispatchClient, Connector, Context, DispatchClient, RefundEvent
 from dispatch_returns.api import (
     UNSET,
     Account,
@@ -45,6 +45,7 @@ from dispatch_returns.api import (
     Workspace,
 )
 from dispatch_returns.errors import APIError
+from dispatch_returns.webhooks import CommentCreated, TicketCreated, TicketUpdated, UnknownEvent
 
 
 def a_client_is_made(style: Style, http: httpx.Client) -> None:
@@ -208,3 +209,25 @@ def models_have_these_types(ticket: Ticket, comment: Comment, page: Page[Ticket]
 def fields_are_typed_and_hold_no_float(amount: Decimal) -> None:
     fields: dict[str, JsonValue] = {"a": amount, "b": [1, None, {"c": True}]}
     fields["d"] = 1.5  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+
+
+def handlers_are_typed_by_their_event(connector: Connector) -> None:
+    @connector.on("refund.held")
+    def held(event: RefundEvent, context: Context) -> None:
+        assert_type(event.reason, str | None)
+
+    @connector.on("ticket.updated")
+    @connector.on("ticket.created")
+    async def changed(event: TicketUpdated | TicketCreated, context: Context) -> None:
+        assert_type(event.ticket_id, str)
+
+    @connector.on("comment.created")
+    def commented(event: CommentCreated, context: Context) -> None: ...
+
+    @connector.on("ticket.deleted")
+    def deleted(event: UnknownEvent, context: Context) -> None: ...
+
+    connector.on("refund.failed")(held)
+    connector.on("refund.failed")(changed)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    connector.on("ticket.updated")(held)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+    connector.on("refund.paid")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

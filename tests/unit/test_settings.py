@@ -52,6 +52,7 @@ def test_two_variables_are_enough() -> None:
         "shop": "",
         "smtp_options": {},
         "workers": 4,
+        "handler_tracebacks": True,
         "reconcile_every": 24,
         "reconcile_days": 7,
         "keep_events": None,
@@ -104,6 +105,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "DISPATCH_RETURNS_NOTICE_TEMPLATES": ("templates", "templates"),
     "DISPATCH_RETURNS_SHOP": ("Acme", "Acme"),
     "DISPATCH_RETURNS_WORKERS": ("64", 64),
+    "DISPATCH_RETURNS_HANDLER_TRACEBACKS": ("off", False),
     "DISPATCH_RETURNS_RECONCILE_EVERY": ("0", 0),
     "DISPATCH_RETURNS_RECONCILE_DAYS": ("30", 30),
     "DISPATCH_RETURNS_KEEP_EVENTS": ("90", 90),
@@ -186,6 +188,53 @@ def test_what_is_wrong_is_named_and_not_shown(variable: str, text: str) -> None:
         from_env(**{variable: text})
     assert str(caught.value).startswith(f"{variable}: ")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("DISPATCH_RETURNS_DRYRUN", "DISPATCH_RETURNS_DRY_RUN"),
+        ("dispatch_returns_dry_run", "DISPATCH_RETURNS_DRY_RUN"),
+        ("DISPATCH_DRY_RUN", "DISPATCH_RETURNS_DRY_RUN"),
+        ("DISPATCH_RETURNS_API_KEY", "DISPATCH_API_KEY"),
+        ("DISPATCH_WEBHOOK_SECRETS", "DISPATCH_WEBHOOK_SECRET"),
+        ("DISPATCH_RETURNS_MAXIMUM_REFUND", "DISPATCH_RETURNS_MAX_REFUND"),
+        ("DISPATCH_RETURNS_XYZ", "DISPATCH_RETURNS_"),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused(misspelt: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_env(**{misspelt: "s3cret"})
+    assert str(caught.value).startswith(f"{misspelt}: there is no such setting; did you mean ")
+    assert meant in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_what_is_misspelt_and_what_is_missing_are_named_together() -> None:
+    with pytest.raises(ConfigurationError, match=r"DRYRUN: there is no .*; DISPATCH_API_KEY: is"):
+        Settings.from_env({"DISPATCH_RETURNS_DRYRUN": "1"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DISPATCH_QUEUE",  # another program's
+        "DISPATCHER_API_KEY",
+        "DISPATCH_RETURNS_SERVICE_HOST",  # a service of this name in Kubernetes
+        "DISPATCH_RETURNS_SERVICE_PORT_HTTP",
+        "DISPATCH_RETURNS_PORT",
+        "DISPATCH_RETURNS_PORT_8000_TCP_ADDR",
+    ],
+)
+def test_what_others_set_is_left_alone(name: str) -> None:
+    assert from_env(**{name: "tcp://10.0.0.1:8000"}) == from_env()
+
+
+def test_a_plugin_called_dispatch_has_its_variables() -> None:
+    settings = from_env(
+        DISPATCH_RETURNS_ADAPTER="dispatch-returns-acme", DISPATCH_RETURNS_ACME_KEY="k"
+    )
+    assert settings.adapter_options == {"key": "k"}
 
 
 def test_an_adapters_own_variables_start_with_its_name() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from dispatch_returns.errors import EventError
 from dispatch_returns.webhooks.fields import (
@@ -26,6 +26,18 @@ from dispatch_returns.webhooks.fields import (
     optional_moment,
     text,
 )
+
+OtherEventName = Literal[
+    "ticket.deleted",
+    "ticket.closed",
+    "ticket.reopened",
+    "comment.updated",
+    "comment.deleted",
+    "attachment.created",
+    "attachment.deleted",
+    "customer.created",
+]
+"""The events of Dispatch that we have no class for: they come as `UnknownEvent`."""
 
 
 def parse(body: bytes) -> Event:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import difflib
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dispatch_returns.errors import InvalidArgumentError
 from dispatch_returns.money import Money
 from dispatch_returns.store import outbox
+from dispatch_returns.webhooks.events import OtherEventName
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -17,7 +22,26 @@ if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient, Ticket
     from dispatch_returns.store.ledger import Refund
 
-Handler = Callable[[Any, "Context"], None]
+Handler = Callable[[Any, "Context"], Awaitable[None] | None]
+
+CommentEventName = Literal["ticket.comment.created", "comment.created"]
+RefundEventName = Literal[
+    "refund.succeeded",
+    "refund.failed",
+    "refund.held",
+    "refund.canceled",
+    "refund.pending",
+    "refund.requires_action",
+    "refund.unknown",
+]
+EVENT_NAMES: tuple[str, ...] = (
+    "ticket.created",
+    "ticket.updated",
+    *get_args(CommentEventName),
+    *get_args(OtherEventName),
+    *get_args(RefundEventName),
+)
+"""What a handler can be for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,15 @@ class RefundEvent:
         return cls(**values)
 
 
+def check_event(event_type: str) -> None:
+    """Raise `InvalidArgumentError` for an event that does not exist, with the nearest that does."""
+    if event_type in EVENT_NAMES:
+        return
+    alike = difflib.get_close_matches(event_type, EVENT_NAMES, n=1, cutoff=0.5)
+    hint = f"did you mean {alike[0]}?" if alike else f"they are {', '.join(EVENT_NAMES)}"
+    raise InvalidArgumentError("event_type", f"there is no event {event_type}; {hint}")
+
+
 class Handlers:
     """The handlers by the event type they are for, each under a name that lasts.
 
@@ -106,7 +139,7 @@ class Handlers:
     def add(self, event_type: str, handler: Handler) -> None:
         """Call `handler` for every event of `event_type`, at least once."""
         name = f"{handler.__module__}.{handler.__qualname__}"
-        known = self._by_type.setdefault(event_type, {})
+        known = self._by_type.setdefault(_one_name(event_type), {})
         if name in known:
             raise InvalidArgumentError(
                 "handler", f"{name} handles {event_type} already: give it another name"
@@ -115,7 +148,7 @@ class Handlers:
 
     def names(self, event_type: str) -> list[str]:
         """Return the names of the handlers for `event_type`."""
-        return list(self._by_type.get(event_type, ()))
+        return list(self._by_type.get(_one_name(event_type), ()))
 
     def announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
         """Put a message into the outbox for each handler of what became of `refund`."""
@@ -132,4 +165,41 @@ class Handlers:
 
     def get(self, event_type: str, name: str) -> Handler | None:
         """Return a handler by its name, or None if the program has no such one any more."""
-        return self._by_type.get(event_type, {}).get(name)
+        return self._by_type.get(_one_name(event_type), {}).get(name)
+
+
+def _one_name(event_type: str) -> str:
+    """Return the name of an event that is sent under two: a handler of either is called."""
+    return "comment.created" if event_type == "ticket.comment.created" else event_type
+
+
+def call(handler: Handler, event: object, context: Context) -> None:
+    """Call a handler; an ``async def`` one is run to its end, in an event loop of its own."""
+    returned = handler(event, context)
+    if inspect.isawaitable(returned):
+        _run(returned)
+
+
+def _run(awaitable: Awaitable[None]) -> None:
+    async def wait() -> None:
+        await awaitable
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(wait())
+        return
+    # `connector.refund()` or `work_off()` was called inside a loop, where another cannot run.
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(wait())
+        except BaseException as error:  # noqa: BLE001 - it is raised again below
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="dispatch-returns-handler")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]

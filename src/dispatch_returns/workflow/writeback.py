@@ -32,7 +32,7 @@ from dispatch_returns.store.queue import backoff
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.workflow import comments
-from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent
+from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent, call
 from dispatch_returns.workflow.notices.notice import Notifier
 from dispatch_returns.workflow.steps import telling
 
@@ -60,6 +60,7 @@ class Messenger:
         review_status: str = "needs_review",
         notifier: Notifier | None = None,
         language: str = "en",
+        handler_tracebacks: bool = True,
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
         clock: Clock = utc_now,
@@ -71,6 +72,7 @@ class Messenger:
         self._review_status = review_status
         self._notifier = notifier
         self._language = language
+        self._handler_tracebacks = handler_tracebacks
         self._lease = lease
         self._first_retry = first_retry
         self._clock = clock
@@ -223,9 +225,13 @@ class Messenger:
             return
         event = self._event(payload)
         try:
-            handler(event, Context(self._client, message.ticket_id))
-        except Exception as error:  # noqa: BLE001 - it is the merchant's own code
-            raise HandlerError(payload["handler"], error) from None
+            call(handler, event, Context(self._client, message.ticket_id))
+        except Exception as error:
+            failed = HandlerError(payload["handler"], error)
+            # The traceback is for the merchant's error tracker, and may quote a customer.
+            shown = error if self._handler_tracebacks else None
+            log.exception("handler %s", failed, exc_info=shown, extra=_ids(message))
+            raise failed from None
 
     def _event(self, payload: dict[str, Any]) -> Event | RefundEvent:
         if "refund" in payload:

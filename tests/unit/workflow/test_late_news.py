@@ -28,6 +28,7 @@ from dispatch_returns.store.inbox import EventState, NewEvent
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
+from dispatch_returns.workflow.handlers import RefundEventName
 from tests.support.desk import usd
 from tests.support.stores import forget_refund
 from tests.support.waiting import wait_until
@@ -46,7 +47,7 @@ def shop(box: sandbox.Sandbox, tmp_path: Path, any_store: Store) -> Iterator[Wor
 class Heard(list[RefundEvent]):
     """A merchant's handler that remembers what it was told."""
 
-    def __init__(self, shop: Workshop, *kinds: str) -> None:
+    def __init__(self, shop: Workshop, *kinds: RefundEventName) -> None:
         super().__init__()
         for kind in kinds:
             shop.connector.on(kind)(self.hear)
@@ -130,9 +131,10 @@ def test_a_handler_that_raises_hears_it_again(shop: Workshop) -> None:
     assert len(set(tries)) == 1, "by its id a handler knows that it heard it before"
 
 
-@pytest.mark.parametrize("state", ["held", "canceled"])
-def test_other_ends_are_told_as_well(shop: Workshop, state: str) -> None:
-    heard = Heard(shop, f"refund.{state}")
+@pytest.mark.parametrize("kind", ["refund.held", "refund.canceled"])
+def test_other_ends_are_told_as_well(shop: Workshop, kind: RefundEventName) -> None:
+    heard = Heard(shop, kind)
+    state = kind.removeprefix("refund.")
     ticket = shop.ticket(refund_amount=None)
     shop.run(ticket)
     if state == "canceled":

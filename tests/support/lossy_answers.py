@@ -1,0 +1,42 @@
+"""A client whose changes are carried out, and whose answers are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from dispatch_returns.api import DispatchClient
+from tests.support.workshop import Workshop
+
+
+class Lossy(httpx.HTTPTransport):
+    """Loses the answer to the first PATCH, and lets somebody change something at that moment."""
+
+    def __init__(self, shop: Workshop, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.lost = 0
+        self._meanwhile = meanwhile
+        settings = shop.settings
+        # A client that retries, as the connector's own does, and shares nothing with the shop's.
+        client = DispatchClient(
+            settings.api_key.get_secret_value(),
+            settings.workspace,
+            base_url=settings.base_url,
+            http_client=httpx.Client(transport=self),
+            sleep=lambda _: None,
+        )
+        shop.connector.messenger._client = client
+        if shop.connector._engine is not None:
+            shop.connector._engine._client = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and lose the answer if it is the first PATCH."""
+        response = super().handle_request(request)
+        if request.method != "PATCH" or self.lost:
+            return response
+        self.lost += 1
+        response.read()
+        response.close()
+        self._meanwhile()
+        raise httpx.ReadError("the connection broke", request=request)
