@@ -159,6 +159,7 @@ class Ticket(Model, frozen=True):
     created_at: AwareDatetime | None = None
     updated_at: AwareDatetime | None = None
     deleted_at: AwareDatetime | None = None
+    merged_into_id: str | None = None
 
 
 class Comment(Model, frozen=True):

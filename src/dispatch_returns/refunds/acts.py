@@ -16,15 +16,13 @@ from dispatch_returns.errors import InvalidArgumentError, RefundStateError
 from dispatch_returns.refunds import notices
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.refunds.guard import APPROVABLE, Reason
 from dispatch_returns.refunds.intake import new_generation
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import journal, ledger, outside
 from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
-
-_FOR_APPROVAL = frozenset({Reason.APPROVAL_NEEDED, Reason.REFUNDED_ELSEWHERE})
 
 JUDGED_ANEW = frozenset({State.HELD, State.FAILED, State.CANCELED})
 """The states that say that nothing was paid: `retry` needs the ticket for them."""
@@ -35,14 +33,14 @@ def approve(
 ) -> Refund:
     """Agree to a refund that waits for a second person; return it as it stands then.
 
-    It is judged anew from `facts`, the ticket as it is now. The approval is for the amount and
-    the payment that the refund was held with: others need another one. Raises
+    It is judged anew from `facts`, the ticket as it is now. The approval is for the amount, the
+    payment and the reasons that the refund was held with: others need another one. Raises
     `RefundStateError` if it does not wait for an approval, and `AdapterError` when the
     processor cannot be asked.
     """
 
     def check(refund: Refund) -> Refund:
-        if refund.reason not in _FOR_APPROVAL or refund.state is not State.HELD:
+        if refund.reason not in APPROVABLE or refund.state is not State.HELD:
             raise RefundStateError(
                 f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
             )
@@ -157,7 +155,8 @@ def _judge_anew(
     decision = service.intake.judge(facts)
 
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
-        return service.intake.judge_anew(conn, check(refund), decision)
+        approves = refund.detail if act == "approve" else None
+        return service.intake.judge_anew(conn, check(refund), decision, approves=approves)
 
     payment = None if decision.payment is None else decision.payment.id
     return _act(service, refund_id, act, change, who=who, why=why, payment=payment)

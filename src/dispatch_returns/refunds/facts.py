@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 
 if TYPE_CHECKING:
@@ -29,13 +30,18 @@ _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 class Parcel:
     """Which of a return's parcels is paid back. It comes from our store, never from a ticket.
 
-    ``returnless``: nothing is sent back, so no receipt can be shown. ``amount`` (major units)
-    counts instead of the ticket's, which speaks of a later parcel.
+    ``returnless``: nothing is sent back, so no receipt can be shown. ``granted`` is what the
+    policy granted for it: the ticket's amount is in its currency, unless the ticket names
+    another. With ``automatic`` no person has decided, so the ticket may ask for less than was
+    granted, and not for more. ``amount`` counts instead of the ticket's, which speaks of a later
+    parcel.
     """
 
     ordinal: int = 1
     returnless: bool = False
-    amount: Decimal | None = None
+    granted: Money | None = None
+    automatic: bool = False
+    amount: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,9 @@ class Facts:
     """What the ticket says now, read through the API and never from an event.
 
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
-    where it is not a number. ``fields`` are the ticket's custom fields.
+    where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
+    custom fields. ``removed`` says in words how the ticket was taken away: it is in the bin,
+    spam, or merged into another one.
     """
 
     workspace_id: str
@@ -54,6 +62,7 @@ class Facts:
     fields: Mapping[str, Any] = field(repr=False)
     email: str | None = field(repr=False)
     parcel: Parcel = Parcel()
+    removed: str | None = None
 
     @classmethod
     def of(cls, ticket: Ticket, workspace_id: str, parcel: Parcel = Parcel()) -> Facts:
@@ -63,11 +72,12 @@ class Facts:
             workspace_id=workspace_id,
             ticket_id=ticket.id,
             order_id=_text(fields.get("order_id")),
-            amount=_amount(fields.get("refund_amount")) if parcel.amount is None else parcel.amount,
+            amount=_amount(fields.get("refund_amount")),
             currency=_currency(fields.get("currency")),
             fields=fields,
             email=ticket.customer_email,
             parcel=parcel,
+            removed=_removed(ticket),
         )
 
 
@@ -87,6 +97,14 @@ class PaymentResolver:
             return None
         found = (lookup(facts.order_id) for lookup in self.lookups)
         return next((ref for ref in found if ref is not None), None)
+
+
+def _removed(ticket: Ticket) -> str | None:
+    if ticket.deleted_at is not None:
+        return "is in the bin"
+    if ticket.is_spam:
+        return "is marked as spam"
+    return None if ticket.merged_into_id is None else "was merged into another ticket"
 
 
 def _kind(value: str, named: PaymentKind) -> PaymentKind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment
-from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.facts import Facts, Parcel
 from dispatch_returns.store.switches import Switch
 
 
@@ -25,7 +25,9 @@ class Reason(enum.StrEnum):
     CURRENCY_DIFFERS = "currency_differs"
     ORDER_DIFFERS = "order_differs"
     EXCEEDS_REMAINING = "exceeds_remaining"
+    MORE_THAN_GRANTED = "more_than_granted"
     EVIDENCE_MISSING = "evidence_missing"
+    TICKET_REMOVED = "ticket_removed"
     OVER_CAP = "over_cap"
     OVER_DAY_CAP = "over_day_cap"
     APPROVAL_NEEDED = "approval_needed"
@@ -69,6 +71,14 @@ REMEDIES: Mapping[Reason, str] = {
         "Look at the payment's earlier refunds, correct refund_amount, then set the status to"
         " refunded again."
     ),
+    Reason.MORE_THAN_GRANTED: (
+        "If the amount granted is right, correct refund_amount and set the status to refunded"
+        " again. If the other amount is to be paid, run: dispatch-returns refunds approve."
+    ),
+    Reason.TICKET_REMOVED: (
+        "If the customer is to be paid, restore the ticket (or use the one that it was merged"
+        " into), then set the status to refunded again."
+    ),
     Reason.EVIDENCE_MISSING: (
         "Complete the receipt of the item on the ticket, then set the status to refunded again."
     ),
@@ -86,8 +96,9 @@ REMEDIES: Mapping[Reason, str] = {
         " refunds retry."
     ),
     Reason.DISPUTED: (
-        "The customer disputes this payment with the bank. Answer the dispute; do not refund it"
-        " as well."
+        "Answer the dispute at the processor: if it is lost, the bank pays the customer. If the"
+        " payment is to be refunded all the same, run: dispatch-returns refunds approve. The"
+        " processor refuses it where it must not be."
     ),
     Reason.NOT_REFUNDABLE: "Look at the payment at the processor and pay the customer another way.",
     Reason.NOT_FOUND: (
@@ -174,8 +185,21 @@ class Rails:
         return frozenset(switch for switch, is_on in kept.items() if is_on)
 
 
+APPROVABLE = frozenset(
+    {
+        Reason.APPROVAL_NEEDED,
+        Reason.DISPUTED,
+        Reason.MORE_THAN_GRANTED,
+        Reason.REFUNDED_ELSEWHERE,
+    }
+)
+"""The holds that a second person's approval lifts."""
+
+
 def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
-    """Return the exact amount to pay, or why a person must look first."""
+    """Return the exact amount to pay, or what must be corrected first."""
+    if facts.removed is not None:
+        return Hold(Reason.TICKET_REMOVED, f"The ticket {facts.removed}.")
     amount = asked(facts, payment)
     if isinstance(amount, Hold):
         return amount
@@ -186,6 +210,19 @@ def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
         or _cap(amount, rails)
         or amount
     )
+
+
+def doubts(amount: Money, facts: Facts, payment: Payment) -> tuple[Hold, ...]:
+    """Return what a second person must agree to before `amount`, which passed `check`, is paid."""
+    found = (_over_grant(amount, facts.parcel), _disputed(payment))
+    return tuple(hold for hold in found if hold is not None)
+
+
+def together(holds: Sequence[Hold]) -> Hold | None:
+    """Return one hold that says everything that `holds` say, so that one approval is informed."""
+    if not holds:
+        return None
+    return Hold(holds[0].reason, " ".join(hold.detail for hold in holds))
 
 
 def dry_run_hold(amount: Money) -> Hold:
@@ -229,22 +266,51 @@ def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | N
 
 def asked(facts: Facts, payment: Payment) -> Money | Hold:
     """Return the exact amount that the ticket asks for, or why it cannot be said."""
-    if facts.amount is None:
+    said, currency, granted = facts.amount, facts.currency, facts.parcel.granted
+    if facts.parcel.amount is not None:
+        said, currency = facts.parcel.amount.major, facts.parcel.amount.currency
+    elif currency is None and granted is not None:
+        currency = granted.currency
+    if said is None:
         return Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
-    if isinstance(facts.amount, str):
+    if isinstance(said, str):
         return Hold(Reason.AMOUNT_NOT_EXACT, "refund_amount is not a number.")
-    if facts.currency is not None and facts.currency.upper() != payment.currency:
-        return Hold(
-            Reason.CURRENCY_DIFFERS,
-            f"The ticket's currency is not the payment's, {payment.currency}.",
-        )
+    if currency is not None and currency.upper() != payment.currency:
+        return _currency_differs(facts, payment)
     try:
-        amount = Money.from_decimal(facts.amount, payment.currency, payment.rule)
+        amount = Money.from_decimal(said, payment.currency, payment.rule)
     except MoneyError as error:
         return Hold(Reason.AMOUNT_NOT_EXACT, f"refund_amount: {error}.")
     if amount.minor == 0:
         return Hold(Reason.AMOUNT_ZERO, "refund_amount is 0.")
     return amount
+
+
+def _currency_differs(facts: Facts, payment: Payment) -> Hold:
+    granted = facts.parcel.amount or facts.parcel.granted
+    if granted is not None and granted.currency != payment.currency:
+        detail = f"{granted} was granted, and the payment is in {payment.currency}."
+    else:
+        detail = f"The ticket's currency is not the payment's, {payment.currency}."
+    return Hold(Reason.CURRENCY_DIFFERS, detail)
+
+
+def _over_grant(amount: Money, parcel: Parcel) -> Hold | None:
+    granted = parcel.granted
+    if granted is None or not parcel.automatic or parcel.amount is not None:
+        return None
+    if amount.currency == granted.currency and amount.major <= granted.major:
+        return None
+    return Hold(
+        Reason.MORE_THAN_GRANTED,
+        f"refund_amount is {amount}, and {granted} was granted for what came back.",
+    )
+
+
+def _disputed(payment: Payment) -> Hold | None:
+    if not payment.disputed:
+        return None
+    return Hold(Reason.DISPUTED, "The customer disputes this payment with the bank.")
 
 
 def _order(facts: Facts, payment: Payment) -> Hold | None:
@@ -274,8 +340,6 @@ def _is_blank(value: Any) -> bool:
 
 
 def _payment(amount: Money, payment: Payment) -> Hold | None:
-    if payment.disputed:
-        return Hold(Reason.DISPUTED, "The payment is disputed.")
     remaining = payment.remaining
     if remaining is None or amount <= remaining:
         return None

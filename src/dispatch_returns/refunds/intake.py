@@ -33,7 +33,8 @@ from dispatch_returns.store.switches import Switch
 class Decision:
     """What the ticket asks for, as judged: an amount and its payment, or a hold.
 
-    With a hold, the amount is what the ticket asks for, where that can be said.
+    With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
+    what a second person must agree to.
 
     ``look_first``: money has moved on this payment before, so the processor is asked whether
     it was this refund (the store may have been restored from a backup).
@@ -43,6 +44,7 @@ class Decision:
     payment: PaymentRef | None = None
     amount: Money | None = None
     hold: Hold | None = None
+    doubts: tuple[Hold, ...] = ()
     look_first: bool = False
 
 
@@ -88,7 +90,13 @@ class Intake:
             asked = guard.asked(facts, payment)
             amount = None if isinstance(asked, Hold) else asked
             return Decision(facts, ref, amount, hold=checked)
-        return Decision(facts, ref, checked, look_first=self._may_have_been_paid(payment))
+        return Decision(
+            facts,
+            ref,
+            checked,
+            doubts=guard.doubts(checked, facts, payment),
+            look_first=self._may_have_been_paid(payment),
+        )
 
     def _may_have_been_paid(self, payment: Payment) -> bool:
         if payment.refunded is None:
@@ -123,11 +131,14 @@ class Intake:
             self._note_changed_amount(conn, known, decision)
         return known
 
-    def judge_anew(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
+    def judge_anew(
+        self, conn: Connection, known: Refund, decision: Decision, *, approves: str | None = None
+    ) -> Refund:
         """Write `decision` into the row of a refund of which nothing was paid; return the row.
 
         An approval counts for the same amount of the same payment, and a key that was sent is
-        not used again.
+        not used again. `approves` is the detail of the hold that a person agrees to now: where
+        there is more to say by now, they are asked again.
         """
         now = self._clock()
         if known.payment != _payment(decision):
@@ -138,7 +149,9 @@ class Intake:
             values = _adoption(decision, settled)
             adopted = ledger.take_over(conn, known, now, adapter=name, **values)
             return self._tell_adopted(conn, adopted, now)
-        hold = self._hold(conn, decision, elsewhere, known.approved_minor)
+        hold = self._hold(conn, decision, elsewhere, known.approved_minor, approves)
+        if hold is not None and hold.reason in guard.APPROVABLE:
+            known = replace(known, approved_by=None, approved_minor=None)
         values = _entry(decision, hold)
         if hold is None and known.first_sent_at is not None:
             values |= new_generation(known)
@@ -213,7 +226,9 @@ class Intake:
         hold = decision.hold
         if hold is None:
             if (known.amount, known.payment) == (decision.amount, _payment(decision)):
-                return known
+                if not decision.doubts or known.approved_minor is not None:
+                    return known
+                return self.judge_anew(conn, known, decision)
             detail = f"The ticket was changed before the refund of {known.amount} was sent."
             hold = Hold(Reason.CHANGED_MEANWHILE, detail)
         return self.judge_anew(conn, known, replace(decision, hold=hold))
@@ -224,6 +239,7 @@ class Intake:
         decision: Decision,
         elsewhere: Sequence[Outside],
         approved_minor: int | None,
+        approves: str | None = None,
     ) -> Hold | None:
         if decision.hold is not None:
             return decision.hold
@@ -231,15 +247,25 @@ class Intake:
         assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
-        if approved_minor == amount.minor:
+        hold = guard.together(self._doubts(decision, amount, elsewhere))
+        if hold is None:
             return None
-        if elsewhere:
-            return guard.refunded_elsewhere(elsewhere[0].amount, elsewhere[0].processor_id)
-        hold = guard.needs_approval(amount, self.rails)
-        if hold is not None and Switch.DRY_RUN in switches.on(conn):
+        if approved_minor == amount.minor and approves in {None, hold.detail}:
+            return None
+        if Switch.DRY_RUN in switches.on(conn):
             # The switch is asked before each payment; here only so that no ticket is written to.
             return guard.dry_run_hold(amount)
         return hold
+
+    def _doubts(
+        self, decision: Decision, amount: Money, elsewhere: Sequence[Outside]
+    ) -> list[Hold]:
+        found = list(decision.doubts)
+        if elsewhere:
+            found.append(guard.refunded_elsewhere(elsewhere[0].amount, elsewhere[0].processor_id))
+        if (needed := guard.needs_approval(amount, self.rails)) is not None:
+            found.append(needed)
+        return found
 
     def _note_changed_amount(self, conn: Connection, known: Refund, decision: Decision) -> None:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:

@@ -481,3 +481,25 @@ def test_a_hold_takes_back_an_approval_that_was_given_without_knowing(waiting: D
     waiting.store.write("hold", lambda conn: waiting.service.hold(conn, approved, hold, **nobody))
     row = waiting.only()
     assert (row.state, row.approved_by, row.approved_minor) == (State.HELD, None, None)
+
+
+def test_an_approval_pays_a_disputed_payment_where_the_processor_allows_it(desk: Desk) -> None:
+    """As with an inquiry, or a dispute that the merchant has accepted."""
+    desk.fake.dispute("pi_1")
+    held = desk.enter()
+    assert (held.reason, desk.fake.requests) == ("disputed", [])
+    acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    desk.step()
+    assert (desk.only().state, desk.only().reason) == (State.HELD, "disputed")
+    assert len(desk.fake.requests) == 1, "the processor was asked, and refused"
+
+
+def test_an_approval_is_for_what_was_said_when_it_was_asked_for(desk: Desk) -> None:
+    desk.restart(Rails(approve_above={"USD": Decimal(100)}))
+    held = desk.enter()
+    desk.fake.dispute("pi_1")
+    asked_again = acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    assert (asked_again.state, asked_again.reason) == (State.HELD, "disputed")
+    assert "needs a second person" in (asked_again.detail or "")
+    approved = acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    assert (approved.state, approved.approved_by) == (State.REQUESTED, "Ann")

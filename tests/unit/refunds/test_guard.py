@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,7 @@ from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds import guard
 from dispatch_returns.refunds.adapter import Payment
+from dispatch_returns.refunds.facts import Parcel
 from dispatch_returns.refunds.guard import REMEDIES, Hold, Rails, Reason
 from tests.support.desk import facts, usd
 
@@ -161,9 +163,20 @@ def test_where_values_are_named_only_they_are_accepted(condition: str, held: boo
     assert checked == (expected if held else usd("149.00"))
 
 
-def test_a_disputed_payment_is_not_paid_back_as_well() -> None:
-    checked = guard.check(facts(), payment(disputed=True), Rails())
-    assert checked == Hold(Reason.DISPUTED, "The payment is disputed.")
+def test_a_dispute_is_for_a_second_person_to_decide() -> None:
+    disputed = payment(disputed=True)
+    assert guard.check(facts(), disputed, Rails()) == usd("149.00")
+    (doubt,) = guard.doubts(usd("149.00"), facts(), disputed)
+    assert doubt.reason is Reason.DISPUTED
+    assert doubt.reason in guard.APPROVABLE
+
+
+def test_14900_yen_are_not_14900_dollars() -> None:
+    parcel = Parcel(granted=Money(14900, "JPY", 0))
+    asked = replace(facts(amount="14900"), parcel=parcel)
+    checked = guard.check(asked, payment(charged=usd("20000.00")), Rails())
+    detail = "14900 JPY was granted, and the payment is in USD."
+    assert checked == Hold(Reason.CURRENCY_DIFFERS, detail)
 
 
 LIMITS = [("149.00", False), ("149.01", False), ("148.99", True)]

@@ -605,7 +605,7 @@ def test_an_earlier_parcels_refund_is_retried_with_its_own_amount(shop: ReturnsS
     shop.connector.returns.receive(ticket.id, lines=["B"], who="Bob")
     shop.work()
     first, second = shop.refunds(ticket)
-    assert shop.connector.facts(shop.now(ticket), first).amount == Decimal("10.00")
+    assert shop.connector.facts(shop.now(ticket), first).parcel.amount == usd("10.00")
     assert shop.connector.facts(shop.now(ticket), first).parcel.ordinal == 1
     assert shop.connector.facts(shop.now(ticket), second).amount == Decimal("20.00")
     assert shop.connector.facts(shop.now(ticket)).parcel.ordinal == 2

@@ -27,7 +27,8 @@ SOMEBODY = "somebody in Dispatch"
 class Move:
     """The ticket's next status, with what is written beside it.
 
-    An `amount` goes into ``refund_amount``, and None among `fields` empties a field. `tell` is
+    An `amount` goes into ``refund_amount``, with its ``currency``, and None among `fields` empties
+    a field. `tell` is
     what the customer is told once the ticket is there, where the step itself tells nothing.
     `reason` is for people, `said` is the reason as the customer may read it.
     """
@@ -68,8 +69,10 @@ class Move:
     @property
     def written(self) -> dict[str, str | Decimal | None]:
         """Return the custom fields it writes."""
-        amount = {} if self.amount is None else {"refund_amount": self.amount.major}
-        return {**self.fields, **amount}
+        if self.amount is None:
+            return {**self.fields}
+        amount, currency = self.amount.major, self.amount.currency
+        return {**self.fields, "refund_amount": amount, "currency": currency}
 
 
 @dataclass(frozen=True, slots=True)

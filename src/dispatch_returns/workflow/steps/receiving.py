@@ -279,8 +279,8 @@ def facts_of(
     newest = accepted[-1] if accepted else None
     if refund is None or newest is None or refund.ordinal >= newest.ordinal:
         return Facts.of(ticket, workspace, parcel_of(newest))
-    amount = None if refund.amount is None else refund.amount.major
     earlier = next((r for r in known if r.ordinal == refund.ordinal), None)
+    amount = refund.amount or (None if earlier is None else earlier.amount)
     return Facts.of(ticket, workspace, replace(parcel_of(earlier), amount=amount))
 
 
@@ -288,7 +288,14 @@ def parcel_of(receipt: Receipt | None) -> Parcel:
     """Return which parcel's refund it is: its number is ours, and never the ticket's."""
     if receipt is None:
         return Parcel()
-    return Parcel(receipt.ordinal, returnless=receipt.returnless)
+    pays = bool(receipt.breakdown and receipt.breakdown["pays"])
+    return Parcel(
+        receipt.ordinal,
+        returnless=receipt.returnless,
+        granted=receipt.amount,
+        # What had a problem was for a person to decide.
+        automatic=receipt.detail is None and (pays or receipt.returnless),
+    )
 
 
 _PAYMENT_FIELDS: Mapping[PaymentKind, str] = {

@@ -16,6 +16,7 @@ from dispatch_returns.store.receipts import Receipt
 from dispatch_returns.store.returns import Return
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.policy.verdict import Breakdown, Item, Outcome
+from dispatch_returns.workflow.steps.asked import text_of
 from dispatch_returns.workflow.steps.eligibility import breakdown_json, key_of
 from dispatch_returns.workflow.steps.others import Others, of_others
 from dispatch_returns.workflow.steps.parts import Inspection, Parts
@@ -195,6 +196,10 @@ def _with_the_warehouses_word(
     said = now.ticket.custom_fields.get("refund_amount")
     if said is None or any(_same(said, amount) for amount in earlier):
         return worth  # it says none; or what stands there is the parcel's before
+    currency = text_of(now.ticket.custom_fields.get("currency"))
+    if currency is not None and currency.upper() != worth.amount.currency:
+        problem = f"The ticket's currency is not the order's, {worth.amount.currency}."
+        return replace(worth, problem=problem)
     try:
         rule = CurrencyRule(worth.amount.decimals)
         amount = Money.from_decimal(Decimal(str(said)), worth.amount.currency, rule)
