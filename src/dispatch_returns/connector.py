@@ -50,6 +50,7 @@ from dispatch_returns.workflow.handlers import (
     check_event,
 )
 from dispatch_returns.workflow.queues import Queue, work_off
+from dispatch_returns.workflow.rereading import Rereading
 from dispatch_returns.workflow.retention import Retention
 from dispatch_returns.workflow.returns import Returns
 from dispatch_returns.workflow.steps.engine import ReturnsEngine
@@ -113,6 +114,12 @@ class Connector:
             pace=pace,
             clock=clock,
             announce=self._handlers.announce,
+            taken_back=Rereading(
+                self.store,
+                self.client,
+                refunded_status=settings.refunded_status,
+                review_status=settings.review_status,
+            ),
         )
         timing: dict[str, Any] = {
             "lease": pace.lease,

@@ -53,6 +53,7 @@ class _Ticket:
         self.id = ticket_id
         self.custom_fields = custom_fields
         self.customer_email = EMAIL
+        self.status = "refunded"
         self.deleted_at = self.is_spam = self.merged_into_id = None
 
 

@@ -131,7 +131,7 @@ def retry(
         if refund.state is State.UNKNOWN:
             return _unknown_again(service, conn, refund, now, nothing_was_paid=nothing_was_paid)
         if refund.state is State.REQUESTED:
-            return ledger.take_over(conn, refund, now, due_at=now)
+            return ledger.take_over(conn, refund, now, due_at=now, entered_at=now)
         raise RefundStateError(f"{refund.id} is {_standing(refund)}: there is nothing to retry")
 
     return _act(service, refund_id, "retry", change, who=who, why=why)
@@ -191,6 +191,8 @@ def _unknown_again(
         detail=None,
         tries=0,
         due_at=now,
+        entered_at=now,
+        ticket_status=None,
         # Where the processor can be asked, it is asked once more before the new key is used.
         uncertain=service.adapter.capabilities.lookup,
         **new_generation(refund),

@@ -50,7 +50,7 @@ class Facts:
 
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
     where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
-    custom fields. ``removed`` says in words how the ticket was taken away: it is in the bin,
+    custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away: it is in the bin,
     spam, or merged into another one.
     """
 
@@ -63,6 +63,7 @@ class Facts:
     email: str | None = field(repr=False)
     parcel: Parcel = Parcel()
     removed: str | None = None
+    status: str | None = None
 
     @classmethod
     def of(cls, ticket: Ticket, workspace_id: str, parcel: Parcel = Parcel()) -> Facts:
@@ -78,6 +79,7 @@ class Facts:
             email=ticket.customer_email,
             parcel=parcel,
             removed=_removed(ticket),
+            status=ticket.status,
         )
 
 

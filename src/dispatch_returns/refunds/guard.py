@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
     CHANGED_MEANWHILE = "changed_meanwhile"
+    TAKEN_BACK = "taken_back"
     AMOUNT_CHANGED = "amount_changed"
     AMOUNT_DIFFERS = "amount_differs"
     PAID_TWICE = "paid_twice"
@@ -131,6 +132,10 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.CHANGED_MEANWHILE: (
         "Nothing was paid. Check refund_amount and the payment's id, then set the status to"
         " refunded again."
+    ),
+    Reason.TAKEN_BACK: (
+        "Nothing was paid. If it should be paid after all, restore the ticket and set its status"
+        " to refunded again."
     ),
     Reason.AMOUNT_CHANGED: "The refund stands as it was paid. A further payment is made by hand.",
     Reason.REFUND_FAILED: (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -27,6 +28,9 @@ from dispatch_returns.store import ledger, outside, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
 from dispatch_returns.store.switches import Switch
+
+_MOMENT = timedelta(seconds=5)
+_MOST_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Intake:
         self._resolver = resolver or PaymentResolver()
         self._clock = clock
         self._announce = announce
+        self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
     def judge(self, facts: Facts) -> Decision:
         """Return what should be done for a ticket that says `facts`; nothing is written.
@@ -112,7 +117,20 @@ class Intake:
         """
         # Nearly always it is new, so it is written before it is looked for. Another worker that
         # writes it at this moment is waited for.
-        return self.create(conn, decision) or self.enter_again(conn, decision)
+        refund = self.create(conn, decision) or self.enter_again(conn, decision)
+        if refund.entered_at == refund.updated_at:
+            self._just_entered[refund.id, refund.claims] = refund.entered_at
+            while len(self._just_entered) > _MOST_AT_ONCE:
+                self._just_entered.popitem(last=False)
+        return refund
+
+    def was_just_entered(self, refund: Refund) -> bool:
+        """Whether this process itself has entered a refund that it now claims, at this moment.
+
+        Then it is not of an old backup, and its ticket was read just now.
+        """
+        entered = self._just_entered.pop((refund.id, refund.claims - 1), None)
+        return entered is not None and abs(self._clock() - entered) < _MOMENT
 
     def enter_again(self, conn: Connection, decision: Decision) -> Refund:
         """Do as `enter` for an intent that has its row."""
@@ -121,6 +139,8 @@ class Intake:
         known = ledger.lock(conn, row_id)
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
+            if known.reason == Reason.DRY_RUN and not self.is_dry(conn):
+                return known  # what a person only wanted to see is paid when a person says so
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
             return self._hold_if_changed(conn, known, decision)
@@ -160,6 +180,7 @@ class Intake:
             known,
             now,
             adapter=self.adapter.name,
+            entered_at=now,
             approved_by=known.approved_by,
             approved_minor=known.approved_minor,
             due_at=None if hold else now,
@@ -315,6 +336,7 @@ def _entry(decision: Decision, hold: Hold | None) -> dict[str, object]:
         "payment": _payment(decision),
         "order_id": decision.facts.order_id,
         "instructions_email": decision.facts.email,
+        "ticket_status": decision.facts.status,
         "uncertain": decision.look_first,
         "tries": 0,
     }

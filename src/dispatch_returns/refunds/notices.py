@@ -58,7 +58,7 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
     )
     what = f"{hold.reason}:{hold.detail}:{told}"
     note = _message(refund, "note", what, body=_note(refund, hold))
-    outbox.add_all(conn, (_message(refund, "ticket", what), note), now)
+    outbox.add_all(conn, (_message(refund, "ticket", what, review="yes"), note), now)
 
 
 def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:

@@ -3,6 +3,9 @@
 The ledger row is written before the first call, and says before each call that it is made. So
 whatever dies and wherever, the row tells what may have happened, and what may have happened is
 looked up or asked again with the same idempotency key, never with a new one.
+
+A row that was not sent at the moment it was entered may come from a backup, and people may have
+changed their minds: the processor is looked at, and the ticket, before its first call.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ from sqlalchemy import Connection
 from dispatch_returns import telemetry
 from dispatch_returns.errors import (
     AdapterError,
+    APIError,
     ErrorKind,
     LeaseLostError,
+    NotFoundError,
     UnsupportedFeatureError,
 )
 from dispatch_returns.refunds import guard, notices, outcomes
@@ -36,6 +41,7 @@ from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import Decision, Intake
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
+from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.store import Store, ledger, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.switches import Switch
@@ -46,6 +52,14 @@ _KEY_MARGIN = timedelta(hours=1)
 """A key this close to the end of its life may be gone when the request arrives."""
 _KILL_SWITCH_PAUSE = timedelta(minutes=1)
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
+_GONE_AFTER = 5
+"""So many tries in a row it takes to believe that a ticket is gone: one 404 is no answer."""
+
+TakenBack = Callable[[Refund], Hold | None]
+"""Reads the ticket of a refund that waits, and says why it must not be sent, if so.
+
+Raises `APIError` when the ticket cannot be read.
+"""
 
 
 class RefundService:
@@ -62,9 +76,11 @@ class RefundService:
         clock: Clock = utc_now,
         jitter: Callable[[], float] = random.random,
         announce: Announce = tell_nobody,
+        taken_back: TakenBack | None = None,
     ) -> None:
         self.store = store
         self.adapter = adapter
+        self._taken_back = taken_back
         self.rails = rails or Rails()
         self.pace = pace or Pace()
         self.intake = Intake(adapter, resolver, self.rails, clock, announce)
@@ -107,8 +123,8 @@ class RefundService:
             self._postpone(refund, self.pace.longest_retry, detail)
         elif refund.state in WAITING or refund.state is State.SUCCEEDED:
             self._poll(refund)
-        elif refund.state is State.REQUESTED and not refund.uncertain:
-            self._send(refund)
+        elif refund.state is State.REQUESTED and refund.nothing_carried_out:
+            self._send_late(refund)
         elif refund.state in {State.REQUESTED, State.SENDING, State.UNKNOWN}:
             # A row found in `sending` was left there by a worker that died.
             self._settle(replace(refund, uncertain=True))
@@ -164,6 +180,75 @@ class RefundService:
         sending = self.store.write("refund.sending", lambda conn: self._begin(conn, refund))
         if sending is not None:
             self._call(sending)
+
+    def _send_late(self, refund: Refund) -> None:
+        """Send what has waited, unless it was paid meanwhile or people have taken it back.
+
+        It was never sent as far as this store knows, and the store may be an old backup.
+        """
+        if self.intake.was_just_entered(refund) and not refund.uncertain:
+            self._send(refund)
+        elif self.stopped_by():
+            self._send(refund)  # it is put off or held, and nobody needs to be asked for that
+        elif not self.adapter.capabilities.lookup and not self._key_was_kept(refund):
+            self._park_unknown(refund)
+        else:
+            self._look_and_send(refund)
+
+    def _look_and_send(self, refund: Refund) -> None:
+        try:
+            found = self._find(refund)
+        except AdapterError as error:
+            self._cannot_look_yet(refund, error)
+            return
+        if found is not None and found.ours:
+            self._record(refund, found, "find")
+            return
+        try:
+            hold = None if self._taken_back is None else self._taken_back(refund)
+        except NotFoundError as error:
+            if refund.tries < _GONE_AFTER:
+                self._read_later(refund, error)
+                return
+            hold = deleted(refund)
+        except APIError as error:
+            self._read_later(refund, error)
+            return
+        if hold is None:
+            self._send(refund)
+        else:
+            self.store.write("refund.outcome", lambda conn: self.hold(conn, refund, hold))
+
+    def _key_was_kept(self, refund: Refund) -> bool:
+        """Whether the processor still knows this row's key, had it been used since its entry.
+
+        What a person pays by hand, a person confirms.
+        """
+        can = self.adapter.capabilities
+        if can.manual:
+            return True
+        lifetime = can.key_lifetime
+        kept = self.pace.lease if lifetime is None else lifetime - _KEY_MARGIN
+        return not refund.uncertain and self.now() < refund.entered_at + kept
+
+    def _cannot_look_yet(self, refund: Refund, error: AdapterError) -> None:
+        log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code, extra=_ids(refund))
+        hold = outcomes.hold_for(error)
+        if hold is None:
+            self._try_again(refund, error, "find")
+        else:
+            self._refuse(refund, hold, error, "find")
+
+    def _read_later(self, refund: Refund, error: APIError) -> None:
+        log.warning(
+            "refund %s: its ticket cannot be read: %s",
+            refund.id,
+            type(error).__name__,
+            extra=_ids(refund),
+        )
+        wait = self.pace.retry_in(refund.tries, None, self._jitter())
+        detail = f"The ticket cannot be read: {error.message}"
+        self._postpone(refund, wait, detail, refund.tries + 1)
 
     def _call(self, sending: Refund) -> None:
         assert sending.due_at is not None
@@ -316,13 +401,14 @@ class RefundService:
         else:
             self._refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"))
 
-    def _try_again(self, refund: Refund, error: AdapterError) -> None:
+    def _try_again(self, refund: Refund, error: AdapterError, call: str = "refund") -> None:
+        now = self.now()
         with self.store.read() as conn:
-            patience_ends = ledger.tried_since(conn, refund) + self.pace.patience
-        if self.now() > patience_ends:
-            self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error)
+            tried_since = ledger.tried_since(conn, refund) or now
+        if now > tried_since + self.pace.patience:
+            self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error, call)
             return
-        self._retry_later(refund, error, "refund", state=State.REQUESTED)
+        self._retry_later(refund, error, call, state=State.REQUESTED)
 
     def _stay_unknown(self, refund: Refund, error: AdapterError, call: str) -> None:
         self._retry_later(refund, error, call, state=State.UNKNOWN, uncertain=True)
@@ -350,7 +436,7 @@ class RefundService:
         """Tell a person, once, and go on looking."""
         if refund.state is not State.UNKNOWN or refund.reason is not None:
             return
-        since = refund.first_sent_at or ledger.tried_since(conn, refund)
+        since = refund.first_sent_at or ledger.tried_since(conn, refund) or refund.created_at
         if now > since + self.pace.patience:
             told = ledger.change(conn, refund, now, reason=_NOT_KNOWN.reason)
             notices.tell_held(conn, told, _NOT_KNOWN, now)
@@ -370,13 +456,19 @@ class RefundService:
         else:
             self._refused(refund, error)
 
-    def _refuse(self, refund: Refund, hold: Hold, error: AdapterError | None = None) -> None:
+    def _refuse(
+        self,
+        refund: Refund,
+        hold: Hold,
+        error: AdapterError | None = None,
+        call: str = "refund",
+    ) -> None:
         """Nothing was paid: the processor said so, or was not asked. A person must look."""
 
         def record(conn: Connection) -> None:
             now = self.now()
             if error is not None:
-                _record_error(conn, refund, "refund", error, now)
+                _record_error(conn, refund, call, error, now)
             else:
                 ledger.record_attempt(
                     conn, refund, "refund", "unsupported", now, message=hold.detail

@@ -40,6 +40,8 @@ class Refund:
     ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
     present key may have been carried out; ``first_sent_at`` is when the first call that may have
     been was made. ``adopted``: somebody else made the refund. ``claims`` is the fencing token.
+    ``entered_at`` is when an event or a person last said that it is to be paid, and
+    ``ticket_status`` what the ticket's status was then, where it was read.
     """
 
     id: str
@@ -55,6 +57,8 @@ class Refund:
     payment: Mapping[str, Any] | None
     order_id: str | None
     instructions_email: str | None = field(repr=False)
+    ticket_status: str | None
+    entered_at: datetime
     uncertain: bool
     first_sent_at: datetime | None
     sent_day: str | None
@@ -136,6 +140,7 @@ def create(
         "adopted": False,
         "created_at": now,
         "updated_at": now,
+        "entered_at": now,
         **_columns(values),
     }
     # As the database will hold it: what is sent to a processor now must be sent again the same.
@@ -268,12 +273,13 @@ def count_alone(conn: Connection, day: str, currency: str) -> None:
     backend(conn).lock_until_the_end(conn, f"{day} {currency}")
 
 
-def tried_since(conn: Connection, refund: Refund) -> datetime:
-    """Return when the first call with the present key was made, or the refund's beginning."""
+def tried_since(conn: Connection, refund: Refund) -> datetime | None:
+    """Return when the first call with the present key was made, None if there was none."""
     first = select(func.min(attempts.c.at)).where(
         attempts.c.refund_id == refund.id, attempts.c.generation == refund.generation
     )
-    return conn.execute(first).scalar_one() or refund.created_at
+    found: datetime | None = conn.execute(first).scalar_one()
+    return found
 
 
 def count_by_state(conn: Connection) -> dict[str, int]:

@@ -159,6 +159,8 @@ ledger = Table(
     Column("payment_id", Text, index=True),
     Column("order_id", Told),
     Column("instructions_email", Told),
+    Column("ticket_status", Told),
+    Column("entered_at", Utc, nullable=False),
     Column("uncertain", Boolean, nullable=False),
     Column("first_sent_at", Utc),
     Column("sent_day", Text),

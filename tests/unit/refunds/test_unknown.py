@@ -588,7 +588,7 @@ def test_a_first_look_that_fails_leaves_the_refund_unsent_and_waiting(desk: Desk
     desk.enter(facts(payment_intent="pi_2"))
     desk.step()
     row = desk.only()
-    assert (row.state, row.first_sent_at, row.reason) == (State.UNKNOWN, None, None)
+    assert (row.state, row.first_sent_at, row.reason) == (State.REQUESTED, None, None)
     desk.run(minutes=1)
     assert desk.only().state is State.SUCCEEDED
     assert desk.only().first_sent_at == NOW + timedelta(seconds=5)

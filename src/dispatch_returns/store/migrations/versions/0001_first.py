@@ -153,6 +153,8 @@ def _create_ledger() -> None:
         sa.Column("payment_id", sa.Text(), nullable=True),
         sa.Column("order_id", sa.Text(), nullable=True),
         sa.Column("instructions_email", sa.Text(), nullable=True),
+        sa.Column("ticket_status", sa.Text(), nullable=True),
+        sa.Column("entered_at", _TIME, nullable=False),
         sa.Column("uncertain", sa.Boolean(), nullable=False),
         sa.Column("first_sent_at", _TIME, nullable=True),
         sa.Column("sent_day", sa.Text(), nullable=True),

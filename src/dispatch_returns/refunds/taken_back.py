@@ -1,0 +1,44 @@
+"""Whether people still want what waits: the ticket as it is now, beside the row. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.store.ledger import Refund
+
+
+def taken_back(
+    refund: Refund, facts: Facts, *, status_is_ours: bool, amount_is_its: bool
+) -> Hold | None:
+    """Return why `refund`, of which nothing was sent, must not be sent any more.
+
+    `facts` is the ticket as it is now. `status_is_ours`: the status is one that stood when the
+    refund was entered, or that we have set since. `amount_is_its`: the ticket's amount speaks of
+    this refund, and not of a later parcel.
+    """
+    assert refund.amount is not None  # only what is held can be without
+    before = f"before the refund of {refund.amount} was sent"
+    if facts.removed is not None:
+        return Hold(Reason.TAKEN_BACK, f"The ticket {facts.removed}. That was done {before}.")
+    if not status_is_ours:
+        return Hold(Reason.TAKEN_BACK, f"The ticket was set to {facts.status} {before}.")
+    if amount_is_its and not _is_still(refund, facts):
+        return Hold(Reason.CHANGED_MEANWHILE, f"The ticket was changed {before}.")
+    return None
+
+
+def deleted(refund: Refund) -> Hold:
+    """Return the hold for a refund whose ticket the API does not know any more."""
+    detail = f"The ticket was deleted before the refund of {refund.amount} was sent."
+    return Hold(Reason.TAKEN_BACK, detail)
+
+
+def _is_still(refund: Refund, facts: Facts) -> bool:
+    assert refund.amount is not None
+    if facts.parcel.amount is not None:
+        return True  # the ticket says nothing of this parcel any more
+    if facts.currency is not None and facts.currency.upper() != refund.amount.currency:
+        return False
+    return isinstance(facts.amount, Decimal) and facts.amount == refund.amount.major
