@@ -50,8 +50,8 @@ class Facts:
 
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
     where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
-    custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away: it is in the bin,
-    spam, or merged into another one.
+    custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away:
+    it is in the bin, spam, or merged into another one.
     """
 
     workspace_id: str

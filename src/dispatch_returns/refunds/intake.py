@@ -139,8 +139,8 @@ class Intake:
         known = ledger.lock(conn, row_id)
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
-            if known.reason == Reason.DRY_RUN and not self.is_dry(conn):
-                return known  # what a person only wanted to see is paid when a person says so
+            if known.reason == Reason.DRY_RUN and not self._may_go_on(conn, decision):
+                return known
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
             return self._hold_if_changed(conn, known, decision)
@@ -235,6 +235,15 @@ class Intake:
     def is_dry(self, conn: Connection) -> bool:
         """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
+
+    def _may_go_on(self, conn: Connection, decision: Decision) -> bool:
+        """Whether an event may judge anew what a dry run has held.
+
+        After it, what a person only wanted to see is paid when a person says so.
+        """
+        if self.is_dry(conn):
+            return True
+        return _settling(self._elsewhere(conn, decision), decision) is not None
 
     def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:
         notices.tell_change(conn, refund, now)
