@@ -9,6 +9,7 @@
     ├── APIError                      the Dispatch API said no, or said nothing
     │   ├── APIConnectionError        no answer arrived
     │   │   └── APITimeoutError       no answer arrived in time
+    │   ├── OutcomeUnknownError       a change got no answer: it may have been carried out
     │   ├── APIResponseError          an answer arrived and could not be understood
     │   │   └── PaginationError       a page cursor repeated, or is missing
     │   └── APIStatusError            an answer with a status of 400 or more
@@ -129,6 +130,23 @@ class APIConnectionError(APIError):
 
 class APITimeoutError(APIConnectionError):
     """No answer arrived in time: whether the call was carried out is unknown."""
+
+
+class OutcomeUnknownError(APIError):
+    """A PATCH got no answer, or a 408 or 5xx: it may have been carried out.
+
+    The client does not send it again, because somebody may have changed the object since:
+    read it, then decide. ``status_code`` is None where no answer arrived.
+    """
+
+    def __init__(
+        self, message: str, *, status_code: int | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(
+            f"{message}. It may have been carried out: read it before you change it again",
+            request_id=request_id,
+        )
+        self.status_code = status_code
 
 
 class APIResponseError(APIError):

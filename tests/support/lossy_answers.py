@@ -19,16 +19,21 @@ class Lossy(httpx.HTTPTransport):
         self._meanwhile = meanwhile
         settings = shop.settings
         # A client that retries, as the connector's own does, and shares nothing with the shop's.
+        self._client = httpx.Client(transport=self)
         client = DispatchClient(
             settings.api_key.get_secret_value(),
             settings.workspace,
             base_url=settings.base_url,
-            http_client=httpx.Client(transport=self),
+            http_client=self._client,
             sleep=lambda _: None,
         )
         shop.connector.messenger._client = client
         if shop.connector._engine is not None:
             shop.connector._engine._client = client
+
+    def hang_up(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and lose the answer if it is the first PATCH."""

@@ -26,6 +26,7 @@ from dispatch_returns.errors import (
     InvalidArgumentError,
     LabelError,
     MissingExtraError,
+    OutcomeUnknownError,
     WorkflowError,
 )
 
@@ -107,6 +108,7 @@ ARGUMENTS: list[tuple[type[Exception], tuple[Any, ...], dict[str, Any]]] = [
     (InvalidArgumentError, ("workspace", "has a slash"), {}),
     (MissingExtraError, ("stripe", "StripeAdapter"), {}),
     (APIStatusError, ("no",), STATUS),
+    (OutcomeUnknownError, ("no",), {"request_id": "req_1", "status_code": 502}),
     (APIError, ("no",), {"request_id": "req_1", "retryable": True}),
     (AdapterError, (ErrorKind.DISPUTED, "no"), {"code": "c", "retry_after": 2.5}),
     (LabelError, ("no",), {"retryable": True, "unknown": True}),

@@ -25,7 +25,8 @@ class DispatchClient(BlockingCaller):
 
     `style` is how the API is spoken to; both are understood. `timeout` is in seconds, of each
     attempt; 30 by default, or what `http_client` has. `max_retries` counts the attempts after
-    the first, for lost connections, timeouts, 408, 429 and 5xx. An `http_client` given here
+    the first, for lost connections, timeouts, 408, 429 and 5xx; a PATCH that may have been
+    carried out is not repeated (`OutcomeUnknownError`). An `http_client` given here
     is used as it is and stays open; it is how a proxy or a transport is chosen. With
     `respect_rate_limit` a call waits, a minute at the most, when the last answers say that no
     more are allowed now. `sleep`, `random` and `clock` are for tests.

@@ -29,6 +29,8 @@ _STATUS_ERRORS: Mapping[int, type[errors.APIStatusError]] = {
     422: errors.ValidationError,
     429: errors.RateLimitError,
 }
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""Before any of them a byte of the request was sent."""
 _LONGEST_MESSAGE = 300
 _MOST_PROBLEMS = 20
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
@@ -84,8 +86,9 @@ def request(operation: Operation[Any], base_url: str, new_key: str | None) -> Re
 def read(operation: Operation[T], response: httpx.Response, secret: str, now: Clock) -> T:
     """Return what `operation` asked for, from a `response` that is wholly here.
 
-    Raises the `APIStatusError` of a bad status, and `APIResponseError` if a good answer cannot
-    be understood. `secret` is taken out of whatever the server says; `now` tells the time,
+    Raises the `APIStatusError` of a bad status (`OutcomeUnknownError` for one that leaves open
+    whether a PATCH was carried out), and `APIResponseError` if a good answer cannot be
+    understood. `secret` is taken out of whatever the server says; `now` tells the time,
     for a ``Retry-After`` that is a date.
     """
     status = response.status_code
@@ -98,7 +101,12 @@ def read(operation: Operation[T], response: httpx.Response, secret: str, now: Cl
         message = f"{operation}: the answer cannot be understood: {problem}"
         raise raises(message, request_id=request_id(response))
     if status >= 400:
-        raise status_error(str(operation), response, secret, now)
+        error = status_error(str(operation), response, secret, now)
+        if operation.method == "PATCH" and (status == 408 or status >= 500):
+            raise errors.OutcomeUnknownError(
+                error.message, status_code=status, request_id=error.request_id
+            )
+        raise error
     message = f"{operation} answered {status}, which is no answer: check base_url"
     raise errors.APIResponseError(message, request_id=request_id(response))
 
@@ -134,6 +142,10 @@ def transport_error(sent: Request, cause: httpx.RequestError) -> errors.APIError
     """
     call = str(sent)
     kind = type(cause).__name__
+    lost = httpx.TimeoutException | httpx.NetworkError | httpx.RemoteProtocolError
+    if sent.method == "PATCH" and isinstance(cause, lost) and not isinstance(cause, _NOT_SENT):
+        # Sent again, it could undo what a person has set since.
+        return errors.OutcomeUnknownError(f"{call}: no answer ({kind})")
     if isinstance(cause, httpx.TimeoutException):
         return errors.APITimeoutError(f"{call}: no answer in time ({kind})", retryable=True)
     if isinstance(cause, httpx.ConnectError):

@@ -27,6 +27,7 @@ _RULES: tuple[tuple[type[errors.DispatchReturnsError], int, str], ...] = (
     ),
     (errors.PermissionDeniedError, CONFIGURATION, "Use a key whose scope allows this."),
     (errors.RateLimitError, UNREACHABLE, "Wait a minute, then run it again."),
+    (errors.OutcomeUnknownError, UNREACHABLE, "Look what it is now, then run it again."),
     (errors.ServerError, UNREACHABLE, "Run it again later."),
     (errors.APIConnectionError, UNREACHABLE, "Check DISPATCH_BASE_URL and the network."),
     (

@@ -154,6 +154,25 @@ class Messenger:
 
     def _bring_in_line(self, refund: Refund, *, newest: bool) -> None:
         ticket = self._client.tickets.get(refund.ticket_id)
+        changes = self._changes(ticket, refund, newest=newest)
+        if not changes:
+            return
+        try:
+            self._patch(ticket, changes)
+        except ValidationError:
+            log.warning(
+                "ticket %s cannot be changed: run setup", ticket.id, extra=ids(ticket_id=ticket.id)
+            )
+            for name in changes if len(changes) > 1 else ():
+                # A missing status must not keep back the fields, nor they the status.
+                ticket = self._client.tickets.get(ticket.id)
+                now = self._changes(ticket, refund, newest=newest)
+                with contextlib.suppress(ValidationError):
+                    self._patch(ticket, {it: now[it] for it in (name,) if it in now})
+            raise
+
+    def _changes(self, ticket: Ticket, refund: Refund, *, newest: bool) -> dict[str, Any]:
+        """Return what is to be changed on a ticket that was read just now."""
         fields = _merged(ticket.custom_fields, refund) if newest else ticket.custom_fields
         changes: dict[str, Any] = {}
         if fields != ticket.custom_fields:
@@ -161,21 +180,12 @@ class Messenger:
             changes["custom_fields"] = fields
         if _needs_review(refund) and ticket.status == self._refunded_status:
             changes["status"] = self._review_status
-        if changes:
-            self._patch(ticket, changes)
+        return changes
 
     def _patch(self, ticket: Ticket, changes: dict[str, Any]) -> None:
-        try:
-            self._client.tickets.update(ticket.id, **changes)
-        except ValidationError:
-            log.warning(
-                "ticket %s cannot be changed: run setup", ticket.id, extra=ids(ticket_id=ticket.id)
-            )
-            for name, value in changes.items() if len(changes) > 1 else ():
-                # A missing status must not keep back the fields, nor they the status.
-                with contextlib.suppress(ValidationError):
-                    self._client.tickets.update(ticket.id, **{name: value})
-            raise
+        if changes:
+            # Never by itself again: somebody may change the ticket before the next attempt.
+            self._client.tickets.with_options(max_retries=0).update(ticket.id, **changes)
 
     def _comment(self, message: Message) -> None:
         assert message.ticket_id is not None

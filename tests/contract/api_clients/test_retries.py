@@ -165,3 +165,55 @@ def test_no_other_method_carries_a_key(server: ApiServer, caller: Caller) -> Non
     caller.call("tickets.update", "tkt_1", status="open")
     caller.call("tickets.delete", "tkt_1")
     assert all("X-Idempotency-Key" not in sent.headers for sent in server.received)
+
+
+# A change, which may be sent again only where it was certainly not carried out.
+
+
+@pytest.mark.parametrize(
+    "lost", [HANG_UP, Reply(408), Reply(500), Reply(502), Reply(503), Reply(504)]
+)
+def test_a_change_that_may_have_been_carried_out_is_not_sent_again(
+    server: ApiServer, caller: Caller, lost: Reply
+) -> None:
+    server.reply(lost, OK)
+    with pytest.raises(errors.OutcomeUnknownError, match="may have been carried out") as caught:
+        caller.call("tickets.update", "tkt_1", status="open")
+    assert caught.value.status_code == (None if lost.hang_up else lost.status)
+    assert not caught.value.retryable
+    assert len(server.received) == 1
+    assert caller.waits == []
+
+
+def test_a_change_without_an_answer_in_time_is_not_sent_again(
+    server: ApiServer, make_caller: MakeCaller
+) -> None:
+    done = threading.Event()
+    server.otherwise = lambda _: Reply(body=TICKET, after=done)
+    try:
+        with pytest.raises(errors.OutcomeUnknownError):
+            make_caller(timeout=0.05).call("tickets.update", "tkt_1", status="open")
+    finally:
+        done.set()
+    assert len(server.received) == 1
+
+
+def test_a_change_that_was_not_carried_out_is_sent_again(server: ApiServer, caller: Caller) -> None:
+    server.reply(Reply(429), OK)
+    assert caller.call("tickets.update", "tkt_1", status="open").id == "tkt_1"
+    assert len(server.received) == 2
+
+
+def test_a_change_that_never_left_is_tried_again(make_caller: MakeCaller) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        caller = make_caller(f"http://127.0.0.1:{bound.getsockname()[1]}", max_retries=2)
+        with pytest.raises(errors.APIConnectionError, match="no connection"):
+            caller.call("tickets.update", "tkt_1", status="open")
+    assert len(caller.waits) == 2
+
+
+def test_a_deletion_is_tried_again(server: ApiServer, caller: Caller) -> None:
+    server.reply(HANG_UP, Reply(503), Reply(204))
+    caller.call("tickets.delete", "tkt_1")
+    assert len(server.received) == 3

@@ -10,7 +10,6 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient, Style
-from dispatch_returns.errors import APIError
 from dispatch_returns.workflow.policy.verdict import Outcome
 from dispatch_returns.workflow.steps.reviewers import Reviewers
 from tests.support.desk import Clock
@@ -122,9 +121,8 @@ def test_both_styles_write_the_queue(box: sandbox.Sandbox, style: Style) -> None
         ticket = client.tickets.create(subject="Return", customer_email="jane@example.com")
         category = client.categories.create(name="Customs & Duties")
         reviewers = Reviewers(client, Clock())
-        found, wrong = reviewers.write(
-            ticket, "queue:customs & duties", {"priority": "high"}, patient=True
-        )
+        given, wrong = reviewers.find("queue:customs & duties", patient=True)
+        found = client.tickets.update(ticket.id, priority="high", **given)
         client.categories.delete(category.id)
     assert (found.category_id, found.priority, wrong) == (category.id, "high", None)
 
@@ -139,13 +137,13 @@ def test_of_two_names_in_other_capitals_the_exact_one_counts(shop: ReturnsShop) 
 def test_a_refused_reviewer_is_left_out_and_the_rest_is_written(
     shop: ReturnsShop,
 ) -> None:
-    ticket = shop.ask()
+    shop.merchant.rules.outcome = Outcome.REVIEW
+    shop.merchant.rules.assignee = "no such person"
+    ticket = shop.ask_only("SKU-001")
+    shop.set(ticket, "eligibility_check")
     shop.fault(status=422, match={"method": "PATCH"})
-    reviewers = Reviewers(shop.client, shop.clock)
-    found, wrong = reviewers.write(ticket, "usr_gone", {"priority": "high"}, patient=True)
-    assert (found.priority, found.assignee_id) == ("high", None)
-    assert wrong is not None
-    assert wrong.startswith("Dispatch does not take usr_gone as who looks at it")
-    shop.fault(status=422, match={"method": "PATCH"}, times=2)
-    with pytest.raises(APIError):
-        reviewers.write(ticket, "usr_gone", {"priority": "low"}, patient=True)
+    shop.arrive(ticket)
+    found = shop.now(ticket)
+    assert (found.status, found.assignee_id) == ("needs_review", None)
+    (wrong,) = [note for note in shop.notes(ticket) if "Dispatch does not take" in note]
+    assert wrong.startswith("Dispatch does not take no such person as who looks at it: name")

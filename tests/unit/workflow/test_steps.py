@@ -20,6 +20,7 @@ from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.store.returns import Step
 from dispatch_returns.workflow.policy.verdict import Item, Outcome
 from tests.support.desk import usd
+from tests.support.lossy_answers import Lossy
 from tests.support.returns import PLACED, order
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import EMAIL
@@ -319,6 +320,32 @@ def test_an_agents_move_counts_more_than_our_plan(shop: ReturnsShop) -> None:
     assert shop.status(ticket) == "rejected"
     assert shop.merchant.labels.voided == ["label_1"]
     assert shop.merchant.notifier.kinds[-1] == "rejected"
+
+
+def test_a_move_whose_answer_was_lost_is_not_made_again_over_the_warehouses(
+    shop: ReturnsShop,
+) -> None:
+    """Sent again, ``eligibility_check`` would undo the receipt, and the money with it."""
+    ticket = shop.ask_only("SKU-001")
+    received = {"received_date": "2024-01-15", "condition": "like_new"}
+    answers = Lossy(shop, lambda: shop.set(ticket, "item_received", **received))
+    shop.arrive(ticket)
+    shop.work(minutes=1)
+    answers.hang_up()
+    assert answers.lost == 1
+    assert "eligibility_check" not in {it.outcome for it in shop.decisions(ticket)}
+    assert [it.amount for it in shop.receipts(ticket)] == [usd("149.00")]
+
+
+def test_a_move_whose_answer_was_lost_was_made_once(shop: ReturnsShop) -> None:
+    ticket = shop.ask_only("SKU-001")
+    answers = Lossy(shop, lambda: None)
+    shop.arrive(ticket)
+    shop.work(minutes=1)
+    answers.hang_up()
+    assert answers.lost == 1
+    assert shop.status(ticket) == "label_sent"
+    assert shop.story(ticket).count("status approved") == 1
 
 
 def test_a_ticket_that_is_deleted_ends_its_return(shop: ReturnsShop) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient
-from dispatch_returns.errors import AdapterError, APIConnectionError, ErrorKind
+from dispatch_returns.errors import AdapterError, APIConnectionError, ErrorKind, ValidationError
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.outbox import MessageState
 from tests.support.desk import usd
+from tests.support.lossy_answers import Lossy
 from tests.support.workshop import EMAIL, Workshop
 
 
@@ -55,6 +56,7 @@ def seen(shop: Workshop, method: str) -> list[Any]:
         return call(*args, **given)
 
     setattr(owner, name, watched)
+    owner.with_options = lambda **_: owner
     return calls
 
 
@@ -68,6 +70,38 @@ def test_the_whole_map_is_sent_and_only_when_something_differs(shop: Workshop) -
     shop.fake.set_status(shop.fake.refunds[0].processor_id, RefundStatus.SUCCEEDED)
     shop.work(hours=2)
     assert len(updates) == 1
+
+
+def test_a_write_back_whose_answer_was_lost_is_not_sent_again_over_a_persons_change(
+    shop: Workshop,
+) -> None:
+    ticket = shop.ticket(refund_amount=None)  # held, so that the status is set back
+    answers = Lossy(shop, lambda: shop.set(ticket, "rejected"))
+    shop.run(ticket)
+    shop.work(minutes=1)
+    answers.hang_up()
+    assert answers.lost == 1
+    assert shop.now(ticket).status == "rejected"
+    assert shop.now(ticket).custom_fields["refund_status"] == "held"
+
+
+def test_a_change_refused_for_its_status_keeps_what_a_person_wrote_meanwhile(
+    shop: Workshop,
+) -> None:
+    ticket = shop.ticket(refund_amount=None)
+    update = shop.client.tickets.update
+
+    def refused_once(ticket_id: str, **given: Any) -> Any:
+        owner.update = update
+        shop.set(ticket, condition="damaged")
+        raise ValidationError("no such status", status_code=422)
+
+    owner = shop.client.tickets
+    owner.update = refused_once
+    owner.with_options = lambda **_: owner  # type: ignore[method-assign]
+    shop.run(ticket)
+    assert shop.now(ticket).custom_fields["condition"] == "damaged"
+    assert shop.now(ticket).custom_fields["refund_status"] == "held"
 
 
 def test_the_banks_number_reaches_the_ticket(shop: Workshop) -> None:
@@ -203,9 +237,11 @@ def test_fields_that_are_refused_do_not_keep_back_the_status(shop: Workshop) -> 
 # Faults on the way, and crashes.
 
 
-@pytest.mark.parametrize("method", ["PATCH", "POST"])
+@pytest.mark.parametrize(
+    ("method", "said"), [("PATCH", "OutcomeUnknownError"), ("POST", "ServerError")]
+)
 def test_while_the_api_is_down_a_message_waits_ever_longer(
-    shop: Workshop, caplog: pytest.LogCaptureFixture, method: str
+    shop: Workshop, caplog: pytest.LogCaptureFixture, method: str, said: str
 ) -> None:
     ticket = shop.ticket()
     shop.fault(times=2, status=503, match={"method": method})
@@ -215,7 +251,7 @@ def test_while_the_api_is_down_a_message_waits_ever_longer(
     assert waiting.due_at is not None
     assert 2.5 <= (waiting.due_at - shop.clock()).total_seconds() <= 5
     assert waiting.error is not None
-    assert f"message {waiting.id} is put off: ServerError" in caplog.messages
+    assert f"message {waiting.id} is put off: {said}" in caplog.messages
     shop.work(seconds=5)
     shop.work(seconds=10)
     assert [m.state for m in shop.messages()] == [MessageState.DONE] * 2

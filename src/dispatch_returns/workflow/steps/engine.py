@@ -29,6 +29,7 @@ from dispatch_returns.errors import (
     LeaseLostError,
     NotFoundError,
     StoreError,
+    ValidationError,
     WorkflowError,
 )
 from dispatch_returns.refunds.intake import Intake
@@ -338,14 +339,14 @@ class ReturnsEngine:
 
     def _make_move(self, walk: _Walk) -> None:
         """Write the planned move onto the ticket, unless it is there, or somebody has moved it."""
-        row, ticket = walk.row, walk.ticket
+        row = walk.row
         assert row.planned is not None
         move = Move.of(row.planned)
         target = self._statuses.name(move.step)
         nobody: str | None = None  # why nobody was told to look who should have been
-        if ticket.status == row.status:
-            ticket, nobody = self._write(row, ticket, move, target)
-        elif ticket.status != target:
+        if walk.ticket.status == row.status:
+            nobody = self._write(walk, move, target)
+        if walk.ticket.status not in {row.status, target}:
             # What somebody has done meanwhile counts, and the plan is for nothing.
             walk.row = replace(row, planned=None)
             return
@@ -377,17 +378,34 @@ class ReturnsEngine:
             )
 
         walk.row = self._store.write("return.moved", write)
-        walk.ticket = ticket
 
-    def _write(
-        self, row: Return, ticket: Ticket, move: Move, target: str
-    ) -> tuple[Ticket, str | None]:
-        changes: dict[str, Any] = {} if ticket.status == target else {"status": target}
+    def _write(self, walk: _Walk, move: Move, target: str) -> str | None:
+        """Write the move onto the ticket; return what is wrong with who should look at it.
+
+        A reviewer whom Dispatch does not know keeps no ticket from its status.
+        """
+        who, wrong = self._reviewers.find(move.assignee, patient=walk.row.tries < PATIENCE)
+        if move.assignee is not None:
+            walk.ticket = self._client.tickets.get(walk.row.ticket_id)  # looking may take long
+        if who and walk.ticket.status == walk.row.status:
+            try:
+                walk.ticket = self._patch(walk.ticket, move, target, who)
+            except ValidationError:
+                wrong = self._reviewers.refused(move.assignee)
+                walk.ticket = self._client.tickets.get(walk.row.ticket_id)
+            else:
+                return wrong
+        if walk.ticket.status == walk.row.status:
+            walk.ticket = self._patch(walk.ticket, move, target, {})
+        return wrong
+
+    def _patch(self, ticket: Ticket, move: Move, target: str, who: dict[str, Any]) -> Ticket:
+        changes = dict(who) if ticket.status == target else who | {"status": target}
         if move.written:
             # The whole map: whether the API merges or replaces is not documented.
             changes["custom_fields"] = {**ticket.custom_fields, **move.written}
-        patient = row.tries < PATIENCE
-        return self._reviewers.write(ticket, move.assignee, changes, patient=patient)
+        # Never by itself again: somebody may change the ticket before the next attempt.
+        return self._client.tickets.with_options(max_retries=0).update(ticket.id, **changes)
 
     # What cannot be done now.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dispatch_returns.api import DispatchClient, Ticket
-from dispatch_returns.errors import APIError, ValidationError
+from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import APIError
 from dispatch_returns.workflow.policy.keys import queue_of
 from dispatch_returns.workflow.steps.parts import Clock
 
@@ -19,7 +19,7 @@ _REMEDY = "name another one in the return policy, and give this ticket to somebo
 
 
 class Reviewers:
-    """Writes a ticket's next status together with who looks at it then.
+    """Finds who looks at a ticket next.
 
     A queue is a category of Dispatch: a ticket has one, and people's views are made of them.
     Safe to use in many threads.
@@ -30,25 +30,17 @@ class Reviewers:
         self._clock = clock
         self._known: tuple[datetime, tuple[Category, ...]] | None = None
 
-    def write(
-        self, ticket: Ticket, assignee: str | None, changes: Mapping[str, Any], *, patient: bool
-    ) -> tuple[Ticket, str | None]:
-        """Write `changes` and the reviewer in one call; return the ticket, and what is wrong.
+    def refused(self, assignee: str | None) -> str:
+        """Say what is wrong with a reviewer that Dispatch does not take."""
+        self._known = None  # a queue may have been deleted, and made again
+        return f"Dispatch does not take {assignee} as who looks at it: {_REMEDY}."
 
-        A reviewer whom Dispatch does not know keeps no ticket from its status: then the second
-        value says to people what to do. `patient`: where the categories cannot be read now, the
-        error is raised so that it is tried again. Raises `APIError`.
+    def find(self, assignee: str | None, *, patient: bool) -> tuple[dict[str, Any], str | None]:
+        """Return the ticket's fields that say who looks at it, and what is wrong where none does.
+
+        `patient`: where the categories cannot be read now, the error is raised so that it is
+        tried again. Raises `APIError`.
         """
-        given, wrong = self._fields(assignee, patient=patient)
-        if given:
-            try:
-                return self._client.tickets.update(ticket.id, **given, **changes), None
-            except ValidationError:
-                self._known = None  # a queue may have been deleted, and made again
-                wrong = f"Dispatch does not take {assignee} as who looks at it: {_REMEDY}."
-        return self._client.tickets.update(ticket.id, **changes), wrong
-
-    def _fields(self, assignee: str | None, *, patient: bool) -> tuple[dict[str, Any], str | None]:
         if assignee is None:
             return {}, None
         queue = queue_of(assignee)
