@@ -220,6 +220,9 @@ def _arrived(
 
 def _item(value: ItemLike) -> Item:
     if isinstance(value, Mapping):
+        if unknown := value.keys() - {"sku", "quantity", "condition"}:
+            keys = ", ".join(sorted(map(str, unknown)))
+            raise InvalidArgumentError("items", f"sku, quantity, condition are known, not {keys}")
         value = Item(value.get("sku", ""), value.get("quantity", 1), value.get("condition"))
     elif isinstance(value, str):
         value = Item(value)

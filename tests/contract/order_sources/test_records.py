@@ -137,6 +137,27 @@ def test_what_cannot_be_read_is_named_and_not_shown(fields: dict[str, Any], word
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("20260105", "2026-01-05T11:00:00+00:00"),
+        (20260105, "2026-01-05T11:00:00+00:00"),
+        ("2026-01-05", "2026-01-05T11:00:00+00:00"),
+        ("20260105T120000Z", "2026-01-05T12:00:00+00:00"),
+        (1767571200, "2026-01-05T00:00:00+00:00"),
+        ("1767571200", "2026-01-05T00:00:00+00:00"),
+    ],
+)
+def test_a_day_may_be_written_without_hyphens(written: str | int, read: str) -> None:
+    assert known(of_ticket(order_date=written)).placed_at.astimezone(UTC).isoformat() == read
+
+
+@pytest.mark.parametrize("written", [20261301, "2026", 202601, "1767571200000", "20260105100000"])
+def test_a_number_that_may_be_another_time_is_refused(written: str | int) -> None:
+    with pytest.raises(OrderError, match="placed_at: write a time as"):
+        of_ticket(order_date=written)
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Engine]:
     engine = create_engine(f"sqlite:///{tmp_path}/shop.db")

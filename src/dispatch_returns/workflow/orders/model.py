@@ -13,6 +13,7 @@ from dispatch_returns.errors import OrderError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.workflow.labels.provider import Address
+from dispatch_returns.workflow.orders.skus import plain_sku
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
@@ -41,6 +42,9 @@ class OrderLine:
     final_sale: bool = False
     weight: int | None = None
     removed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sku", plain_sku(self.sku))
 
 
 @dataclass(frozen=True, slots=True)

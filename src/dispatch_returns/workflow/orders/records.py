@@ -83,7 +83,10 @@ class Reader:
         return Money(amount, self.currency, _exact(self.currency).decimals)
 
     def moment(self, name: str, value: Any) -> datetime | None:
-        """Read a time: ISO 8601, or seconds since 1970. Raises `OrderError`."""
+        """Read a time: ISO 8601, with or without its signs, or seconds since 1970.
+
+        Raises `OrderError`, also for a number that may be either.
+        """
         if value is None or value == "":
             return None
         try:
@@ -99,10 +102,13 @@ class Reader:
         return found
 
     def _moment(self, value: Any) -> datetime:
-        if isinstance(value, str) and value.strip().isdecimal():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
+        digits = str(value).strip() if isinstance(value, str | int) else ""
+        if not isinstance(value, bool) and digits.isascii() and digits.isdecimal():
+            if len(digits) == 8:  # ISO 8601 has days without hyphens too; as seconds it is 1970
+                return self._moment(datetime.strptime(digits, "%Y%m%d").date())  # noqa: DTZ007
+            if not 9 <= len(digits) <= 11:
+                raise ValueError
+            return datetime.fromtimestamp(int(digits), UTC)
         if isinstance(value, str):
             text = value.strip()
             value = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)

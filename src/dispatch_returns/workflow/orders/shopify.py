@@ -403,7 +403,7 @@ def _line(read: Reader, item: _Item) -> OrderLine:
     product = item.product or _Product()
     return OrderLine(
         id=item.id,
-        sku=item.sku or item.id,
+        sku=(item.sku or "").strip() or item.id,
         quantity=item.quantity,
         price=_amount(read, item.original_unit_price_set),
         tax=_sum(read, [tax.price_set for tax in item.tax_lines]),

@@ -340,7 +340,7 @@ def _line(
     known = item.variation_id or item.product_id
     return OrderLine(
         id=str(item.id),
-        sku=item.sku or (str(known) if known else f"line-{item.id}"),
+        sku=(item.sku or "").strip() or (str(known) if known else f"line-{item.id}"),
         quantity=item.quantity,
         price=read.minor(price),
         tax=read.minor(tax),

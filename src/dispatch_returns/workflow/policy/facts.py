@@ -125,6 +125,7 @@ class Facts(_Plain):
     listed: Listed | None = None
     earlier_returns: tuple[AwareDatetime, ...] = ()
     returned: dict[str, _Count] = Field(default_factory=dict)
+    unclear: str | None = None
 
     @classmethod
     def of(
@@ -143,6 +144,7 @@ class Facts(_Plain):
             listed=listed,
             earlier_returns=tuple(sorted(history.returns_by_age)),
             returned={sku: count for sku, count in sorted(history.returned.items()) if count},
+            unclear=request.unclear,
         )
 
     @classmethod

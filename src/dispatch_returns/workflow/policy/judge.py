@@ -116,6 +116,12 @@ class Judging:
         """Give every rule that speaks, in the order in which they are asked."""
         if self.facts.listed == "block":
             yield self._objects("blocked", "The customer is on the block list.")
+        if self.facts.unclear is not None:
+            # Whatever the policy says: what can't be read is not let through.
+            outcome = max(
+                Outcome.REVIEW, self.policy.outcome_of("unclear_request"), key=_BY_STRICTNESS.index
+            )
+            yield Spoken("unclear_request", outcome, self.facts.unclear)
         if not self.facts.items:
             yield self._objects("no_items", "The request names no items.")
         if self.facts.order is None:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints
 
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import CurrencyRule, Money, parse_amounts, stripe_rule
+from dispatch_returns.workflow.orders.skus import fits_glob, plain_sku
 from dispatch_returns.workflow.policy.verdict import Outcome
 
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?) *%", re.ASCII)
@@ -66,18 +66,12 @@ def word(text: str) -> str:
 def _globs(patterns: tuple[str, ...]) -> tuple[str, ...]:
     if any("[" in pattern or not pattern.strip() for pattern in patterns):
         raise ValueError("a pattern is an SKU in which * stands for any text and ? for one sign")
-    return patterns
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    signs = (".*" if sign == "*" else "." if sign == "?" else re.escape(sign) for sign in pattern)
-    return re.compile("".join(signs), re.DOTALL)
+    return tuple(plain_sku(pattern) for pattern in patterns)
 
 
 def fits(sku: str, patterns: tuple[str, ...]) -> bool:
     """Return whether one of the `patterns` means this SKU. Capital letters count."""
-    return any(_compiled(pattern).fullmatch(sku) for pattern in patterns)
+    return any(fits_glob(pattern, sku) for pattern in patterns)
 
 
 def queue_of(assignee: str | None) -> str | None:
@@ -115,6 +109,7 @@ Shipping = Literal["never", "share", "full_return", "always"]
 CheckName: TypeAlias = Literal[
     "unknown_order",
     "unclear_order",
+    "unclear_request",
     "no_items",
     "unknown_item",
     "too_many",

@@ -39,6 +39,7 @@ from dispatch_returns.workflow.policy.verdict import Outcome
 DEFAULT_OUTCOMES: Mapping[CheckName, Outcome] = {
     "unknown_order": Outcome.REVIEW,
     "unclear_order": Outcome.REVIEW,
+    "unclear_request": Outcome.REVIEW,
     "no_items": Outcome.REVIEW,
     "unknown_item": Outcome.REVIEW,
     "too_many": Outcome.REVIEW,

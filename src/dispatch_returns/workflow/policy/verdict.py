@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dispatch_returns.errors import WorkflowError
 from dispatch_returns.money import Money
+from dispatch_returns.workflow.orders.skus import plain_sku
 
 
 class Outcome(enum.StrEnum):
@@ -30,10 +31,13 @@ class Item:
     quantity: int = 1
     condition: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sku", plain_sku(self.sku))
+
 
 @dataclass(frozen=True, slots=True)
 class ReturnRequest:
-    """What a customer asks for, as the ticket says it."""
+    """What a customer asks for, as the ticket says it. ``unclear`` is what of it can't be read."""
 
     ticket_id: str
     order_id: str | None
@@ -41,6 +45,7 @@ class ReturnRequest:
     reason: str | None
     requested_at: datetime
     customer: str | None = field(default=None, repr=False)
+    unclear: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

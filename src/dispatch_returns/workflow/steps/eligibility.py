@@ -80,6 +80,7 @@ class Eligibility:
         """Ask the policy that was in force when the order was placed; nothing is written."""
         request = request_of(ticket, row.requested_at)
         order = self._parts.order(request.order_id, ticket)
+        request = request_of(ticket, row.requested_at, order)
         row = replace(row, **values_of(request, order))
         placed_at = request.requested_at if order is None else order.placed_at
         policy = self._parts.book.in_force(placed_at)
@@ -91,7 +92,7 @@ class Eligibility:
 
 def asked(now: Situation, order: Order | None = None) -> dict[str, Any]:
     """Return the values of a row that say what the ticket asks for."""
-    return values_of(request_of(now.ticket, now.row.requested_at), order)
+    return values_of(request_of(now.ticket, now.row.requested_at, order), order)
 
 
 def values_of(request: ReturnRequest, order: Order | None = None) -> dict[str, Any]:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 Work = Callable[[Connection], object]
 
+_TEXT_LIMIT = 100
+"""Characters of a condition, or a date, that a warehouse writes onto a ticket."""
+
 
 class Receiving:
     """Turns what arrived into an amount on the ticket, and an accepted one into a refund."""
@@ -144,7 +147,9 @@ class Receiving:
         if known and not left:
             why = "Everything that was announced has arrived already. Look at this parcel."
             return review(now.row, "receipt", why)
-        condition = text_of(fields.get("condition"))
+        # One that is cut off is none that a policy knows, so a person looks.
+        condition = _bounded(text_of(fields.get("condition")))
+        day = _bounded(text_of(fields.get("received_date")))
 
         def note(conn: Connection) -> None:
             receipts.note(
@@ -152,7 +157,7 @@ class Receiving:
                 now.row.id,
                 now.now,
                 lines=[{**item, "condition": condition} for item in left],
-                received_date=text_of(fields.get("received_date")) or now.now.date().isoformat(),
+                received_date=day or now.now.date().isoformat(),
                 who=WAREHOUSE,
                 amount=None,
             )
@@ -250,6 +255,10 @@ class Receiving:
             return False
         entered = self._worths.refund(row, accepted[-1])
         return entered is None or entered.state is State.HELD
+
+
+def _bounded(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}..."
 
 
 def _latest(known: Sequence[Receipt]) -> Receipt | None:
