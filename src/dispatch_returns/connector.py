@@ -38,7 +38,7 @@ from dispatch_returns.webhooks.receiver import (
     ProcessorReceiver,
     Receiver,
 )
-from dispatch_returns.workflow.building import parts_of
+from dispatch_returns.workflow.building import orders_of, parts_of
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import (
     CommentEventName,
@@ -49,6 +49,7 @@ from dispatch_returns.workflow.handlers import (
     RefundEventName,
     check_event,
 )
+from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.rereading import Rereading
 from dispatch_returns.workflow.retention import Retention
@@ -106,6 +107,12 @@ class Connector:
         pace = pace or Pace()
         resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
         self._handlers = Handlers()
+        self._built = None if workflow is not None else parts_of(settings, self.client)
+        workflow = workflow or self._built
+        # Without a policy the orders say whose they are, and nothing else is asked of them.
+        self._orders = None if workflow is not None else orders_of(settings)
+        orders = self._orders if workflow is None else workflow.orders
+        self._owners = Owners(self.store, orders, clock)
         self.refunds = RefundService(
             self.store,
             self.adapter,
@@ -120,6 +127,7 @@ class Connector:
                 refunded_status=settings.refunded_status,
                 review_status=settings.review_status,
             ),
+            owner_of=self._owners.of_facts,
         )
         timing: dict[str, Any] = {
             "lease": pace.lease,
@@ -127,8 +135,6 @@ class Connector:
             "clock": clock,
         }
         statuses = Statuses(settings.statuses)
-        self._built = None if workflow is not None else parts_of(settings, self.client)
-        workflow = workflow or self._built
         self._engine: ReturnsEngine | None = None
         notifying: dict[str, Any] = {}
         if workflow is not None:
@@ -139,6 +145,7 @@ class Connector:
                 self.client,
                 workflow,
                 self.refunds.intake,
+                self._owners,
                 workspace=settings.workspace,
                 statuses=statuses,
                 **timing,
@@ -263,6 +270,15 @@ class Connector:
         with self.store.read() as conn:
             return ledger.get(conn, entered.id) or entered
 
+    def proof(self, order_id: str) -> str:
+        """Return our signature for a ticket that your own backend opens for this order.
+
+        On the ticket's field ``order_proof`` it stands for the order's address: for marketplace
+        relays and phone orders, whose customer writes from another one. Give it to no browser and
+        no mail: whoever has it can open a return of this order.
+        """
+        return self._owners.proof(order_id)
+
     def _standing(self) -> telemetry.Standing | None:
         """Return what the gauges show, None where the store cannot be read."""
         found = self.health.lag().document
@@ -312,8 +328,9 @@ class Connector:
         self.store.close()
         self.client.close()
         self.adapter.close()
-        if self._built is not None:
-            self._built.close()
+        for built in (self._built, self._orders):
+            if built is not None:
+                built.close()
 
     def __enter__(self) -> Self:
         return self

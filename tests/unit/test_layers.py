@@ -26,7 +26,7 @@ MOUNTS = {
     "webhooks.wsgi",
 }
 LEVELS = [
-    {"errors", "money", "plugins", "settings", "telemetry"},
+    {"emails", "errors", "money", "plugins", "settings", "telemetry"},
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
@@ -39,6 +39,7 @@ LEVELS = [
     {"cli", "testing"},
 ]
 GROUND = {
+    "emails": set[str](),
     "errors": set[str](),
     "money": {"errors"},
     "plugins": {"errors"},

@@ -190,6 +190,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
     from dispatch_returns.settings import Settings
     from dispatch_returns.store import returns
     from dispatch_returns.workflow.orders import registry
+    from dispatch_returns.workflow.owners import Owners
     from dispatch_returns.workflow.steps.asked import request_of
     from dispatch_returns.workflow.steps.eligibility import Eligibility
     from dispatch_returns.workflow.steps.parts import Parts
@@ -209,7 +210,8 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
         row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
-        verdict = Eligibility(store, parts).judge(row, ticket, now).verdict
+        owners = Owners(store, orders, utc_now)
+        verdict = Eligibility(store, parts, owners).judge(row, ticket, now).verdict
     return _document(verdict)
 
 

@@ -26,17 +26,25 @@ from dispatch_returns.workflow.labels import registry as label_providers
 from dispatch_returns.workflow.labels.provider import LabelRequest, PackingLine
 from dispatch_returns.workflow.notices.rendering import Templates
 from dispatch_returns.workflow.orders import registry as order_sources
+from dispatch_returns.workflow.orders.sql import SqlOrders
 from dispatch_returns.workflow.policy.check import check as find_mistakes
 
 _NOWHERE = "dispatch-returns-doctor"
 """An order, and a ticket, that nobody has."""
 
 
+_OF_TICKET = "read from the ticket's fields; whose order it is, it cannot say, so none is checked"
+_NO_CUSTOMER = "the query says no customer_email: whose order it is, is not checked"
+_SELECT_CUSTOMER = "Select the customer's address as customer_email: see docs/orders.md."
+
+
 def run(settings: Settings) -> list[Check]:
     """Look at the parts of the six steps, which run where a policy is set."""
     if not settings.policy:
         detail = "none is set: no return is judged, and `refunded` pays"
-        return [Check("policy", "ok", detail)]
+        # The orders still say whose they are, where another source than the ticket knows them.
+        asked = settings.orders if settings.orders != ("ticket",) else ()
+        return [Check("policy", "ok", detail), *(_orders(settings, name) for name in asked)]
     remedy = "Set DISPATCH_RETURNS_POLICY to the policy's files, or mend what it names."
     return [
         look("policy", partial(_policy, settings), remedy),
@@ -64,7 +72,10 @@ def _orders(settings: Settings, name: str) -> Check:
     def check() -> Check:
         with contextlib.closing(order_sources.load([name], {name: options})) as orders:
             _tried(lambda: orders.order(_NOWHERE, _ticket(settings)))
-        what = "read from the ticket's fields" if name == "ticket" else "it can be asked"
+            (source,) = orders.sources
+            if isinstance(source, SqlOrders) and not source.says_customer():
+                return Check(f"orders: {name}", "warning", _NO_CUSTOMER, _SELECT_CUSTOMER)
+        what = _OF_TICKET if name == "ticket" else "it can be asked"
         return Check(f"orders: {name}", "ok", f"{what}{_given(name, options)}")
 
     return look(f"orders: {name}", check, _remedy(name, options))

@@ -13,13 +13,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import InvalidArgumentError, RefundStateError
-from dispatch_returns.refunds import notices
+from dispatch_returns.refunds import guard, notices
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
-from dispatch_returns.refunds.intake import new_generation
+from dispatch_returns.refunds.intake import Decision, new_generation
+from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import journal, ledger, outside
+from dispatch_returns.store import journal, ledger, outside, owners
 from dispatch_returns.store.ledger import Refund, State
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
@@ -34,20 +35,34 @@ def approve(
     """Agree to a refund that waits for a second person; return it as it stands then.
 
     It is judged anew from `facts`, the ticket as it is now. The approval is for the amount, the
-    payment and the reasons that the refund was held with: others need another one. Raises
+    payment and the reasons that the refund was held with, or for the order and the customer's
+    address where the order is another customer's: others need another one. Raises
     `RefundStateError` if it does not wait for an approval, and `AdapterError` when the
     processor cannot be asked.
     """
 
     def check(refund: Refund) -> Refund:
-        if refund.reason not in APPROVABLE or refund.state is not State.HELD:
+        waits = refund.reason in {*APPROVABLE, Reason.CUSTOMER_DIFFERS}
+        if not waits or refund.state is not State.HELD:
             raise RefundStateError(
                 f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
             )
+        if refund.reason == Reason.CUSTOMER_DIFFERS:
+            return refund
         assert refund.amount is not None
         return replace(refund, approved_by=who, approved_minor=refund.amount.minor)
 
     return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
+
+
+def _agreed(conn: Connection, decision: Decision, now: datetime, *, who: str) -> Decision:
+    """Record that a person agrees to the ticket's customer; it must be what they were asked."""
+    if decision.owner.standing is not Standing.DIFFERS:
+        return decision
+    if not owners.was_asked(conn, decision.question):
+        return replace(decision, hold=guard.owner_differs(decision.facts.order_id))
+    owners.approve(conn, decision.question, now, who=who)
+    return decision
 
 
 def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
@@ -152,11 +167,13 @@ def _judge_anew(
         raise InvalidArgumentError("facts", "this refund is judged anew from its ticket")
     if (facts.workspace_id, facts.ticket_id) != (refund.workspace_id, refund.ticket_id):
         raise InvalidArgumentError("facts", f"{refund.id} belongs to another ticket")
-    decision = service.intake.judge(facts)
+    differs = act == "approve" and refund.reason == Reason.CUSTOMER_DIFFERS
+    decision = service.intake.judge(facts, agreed=differs)
 
-    def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        agreed = _agreed(conn, decision, now, who=who) if differs else decision
         approves = refund.detail if act == "approve" else None
-        return service.intake.judge_anew(conn, check(refund), decision, approves=approves)
+        return service.intake.judge_anew(conn, check(refund), agreed, approves=approves)
 
     payment = None if decision.payment is None else decision.payment.id
     return _act(service, refund_id, act, change, who=who, why=why, payment=payment)

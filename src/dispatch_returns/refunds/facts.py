@@ -51,7 +51,8 @@ class Facts:
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
     where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
     custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away:
-    it is in the bin, spam, or merged into another one.
+    it is in the bin, spam, or merged into another one. ``ticket`` is for order sources, which read
+    it themselves.
     """
 
     workspace_id: str
@@ -61,6 +62,7 @@ class Facts:
     currency: str | None
     fields: Mapping[str, Any] = field(repr=False)
     email: str | None = field(repr=False)
+    ticket: Ticket = field(repr=False, compare=False)
     parcel: Parcel = Parcel()
     removed: str | None = None
     status: str | None = None
@@ -77,6 +79,7 @@ class Facts:
             currency=_currency(fields.get("currency")),
             fields=fields,
             email=ticket.customer_email,
+            ticket=ticket,
             parcel=parcel,
             removed=_removed(ticket),
             status=ticket.status,

@@ -18,6 +18,8 @@ from dispatch_returns.store.switches import Switch
 class Reason(enum.StrEnum):
     """Why a refund waits for a person."""
 
+    CUSTOMER_DIFFERS = "customer_differs"
+    ORDER_UNREADABLE = "order_unreadable"
     NO_PAYMENT = "no_payment"
     NO_AMOUNT = "no_amount"
     AMOUNT_NOT_EXACT = "amount_not_exact"
@@ -51,6 +53,15 @@ class Reason(enum.StrEnum):
 
 
 REMEDIES: Mapping[Reason, str] = {
+    Reason.CUSTOMER_DIFFERS: (
+        "Ask the customer how this order is theirs. If it is, run: dispatch-returns refunds"
+        " approve. If the ticket names the wrong order, correct order_id, then set the status to"
+        " refunded again."
+    ),
+    Reason.ORDER_UNREADABLE: (
+        "Correct what it names in the shop's system, or order_id on the ticket, then set the"
+        " status to refunded again."
+    ),
     Reason.NO_PAYMENT: (
         "Put the payment's id into the ticket's field payment_intent (or charge_id), then set"
         " the status to refunded again."
@@ -228,6 +239,14 @@ def together(holds: Sequence[Hold]) -> Hold | None:
     if not holds:
         return None
     return Hold(holds[0].reason, " ".join(hold.detail for hold in holds))
+
+
+def owner_differs(order_id: str | None) -> Hold:
+    """Return the hold for a ticket of somebody else than the order's customer."""
+    return Hold(
+        Reason.CUSTOMER_DIFFERS,
+        f"The customer of this ticket is not the customer of order {order_id}.",
+    )
 
 
 def dry_run_hold(amount: Money) -> Hold:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
-from dispatch_returns.errors import AdapterError, UnsupportedFeatureError
+from dispatch_returns.errors import (
+    AdapterError,
+    ErrorKind,
+    OrderError,
+    UnsupportedFeatureError,
+)
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
 from dispatch_returns.refunds.adapter import (
@@ -24,9 +29,11 @@ from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.store import ledger, outside, switches
+from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, OwnerOf, Standing, nobody_to_ask
+from dispatch_returns.store import ledger, outside, owners, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
+from dispatch_returns.store.owners import Question
 from dispatch_returns.store.switches import Switch
 
 _MOMENT = timedelta(seconds=5)
@@ -41,7 +48,8 @@ class Decision:
     what a second person must agree to.
 
     ``look_first``: money has moved on this payment before, so the processor is asked whether
-    it was this refund (the store may have been restored from a backup).
+    it was this refund (the store may have been restored from a backup). ``owner`` says whose
+    order it is, and ``email`` where a processor writes to a customer who must act.
     """
 
     facts: Facts
@@ -50,6 +58,13 @@ class Decision:
     hold: Hold | None = None
     doubts: tuple[Hold, ...] = ()
     look_first: bool = False
+    owner: Owner = NOT_KNOWN
+    email: str | None = field(default=None, repr=False)
+
+    @property
+    def question(self) -> Question:
+        """What a person is asked where the customer is not the order's."""
+        return Question(self.facts.workspace_id, self.facts.ticket_id, self.owner.subject)
 
 
 class Intake:
@@ -62,7 +77,10 @@ class Intake:
         rails: Rails | None = None,
         clock: Clock = utc_now,
         announce: Announce = tell_nobody,
+        *,
+        owner_of: OwnerOf = nobody_to_ask,
     ) -> None:
+        self._owner_of = owner_of
         self.adapter = adapter
         self.rails = rails or Rails()
         self._resolver = resolver or PaymentResolver()
@@ -70,37 +88,54 @@ class Intake:
         self._announce = announce
         self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
-    def judge(self, facts: Facts) -> Decision:
+    def judge(self, facts: Facts, *, agreed: bool = False) -> Decision:
         """Return what should be done for a ticket that says `facts`; nothing is written.
 
-        Asks the processor about the payment. Raises `AdapterError` when it cannot say now.
+        Asks whose order it is, and the processor about the payment. `agreed`: a person agrees now
+        that the order is another customer's. Raises `AdapterError` when one cannot say now.
         """
+        try:
+            owner = self._owner_of(facts)
+        except OrderError as error:
+            if error.retryable:
+                raise AdapterError(ErrorKind.NOT_SENT, f"{error}") from None
+            return Decision(facts, hold=Hold(Reason.ORDER_UNREADABLE, f"{error}"))
+        if owner.standing is Standing.DIFFERS and not agreed:
+            return Decision(facts, hold=guard.owner_differs(facts.order_id), owner=owner)
+        return self._judge(facts, owner)
+
+    def _judge(self, facts: Facts, owner: Owner) -> Decision:
         ref = self._resolver.resolve(facts)
         if ref is None:
             hold = Hold(Reason.NO_PAYMENT, "No payment is known for this ticket.")
-            return Decision(facts, hold=hold)
+            return Decision(facts, hold=hold, owner=owner)
         try:
             with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
                 payment = self.adapter.payment(ref)
         except UnsupportedFeatureError as error:
-            return Decision(facts, ref, hold=Hold(Reason.UNSUPPORTED, f"{error}"))
+            hold = Hold(Reason.UNSUPPORTED, f"{error}")
+            return Decision(facts, ref, hold=hold, owner=owner)
         except AdapterError as error:
             refused = outcomes.hold_for(error)
             if refused is None:
                 raise
-            return Decision(facts, ref, hold=refused)
+            return Decision(facts, ref, hold=refused, owner=owner)
+        # Whoever wrote the ticket may have written its address too.
+        email = payment.email or owner.email or facts.email
         checked = guard.check(facts, payment, self.rails)
         if isinstance(checked, Hold):
             # What it asks for is kept: a refund of just that, made elsewhere, settles it.
             asked = guard.asked(facts, payment)
             amount = None if isinstance(asked, Hold) else asked
-            return Decision(facts, ref, amount, hold=checked)
+            return Decision(facts, ref, amount, hold=checked, owner=owner, email=email)
         return Decision(
             facts,
             ref,
             checked,
             doubts=guard.doubts(checked, facts, payment),
             look_first=self._may_have_been_paid(payment),
+            owner=owner,
+            email=email,
         )
 
     def _may_have_been_paid(self, payment: Payment) -> bool:
@@ -187,8 +222,7 @@ class Intake:
             **values,
         )
         if hold is not None:
-            notices.tell_held(conn, refund, hold, now)
-            self._announce(conn, refund, now)
+            self._tell_held(conn, refund, decision, hold, now)
         return refund
 
     def create(self, conn: Connection, decision: Decision, **unless_held: object) -> Refund | None:
@@ -205,9 +239,16 @@ class Intake:
         waits: dict[str, object] = {"due_at": None} if hold else {"due_at": now} | unless_held
         refund = self._insert(conn, decision, now, **_entry(decision, hold) | waits)
         if refund is not None and hold is not None:
-            notices.tell_held(conn, refund, hold, now)
-            self._announce(conn, refund, now)
+            self._tell_held(conn, refund, decision, hold, now)
         return refund
+
+    def _tell_held(
+        self, conn: Connection, refund: Refund, decision: Decision, hold: Hold, now: datetime
+    ) -> None:
+        if hold.reason is Reason.CUSTOMER_DIFFERS:
+            owners.ask(conn, decision.question, now)
+        notices.tell_held(conn, refund, hold, now)
+        self._announce(conn, refund, now)
 
     def _insert(
         self, conn: Connection, decision: Decision, now: datetime, **values: object
@@ -344,7 +385,7 @@ def _entry(decision: Decision, hold: Hold | None) -> dict[str, object]:
         "amount": decision.amount,
         "payment": _payment(decision),
         "order_id": decision.facts.order_id,
-        "instructions_email": decision.facts.email,
+        "instructions_email": decision.email,
         "ticket_status": decision.facts.status,
         "uncertain": decision.look_first,
         "tries": 0,

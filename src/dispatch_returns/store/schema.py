@@ -245,6 +245,25 @@ acts = Table(
     Column("subject", Told),
 )
 
+owners = Table(
+    "owners",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("ticket_id", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("asked_at", Utc, nullable=False),
+    Column("approved_at", Utc),
+    Column("who", Told),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("made_at", Utc, nullable=False),
+)
+
 switches = Table(
     "switches",
     metadata,

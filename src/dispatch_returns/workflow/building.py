@@ -9,6 +9,7 @@ from dispatch_returns.workflow import notices
 from dispatch_returns.workflow.labels import registry as label_providers
 from dispatch_returns.workflow.labels.provider import Address, LabelProvider
 from dispatch_returns.workflow.orders import registry as order_sources
+from dispatch_returns.workflow.orders.registry import Orders
 from dispatch_returns.workflow.policy.book import PolicyBook
 from dispatch_returns.workflow.steps.parts import Parts
 
@@ -25,6 +26,16 @@ _ADDRESS = (
 def book_of(settings: Settings) -> PolicyBook | None:
     """Return the return policy, None where none is set. Raises `ConfigurationError`."""
     return PolicyBook.from_toml(*settings.policy) if settings.policy else None
+
+
+def orders_of(settings: Settings) -> Orders | None:
+    """Return the order sources, None where the ticket alone would say its order, and proves nobody.
+
+    Raises `ConfigurationError`.
+    """
+    if settings.orders == ("ticket",):
+        return None
+    return order_sources.load(settings.orders, settings.order_options)
 
 
 def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:

@@ -26,6 +26,7 @@ EVENTS = ("ticket.created", "ticket.updated")
 # Reasons and conditions are texts: which ones there are is the merchant's to say.
 FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("order_id", "text"),
+    ("order_proof", "text"),
     ("return_reason", "text"),
     ("items_to_return", "array"),
     ("original_order_total", "number"),

@@ -43,6 +43,8 @@ ELSEWHERE = {
     "return.enter": "the request: until it is on disk the ticket's event does the same",
     "return.receive": "a person's act: one transaction, no call",
     "return.gone": "a deleted ticket: nothing follows",
+    "owner.key": "the key of our proofs: made once, when a merchant's backend first asks for one",
+    "return.owner": "a person's approval: where it was lost, their ticket gives it again",
     "return.postpone": "a return put off changes nothing but its time",
     "attachments.delete": "only what a crash has left behind: killed in the second worker",
     "label.not_bought": "a label put off: it is looked for, or wanted again",

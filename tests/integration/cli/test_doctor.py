@@ -171,7 +171,7 @@ def test_without_a_policy_nothing_of_the_steps_is_looked_at(shop: Shop) -> None:
 def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
     found = with_policy(shop, DISPATCH_RETURNS_ORDERS="ticket, stripe")
     assert found["policy"]["detail"].startswith("1@")
-    assert found["orders: ticket"]["detail"] == "read from the ticket's fields"
+    assert found["orders: ticket"]["detail"].startswith("read from the ticket's fields")
     stripe = found["orders: stripe"]
     assert stripe["detail"] == (
         "it can be asked; set: STRIPE_API_KEY, STRIPE_BASE_URL, STRIPE_WEBHOOK_SECRET"
@@ -180,6 +180,20 @@ def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
     assert found["notices: comments"]["detail"] == "written on the ticket"
     names = ("policy", "orders: ticket", "orders: stripe", "labels", "notices: comments")
     assert {found[name]["status"] for name in names} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("column", "status"), [("'j@x.test' AS customer_email", "ok"), ("1", "warning")]
+)
+def test_doctor_says_where_nobody_checks_whose_order_it_is(
+    shop: Shop, column: str, status: str
+) -> None:
+    query = {"SQL_URL": "sqlite://", "SQL_QUERY": f"SELECT {column} WHERE :order_id = '1'"}
+    found = with_policy(shop, DISPATCH_RETURNS_ORDERS="sql", **query)["orders: sql"]
+    assert found["status"] == status
+    assert ("whose order it is, is not checked" in found["detail"]) is (status == "warning")
+    plain = checks(shop, DISPATCH_RETURNS_ORDERS="sql", **query)["orders: sql"]
+    assert plain["status"] == status
 
 
 def test_a_policy_is_checked_as_policy_check_does(shop: Shop) -> None:

@@ -21,6 +21,7 @@ from dispatch_returns.store import Store, ledger, receipts, returns
 from dispatch_returns.store.returns import Step
 from dispatch_returns.testing import FakeAdapter
 from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.policy.book import PolicyBook
 from dispatch_returns.workflow.policy.facts import OrderFacts
 from dispatch_returns.workflow.policy.policy import ReturnPolicy
@@ -69,6 +70,7 @@ class Books:
             cast("DispatchClient", SimpleNamespace(tickets=self.tickets)),
             Parts(PolicyBook([policy]), Orders({self.order_id: bought})),
             Intake(adapter, clock=self.clock),
+            Owners(self.store, None, self.clock),
             workspace=WORKSPACE,
             statuses=Statuses(),
             lease=timedelta(minutes=5),

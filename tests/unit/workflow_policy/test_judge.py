@@ -322,6 +322,25 @@ def test_a_list_can_name_customers_by_their_hash() -> None:
     assert judge(request(customer="joe@example.com"), block=[entry]).outcome == "approve"
 
 
+def test_a_list_compares_addresses_as_addresses() -> None:
+    for name in ("john-doe", "john doe", "johndoe"):
+        asked = request(customer=f"{name}@example.com")
+        assert judge(asked, block=["john_doe@example.com"]).outcome == "approve"
+    assert judge(
+        request(customer="John_Doe@EXAMPLE.com"), block=["john_doe@example.com"]
+    ).outcome == ("reject")
+    assert judge(request(customer="j@straße.example"), block=["j@strasse.example"]).outcome == (
+        "approve"
+    )
+
+
+def test_a_list_can_name_the_orders_customer_by_the_shops_id() -> None:
+    bought = order(customer_id="cus_4711", customer_email="joe@example.com")
+    asked = request(customer="relay@market.example")
+    assert judge(asked, bought, block=["cus_4711"]).outcome == "reject"
+    assert judge(asked, bought, block=["joe@example.com"]).outcome == "reject"
+
+
 def test_what_is_not_a_verdict_is_refused() -> None:
     with pytest.raises(WorkflowError, match="no verdict as it is kept"):
         Verdict.from_json({"outcome": "approve"})

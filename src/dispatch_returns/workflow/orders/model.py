@@ -64,7 +64,8 @@ class Order:
     ``prices_include_tax`` says whether ``price`` and ``discount`` of the lines do. ``country`` is
     where it went (ISO 3166-1, two letters, upper case), and ``address`` is the whole of it: who
     sends a return back. ``customer_email`` is whose order it is: only they are shown it and get
-    labels for it. It is None where the source does not know, or cannot prove, whose it is.
+    labels for it. It is None where the source does not know whose it is. ``from_ticket``: the
+    ticket itself says all of it, so it proves nothing, and shows its customer nothing new.
     ``customer_id`` is the shop's own. All times are aware.
 
     Raises `OrderError` where it contradicts itself: an amount in another currency, a discount
@@ -84,6 +85,7 @@ class Order:
     country: str | None = None
     customer_email: str | None = field(default=None, repr=False)
     customer_id: str | None = field(default=None, repr=False)
+    from_ticket: bool = False
     payment: PaymentRef | None = None
     address: Address | None = field(default=None, repr=False)
     fees: Money | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import CursorResult, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from dispatch_returns.errors import ConfigurationError, OrderError
@@ -107,6 +108,12 @@ class SqlOrders:
     def __repr__(self) -> str:
         return f"SqlOrders({self._engine.dialect.name})"
 
+    def says_customer(self) -> bool:
+        """Whether the query says whose order it is. Raises `OrderError`."""
+        with self._asking("dispatch-returns-doctor") as found:
+            columns = found.keys()
+        return "customer_email" in map(str.lower, columns)
+
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Ask the database. Raises `OrderError`, retryable where it cannot be reached."""
         del ticket
@@ -124,10 +131,14 @@ class SqlOrders:
         return order_of(order_id, heads[0], rows, self._zone)
 
     def _rows(self, order_id: str) -> list[dict[str, Any]]:
+        with self._asking(order_id) as found:
+            return [{str(name).lower(): row[name] for name in row} for row in found.mappings()]
+
+    @contextlib.contextmanager
+    def _asking(self, order_id: str) -> Iterator[CursorResult[Any]]:
         try:
             with self._engine.connect() as conn:
-                found = conn.execute(self._query, {"order_id": order_id}).mappings()
-                return [{str(name).lower(): row[name] for name in row} for row in found]
+                yield conn.execute(self._query, {"order_id": order_id})
         except DBAPIError as error:
             # Its text holds the query, the values and perhaps the address.
             kind = type(error.orig or error).__name__

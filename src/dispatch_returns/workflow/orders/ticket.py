@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dispatch_returns.errors import OrderError
@@ -74,4 +75,4 @@ class TicketOrders:
         head = {**fields, **renamed, "customer_email": None, "customer_id": None}
         head["order_id"] = plain_id(order_id)
         head["placed_at"] = head["placed_at"] or ticket.created_at
-        return order_of(order_id, head, lines, self._zone)
+        return replace(order_of(order_id, head, lines, self._zone), from_ticket=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from dispatch_returns.emails import email_key
 from dispatch_returns.errors import WorkflowError
 from dispatch_returns.money import Money
 from dispatch_returns.workflow.orders.model import Order
@@ -177,5 +178,6 @@ def list_entries(customer: str) -> frozenset[str]:
 
     The hash is ``sha256:`` and the hexadecimal SHA-256 of the id or address in lower case.
     """
-    plain = customer.strip().casefold()
-    return frozenset({word(customer), f"sha256:{hashlib.sha256(plain.encode()).hexdigest()}"})
+    plain = email_key(customer) or ""
+    digest = hashlib.sha256(plain.encode(errors="replace")).hexdigest()
+    return frozenset({plain, f"sha256:{digest}"})

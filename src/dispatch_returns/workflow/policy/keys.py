@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints
 
+from dispatch_returns.emails import email_key
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import CurrencyRule, Money, parse_amounts, stripe_rule
 from dispatch_returns.workflow.orders.skus import fits_glob, plain_sku
@@ -100,6 +101,13 @@ Days = Annotated[int, Field(ge=0, le=36_500)]
 Some = Field(strict=False, min_length=1)
 """For a list of which an empty one would mean nothing at all."""
 Words = Annotated[tuple[Word, ...], Some]
+Customer = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=320),
+    AfterValidator(lambda text: email_key(text) or text),
+]
+"""An address, an id, or a hash: compared as addresses are, so that ``_`` is not ``-``."""
+Customers = Annotated[tuple[Customer, ...], Some]
 Globs = Annotated[tuple[Name, ...], Some, AfterValidator(_globs)]
 Countries = Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...], Some]
 Verdicts = Annotated[Outcome, Field(strict=False)]

@@ -23,6 +23,7 @@ from dispatch_returns.workflow.policy.keys import (
     Amounts,
     CheckName,
     Countries,
+    Customers,
     Days,
     Globs,
     Name,
@@ -161,8 +162,8 @@ class PolicyKeys(Keys):
     excluded: Globs | None = None
     max_value: Amounts | None = None
     earlier_returns: EarlierReturns | None = None
-    block: Words | None = Field(default=None, repr=False)
-    allow: Words | None = Field(default=None, repr=False)
+    block: Customers | None = Field(default=None, repr=False)
+    allow: Customers | None = Field(default=None, repr=False)
 
     restocking_fee: Percent | None = None
     condition_fees: dict[str, Percent] = Field(default_factory=dict[str, Percent])

@@ -73,7 +73,7 @@ class ReturnPolicy(PolicyKeys):
         The window is judged at ``request.requested_at``, however late this is asked; `now` is
         only noted. ``order`` is None where nobody knows it.
         """
-        return decide(self, Facts.of(request, order, history, self._listed(request)), now)
+        return decide(self, Facts.of(request, order, history, self._listed(request, order)), now)
 
     def replay(self, verdict: Verdict) -> Verdict:
         """Judge again from the facts of `verdict` alone: the same policy says the same."""
@@ -166,11 +166,10 @@ class ReturnPolicy(PolicyKeys):
             assignee=self._assignee(spoken),
         )
 
-    def _listed(self, request: ReturnRequest) -> Listed | None:
-        """Return on which list the customer is. Who is on both is blocked."""
-        if request.customer is None:
-            return None
-        entries = list_entries(request.customer)
+    def _listed(self, request: ReturnRequest, order: Order | None) -> Listed | None:
+        """Return on which list the customer is, by the ticket or the order. Both is blocked."""
+        named = [request.customer, *((order.customer_email, order.customer_id) if order else ())]
+        entries = frozenset[str]().union(*(list_entries(it) for it in named if it))
         if entries.intersection(self.block or ()):
             return "block"
         return "allow" if entries.intersection(self.allow or ()) else None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from dispatch_returns.refunds import guard
 from dispatch_returns.refunds.orders import order_key
-from dispatch_returns.store import Store, receipts, returns
+from dispatch_returns.refunds.owner import Owner, Standing
+from dispatch_returns.store import Store, owners, receipts, returns
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.workflow.notices.notice import NoticeKind
+from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.policy.verdict import (
     Breakdown,
     History,
@@ -24,6 +27,7 @@ from dispatch_returns.workflow.policy.verdict import (
 )
 from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.others import pieces_of, unless_changed
+from dispatch_returns.workflow.steps.ownership import REMEDY, RULE, asking
 from dispatch_returns.workflow.steps.parts import Parts, Policy
 from dispatch_returns.workflow.steps.plan import Move, Plan, Situation, money_json
 from dispatch_returns.workflow.steps.terms import Terms
@@ -46,9 +50,10 @@ _ARRIVED = frozenset({Step.RECEIVED, Step.REFUNDED})
 class Eligibility:
     """Judges requests. Everything it decides from is kept with the decision."""
 
-    def __init__(self, store: Store, parts: Parts) -> None:
+    def __init__(self, store: Store, parts: Parts, owners: Owners) -> None:
         self._store = store
         self._parts = parts
+        self._owners = owners
 
     def take_up(self, now: Situation) -> Plan:
         """Begin with a request: what the customer asks for is read from the ticket."""
@@ -68,13 +73,17 @@ class Eligibility:
             ),
             decisions=(_decision(verdict),),
             notes=(_note(verdict, now.row),),
-            also=(unless_changed(judged.row, judged.before, before),),
+            also=(unless_changed(judged.row, judged.before, before), *self._asking(now, judged)),
             values={
                 **asked(now, judged.order),
                 "policy": verdict.policy,
                 "terms": Terms.granted(policy, verdict).stored(),
             },
         )
+
+    def _asking(self, now: Situation, judged: Judged) -> tuple[Callable[[Connection], None], ...]:
+        differs = judged.owner.standing is Standing.DIFFERS
+        return (asking(now, judged.owner),) if differs else ()
 
     def judge(self, row: Return, ticket: Ticket, now: datetime) -> Judged:
         """Ask the policy that was in force when the order was placed; nothing is written."""
@@ -86,8 +95,11 @@ class Eligibility:
         policy = self._parts.book.in_force(placed_at)
         with self._store.read() as conn:
             seen = before(conn, row)
-        verdict = policy.judge(request, order, seen.history, now)
-        return Judged(row, order, policy, _with_duplicate(verdict, seen.same), seen)
+        verdict = _with_duplicate(policy.judge(request, order, seen.history, now), seen.same)
+        owner = self._owners.of(order, ticket, row.workspace_id, request.order_id)
+        if owner.standing is Standing.DIFFERS:
+            verdict = _of_somebody_else(verdict, request.order_id)
+        return Judged(row, order, policy, verdict, seen, owner)
 
 
 def asked(now: Situation, order: Order | None = None) -> dict[str, Any]:
@@ -126,6 +138,7 @@ class Judged:
     policy: Policy
     verdict: Verdict
     before: Before
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +163,12 @@ def before(conn: Connection, row: Return) -> Before:
     of_customer = returns.of_customer(conn, row)
     # Of two requests at once each sees the other: the first one, or the one on its way, counts.
     counted = [r for r in of_order if _is_older(r, row) or _is_under_way(r)]
+    # A stranger who asks for an order must not hold up the return of its customer.
+    in_review = [r.ticket_id for r in counted if r.step is Step.REVIEW]
+    strangers = (
+        owners.unanswered(conn, row.workspace_id, in_review) if in_review else frozenset[str]()
+    )
+    counted = [r for r in counted if r.ticket_id not in strangers]
     mine = _skus(row)
     same = [r for r in counted if r.step not in _ARRIVED and mine & _skus(r)]
     pieces = Counter[str]()
@@ -190,6 +209,15 @@ def _with_duplicate(verdict: Verdict, same: Sequence[Open]) -> Verdict:
     )
     outcome = Outcome.REVIEW if verdict.outcome is Outcome.APPROVE else verdict.outcome
     return replace(verdict, outcome=outcome, spoken=(*verdict.spoken, spoken))
+
+
+def _of_somebody_else(verdict: Verdict, order_id: str | None) -> Verdict:
+    """Let a person look at a request for another customer's order, whatever the policy says of it.
+
+    What it says is of that order, so the customer is not told it either.
+    """
+    spoken = Spoken(RULE, Outcome.REVIEW, guard.owner_differs(order_id).detail)
+    return replace(verdict, outcome=Outcome.REVIEW, spoken=(spoken, *verdict.spoken))
 
 
 def _decision(verdict: Verdict) -> NewDecision:
@@ -248,7 +276,9 @@ def _note(verdict: Verdict, row: Return) -> str:
         lines.append(f"If all arrives as announced: {verdict.expected.total}.")
     if verdict.returnless and verdict.outcome is not Outcome.REJECT:
         lines.append("Nothing needs to be sent back.")
-    if verdict.outcome is Outcome.REVIEW:
+    if any(it.rule == RULE for it in verdict.spoken):
+        lines.append(REMEDY)
+    elif verdict.outcome is Outcome.REVIEW:
         lines.append(
             "Set the status to approved to go on, or to rejected; or correct the ticket and set"
             " it to return_requested to have it checked again."

@@ -38,10 +38,12 @@ from dispatch_returns.store.labels import LabelState
 from dispatch_returns.store.queue import backoff
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.telemetry import Span, ids
+from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.steps import waiting
 from dispatch_returns.workflow.steps.asked import request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
 from dispatch_returns.workflow.steps.labelling import PATIENCE, Labelling
+from dispatch_returns.workflow.steps.ownership import Ownership
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import (
     SOMEBODY,
@@ -78,6 +80,8 @@ _TAKES_PARCELS = frozenset(
     }
 )
 """Where what arrives is dealt with. A rejected return's parcel waits for a person."""
+_FOR_THE_OWNER = _TAKES_PARCELS - {Step.REVIEW, Step.EXPIRED, Step.ELSEWHERE}
+"""Where the ticket's customer is shown, sent or paid something of the order."""
 _LOOK_AGAIN = timedelta(hours=1)
 
 
@@ -90,6 +94,7 @@ class ReturnsEngine:
         client: DispatchClient,
         parts: Parts,
         intake: Intake,
+        owners: Owners,
         *,
         workspace: str,
         statuses: Statuses,
@@ -107,8 +112,9 @@ class ReturnsEngine:
         self._first_retry = first_retry
         self._clock = clock
         self._reviewers = Reviewers(client, clock)
-        self._eligibility = Eligibility(store, parts)
-        self._labelling = Labelling(store, client, parts, lease=lease, clock=clock)
+        self._ownership = Ownership(store, parts, owners)
+        self._eligibility = Eligibility(store, parts, owners)
+        self._labelling = Labelling(store, client, parts, owners, lease=lease, clock=clock)
         self._receiving = Receiving(store, parts, intake)
 
     # From an event to a return that is due.
@@ -226,20 +232,24 @@ class ReturnsEngine:
     def _situation(self, walk: _Walk) -> Situation:
         row, ticket = walk.row, walk.ticket
         now = self._clock()
-        arrived = ticket.status != row.status
+        arrived, before = ticket.status != row.status, row.step
         if arrived:
             step = self._statuses.step(ticket.status)
             row = replace(row, step=step, status=ticket.status, entered_at=now, reminded_at=None)
-        return Situation(row, ticket, now, arrived)
+        return Situation(row, ticket, now, arrived, before)
 
     def _plan(self, now: Situation) -> Plan:
         """Return what follows from where the ticket is."""
         step = now.row.step
         terms = self._terms(now.row)
-        if step in _TAKES_PARCELS:
-            receipt = self._receiving.waiting(now.row)
-            if receipt is not None:
-                return self._receiving.settle(now, receipt)
+        receipt = self._receiving.waiting(now.row) if step in _TAKES_PARCELS else None
+        goes_on = step in _FOR_THE_OWNER and (now.arrived or step is Step.APPROVED)
+        if goes_on or receipt is not None:
+            asked = self._ownership.ask(now, terms)
+            if asked is not None:
+                return asked
+        if receipt is not None:
+            return self._receiving.settle(now, receipt)
         plan = self._rule(now, terms)
         if plan.move is None and step in _TAKES_PARCELS and self._receiving.is_held_up(now.row):
             # What holds it up may be settled at the processor, and no ticket tells of that.
@@ -306,7 +316,7 @@ class ReturnsEngine:
             told = list(plan.told)
             if now.arrived:
                 self._record_arrival(conn, now)
-                told += self._told(row)
+                told += self._told(row) if plan.welcomes else []
             for decision in plan.decisions:
                 returns.record(conn, row, decision, now.now)
             for body in plan.notes:

@@ -17,8 +17,9 @@ from dispatch_returns.errors import LabelError, LeaseLostError, NotFoundError, O
 from dispatch_returns.store import Store, labels, returns
 from dispatch_returns.store.labels import OVER, LabelRow, LabelState
 from dispatch_returns.store.returns import NewDecision, Return, Step
-from dispatch_returns.workflow.labels.provider import Label, LabelProvider, LabelRequest
+from dispatch_returns.workflow.labels.provider import Address, Label, LabelProvider, LabelRequest
 from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.steps.documents import document_of, language_of, request_of
 from dispatch_returns.workflow.steps.parts import Clock, Parts
 from dispatch_returns.workflow.steps.plan import US, Move, Plan, Situation
@@ -47,6 +48,7 @@ class Labelling:
         store: Store,
         client: DispatchClient,
         parts: Parts,
+        owners: Owners,
         *,
         lease: timedelta,
         clock: Clock,
@@ -55,6 +57,7 @@ class Labelling:
         self._client = client
         self._parts = parts
         self._labels = parts.labels
+        self._owners = owners
         self._lease = lease
         self._now = clock
 
@@ -160,8 +163,17 @@ class Labelling:
         It is the document with which the label may have been bought, where there is one.
         """
         document = label.document or self._document(now, order)
-        sender = None if order is None else order.address
-        return replace(label, document=document), request_of(now.row, label, document, sender)
+        request = request_of(now.row, label, document, self._sender(now, order))
+        return replace(label, document=document), request
+
+    def _sender(self, now: Situation, order: Order | None) -> Address | None:
+        """Return where the parcel comes from: the order's address is shown to its owner alone."""
+        if order is None:
+            return None
+        if order.from_ticket:
+            return order.address
+        owner = self._owners.of(order, now.ticket, now.row.workspace_id, now.row.order_id)
+        return order.address if owner.is_known else None
 
     def _document(self, now: Situation, order: Order | None) -> dict[str, Any]:
         assert self._parts.recipient is not None

@@ -88,6 +88,7 @@ class Plan:
     """What follows for a return. `also` are further writes of the same commit.
 
     Without a `move` the return rests until `due_at`, or until something happens to its ticket.
+    Where `welcomes` is false, the customer is not told that somebody has brought it here.
     """
 
     move: Move | None = None
@@ -97,6 +98,7 @@ class Plan:
     told: tuple[Told, ...] = ()
     also: tuple[Callable[[Connection], object], ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    welcomes: bool = True
 
 
 class OutdatedError(Exception):
@@ -105,12 +107,16 @@ class OutdatedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A return and its ticket at one moment. `arrived`: somebody has just brought it here."""
+    """A return and its ticket at one moment. `arrived`: somebody has just brought it here.
+
+    `before` is the step from which it came, where it has just arrived.
+    """
 
     row: Return
     ticket: Ticket
     now: datetime
     arrived: bool
+    before: Step
 
 
 def money_json(amount: Money) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def upgrade() -> None:
     _create_outbox()
     _create_outside()
     _create_returns()
+    _create_owners()
+    _create_keys()
     _create_switches()
     _create_acts()
     _create_attempts()
@@ -283,6 +285,29 @@ def _create_returns() -> None:
     )
     op.create_index("ix_returns_order_key", "returns", ["workspace_id", "order_key"], unique=False)
     op.create_index(op.f("ix_returns_ticket_id"), "returns", ["ticket_id"], unique=False)
+
+
+def _create_owners() -> None:
+    op.create_table(
+        "owners",
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("ticket_id", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("asked_at", _TIME, nullable=False),
+        sa.Column("approved_at", _TIME, nullable=True),
+        sa.Column("who", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace_id", "ticket_id", "subject", name=op.f("pk_owners")),
+    )
+
+
+def _create_keys() -> None:
+    op.create_table(
+        "keys",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("made_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_keys")),
+    )
 
 
 def _create_switches() -> None:

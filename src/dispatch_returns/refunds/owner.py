@@ -1,0 +1,76 @@
+"""Whose order a ticket is about, as far as that can be known, and the merchant's proof of it."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.orders import order_key
+
+PROOF = "order_proof"
+"""The custom field that carries a proof."""
+_PURPOSE = "dispatch-returns: the ticket is of the customer of this order\n"
+
+
+class Standing(enum.StrEnum):
+    """What the ticket's customer is to the order."""
+
+    OWNER = "owner"
+    """They have the address that the order's source says."""
+    PROVEN = "proven"
+    """The merchant's own backend made the ticket for this order, and has signed it."""
+    APPROVED = "approved"
+    """A person has looked at just this ticket, order and address."""
+    UNKNOWN = "unknown"
+    """No source says an address, so nothing can be compared."""
+    DIFFERS = "differs"
+    """The order is somebody else's, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose order a ticket is about. ``email`` is the order's own address, where one is known.
+
+    ``subject`` stands for the order and the ticket's customer together, and says neither: an
+    approval is for both.
+    """
+
+    standing: Standing
+    subject: str = ""
+    email: str | None = field(default=None, repr=False)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this order may be shown to the ticket's customer."""
+        return self.standing in {Standing.OWNER, Standing.PROVEN, Standing.APPROVED}
+
+
+NOT_KNOWN = Owner(Standing.UNKNOWN)
+OwnerOf = Callable[[Facts], Owner]
+"""Says whose order a ticket is about. Raises `OrderError` where the source cannot say."""
+
+
+def nobody_to_ask(_facts: Facts) -> Owner:
+    """Say that no order source is configured."""
+    return NOT_KNOWN
+
+
+def sign(key: bytes, order_id: str) -> str:
+    """Return the proof that a ticket may have the order `order_id`."""
+    digest = hmac.digest(key, f"{_PURPOSE}{order_key(order_id)}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def proves(key: bytes, proof: object, order_ids: Iterable[str | None]) -> bool:
+    """Whether `proof` was signed with `key` for one of `order_ids`, which mean the same order."""
+    if not isinstance(proof, str):
+        return False
+    given = proof.strip().encode(errors="replace")
+    return any(
+        hmac.compare_digest(given, sign(key, it).encode()) for it in order_ids if it is not None
+    )
