@@ -87,10 +87,12 @@ def certificate(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def mail_server(security: str = "none", file: Path | None = None) -> Iterator[Mailbox]:
+def mail_server(
+    security: str = "none", file: Path | None = None, *, utf8: bool = False
+) -> Iterator[Mailbox]:
     """Run a server that speaks `security`, and wants `USER` and `PASSWORD` unless it is none."""
     box = Mailbox()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"enable_SMTPUTF8": utf8}
     if file is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)

@@ -54,6 +54,7 @@ EXTRAS = {
     "shippo": {"workflow.labels"},
     "anyascii": {"workflow.labels"},
     "babel": {"workflow.labels", "workflow.notices"},
+    "idna": {"workflow.notices"},
     "celery": {"runner.celery"},
     "django": {"webhooks.django"},
     "font_roboto": {"workflow.labels"},
@@ -207,6 +208,8 @@ def test_an_optional_dependency_is_imported_only_in_its_place() -> None:
 def reads_environment(node: ast.AST) -> bool:
     """Whether this is `os.environ`, `os.getenv` in any spelling, or typer's `envvar=`."""
     if isinstance(node, ast.Attribute):
+        if isinstance(node.value, ast.Name) and node.value.id == "request":
+            return False  # WSGI's word for a request's own values
         return node.attr in {"environ", "environb", "getenv", "getenvb"}
     if isinstance(node, ast.ImportFrom) and node.module == "os":
         return any(alias.name.startswith(("environ", "getenv")) for alias in node.names)

@@ -43,11 +43,19 @@ def serve(
     max_lag: Annotated[
         float, typer.Option(min=0, help="Seconds that events may wait before /health/lag says 503.")
     ] = 300.0,
+    health: Annotated[bool, typer.Option(help="Whether probes are answered.")] = True,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Another port for the probes, instead of --port; 0: a free one."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Receive events and pay refunds, in one process.
 
-    Answers probes too: /health/live, /health/ready and /health/lag.
+    Answers probes too: /health/live, /health/ready and /health/lag. Whoever reaches them learns
+    how many refunds are held: where --port is public, use --health-port or --no-health.
     Ctrl-C or SIGTERM stops it: what is under way is finished first.
     """
     from dispatch_returns.settings import Settings
@@ -60,16 +68,25 @@ def serve(
             "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
             " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
         )
-    with stop_signals() as stop, _connector() as connector, listen(host, port) as listener:
+    with contextlib.ExitStack() as running:
+        stop = running.enter_context(stop_signals())
+        connector = running.enter_context(_connector())
+        listener = running.enter_context(listen(host, port))
+        mount, probes = asgi.app(connector), asgi.health(connector, max_lag) if health else None
         paths = {sender: f"{FOLDER}/{sender}" for sender in connector.receivers}
-        app = _Paths(asgi.app(connector), paths.values(), asgi.health(connector, max_lag))
-        with serving(app, listener, stop):
-            connector.start()
-            urls = {sender: _url(listener) + path for sender, path in paths.items()}
-            others = {f"{it}_url": url for it, url in urls.items() if it != DISPATCH}
+        urls = {sender: _url(listener) + path for sender, path in paths.items()}
+        others = {f"{it}_url": url for it, url in urls.items() if it != DISPATCH}
+        if probes is not None and health_port is not None:
+            probed = running.enter_context(listen(host, health_port))
+            running.enter_context(serving(_Paths(mount, (), probes), probed, stop))
+            others["health_url"] = _url(probed) + HEALTH
+            probes = None
+        elif probes is not None:
             others["health_url"] = _url(listener) + HEALTH
-            _announce(connector, {"url": urls[DISPATCH], **others}, as_json=json)
-            _wait(stop)
+        running.enter_context(serving(_Paths(mount, paths.values(), probes), listener, stop))
+        connector.start()
+        _announce(connector, {"url": urls[DISPATCH], **others}, as_json=json)
+        _wait(stop)
     raise typer.Exit(stop.code)
 
 
@@ -160,7 +177,7 @@ def _server(app: Any) -> Server:
 class _Paths:
     """Hands on what comes to the webhooks' paths and to the probes; there is nothing else here."""
 
-    def __init__(self, mount: Mount, paths: Collection[str], probes: Probes) -> None:
+    def __init__(self, mount: Mount, paths: Collection[str], probes: Probes | None) -> None:
         self._mount = mount
         self._probes = probes
         self._paths = paths
@@ -168,7 +185,7 @@ class _Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["path"].startswith(f"{HEALTH}/"):
+        if self._probes is not None and scope["path"].startswith(f"{HEALTH}/"):
             await self._probes(scope, receive, send)
             return
         if scope["path"].rstrip("/") in self._paths:

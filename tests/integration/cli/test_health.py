@@ -69,3 +69,22 @@ def test_serve_answers_the_probes_and_says_where(shop: Shop) -> None:
         assert (lag.status_code, lag.json()["max_lag_seconds"]) == (200, 60)
         assert httpx.get(url).status_code == 404
         assert httpx.post(f"{url}/ready").status_code == 405
+
+
+def test_serve_may_answer_the_probes_on_another_port(shop: Shop) -> None:
+    command = ("serve", "--port", "0", "--health-port", "0", "--json")
+    with started(*command, environment=shop.settings, until="}", cwd=shop.folder) as process:
+        said = process.said
+        public, probes = said["url"].removesuffix("/webhooks/dispatch"), said["health_url"]
+        assert not probes.startswith(public)
+        assert httpx.get(f"{probes}/ready").status_code == 200
+        assert httpx.get(f"{public}/health/ready").status_code == 404
+        assert httpx.post(probes.removesuffix("/health") + "/webhooks/dispatch").status_code == 404
+
+
+def test_serve_may_leave_the_probes_out(shop: Shop) -> None:
+    command = ("serve", "--port", "0", "--no-health", "--json")
+    with started(*command, environment=shop.settings, until="}", cwd=shop.folder) as process:
+        assert "health_url" not in process.said
+        public = process.said["url"].removesuffix("/webhooks/dispatch")
+        assert httpx.get(f"{public}/health/ready").status_code == 404

@@ -119,10 +119,55 @@ def test_without_starttls_nothing_is_sent(box: Mailbox) -> None:
     assert box.mails == []
 
 
+@pytest.mark.parametrize(
+    ("email", "sent_to"),
+    [
+        ("o'brien+x@Example.COM", "o'brien+x@Example.COM"),
+        ("try..this..0511@docomo.ne.jp", "try..this..0511@docomo.ne.jp"),
+        ("trailing.@docomo.ne.jp", "trailing.@docomo.ne.jp"),
+        ("jane@bücher.example", "jane@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_is_sent_to_in_the_form_that_every_server_takes(
+    email: str, sent_to: str, box: Mailbox
+) -> None:
+    notifier(box.port).send(replace(NOTICE, email=email))
+    assert box.recipients == [sent_to]  # the server takes off the quotes that RFC 5321 wants
+    (to,) = box.mails[0]["to"].addresses
+    assert f"{to.username}@{to.domain}" == sent_to
+
+
+@pytest.mark.parametrize(
+    "name", ["Ж" * 200, 'A "quoted" <b@c.d> name, Inc. ' + "very long " * 12, "\ud83d half", "\0"]
+)
+def test_whatever_the_name_is_there_is_one_mailbox(name: str, box: Mailbox) -> None:
+    notifier(box.port).send(replace(NOTICE, name=name))
+    (to,) = box.mails[0]["to"].addresses
+    assert to.addr_spec == "jane@example.com"
+    assert len(to.display_name.replace(" ", "")) <= 60
+
+
+def test_letters_beyond_ascii_before_the_at_need_a_server_that_takes_them() -> None:
+    notice = replace(NOTICE, email="jürgen@example.de")
+    with mail_server() as box, pytest.raises(NoticeError, match="SMTPUTF8") as caught:
+        notifier(box.port).send(notice)
+    assert not caught.value.retryable
+    with mail_server(utf8=True) as box:
+        notifier(box.port).send(notice)
+        assert box.recipients == ["jürgen@example.de"]
+
+
 @pytest.mark.parametrize("command", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
     ("answer", "retryable"),
-    [("451 jane@example.com later", True), ("550 jane@example.com no", False)],
+    [
+        ("451 4.7.1 jane@example.com is greylisted", True),
+        ("452 jane@example.com later", True),
+        ("550 5.4.5 Daily user sending quota exceeded", True),
+        ("550 5.1.90 daily limit for message recipients", True),
+        ("550 jane@example.com no", False),
+        ("552 5.2.2 mailbox of jane@example.com full", False),
+    ],
 )
 def test_a_refusal_says_whether_it_is_for_good(
     command: str, answer: str, retryable: bool, box: Mailbox

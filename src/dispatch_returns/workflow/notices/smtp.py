@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,12 +13,25 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Literal, Self, get_args
 
-from dispatch_returns.errors import ConfigurationError, InvalidArgumentError, NoticeError
+from dispatch_returns.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    MissingExtraError,
+    NoticeError,
+)
+from dispatch_returns.store.schema import storable
 from dispatch_returns.workflow.notices.notice import Notice
 from dispatch_returns.workflow.notices.rendering import Message, Templates
 
 Security = Literal["starttls", "tls", "none"]
 _PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
+_ONLY_FOR_TODAY = frozenset({"5.4.5", "5.1.90"})
+"""Enhanced status codes of a daily quota: Google and Microsoft say it with a 5xx (RFC 3463)."""
+_ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+")
+_DOT_ATOM = re.compile(r"[^.]+(\.[^.]+)*")
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NOT_IN_NAMES = re.compile(r"[^\w '&-]+")
+_LONGEST_NAME = 60
 
 
 def _utc_now() -> datetime:
@@ -105,21 +119,25 @@ class SmtpNotifier:
 
     def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - it cannot look
         """Send the mail. Raises `NoticeError`, retryable where the server may take it later."""
-        mail = self._mail(notice, self._templates.render(notice))
+        address = _their_address(notice)
+        mail = self._mail(notice, address, self._templates.render(notice))
         try:
             with self._connected() as server:
-                server.send_message(mail)
+                server.send_message(mail, self._sender.addr_spec, [address])
         except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            raise _refused("the recipient", codes[0]) from None
+            ((code, said),) = error.recipients.values()
+            raise _refused("the recipient", code, said) from None
         except smtplib.SMTPAuthenticationError as error:
             # It is ours to mend, and the customer waits.
             raise NoticeError(
                 f"the SMTP server refused user and password ({error.smtp_code})", retryable=True
             ) from None
         except smtplib.SMTPResponseException as error:
-            raise _refused("the mail", error.smtp_code) from None
+            raise _refused("the mail", error.smtp_code, error.smtp_error) from None
         except smtplib.SMTPNotSupportedError as error:
+            if not address.isascii():
+                why = "the SMTP server takes no address with letters such as ü (SMTPUTF8)"
+                raise NoticeError(why) from None
             raise NoticeError(f"the SMTP server cannot do it: {error}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise NoticeError(
@@ -172,11 +190,11 @@ class SmtpNotifier:
             raise
         return server
 
-    def _mail(self, notice: Notice, message: Message) -> EmailMessage:
+    def _mail(self, notice: Notice, address: str, message: Message) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._sender
-        mail["To"] = _their_address(notice)
-        mail["Subject"] = message.subject
+        mail["To"] = f"{_display_name(notice.name)} <{address}>".lstrip()
+        mail["Subject"] = storable(message.subject)
         mail["Date"] = format_datetime(self._clock())
         digest = hashlib.sha256(notice.key.encode()).hexdigest()[:32]
         mail["Message-ID"] = f"<{digest}@{self._sender.domain}>"
@@ -184,8 +202,8 @@ class SmtpNotifier:
         mail["Content-Language"] = message.language
         if self._reply_to is not None:
             mail["Reply-To"] = self._reply_to
-        mail.set_content(message.text)
-        mail.add_alternative(message.html, subtype="html")
+        mail.set_content(storable(message.text))
+        mail.add_alternative(storable(message.html), subtype="html")
         for file in notice.attachments:
             kind, _, subtype = file.content_type.partition("/")
             mail.add_attachment(
@@ -197,9 +215,13 @@ class SmtpNotifier:
         return mail
 
 
-def _refused(what: str, code: int) -> NoticeError:
-    # The server's own words may repeat the customer's address, so they are not passed on.
-    return NoticeError(f"the SMTP server refused {what} ({code})", retryable=code < 500)
+def _refused(what: str, code: int, said: bytes | str) -> NoticeError:
+    # The server's own words may repeat the customer's address, so only its codes are passed on.
+    words = said.decode("ascii", "replace") if isinstance(said, bytes) else said
+    enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}", words)
+    shown = f"{code} {enhanced[0]}" if enhanced else f"{code}"
+    today = enhanced is not None and enhanced[0] in _ONLY_FOR_TODAY
+    return NoticeError(f"the SMTP server refused {what} ({shown})", retryable=code < 500 or today)
 
 
 def _our_address(argument: str, text: str) -> Address:
@@ -210,13 +232,43 @@ def _our_address(argument: str, text: str) -> Address:
         raise InvalidArgumentError(argument, "is no e-mail address") from None
 
 
-def _their_address(notice: Notice) -> Address:
+def _their_address(notice: Notice) -> str:
+    """Return the customer's address as mail servers take it.
+
+    Some providers gave out addresses that RFC 5321 has in quotes only, such as
+    ``a..b@docomo.ne.jp``. A domain in Unicode is sent as its ``xn--`` form, which every server
+    takes; a local part in Unicode needs a server with SMTPUTF8.
+    """
     if not notice.email:
         raise NoticeError("there is no e-mail address to write to")
+    local, _, domain = notice.email.strip().rpartition("@")
+    if not _ATOMS.fullmatch(local) or not domain:
+        raise NoticeError("the customer's e-mail address is none")
+    quote = "" if _DOT_ATOM.fullmatch(local) else '"'
+    return f"{quote}{local}{quote}@{_domain(domain)}"
+
+
+def _domain(domain: str) -> str:
     try:
-        return Address(_one_line(notice.name or ""), addr_spec=notice.email)
-    except Exception:  # noqa: BLE001 - the standard library's parser raises many things
-        raise NoticeError("the customer's e-mail address is none") from None
+        import idna
+    except ImportError:
+        raise MissingExtraError("notices", "writing notices") from None
+    try:
+        ascii_ = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        ascii_ = ""
+    if not _DOMAIN.fullmatch(ascii_):
+        raise NoticeError("the customer's e-mail address is none")
+    return ascii_
+
+
+def _display_name(name: str | None) -> str:
+    """Return a name that needs no quotes: folded inside quotes, it becomes a second mailbox.
+
+    See python/cpython#101034 and its neighbours.
+    """
+    cleaned = _one_line(_NOT_IN_NAMES.sub(" ", storable(name or "").replace("\ufffd", " ")))
+    return cleaned[:_LONGEST_NAME].strip()
 
 
 def _one_line(text: str) -> str:
