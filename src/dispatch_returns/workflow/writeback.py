@@ -14,6 +14,8 @@ import traceback
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.errors import (
@@ -108,7 +110,7 @@ class Messenger:
             if error.retryable:
                 self._postpone(message, str(error), str(error))
             else:
-                self._finish(message, MessageState.REFUSED, str(error))
+                self._finish(message, MessageState.REFUSED, str(error), _not_told(message, error))
         except HandlerError as error:
             self._postpone(message, str(error), str(error))
         else:
@@ -251,11 +253,20 @@ class Messenger:
         assert stored is not None, "events are kept"
         return parse(stored.body)
 
-    def _finish(self, message: Message, state: MessageState, error: str | None) -> None:
-        self._store.write(
-            "message.done",
-            lambda conn: outbox.finish(conn, message, self._clock(), state, error),
-        )
+    def _finish(
+        self,
+        message: Message,
+        state: MessageState,
+        error: str | None,
+        note: outbox.NewMessage | None = None,
+    ) -> None:
+        def record(conn: Connection) -> None:
+            now = self._clock()
+            outbox.finish(conn, message, now, state, error)
+            if note is not None:
+                outbox.add(conn, note, now)
+
+        self._store.write("message.done", record)
 
     def _postpone(self, message: Message, shown: str, why: str) -> None:
         log.warning("message %s is put off: %s", message.id, shown, extra=_ids(message))
@@ -265,6 +276,20 @@ class Messenger:
             "message.postpone",
             lambda conn: outbox.postpone(conn, message, self._clock() + wait, why),
         )
+
+
+def _not_told(message: Message, error: NoticeError) -> outbox.NewMessage:
+    """Return the note for agents that the customer was not told, and will not be."""
+    return outbox.NewMessage(
+        dedupe_key=f"{message.dedupe_key}-refused",
+        kind="note",
+        workspace_id=message.workspace_id,
+        ticket_id=message.ticket_id,
+        payload={
+            "body": f"The customer was not told: {error}. Correct the ticket's e-mail address, or"
+            " write to the customer yourself; this message is not sent again."
+        },
+    )
 
 
 def _ids(message: Message) -> dict[str, str | None]:

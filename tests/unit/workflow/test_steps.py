@@ -19,6 +19,7 @@ from dispatch_returns.store.ledger import State
 from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.store.returns import Step
 from dispatch_returns.workflow.policy.verdict import Item, Outcome
+from dispatch_returns.workflow.steps import telling
 from tests.support.desk import usd
 from tests.support.lossy_answers import Lossy
 from tests.support.returns import PLACED, order
@@ -170,7 +171,7 @@ def test_a_rejected_request_is_over_and_the_customer_is_told_why(shop: ReturnsSh
     assert shop.status(ticket) == "rejected"
     *_, told = shop.merchant.notifier.told
     assert (told.kind, told.facts["reason"]) == ("rejected", "The window of 30 days is over.")
-    assert (told.email, told.facts["order_id"]) == (EMAIL, "1234")
+    assert told.email == EMAIL
     shop.work(days=90)
     assert (shop.merchant.labels.bought, shop.fake.refunds) == ([], [])
 
@@ -699,6 +700,26 @@ def test_a_customer_who_cannot_be_told_now_is_told_later_and_once(shop: ReturnsS
     shop.work(hours=1)
     assert sorted(shop.merchant.notifier.kinds) == ["approved", "label_sent", "requested"]
     assert set(shop.merchant.notifier.again) == {True}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT])
+def test_a_notice_of_an_unproven_request_repeats_nothing_that_is_written_in_it(
+    shop: ReturnsShop, outcome: Outcome
+) -> None:
+    shop.merchant.rules.outcome = outcome
+    shop.ask()
+    unproven = [it for it in shop.merchant.notifier.told if it.kind in telling.BEFORE_PROOF]
+    assert unproven
+    for told in unproven:
+        assert told.name is None
+        assert set(told.facts) <= {"return_number", "reason"}
+
+
+def test_agents_are_told_of_a_customer_who_cannot_be_told(shop: ReturnsShop) -> None:
+    shop.merchant.notifier.error = NoticeError("the SMTP server refused the recipient (550)")
+    ticket = shop.ask()
+    said = "The customer was not told: the SMTP server refused the recipient (550)."
+    assert [note.startswith(said) for note in shop.notes(ticket)].count(True) == 3
 
 
 def test_the_label_goes_with_its_notice(shop: ReturnsShop) -> None:

@@ -42,8 +42,11 @@ _NEXT = {
     Outcome.REJECT: Step.REJECTED,
 }
 _UNDER_WAY = frozenset({Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED, Step.REFUNDED})
-_NOT_FOR_CUSTOMERS = frozenset({"blocked", "earlier_returns", "max_value", "open_return"})
-"""Rules that say something of the customer, which is for people of the shop alone."""
+_NOT_FOR_CUSTOMERS = frozenset(
+    {"blocked", "earlier_returns", "max_value", "open_return", "unknown_item"}
+)
+"""Rules that say something of the customer, which is for people of the shop alone, or that repeat
+what a request says (`telling.BEFORE_PROOF`)."""
 _ARRIVED = frozenset({Step.RECEIVED, Step.REFUNDED})
 
 

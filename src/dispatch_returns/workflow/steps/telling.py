@@ -37,6 +37,13 @@ ON_ARRIVAL: Mapping[Step, NoticeKind] = {
 }
 """What the customer is told when a return comes to a step. Of the money the refund path tells."""
 
+BEFORE_PROOF = frozenset({NoticeKind.REQUESTED, NoticeKind.IN_REVIEW, NoticeKind.REJECTED})
+"""Notices that go out before it is known whose order it is, to whatever address the request has.
+
+They repeat nothing that was written into the request (order, articles, name): else a stranger's
+words, a link among them, would reach anybody's mailbox as the shop's.
+"""
+
 
 def tell_agents(conn: Connection, row: Return, body: str, now: datetime) -> None:
     """Leave an internal note: once for what it says, for each stay at a step."""
@@ -86,12 +93,9 @@ def told_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> Told
 
 def _facts(row: Return, told: Told) -> dict[str, Any]:
     """Return what the notice may use, as JSON values: what is not known is left out."""
-    facts: dict[str, Any] = {
-        "order_id": row.order_id,
-        "return_number": row.number,
-        "items": [dict(item) for item in row.items],
-        **told.facts,
-    }
+    facts: dict[str, Any] = {"return_number": row.number, **told.facts}
+    if told.kind not in BEFORE_PROOF:
+        facts |= {"order_id": row.order_id, "items": [dict(item) for item in row.items]}
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -115,7 +119,7 @@ def notice_of(
         language=language_of(ticket, language),
         facts=facts,
         email=ticket.customer_email,
-        name=ticket.customer_name,
+        name=None if kind in BEFORE_PROOF else ticket.customer_name,
         attachments=attachments,
     )
 
