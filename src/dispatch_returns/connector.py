@@ -58,6 +58,7 @@ from dispatch_returns.workflow.steps.engine import ReturnsEngine
 from dispatch_returns.workflow.steps.parts import Parts
 from dispatch_returns.workflow.steps.receiving import facts_of
 from dispatch_returns.workflow.steps.statuses import Statuses
+from dispatch_returns.workflow.tickets import Tickets
 from dispatch_returns.workflow.writeback import Messenger
 
 __all__ = ["Connector", "Context", "RefundEvent"]
@@ -113,6 +114,7 @@ class Connector:
         self._orders = None if workflow is not None else orders_of(settings)
         orders = self._orders if workflow is None else workflow.orders
         self._owners = Owners(self.store, orders, clock)
+        tickets = Tickets(self.store, self.client)
         self.refunds = RefundService(
             self.store,
             self.adapter,
@@ -123,7 +125,7 @@ class Connector:
             announce=self._handlers.announce,
             taken_back=Rereading(
                 self.store,
-                self.client,
+                tickets,
                 refunded_status=settings.refunded_status,
                 review_status=settings.review_status,
             ),
@@ -132,6 +134,7 @@ class Connector:
         timing: dict[str, Any] = {
             "lease": pace.lease,
             "first_retry": pace.first_retry,
+            "patience": pace.patience,
             "clock": clock,
         }
         statuses = Statuses(settings.statuses)
@@ -153,7 +156,7 @@ class Connector:
         self.returns = Returns(self.store, self.client, self._engine, statuses, clock)
         self.events = EventProcessor(
             self.store,
-            self.client,
+            tickets,
             self.refunds,
             self._handlers,
             workspace=settings.workspace,

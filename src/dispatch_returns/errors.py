@@ -10,6 +10,8 @@
     │   ├── APIConnectionError        no answer arrived
     │   │   └── APITimeoutError       no answer arrived in time
     │   ├── OutcomeUnknownError       a change got no answer: it may have been carried out
+    │   ├── NotShownError             the API does not show yet what an event says
+    │   ├── TicketDeletedError        its event or the API says so
     │   ├── APIResponseError          an answer arrived and could not be understood
     │   │   └── PaginationError       a page cursor repeated, or is missing
     │   └── APIStatusError            an answer with a status of 400 or more
@@ -147,6 +149,28 @@ class OutcomeUnknownError(APIError):
             request_id=request_id,
         )
         self.status_code = status_code
+
+
+class NotShownError(APIError):
+    """The API does not show yet what an event says: not this ticket at all, or an older state.
+
+    ``missing``: it answered 404.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: bool = False,
+        request_id: str | None = None,
+        retryable: bool = True,
+    ) -> None:
+        super().__init__(message, request_id=request_id, retryable=retryable)
+        self.missing = missing
+
+
+class TicketDeletedError(APIError):
+    """The ticket was certainly deleted: its event or the API says so."""
 
 
 class APIResponseError(APIError):

@@ -119,7 +119,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
         event = NewEvent(text, text, text, text, text, text.encode(), None)
         assert inbox.add(conn, event, NOW)
         (claimed,) = inbox.claim(conn, NOW, NOW - NOW.replace(year=2000), 9)
-        inbox.postpone(conn, claimed, NOW.replace(year=2050), text)
+        inbox.postpone(conn, claimed, NOW.replace(year=2050), text, since=NOW)
 
     for text in NASTY:
         store.write("nasty", lambda conn: write(conn, text))  # noqa: B023

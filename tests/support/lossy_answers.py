@@ -27,9 +27,9 @@ class Lossy(httpx.HTTPTransport):
             http_client=self._client,
             sleep=lambda _: None,
         )
-        shop.connector.messenger._client = client
-        if shop.connector._engine is not None:
-            shop.connector._engine._client = client
+        for part in (shop.connector.messenger, shop.connector._engine):
+            if part is not None:
+                part._client = part._tickets._client = client
 
     def hang_up(self) -> None:
         """Close the connections."""

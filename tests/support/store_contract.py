@@ -322,7 +322,7 @@ class StoreContract:
         (event,) = claim(store, AFTER_THE_LEASE)
         for change in (
             lambda conn: inbox.finish(conn, late, LATER),
-            lambda conn: inbox.postpone(conn, late, LATER, "late"),
+            lambda conn: inbox.postpone(conn, late, LATER, "late", since=NOW),
             lambda conn: inbox.set_unreadable(conn, late, "late"),
             lambda conn: inbox.replay(conn, late, LATER),
         ):
@@ -362,7 +362,7 @@ class StoreContract:
     def test_an_event_that_is_put_off_comes_back_then(self, store: Store) -> None:
         accept(store, 1)
         (event,) = claim(store, NOW)
-        store.write("off", lambda conn: inbox.postpone(conn, event, LATER, "no answer"))
+        store.write("off", lambda conn: inbox.postpone(conn, event, LATER, "no answer", since=NOW))
         assert claim(store, LATER - timedelta(seconds=1)) == []
         (again,) = claim(store, LATER)
         assert (again.tries, again.error, again.state) == (1, "no answer", EventState.ACCEPTED)
@@ -370,7 +370,7 @@ class StoreContract:
     def test_an_event_can_be_replayed(self, store: Store) -> None:
         accept(store, 1)
         (event,) = claim(store, NOW)
-        store.write("off", lambda conn: inbox.postpone(conn, event, LATER, "no answer"))
+        store.write("off", lambda conn: inbox.postpone(conn, event, LATER, "no answer", since=NOW))
         (event,) = claim(store, LATER)
         store.write("done", lambda conn: inbox.finish(conn, event, LATER))
         (done,) = events(store)
@@ -467,7 +467,7 @@ class StoreContract:
             key=lambda it: it.id,
         )
         store.write("done", lambda conn: outbox.finish(conn, done, LATER))
-        store.write("off", lambda conn: outbox.postpone(conn, off, LATER, "no answer"))
+        store.write("off", lambda conn: outbox.postpone(conn, off, LATER, "no answer", since=NOW))
         store.write(
             "no", lambda conn: outbox.finish(conn, refused, LATER, MessageState.REFUSED, "gone")
         )
@@ -479,7 +479,7 @@ class StoreContract:
         ]
         for late in (
             lambda conn: outbox.finish(conn, replace(off, claims=9), LATER),
-            lambda conn: outbox.postpone(conn, replace(off, claims=9), LATER, "late"),
+            lambda conn: outbox.postpone(conn, replace(off, claims=9), LATER, "late", since=NOW),
         ):
             with pytest.raises(LeaseLostError):
                 store.write("late", late)

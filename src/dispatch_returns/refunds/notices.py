@@ -27,6 +27,9 @@ _FOR_CUSTOMER = {
 }
 
 
+_TRIED = frozenset({outbox.MessageState.DONE, outbox.MessageState.UNDELIVERED})
+
+
 def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
     """Bring the ticket in line with `refund`, which has just changed."""
     outbox.add(conn, _change(refund), now)
@@ -52,10 +55,7 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
     """
     if hold.reason is Reason.DRY_RUN:
         return
-    told = sum(
-        m.kind == "ticket" and m.state is outbox.MessageState.DONE
-        for m in outbox.of_refund(conn, refund.id)
-    )
+    told = sum(m.kind == "ticket" and m.state in _TRIED for m in outbox.of_refund(conn, refund.id))
     what = f"{hold.reason}:{hold.detail}:{told}"
     note = _message(refund, "note", what, body=_note(refund, hold))
     outbox.add_all(conn, (_message(refund, "ticket", what, review="yes"), note), now)

@@ -24,7 +24,7 @@ from dispatch_returns.errors import (
     APIError,
     ErrorKind,
     LeaseLostError,
-    NotFoundError,
+    NotShownError,
     UnsupportedFeatureError,
 )
 from dispatch_returns.refunds import guard, notices, outcomes
@@ -45,6 +45,7 @@ from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.store import Store, ledger, switches
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.queue import failing_since
 from dispatch_returns.store.switches import Switch
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,6 @@ _KEY_MARGIN = timedelta(hours=1)
 """A key this close to the end of its life may be gone when the request arrives."""
 _KILL_SWITCH_PAUSE = timedelta(minutes=1)
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
-_GONE_AFTER = 5
-"""So many tries in a row it takes to believe that a ticket is gone: one 404 is no answer."""
 
 TakenBack = Callable[[Refund], Hold | None]
 """Reads the ticket of a refund that waits, and says why it must not be sent, if so.
@@ -208,11 +207,6 @@ class RefundService:
             return
         try:
             hold = None if self._taken_back is None else self._taken_back(refund)
-        except NotFoundError as error:
-            if refund.tries < _GONE_AFTER:
-                self._read_later(refund, error)
-                return
-            hold = deleted(refund)
         except APIError as error:
             self._read_later(refund, error)
             return
@@ -249,8 +243,26 @@ class RefundService:
             extra=_ids(refund),
         )
         wait = self.pace.retry_in(refund.tries, None, self._jitter())
-        detail = f"The ticket cannot be read: {error.message}"
-        self._postpone(refund, wait, detail, refund.tries + 1)
+        missing = isinstance(error, NotShownError) and error.missing
+        detail = f"The ticket {'is not found' if missing else 'cannot be read'}: {error.message}"
+
+        def record(conn: Connection) -> None:
+            now = self.now()
+            since = failing_since(refund.failing_since, refund.detail, detail, now)
+            if missing and now - since >= self.pace.patience:
+                self.hold(conn, refund, deleted(refund))
+                return
+            ledger.change(
+                conn,
+                refund,
+                now,
+                detail=detail,
+                due_at=now + wait,
+                tries=refund.tries + 1,
+                failing_since=since,
+            )
+
+        self.store.write("refund.postpone", record)
 
     def _call(self, sending: Refund) -> None:
         assert sending.due_at is not None

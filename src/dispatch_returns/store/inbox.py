@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, RowMapping, delete, func, select
 
 from dispatch_returns.store import queue
-from dispatch_returns.store.schema import inbox, outbox
+from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
 
 
 class EventState(enum.StrEnum):
@@ -20,6 +20,13 @@ class EventState(enum.StrEnum):
     DONE = "done"
     UNREADABLE = "unreadable"
     """Authentic, and not understood by this version: kept, so that an upgrade can replay it."""
+    NOT_SHOWN = "not_shown"
+    """The API has not shown for a day what it says: a person must look, and may replay it."""
+    DISCARDED = "discarded"
+    """A person has given it up."""
+
+
+_OVER = (EventState.DONE, EventState.DISCARDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class StoredEvent:
     tries: int
     claims: int
     due_at: datetime | None
+    failing_since: datetime | None = None
 
 
 def _stored(row: RowMapping) -> StoredEvent:
@@ -93,24 +101,45 @@ def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list
     return [_stored(r) for r in queue.claim(conn, inbox, now=now, lease=lease, limit=limit)]
 
 
-def finish(conn: Connection, event: StoredEvent, now: datetime) -> None:
-    """Mark a claimed event as dealt with. Raises `LeaseLostError`."""
+def finish(
+    conn: Connection,
+    event: StoredEvent,
+    now: datetime,
+    state: EventState = EventState.DONE,
+    error: str | None = None,
+) -> None:
+    """Mark a claimed event as dealt with, or as set aside because of `error`.
+
+    Raises `LeaseLostError`.
+    """
     queue.change(
         conn,
         inbox,
         event.id,
         event.claims,
-        state=EventState.DONE,
+        state=state,
         due_at=None,
-        error=None,
+        error=error,
         finished_at=now,
     )
 
 
-def postpone(conn: Connection, event: StoredEvent, until: datetime, error: str) -> None:
-    """Put a claimed event back until a later time. Raises `LeaseLostError`."""
+def postpone(
+    conn: Connection, event: StoredEvent, until: datetime, error: str, *, since: datetime
+) -> None:
+    """Put a claimed event back until a later time; `since`: see `queue.failing_since`.
+
+    Raises `LeaseLostError`.
+    """
     queue.change(
-        conn, inbox, event.id, event.claims, due_at=until, tries=event.tries + 1, error=error
+        conn,
+        inbox,
+        event.id,
+        event.claims,
+        due_at=until,
+        tries=event.tries + 1,
+        error=error,
+        failing_since=since,
     )
 
 
@@ -163,6 +192,26 @@ def newest(
     return [_stored(row) for row in conn.execute(query).mappings()]
 
 
+def count_set_aside(conn: Connection) -> dict[str, int]:
+    """Return how many events nothing follows from, by state: of each, a person may want to know."""
+    query = select(inbox.c.state, func.count()).where(SET_ASIDE).group_by(inbox.c.state)
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
+
+
+def discard(conn: Connection, event: StoredEvent, now: datetime) -> None:
+    """Give up an event, whatever became of it. Raises `LeaseLostError`."""
+    queue.change(
+        conn,
+        inbox,
+        event.id,
+        event.claims,
+        state=EventState.DISCARDED,
+        claims=event.claims + 1,
+        due_at=None,
+        finished_at=now,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Thinned:
     """What `thin` did. ``then``: where to go on, None where the young events begin."""
@@ -174,12 +223,12 @@ class Thinned:
 def thin(conn: Connection, *, before: datetime, after: int, limit: int) -> Thinned:
     """Delete, among the `limit` events that follow number `after`, what was done before `before`.
 
-    What is not dealt with, or not understood, stays; so does what a handler still waits for.
-    Events that another transaction holds are passed over.
+    So is what a person has given up. What is not dealt with, or not understood, stays; so does
+    what a handler still waits for. Events that another transaction holds are passed over.
     """
     rows = conn.execute(_following(after, limit)).all()
     old = [row for row in rows if row.received_at < before]
-    gone = {row.id for row in old if row.state == EventState.DONE and row.finished_at < before}
+    gone = {row.id for row in old if row.state in _OVER and row.finished_at < before}
     # SQLite gives the number of the newest row again once it is gone, and the outbox knows it.
     gone -= {conn.execute(select(func.max(inbox.c.id))).scalar_one(), *_waited_for(conn)}
     if gone:
@@ -191,7 +240,7 @@ def thin(conn: Connection, *, before: datetime, after: int, limit: int) -> Thinn
 def count_thinnable(conn: Connection, before: datetime) -> int:
     """Return how many events `thin` would delete in all; nothing is changed."""
     done = select(func.count()).where(
-        inbox.c.state == EventState.DONE,
+        inbox.c.state.in_(_OVER),
         inbox.c.received_at < before,
         inbox.c.finished_at < before,
         inbox.c.id < select(func.max(inbox.c.id)).scalar_subquery(),
@@ -230,5 +279,6 @@ def replay(conn: Connection, event: StoredEvent, now: datetime) -> None:
         claims=event.claims + 1,
         tries=0,
         due_at=now,
+        failing_since=None,
         finished_at=None,
     )

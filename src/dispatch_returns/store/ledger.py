@@ -73,6 +73,7 @@ class Refund:
     tries: int
     claims: int
     due_at: datetime | None
+    failing_since: datetime | None = None
 
     @property
     def idempotency_key(self) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from dispatch_returns.store import queue
-from dispatch_returns.store.schema import outbox
+from dispatch_returns.store.schema import UNDELIVERED, outbox
 
 
 class MessageState(enum.StrEnum):
@@ -21,6 +21,8 @@ class MessageState(enum.StrEnum):
     DONE = "done"
     REFUSED = "refused"
     """The receiver said no for good (the ticket was deleted, say)."""
+    UNDELIVERED = "undelivered"
+    """The API did not know its ticket for a day: a person must look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Message:
     tries: int
     claims: int
     due_at: datetime | None
+    failing_since: datetime | None = None
 
 
 def _message(row: RowMapping) -> Message:
@@ -110,10 +113,29 @@ def finish(
     )
 
 
-def postpone(conn: Connection, message: Message, until: datetime, error: str) -> None:
-    """Put a claimed message back until a later time. Raises `LeaseLostError`."""
-    tries = message.tries + 1
-    queue.change(conn, outbox, message.id, message.claims, due_at=until, tries=tries, error=error)
+def postpone(
+    conn: Connection, message: Message, until: datetime, error: str, *, since: datetime
+) -> None:
+    """Put a claimed message back until a later time; `since`: see `queue.failing_since`.
+
+    Raises `LeaseLostError`.
+    """
+    queue.change(
+        conn,
+        outbox,
+        message.id,
+        message.claims,
+        due_at=until,
+        tries=message.tries + 1,
+        error=error,
+        failing_since=since,
+    )
+
+
+def count_undelivered(conn: Connection) -> int:
+    """Return how many messages never reached their ticket."""
+    query = select(func.count()).select_from(outbox).where(UNDELIVERED)
+    return int(conn.execute(query).scalar_one())
 
 
 def of_refund(conn: Connection, refund_id: str) -> list[Message]:

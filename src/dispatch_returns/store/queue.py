@@ -42,6 +42,18 @@ def backoff(
     return min(longest, first * doubled) * (1 - jitter / 2)
 
 
+def failing_since(
+    since: datetime | None, before: str | None, error: str, now: datetime
+) -> datetime:
+    """Return since when a row fails as `error` says: its kind stands before the first colon.
+
+    `since` and `before` are what the row says of the failure before: `now` is returned where that
+    one was of another kind.
+    """
+    same = before is not None and before.partition(":")[0] == error.partition(":")[0]
+    return since if since is not None and same else now
+
+
 def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert a row unless one with the same unique key is there; return whether it was new."""
     return conn.execute(_insert(table, conn.dialect.name), values).rowcount == 1

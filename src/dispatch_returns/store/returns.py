@@ -78,6 +78,7 @@ class Return:
     tries: int
     claims: int
     due_at: datetime | None
+    failing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

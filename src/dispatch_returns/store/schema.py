@@ -4,7 +4,8 @@ Four tables are queues: `inbox`, `returns`, `ledger` and `outbox`. A row is work
 is set.
 Claiming a row moves ``due_at`` to the end of the lease and counts ``claims`` up, so a dead
 worker's row falls due again by itself, and a worker that was only slow can be told from its
-successor by the count it was given (a fencing token).
+successor by the count it was given (a fencing token). ``failing_since`` is when the failures
+of its present kind began.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import sqlite
 
@@ -94,9 +96,9 @@ class Told(TypeDecorator[str]):
         return value if value is None else storable(value)
 
 
-def storable(text: str) -> str:
-    """Return `text` with U+FFFD for what a database cannot hold."""
-    return _UNSTORABLE.sub("\ufffd", text)
+def storable(value: str) -> str:
+    """Return `value` with U+FFFD for what a database cannot hold."""
+    return _UNSTORABLE.sub("\ufffd", value)
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -110,6 +112,7 @@ def _queue_columns() -> list[Column[Any]]:
         Column("tries", Integer, nullable=False, server_default="0"),
         Column("claims", Integer, nullable=False, server_default="0"),
         Column("due_at", Utc),
+        Column("failing_since", Utc),
     ]
 
 
@@ -139,6 +142,9 @@ inbox = Table(
     UniqueConstraint("source", "event_id"),
 )
 _due_index(inbox)
+SET_ASIDE = text("state NOT IN ('accepted', 'done')")
+"""Events that nothing follows from. SQLite uses their index only for just these words."""
+Index("ix_inbox_state", inbox.c.state, sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE)
 
 ledger = Table(
     "ledger",
@@ -288,6 +294,8 @@ outbox = Table(
     *_queue_columns(),
 )
 _due_index(outbox)
+UNDELIVERED = text("state = 'undelivered'")
+Index("ix_outbox_state", outbox.c.state, sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED)
 
 returns = Table(
     "returns",

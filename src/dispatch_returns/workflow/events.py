@@ -14,39 +14,45 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
-from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.api import Ticket
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
     EventError,
     InvalidArgumentError,
     LeaseLostError,
-    NotFoundError,
+    NotShownError,
+    TicketDeletedError,
 )
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import Store, inbox, outbox
-from dispatch_returns.store.inbox import StoredEvent
+from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.ledger import Refund
-from dispatch_returns.store.queue import backoff
+from dispatch_returns.store.queue import backoff, failing_since
 from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
 from dispatch_returns.workflow.handlers import Handlers
 from dispatch_returns.workflow.late_news import Found, LateNews
 from dispatch_returns.workflow.steps.engine import ReturnsEngine
+from dispatch_returns.workflow.tickets import PATIENCE, TEST_EVENT, Tickets
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Leads:
-    """What an event leads to: a refund, or a return that is looked at, or neither."""
+    """What an event leads to: a refund, or a return that is looked at, or neither.
+
+    ``deleted``: its ticket was.
+    """
 
     refund: Decision | None = None
     returned: Ticket | None = None
+    deleted: bool = False
 
 
 class EventProcessor:
@@ -59,7 +65,7 @@ class EventProcessor:
     def __init__(
         self,
         store: Store,
-        client: DispatchClient,
+        tickets: Tickets,
         refunds: RefundService,
         handlers: Handlers,
         *,
@@ -68,10 +74,11 @@ class EventProcessor:
         refunded_status: str = "refunded",
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
+        patience: timedelta = PATIENCE,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
-        self._client = client
+        self._tickets = tickets
         self._refunds = refunds
         self._handlers = handlers
         self._workspace = workspace
@@ -79,9 +86,10 @@ class EventProcessor:
         self._refunded_status = refunded_status
         self._lease = lease
         self._first_retry = first_retry
+        self._patience = patience
         self._clock = clock
         self.late_news = LateNews(
-            client, refunds, workspace=workspace, refunded_status=refunded_status
+            tickets, refunds, workspace=workspace, refunded_status=refunded_status
         )
 
     def claim(self, limit: int) -> list[StoredEvent]:
@@ -111,7 +119,10 @@ class EventProcessor:
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
-            self._postpone(stored, error)
+            if isinstance(error, NotShownError) and self._is_over(stored, error):
+                self._set_aside(stored, event, error)
+            else:
+                self._postpone(stored, error)
         else:
             entered, sending = self._store.write(
                 "event.done", lambda conn: self._done(conn, stored, event, found)
@@ -127,13 +138,27 @@ class EventProcessor:
     def _process_news(self, stored: StoredEvent) -> None:
         """Deal with what the payment processor has sent."""
         try:
-            found = self.late_news.look(stored)
+            found = self._look_at_news(stored)
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
             self._postpone(stored, error)
         else:
             self._write_news(stored, found)
+
+    def _look_at_news(self, stored: StoredEvent) -> Found:
+        try:
+            return self.late_news.look(stored)
+        except NotShownError as error:
+            if not self._is_over(stored, error):
+                raise
+            log.warning(
+                "event %s: %s. What it says of this ticket is left out",
+                stored.event_id,
+                error.message,
+                extra=_ids(stored),
+            )
+            return self.late_news.look(stored, patient=False)
 
     def _write_news(self, stored: StoredEvent, found: Found) -> None:
         def record(conn: Connection) -> None:
@@ -156,11 +181,15 @@ class EventProcessor:
         if event.ticket_id is None:
             return _Leads()
         try:
-            ticket = self._client.tickets.get(event.ticket_id)
-        except NotFoundError:
+            ticket = self._tickets.get(event.ticket_id)
+        except TicketDeletedError:
             extra = ids(event_id=event.id, ticket_id=event.ticket_id)
-            log.info("event %s is about a ticket that is gone", event.id, extra=extra)
-            return _Leads()
+            log.info("event %s is about a ticket that was deleted", event.id, extra=extra)
+            return _Leads(deleted=True)
+        except NotShownError:
+            if event.id.startswith(TEST_EVENT):
+                return _Leads()  # what it says was made up by `dispatch-returns trigger`
+            raise
         except InvalidArgumentError:
             raise EventError("the ticket's id cannot be one of the API's") from None
         if self._returns is not None and self._returns.is_return(ticket):
@@ -170,11 +199,18 @@ class EventProcessor:
         return _Leads(refund=self._refunds.intake.judge(Facts.of(ticket, self._workspace)))
 
     def _done(
-        self, conn: Connection, stored: StoredEvent, event: Event, found: _Leads
+        self,
+        conn: Connection,
+        stored: StoredEvent,
+        event: Event,
+        found: _Leads,
+        *,
+        set_aside: str | None = None,
     ) -> tuple[Refund | None, Refund | None]:
         """Write what follows from the event.
 
-        Return its refund, and the same again if its call is to be made now.
+        Return its refund, and the same again if its call is to be made now. `set_aside` says why
+        nothing follows but its handlers' calls.
         """
         now = self._clock()
         entered: Refund | None = None
@@ -183,6 +219,8 @@ class EventProcessor:
             entered, sending = self._refunds.enter(conn, found.refund)
         if found.returned is not None and self._returns is not None:
             self._returns.notice(conn, found.returned)
+        if found.deleted and self._returns is not None and event.ticket_id is not None:
+            self._returns.notice_deleted(conn, event.ticket_id)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",
@@ -192,8 +230,32 @@ class EventProcessor:
                 payload={"event": stored.id, "type": event.type, "handler": name},
             )
             outbox.add(conn, message, now)
-        inbox.finish(conn, stored, now)
+        state = EventState.DONE if set_aside is None else EventState.NOT_SHOWN
+        inbox.finish(conn, stored, now, state, set_aside)
         return entered, sending
+
+    def _is_over(self, stored: StoredEvent, error: NotShownError) -> bool:
+        """Whether the API has not shown for so long what the event says that a person must look."""
+        now = self._clock()
+        since = failing_since(stored.failing_since, stored.error, _named(error), now)
+        return now - since >= self._patience
+
+    def _set_aside(self, stored: StoredEvent, event: Event, error: NotShownError) -> None:
+        """Let nothing follow from an event but its handlers' calls, and say so to people."""
+        log.error(
+            "event %s is set aside: the API has not shown for %s what it says. Look at the ticket,"
+            " then run: dispatch-returns events replay %s",
+            stored.event_id,
+            self._patience,
+            stored.id,
+            extra=_ids(stored),
+        )
+
+        why = _named(error)
+        self._store.write(
+            "event.set_aside",
+            lambda conn: self._done(conn, stored, event, _Leads(), set_aside=why),
+        )
 
     def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
         log.warning(
@@ -207,15 +269,22 @@ class EventProcessor:
         log.warning(
             "event %s is put off: %s", stored.event_id, type(error).__name__, extra=_ids(stored)
         )
-        self._put_off(stored, f"{type(error).__name__}: {error.message}")
+        self._put_off(stored, _named(error))
 
     def _put_off(self, stored: StoredEvent, why: str) -> None:
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(stored.tries, random.random(), first=self._first_retry)  # noqa: S311
-        self._store.write(
-            "event.postpone",
-            lambda conn: inbox.postpone(conn, stored, self._clock() + wait, why),
-        )
+
+        def postpone(conn: Connection) -> None:
+            now = self._clock()
+            since = failing_since(stored.failing_since, stored.error, why, now)
+            inbox.postpone(conn, stored, now + wait, why, since=since)
+
+        self._store.write("event.postpone", postpone)
+
+
+def _named(error: APIError | AdapterError) -> str:
+    return f"{type(error).__name__}: {error.message}"
 
 
 def _ids(stored: StoredEvent) -> dict[str, str | None]:

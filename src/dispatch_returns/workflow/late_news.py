@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from dispatch_returns.api import DispatchClient
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
     InvalidArgumentError,
     LeaseLostError,
-    NotFoundError,
+    NotShownError,
+    TicketDeletedError,
 )
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
 from dispatch_returns.refunds.intake import Decision
@@ -22,6 +22,7 @@ from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import outside
 from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.workflow.steps.receiving import facts_of
+from dispatch_returns.workflow.tickets import Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +45,46 @@ class LateNews:
 
     def __init__(
         self,
-        client: DispatchClient,
+        tickets: Tickets,
         refunds: RefundService,
         *,
         workspace: str,
         refunded_status: str,
     ) -> None:
-        self._client = client
+        self._tickets = tickets
         self._refunds = refunds
         self.adapter = refunds.adapter
         self._workspace = workspace
         self._refunded_status = refunded_status
         self.news = News(refunds, workspace)
 
-    def look(self, stored: StoredEvent) -> Found:
-        """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`."""
+    def look(self, stored: StoredEvent, *, patient: bool = True) -> Found:
+        """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`.
+
+        `patient`: a ticket that the API does not show raises `NotShownError`. Without it, what
+        the event says of other tickets still counts.
+        """
         adapter = self._refunds.adapter
         if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
             raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
         news = adapter.parse_event(stored.body)
-        return NOTHING if news is None else self.found(self.news.ask(news))
+        return NOTHING if news is None else self.found(self.news.ask(news), patient=patient)
 
-    def found(self, answer: Answer) -> Found:
-        """Return what is to be written. Raises `APIError`, `AdapterError`."""
-        tickets = sorted(self.news.missing(answer.refunds))
-        entries = [it for ticket_id in tickets if (it := self.judge(ticket_id)) is not None]
+    def found(self, answer: Answer, *, patient: bool = True) -> Found:
+        """Return what is to be written. `patient`: see `look`.
+
+        Raises `APIError`, `AdapterError`.
+        """
+        entries: list[Decision] = []
+        for ticket_id in sorted(self.news.missing(answer.refunds)):
+            try:
+                decision = self.judge(ticket_id)
+            except NotShownError:
+                if patient:
+                    raise
+                continue
+            if decision is not None:
+                entries.append(decision)
         return Found(answer.refunds, entries, answer.claims)
 
     def write(self, conn: Connection, found: Found) -> list[Met]:
@@ -95,10 +111,13 @@ class LateNews:
         outside.look_alone(conn, self.adapter.name, payments)
 
     def judge(self, ticket_id: str) -> Decision | None:
-        """Judge a ticket as an event about it would: the store may have lost its row."""
+        """Judge a ticket as an event about it would: the store may have lost its row.
+
+        Raises `NotShownError` while the API does not show the ticket as it must be by now.
+        """
         try:
-            ticket = self._client.tickets.get(ticket_id)
-        except (NotFoundError, InvalidArgumentError):
+            ticket = self._tickets.get(ticket_id)
+        except (TicketDeletedError, InvalidArgumentError):
             return None
         if ticket.status != self._refunded_status:
             return None

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.errors import TicketDeletedError
 from dispatch_returns.refunds.guard import Hold
-from dispatch_returns.refunds.taken_back import taken_back
+from dispatch_returns.refunds.taken_back import deleted, taken_back
 from dispatch_returns.store import Store, outbox, receipts, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.receipts import ReceiptState
 from dispatch_returns.workflow.steps.plan import US
 from dispatch_returns.workflow.steps.receiving import facts_of
+from dispatch_returns.workflow.tickets import Tickets
 
 
 class Rereading:
     """Says whether people still want a refund that waits, as its ticket is now."""
 
     def __init__(
-        self, store: Store, client: DispatchClient, *, refunded_status: str, review_status: str
+        self, store: Store, tickets: Tickets, *, refunded_status: str, review_status: str
     ) -> None:
         self._store = store
-        self._client = client
+        self._tickets = tickets
         self._refunded_status = refunded_status
         self._review_status = review_status
 
     def __call__(self, refund: Refund) -> Hold | None:
         """Return why `refund` must not be sent any more, if so. Raises `APIError`."""
-        ticket = self._client.tickets.get(refund.ticket_id)
+        try:
+            ticket = self._tickets.get(refund.ticket_id)
+        except TicketDeletedError:
+            return deleted(refund)
         with self._store.read() as conn:
             return taken_back(
                 refund,

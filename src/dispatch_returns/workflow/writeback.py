@@ -23,6 +23,8 @@ from dispatch_returns.errors import (
     LeaseLostError,
     NotFoundError,
     NoticeError,
+    NotShownError,
+    TicketDeletedError,
     ValidationError,
 )
 from dispatch_returns.refunds.clock import Clock, utc_now
@@ -30,13 +32,14 @@ from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.store import Store, inbox, ledger, outbox, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message, MessageState
-from dispatch_returns.store.queue import backoff
+from dispatch_returns.store.queue import backoff, failing_since
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.workflow import comments
 from dispatch_returns.workflow.handlers import Context, Handlers, RefundEvent, call
 from dispatch_returns.workflow.notices.notice import Notifier
 from dispatch_returns.workflow.steps import telling
+from dispatch_returns.workflow.tickets import PATIENCE, Tickets
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +68,12 @@ class Messenger:
         handler_tracebacks: bool = True,
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
+        patience: timedelta = PATIENCE,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
         self._client = client
+        self._tickets = Tickets(store, client)
         self._handlers = handlers
         self._refunded_status = refunded_status
         self._review_status = review_status
@@ -77,6 +82,7 @@ class Messenger:
         self._handler_tracebacks = handler_tracebacks
         self._lease = lease
         self._first_retry = first_retry
+        self._patience = patience
         self._clock = clock
 
     def claim(self, limit: int) -> list[Message]:
@@ -96,7 +102,9 @@ class Messenger:
     def _deliver(self, message: Message) -> None:
         try:
             self._do(message)
-        except (NotFoundError, ValidationError) as error:
+        except (NotFoundError, NotShownError) as error:
+            self._not_shown(message, error)
+        except (TicketDeletedError, ValidationError) as error:
             # Asking again changes nothing: the ticket is gone, or the workspace says no.
             log.warning(
                 "message %s was refused: %s", message.id, type(error).__name__, extra=_ids(message)
@@ -115,6 +123,26 @@ class Messenger:
             self._postpone(message, str(error), str(error))
         else:
             self._finish(message, MessageState.DONE, None)
+
+    def _not_shown(self, message: Message, error: NotFoundError | NotShownError) -> None:
+        """Wait for the API to know the ticket; after a day, say that it was not told."""
+        if isinstance(error, NotFoundError) and message.ticket_id is not None:
+            meant = self._tickets.missing(message.ticket_id, error)
+            if isinstance(meant, TicketDeletedError):
+                self._finish(message, MessageState.REFUSED, str(meant))
+                return
+        why, now = f"{type(error).__name__}: {error}", self._clock()
+        if now - failing_since(message.failing_since, message.error, why, now) < self._patience:
+            self._postpone(message, type(error).__name__, why)
+            return
+        log.error(
+            "message %s (%s) was not delivered: the API has not shown its ticket for %s",
+            message.id,
+            message.kind,
+            self._patience,
+            extra=_ids(message),
+        )
+        self._finish(message, MessageState.UNDELIVERED, why)
 
     def _do(self, message: Message) -> None:
         if message.kind == "ticket":
@@ -155,7 +183,7 @@ class Messenger:
         return later is None
 
     def _bring_in_line(self, refund: Refund, *, newest: bool) -> None:
-        ticket = self._client.tickets.get(refund.ticket_id)
+        ticket = self._tickets.get(refund.ticket_id)
         changes = self._changes(ticket, refund, newest=newest)
         if not changes:
             return
@@ -167,7 +195,7 @@ class Messenger:
             )
             for name in changes if len(changes) > 1 else ():
                 # A missing status must not keep back the fields, nor they the status.
-                ticket = self._client.tickets.get(ticket.id)
+                ticket = self._tickets.get(ticket.id)
                 now = self._changes(ticket, refund, newest=newest)
                 with contextlib.suppress(ValidationError):
                     self._patch(ticket, {it: now[it] for it in (name,) if it in now})
@@ -212,7 +240,7 @@ class Messenger:
         assert message.ticket_id is not None
         with self._store.read() as conn:
             row = returns.get(conn, returns.return_id(message.workspace_id, message.ticket_id))
-        ticket = self._client.tickets.get(message.ticket_id)
+        ticket = self._tickets.get(message.ticket_id)
         if message.kind == "comment":
             refund = self._refund(message)
             notice = telling.refund_notice(message, refund, row, ticket, self._language)
@@ -272,10 +300,13 @@ class Messenger:
         log.warning("message %s is put off: %s", message.id, shown, extra=_ids(message))
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(message.tries, random.random(), first=self._first_retry)  # noqa: S311
-        self._store.write(
-            "message.postpone",
-            lambda conn: outbox.postpone(conn, message, self._clock() + wait, why),
-        )
+
+        def postpone(conn: Connection) -> None:
+            now = self._clock()
+            since = failing_since(message.failing_since, message.error, why, now)
+            outbox.postpone(conn, message, now + wait, why, since=since)
+
+        self._store.write("message.postpone", postpone)
 
 
 def _not_told(message: Message, error: NoticeError) -> outbox.NewMessage:

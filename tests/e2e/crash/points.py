@@ -20,6 +20,7 @@ FOLDERS = ("reconcile", "refunds", "workflow", "webhooks")
 ELSEWHERE = {
     "inbox.accept": "the web request: until it is on disk the sender is not answered",
     "refund.*": "a person's act: one transaction, no call to a processor",
+    "event.set_aside": "an event that the API never bore out: only its handlers are called",
     "event.unreadable": "an event that is not understood moves no money",
     "event.thin": "old events that are done: whatever is left of them is deleted by the next pass",
     "event.postpone": "an event put off changes nothing but its time",

@@ -124,7 +124,7 @@ def put_off(place: Place, seconds: float) -> None:
     def work(conn: Any) -> None:
         now = datetime.now(UTC)
         for event in inbox.claim(conn, now, timedelta(minutes=1), 10):
-            inbox.postpone(conn, event, now + timedelta(seconds=seconds), "for the test")
+            inbox.postpone(conn, event, now + timedelta(seconds=seconds), "for the test", since=now)
 
     with Store.open(place.database_url) as store:
         store.write("event.postpone", work)

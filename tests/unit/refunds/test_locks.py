@@ -15,7 +15,6 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
-from dispatch_returns.api import DispatchClient
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus
 from dispatch_returns.refunds.facts import Facts
@@ -24,12 +23,13 @@ from dispatch_returns.refunds.news import Met
 from dispatch_returns.store import Store, ledger, outside
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.workflow.late_news import Found, LateNews
+from dispatch_returns.workflow.tickets import Tickets
 from tests.support import postgres
 from tests.support.desk import WORKSPACE, Desk, facts, usd
 from tests.support.races import SOON, inside, waits
 
 AMOUNT = usd("149.00")
-NOT_AGAIN = cast("DispatchClient", None)
+NOT_AGAIN = cast("Tickets", None)
 """What is written here asks the API for nothing."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns import sandbox
+from dispatch_returns.api import Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.store import inbox
 from dispatch_returns.store.inbox import EventState
@@ -93,14 +94,111 @@ def test_our_own_write_back_is_no_loop(shop: Workshop) -> None:
     assert shop.now(ticket) == before
 
 
-def test_a_ticket_that_is_gone_needs_nothing(
+def test_a_ticket_that_was_deleted_needs_nothing(
     shop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     event = shop.event("tkt_gone")
+    shop.event("tkt_gone", kind="ticket.deleted", data={"id": "tkt_gone"})
     shop.work()
     assert shop.found(event).state is EventState.DONE
-    assert f"event {event} is about a ticket that is gone" in caplog.messages
+    assert f"event {event} is about a ticket that was deleted" in caplog.messages
+
+
+def test_one_404_is_no_answer(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fault(times=1, status=404)
+    event = shop.event(ticket.id)
+    shop.work()
+    assert (shop.found(event).state, shop.refund(ticket)) == (EventState.ACCEPTED, None)
+    shop.work(minutes=1)
+    assert shop.found(event).state is EventState.DONE
+    assert len(shop.fake.refunds) == 1
+
+
+def test_what_the_api_has_not_shown_for_a_day_is_set_aside_and_can_be_replayed(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = shop.ticket()
+    shop.fault(times=999, status=404)
+    event = shop.event(ticket.id)
+    shop.work()
+    for _ in range(23):
+        shop.work(hours=1)
+    assert shop.found(event).state is EventState.ACCEPTED
+    shop.work(hours=1)
+    aside = shop.found(event)
+    assert (aside.state, aside.due_at) == (EventState.NOT_SHOWN, None)
+    assert "answered 404" in (aside.error or "")
+    assert any(f"events replay {aside.id}" in line for line in caplog.messages)
+    shop.box.state.faults.clear()
+    shop.store.write("again", lambda conn: inbox.replay(conn, aside, shop.clock()))
+    shop.work()
+    assert len(shop.fake.refunds) == 1
+
+
+def test_a_404_after_a_day_of_other_failures_is_not_the_end(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    this = f"*/tickets/{ticket.id}"
+    shop.fault(times=999, status=503, match={"path": this})
+    event = shop.event(ticket.id)
+    for _ in range(30):
+        shop.work(hours=1)
+    shop.box.state.faults.clear()
+    shop.fault(times=999, status=404, match={"path": this})
+    shop.work(hours=1)
+    assert shop.found(event).state is EventState.ACCEPTED
+    shop.box.state.faults.clear()
+    shop.work(hours=1)
+    assert len(shop.fake.refunds) == 1
+
+
+def told(shop: Workshop, ticket: Ticket, status: str, **ahead: float) -> str:
+    """An event about a change so much later than the API shows it; its id."""
+    assert ticket.updated_at is not None
+    changed = ticket.updated_at + timedelta(**ahead)
+    data = {"id": ticket.id, "status": status, "updatedAt": changed.isoformat()}
+    return shop.event(ticket.id, data=data)
+
+
+@pytest.mark.parametrize(
+    ("status", "ahead", "waits"),
+    [
+        ("refunded", {"seconds": 2}, True),
+        ("item_received", {"milliseconds": 300}, True),
+        ("refunded", {"milliseconds": 300}, False),
+        ("refunded", {"seconds": 0}, False),
+        ("item_received", {"seconds": -1}, False),
+    ],
+)
+def test_an_answer_older_than_its_event_is_no_answer(
+    shop: Workshop, status: str, ahead: dict[str, float], waits: bool
+) -> None:
+    ticket = shop.ticket("refunded")
+    event = told(shop, ticket, status, **ahead)
+    shop.work()
+    state = EventState.ACCEPTED if waits else EventState.DONE
+    assert shop.found(event).state is state
+    shown = shop.box.state.workspaces[sandbox.WORKSPACE].tickets[ticket.id]
+    shown["updatedAt"] = "2099-01-01T00:00:00.000Z"
+    shop.work(minutes=1)
+    assert shop.found(event).state is EventState.DONE
+    assert len(shop.fake.refunds) == 1
+
+
+def test_a_newer_event_speaks_for_an_older_one_too(shop: Workshop) -> None:
+    ticket = shop.ticket("refunded")
+    first = shop.event(ticket.id)
+    told(shop, ticket, "rejected", minutes=1)
+    shop.work()
+    assert shop.found(first).state is EventState.ACCEPTED
+    assert shop.fake.requests == []
+
+
+def test_a_test_event_waits_for_nothing(shop: Workshop) -> None:
+    event = shop.event("tkt_test", id="evt_test_1")
+    shop.work()
+    assert shop.found(event).state is EventState.DONE
 
 
 def test_an_event_about_no_ticket_needs_nothing(shop: Workshop) -> None:

@@ -75,6 +75,7 @@ class Books:
             statuses=Statuses(),
             lease=timedelta(minutes=5),
             first_retry=timedelta(seconds=5),
+            patience=timedelta(days=1),
             clock=self.clock,
         )
 

@@ -352,8 +352,65 @@ def test_a_move_whose_answer_was_lost_was_made_once(shop: ReturnsShop) -> None:
 def test_a_ticket_that_is_deleted_ends_its_return(shop: ReturnsShop) -> None:
     ticket = shop.ask()
     shop.client.tickets.delete(ticket.id)
-    shop.work(days=90)
+    shop.event(ticket.id, kind="ticket.deleted")
+    shop.work()
     assert shop.row(ticket).step is Step.GONE
+    assert shop.story(ticket)[-1] == "status deleted"
+
+
+def test_one_404_ends_no_return(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    shop.fault(times=1, status=404)
+    shop.work(days=8)
+    assert shop.row(ticket).step is Step.LABEL_SENT
+    shop.work(hours=1)
+    assert shop.merchant.notifier.kinds[-1] == "reminder"
+
+
+def test_a_ticket_that_is_not_found_for_a_day_ends_its_return_and_the_log_says_so(
+    shop: ReturnsShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = shop.ask()
+    shop.client.tickets.delete(ticket.id)
+    shop.work(days=8)
+    for _ in range(23):
+        shop.work(hours=1)
+    assert shop.row(ticket).step is Step.LABEL_SENT
+    for _ in range(2):
+        shop.work(hours=1)
+    assert shop.row(ticket).step is Step.GONE
+    assert shop.story(ticket)[-1] == "status not found"
+    assert any("the API has not known its ticket" in line for line in caplog.messages)
+
+
+def test_a_return_whose_ticket_is_there_again_goes_on(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    shop.fault(times=999, status=404)
+    for _ in range(12):
+        shop.work(days=8)
+    assert shop.row(ticket).step is Step.GONE
+    shop.box.state.faults.clear()
+    told = list(shop.merchant.notifier.kinds)
+    shop.arrive(ticket)
+    assert shop.row(ticket).step is Step.EXPIRED
+    assert shop.merchant.notifier.kinds == [*told, "expired"]
+    shop.put(ticket, "item_received")
+    assert shop.status(ticket) == "refunded"
+
+
+def test_a_step_waits_until_the_api_shows_what_an_event_says(shop: ReturnsShop) -> None:
+    ticket = shop.ask_only("SKU-001")
+    later = shop.now(ticket).updated_at
+    assert later is not None
+    data = {"id": ticket.id, "status": "open", "updatedAt": f"{later + timedelta(minutes=1)}"}
+    shop.arrive(ticket)
+    shop.event(ticket.id, data=data)
+    shop.work(days=8)
+    assert shop.row(ticket).step is Step.LABEL_SENT
+    assert "older than an event" in (shop.row(ticket).error or "")
+    for _ in range(26):
+        shop.work(hours=1)
+    assert [note for note in shop.notes(ticket) if "Nothing follows until it is shown" in note]
 
 
 # What fails.

@@ -51,6 +51,11 @@ def mark(**values: object) -> TakeBack:
     return change
 
 
+def delete(shop: Workshop, ticket: Ticket) -> None:
+    shop.client.tickets.delete(ticket.id)
+    shop.event(ticket.id, kind="ticket.deleted")
+
+
 @pytest.mark.parametrize(
     "take_back",
     [
@@ -58,7 +63,7 @@ def mark(**values: object) -> TakeBack:
         pytest.param(set_to("needs_review"), id="needs_review"),
         pytest.param(mark(isSpam=True), id="spam"),
         pytest.param(mark(mergedIntoId="tkt_other"), id="merged"),
-        pytest.param(lambda shop, ticket: shop.client.tickets.delete(ticket.id), id="deleted"),
+        pytest.param(delete, id="deleted"),
     ],
 )
 def test_what_people_took_back_while_it_waited_is_not_paid(
@@ -133,3 +138,19 @@ def test_a_ticket_that_cannot_be_read_now_is_asked_for_again(shop: Workshop) -> 
     shop.work(minutes=2)
     shop.work(minutes=2)
     assert paid(shop) == 1
+
+
+def test_a_ticket_that_is_not_found_for_a_day_is_not_paid(shop: Workshop) -> None:
+    ticket = waiting(shop)
+    shop.client.tickets.delete(ticket.id)
+    kill(shop, is_on=False)
+    for _ in range(23):
+        shop.work(hours=1)
+    row = shop.refund(ticket)
+    assert row is not None
+    assert row.state is State.REQUESTED
+    for _ in range(3):
+        shop.work(hours=1)
+    row = shop.refund(ticket)
+    assert row is not None
+    assert (paid(shop), row.state, row.reason) == (0, State.HELD, "taken_back")

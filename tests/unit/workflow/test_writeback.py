@@ -267,11 +267,43 @@ def test_a_ticket_that_was_deleted_is_told_nothing_more(
     for event in shop.connector.events.claim(1):
         shop.connector.events.process(event)
     shop.client.tickets.delete(ticket.id)
+    shop.event(ticket.id, kind="ticket.deleted")
     shop.work()
     assert [m.state for m in shop.messages()] == [MessageState.REFUSED] * 2
-    assert all("404" in (m.error or "") for m in shop.messages())
-    assert any("was refused: NotFoundError" in line for line in caplog.messages)
+    assert all("was deleted" in (m.error or "") for m in shop.messages())
+    assert any("was refused: TicketDeletedError" in line for line in caplog.messages)
     assert len(shop.fake.refunds) == 1
+
+
+def test_one_404_keeps_no_note_from_a_held_refund(shop: Workshop) -> None:
+    ticket = shop.ticket(payment_intent=None)
+    shop.event(ticket.id)
+    for event in shop.connector.events.claim(1):
+        shop.connector.events.process(event)
+    shop.fault(times=2, status=404)
+    shop.work()
+    assert shop.comments(ticket) == []
+    shop.work(minutes=1)
+    assert shop.now(ticket).status == "needs_review"
+    assert len(shop.comments(ticket)) == 1
+
+
+def test_a_note_that_found_no_ticket_for_a_day_is_said_in_the_log_and_written_another_time(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = shop.ticket(payment_intent=None)
+    shop.event(ticket.id)
+    for event in shop.connector.events.claim(1):
+        shop.connector.events.process(event)
+    shop.fault(times=999, status=404)
+    for _ in range(30):
+        shop.work(hours=1)
+    assert [m.state for m in shop.messages()] == [MessageState.UNDELIVERED] * 2
+    assert sum("was not delivered" in line for line in caplog.messages) == 2
+    shop.box.state.faults.clear()
+    shop.run(ticket)
+    assert shop.now(ticket).status == "needs_review"
+    assert len(shop.comments(ticket)) == 1
 
 
 def lose_the_answer(shop: Workshop, method: str) -> None:

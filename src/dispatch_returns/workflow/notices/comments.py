@@ -25,13 +25,18 @@ class TicketComments:
         return "TicketComments()"
 
     def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Write the comment, once for each key. Raises `NoticeError`."""
+        """Write the comment, once for each key. Raises `NoticeError`.
+
+        Raises `NotFoundError` where the API does not know the ticket: it may be so for a moment.
+        """
         body = self._templates.render(notice).text
         try:
             comments.write_once(
                 self._client, notice.ticket_id, body, notice.key, internal=False, again=again
             )
-        except (NotFoundError, ValidationError) as error:
+        except NotFoundError:
+            raise
+        except ValidationError as error:
             raise NoticeError(f"the comment was refused: {error}") from None
         except APIError as error:
             # Also for a wrong key: once it is mended, the customer is still told.

@@ -27,15 +27,16 @@ from dispatch_returns.errors import (
     APIError,
     LabelError,
     LeaseLostError,
-    NotFoundError,
+    NotShownError,
     StoreError,
+    TicketDeletedError,
     ValidationError,
     WorkflowError,
 )
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.labels import LabelState
-from dispatch_returns.store.queue import backoff
+from dispatch_returns.store.queue import backoff, failing_since
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.workflow.owners import Owners
@@ -63,6 +64,7 @@ from dispatch_returns.workflow.steps.telling import (
     told_on_arrival,
 )
 from dispatch_returns.workflow.steps.terms import Terms
+from dispatch_returns.workflow.tickets import Tickets
 
 log = logging.getLogger(__name__)
 
@@ -100,16 +102,19 @@ class ReturnsEngine:
         statuses: Statuses,
         lease: timedelta,
         first_retry: timedelta,
+        patience: timedelta,
         clock: Clock,
     ) -> None:
         self._store = store
         self._client = client
+        self._tickets = Tickets(store, client)
         self._book = parts.book
         self._tells = parts.notifier is not None
         self._workspace = workspace
         self._statuses = statuses
         self._lease = lease
         self._first_retry = first_retry
+        self._patience = patience
         self._clock = clock
         self._reviewers = Reviewers(client, clock)
         self._ownership = Ownership(store, parts, owners)
@@ -138,6 +143,12 @@ class ReturnsEngine:
         elif self._is_news(row, ticket):
             returns.wake(conn, row.id, now)
 
+    def notice_deleted(self, conn: Connection, ticket_id: str) -> None:
+        """Let the return of a ticket that was deleted end. Inside the caller's transaction."""
+        row = returns.get(conn, returns.return_id(self._workspace, ticket_id))
+        if row is not None and row.step is not Step.GONE:
+            returns.wake(conn, row.id, self._clock())
+
     def enter(self, conn: Connection, ticket: Ticket) -> None:
         """Write the row of a ticket's return, once; it is looked at at once."""
         now = self._clock()
@@ -153,6 +164,8 @@ class ReturnsEngine:
         )
 
     def _is_news(self, row: Return, ticket: Ticket) -> bool:
+        if row.step is Step.GONE:
+            return True  # its ticket is there again
         if ticket.status == self._statuses.name(Step.REFUNDED):
             return True  # somebody may have corrected what a refund was held for
         expected = {row.status}
@@ -177,9 +190,12 @@ class ReturnsEngine:
 
     def _advance(self, row: Return) -> None:
         try:
-            ticket = self._client.tickets.get(row.ticket_id)
-        except NotFoundError:
-            self._gone(row)
+            ticket = self._tickets.get(row.ticket_id)
+        except TicketDeletedError:
+            self._gone(row, NewDecision("status", "deleted", SOMEBODY))
+            return
+        except NotShownError as error:
+            self._not_shown(row, error)
             return
         except APIError as error:
             self._later(row, _said(error))
@@ -189,6 +205,8 @@ class ReturnsEngine:
             self._walk(walk)
         except (LeaseLostError, StoreError):
             raise
+        except TicketDeletedError:
+            self._gone(walk.row, NewDecision("status", "deleted", SOMEBODY))
         except (APIError, AdapterError) as error:
             self._failed(walk, _said(error), retryable=True)
         except WorkflowError as error:
@@ -214,7 +232,7 @@ class ReturnsEngine:
             if walk.row.planned is None:
                 return
             # Deciding may have taken long: what somebody did meanwhile must not be overwritten.
-            walk.ticket = self._client.tickets.get(walk.row.ticket_id)
+            walk.ticket = self._tickets.get(walk.row.ticket_id)
 
     def _take_step(self, walk: _Walk, span: Span) -> None:
         """Make the move that is planned, and plan what follows from where the ticket is then."""
@@ -232,6 +250,9 @@ class ReturnsEngine:
     def _situation(self, walk: _Walk) -> Situation:
         row, ticket = walk.row, walk.ticket
         now = self._clock()
+        if row.step is Step.GONE and ticket.status == row.status:
+            # The ticket is there again, and nobody has moved it.
+            row = replace(row, step=self._statuses.step(ticket.status))
         arrived, before = ticket.status != row.status, row.step
         if arrived:
             step = self._statuses.step(ticket.status)
@@ -396,13 +417,13 @@ class ReturnsEngine:
         """
         who, wrong = self._reviewers.find(move.assignee, patient=walk.row.tries < PATIENCE)
         if move.assignee is not None:
-            walk.ticket = self._client.tickets.get(walk.row.ticket_id)  # looking may take long
+            walk.ticket = self._tickets.get(walk.row.ticket_id)  # looking may take long
         if who and walk.ticket.status == walk.row.status:
             try:
                 walk.ticket = self._patch(walk.ticket, move, target, who)
             except ValidationError:
                 wrong = self._reviewers.refused(move.assignee)
-                walk.ticket = self._client.tickets.get(walk.row.ticket_id)
+                walk.ticket = self._tickets.get(walk.row.ticket_id)
             else:
                 return wrong
         if walk.ticket.status == walk.row.status:
@@ -419,12 +440,28 @@ class ReturnsEngine:
 
     # What cannot be done now.
 
-    def _gone(self, row: Return) -> None:
+    def _not_shown(self, row: Return, error: NotShownError) -> None:
+        """Wait for the API to show the ticket; after a day without it, take it for deleted."""
+        why, now = _said(error), self._clock()
+        if now - failing_since(row.failing_since, row.error, why, now) < self._patience:
+            self._later(row, why)
+        elif error.missing:
+            log.error(
+                "return %s ends: the API has not known its ticket for %s",
+                row.id,
+                self._patience,
+                extra=_ids(row),
+            )
+            self._gone(row, NewDecision("status", "not found", US, why))
+        else:
+            self._later(row, why, note=f"{why} Nothing follows until it is shown.")
+
+    def _gone(self, row: Return, decision: NewDecision) -> None:
         log.info("return %s: its ticket is gone", row.id, extra=_ids(row))
 
         def write(conn: Connection) -> None:
             now = self._clock()
-            returns.record(conn, row, NewDecision("status", "deleted", SOMEBODY), now)
+            returns.record(conn, row, decision, now)
             returns.release(conn, row, now, None, step=Step.GONE, planned=None, error=None)
 
         self._store.write("return.gone", write)
@@ -444,14 +481,19 @@ class ReturnsEngine:
         except APIError as error:
             self._later(walk.row, _said(error))
 
-    def _later(self, row: Return, why: str) -> None:
+    def _later(self, row: Return, why: str, note: str | None = None) -> None:
         log.warning("return %s is put off: %s", row.id, why, extra=_ids(row))
         # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
         wait = backoff(row.tries, random.random(), first=self._first_retry)  # noqa: S311
 
         def write(conn: Connection) -> None:
             now = self._clock()
-            returns.release(conn, row, now, now + wait, tries=row.tries + 1, error=why)
+            since = failing_since(row.failing_since, row.error, why, now)
+            if note is not None:
+                tell_agents(conn, row, f"{note} (Return {row.number})", now)
+            returns.release(
+                conn, row, now, now + wait, tries=row.tries + 1, error=why, failing_since=since
+            )
 
         self._store.write("return.postpone", write)
         _count(row, "put_off")

@@ -103,6 +103,7 @@ def _create_inbox() -> None:
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
+        sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("source", "event_id", name=op.f("uq_inbox_source")),
     )
@@ -115,6 +116,15 @@ def _create_inbox() -> None:
         postgresql_where=_WAITING,
     )
     op.create_index(op.f("ix_inbox_ticket_id"), "inbox", ["ticket_id"], unique=False)
+    aside = sa.text("state NOT IN ('accepted', 'done')")
+    op.create_index(
+        "ix_inbox_state",
+        "inbox",
+        ["state"],
+        unique=False,
+        sqlite_where=aside,
+        postgresql_where=aside,
+    )
 
 
 def _create_jobs() -> None:
@@ -124,6 +134,7 @@ def _create_jobs() -> None:
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
+        sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
     op.create_index(
@@ -171,6 +182,7 @@ def _create_ledger() -> None:
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
+        sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
         sa.UniqueConstraint(
             "workspace_id", "ticket_id", "ordinal", name=op.f("uq_ledger_workspace_id")
@@ -207,6 +219,7 @@ def _create_outbox() -> None:
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
+        sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("dedupe_key", name=op.f("uq_outbox_dedupe_key")),
     )
@@ -219,6 +232,15 @@ def _create_outbox() -> None:
         postgresql_where=_WAITING,
     )
     op.create_index(op.f("ix_outbox_refund_id"), "outbox", ["refund_id"], unique=False)
+    undelivered = sa.text("state = 'undelivered'")
+    op.create_index(
+        "ix_outbox_state",
+        "outbox",
+        ["state"],
+        unique=False,
+        sqlite_where=undelivered,
+        postgresql_where=undelivered,
+    )
 
 
 def _create_outside() -> None:
@@ -270,6 +292,7 @@ def _create_returns() -> None:
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
+        sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_returns")),
         sa.UniqueConstraint("number", name=op.f("uq_returns_number")),
         sa.UniqueConstraint("workspace_id", "ticket_id", name=op.f("uq_returns_workspace_id")),
