@@ -88,3 +88,12 @@ def web_address(name: str, value: str) -> str:
             name, "must be an http or https address, without credentials, query or fragment"
         )
     return value.rstrip("/")
+
+
+def is_private_way(url: str) -> bool:
+    """Return whether nobody can read along on the way to `url`: https, or this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK
+
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

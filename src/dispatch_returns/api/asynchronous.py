@@ -55,8 +55,8 @@ class AsyncCaller:
         self._options = time_limit(timeout)
         self._owns_http = http_client is None
         self._direct = direct.unless_proxied(httpx.AsyncHTTPTransport) if self._owns_http else None
-        self._http = http_client or httpx.AsyncClient(
-            timeout=TIMEOUT, transport=self._direct, verify=direct.tls()
+        self._http = http_client or direct.open_client(
+            httpx.AsyncClient, TIMEOUT, transport=self._direct
         )
         self._attach()
 

@@ -52,6 +52,8 @@ class Core:
     ) -> None:
         self.scope = Scope(workspace, style)
         self.base_url = arguments.web_address("base_url", base_url)
+        if "_live_" in api_key and not arguments.is_private_way(self.base_url):
+            raise InvalidArgumentError("base_url", "a live key goes over https only")
         self.hooks = hooks or Hooks()
         self.key_stays = key_stays
         self._clock = clock

@@ -9,26 +9,82 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.request import getproxies
 from weakref import WeakSet
 
 import httpx
 
+from dispatch_returns.errors import ConfigurationError
+
 T = TypeVar("T", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 
 @cache
 def tls() -> ssl.SSLContext:
-    """Return this process's trust in certificates: reading them takes longer than all else."""
-    return httpx.create_ssl_context()
+    """Return this process's trust in certificates: reading them takes longer than all else.
+
+    Raises `ConfigurationError` where the environment names certificates that can't be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one too
+        raise ConfigurationError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR: the certificates can't be read"
+            f" ({type(error).__name__}). Correct the path, or unset the variable"
+        ) from None
+
+
+def proxies() -> Mapping[str, str]:
+    """Return the proxies of the environment by scheme (``http``, ``https``, ``all``)."""
+    known = getproxies()
+    return {scheme: known[scheme] for scheme in ("http", "https", "all") if known.get(scheme)}
 
 
 def unless_proxied(transport: type[T]) -> T | None:
     """Return a new transport, or None where the environment names proxies."""
-    return None if getproxies() else transport(verify=tls())
+    return None if proxies() else transport(verify=tls())
+
+
+def open_client(client: type[C], timeout: float, **given: Any) -> C:
+    """Return a new client that goes the way that the environment names, as httpx reads it.
+
+    Raises `ConfigurationError` for a variable that httpx can't use. Without a proxy NO_PROXY
+    means nothing, and is not read.
+    """
+    try:
+        return client(timeout=timeout, verify=tls(), trust_env=bool(proxies()), **given)
+    except ImportError:
+        raise ConfigurationError(
+            f"{_variable('socks')}: a SOCKS proxy needs one more package. Install it with"
+            " pip install 'httpx[socks]', or name a proxy that begins with http://"
+        ) from None
+    except (httpx.InvalidURL, ValueError):
+        raise _wrong_proxy() from None
+
+
+def _wrong_proxy() -> ConfigurationError:
+    for scheme, url in proxies().items():
+        try:
+            httpx.Proxy(url)
+        except (httpx.InvalidURL, ValueError):
+            return ConfigurationError(
+                f"{scheme.upper()}_PROXY: not the address of a proxy. Write it whole, such as"
+                " http://proxy.example.com:3128, or unset the variable"
+            )
+    return ConfigurationError(
+        "NO_PROXY: an entry can't be read. Leave out IPv6 networks (fd00::/8), and write an IPv6"
+        " address without brackets (::1)"
+    )
+
+
+def _variable(prefix: str) -> str:
+    named = (scheme for scheme, url in proxies().items() if url.startswith(prefix))
+    return f"{next(named, 'all').upper()}_PROXY"
 
 
 class Connections:
@@ -54,7 +110,7 @@ class Connections:
 
     def _open(self) -> None:
         self.transport = unless_proxied(httpx.HTTPTransport)
-        self.client = httpx.Client(timeout=self._timeout, transport=self.transport, verify=tls())
+        self.client = open_client(httpx.Client, self._timeout, transport=self.transport)
 
     def begin_anew(self) -> None:
         """Open other connections; the old ones are dropped, and not told so."""

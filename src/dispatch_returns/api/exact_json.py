@@ -43,7 +43,8 @@ def loads(content: bytes) -> Any:
     Raises `ValueError`, without the content, for whatever is not JSON.
     """
     try:
-        return _DECODER.decode(content.decode())
+        # RFC 8259, 8.1, lets a reader pass over a byte order mark, and some servers send one.
+        return _DECODER.decode(content.decode("utf-8-sig"))
     except (ValueError, ArithmeticError, RecursionError):
         # ArithmeticError: an exponent no Decimal can hold. RecursionError: nested too deep.
         raise ValueError("not JSON") from None

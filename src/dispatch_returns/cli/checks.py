@@ -10,6 +10,7 @@ from functools import partial
 import httpx
 
 from dispatch_returns.api import DispatchClient
+from dispatch_returns.api.direct import open_client
 from dispatch_returns.api.models import Webhook
 from dispatch_returns.cli import step_checks
 from dispatch_returns.cli.check import Check, Checkable, Outcome, look
@@ -112,7 +113,12 @@ def _api(settings: Settings) -> list[Check]:
         if (offset := _offset(response.headers.get("date"), datetime.now(UTC))) is not None:
             offsets.append(offset)
 
-    with httpx.Client(timeout=_TIMEOUT_SECONDS, event_hooks={"response": [note_date]}) as http:
+    hooks = {"response": [note_date]}
+    try:
+        http = open_client(httpx.Client, _TIMEOUT_SECONDS, event_hooks=hooks)
+    except DispatchReturnsError as error:
+        return [Check("API", "failed", explain(error)[1])]
+    with http:
         try:
             client = client_for(settings, http_client=http, max_retries=1)
         except DispatchReturnsError as error:

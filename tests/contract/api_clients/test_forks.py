@@ -11,8 +11,10 @@ import pytest
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.workflow.orders.woocommerce import WooCommerceOrders
 from tests.support.api_server import ApiServer, Received, Reply
 from tests.support.forks import forks, in_a_child
+from tests.support.order_shops import ticket
 
 TICKET = {"id": "tkt_1", "workspace_id": "ws_1", "subject": "Jane's", "status": "open"}
 CHARGE = {
@@ -49,13 +51,21 @@ def stripe(url: str) -> Iterator[Use]:
         yield lambda: adapter.payment(PaymentRef("charge", "ch_1"))
 
 
+@contextmanager
+def shop(url: str) -> Iterator[Use]:
+    with closing(WooCommerceOrders(url.removesuffix("/v1"), "ck_1", "cs_1")) as source:
+        yield lambda: source.order("x1", ticket())
+
+
 def answer(received: Received) -> Reply:
+    if "/wc/v3/" in received.path:
+        return Reply(body=[])
     return Reply(body=CHARGE if "charges" in received.path else TICKET)
 
 
 @forks
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
-@pytest.mark.parametrize("make", [client, a_copy_of_a_client, stripe])
+@pytest.mark.parametrize("make", [client, a_copy_of_a_client, stripe, shop])
 def test_a_child_opens_connections_of_its_own(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch, make: Make, proxied: bool
 ) -> None:

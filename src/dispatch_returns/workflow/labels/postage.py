@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
+from dispatch_returns.api.direct import proxies
 from dispatch_returns.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -294,8 +296,24 @@ def _session(seller: str, timeout: float) -> requests.Session:
             given["timeout"] = given.get("timeout") or timeout
             return super().send(request, **given)
 
+    _check_environment(seller)
     session = requests.Session()
-    session.trust_env = False
+    # The proxies and certificates of the environment count; a .netrc does not, for it would
+    # replace the key.
+    session.auth = _as_it_is
     for scheme in ("https://", "http://"):
         session.mount(scheme, Patient(max_retries=0))
     return session
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _check_environment(seller: str) -> None:
+    """Raise `ConfigurationError` for what ``requests`` would only say with the first label."""
+    if any(url.startswith("socks") for url in proxies().values()) and not find_spec("socks"):
+        raise ConfigurationError(
+            f"ALL_PROXY: a SOCKS proxy needs one more package for labels of {seller}. Install it"
+            " with pip install 'requests[socks]', or name a proxy that begins with http://"
+        )

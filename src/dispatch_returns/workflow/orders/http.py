@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from dispatch_returns.api.direct import tls
+from dispatch_returns.api.direct import Connections
 from dispatch_returns.api.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, OrderError
 
@@ -35,6 +35,8 @@ def checked_url(variable: str, url: str) -> str:
 class ShopApi:
     """Calls one shop, and never repeats a call. No error says more than the status.
 
+    After a fork a child opens its own connections, so no process reads another's answer.
+
     ``remedy`` is what a person does when the key is refused.
     """
 
@@ -53,7 +55,7 @@ class ShopApi:
         self._remedy = remedy
         self._headers = dict(headers or {})
         self._auth = auth
-        self._http = http_client or httpx.Client(timeout=TIMEOUT, verify=tls())
+        self._connections = Connections(http_client, TIMEOUT)
         self._owns_http = http_client is None
 
     def call(
@@ -66,7 +68,7 @@ class ShopApi:
     ) -> tuple[Any, Mapping[str, str]] | None:
         """Return the answer's JSON and headers; None for a 404. Raises `OrderError`."""
         try:
-            answer = self._http.request(
+            answer = self._connections.client.request(
                 method,
                 f"{self._base_url}{path}",
                 params=params,
@@ -90,7 +92,7 @@ class ShopApi:
     def close(self) -> None:
         """Close the connections, unless the HTTP client was brought along."""
         if self._owns_http:
-            self._http.close()
+            self._connections.client.close()
 
     def read(self, model: type[M], value: Any) -> M:
         """Return `value` as the shop documents it. Raises `OrderError` where it is not so."""
