@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import acts
-from dispatch_returns.refunds.adapter import RefundAdapter
+from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.facts import Facts, PaymentResolver
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
@@ -55,6 +55,7 @@ class _Ticket:
         self.customer_email = EMAIL
         self.status = "refunded"
         self.deleted_at = self.is_spam = self.merged_into_id = None
+        self.created_at = NOW
 
 
 class Clock:
@@ -128,6 +129,15 @@ class Desk:
         )
 
     # What happens to a refund.
+
+    def cannot_tell(self) -> None:
+        """Let the processor not say what was refunded, so that a refund is looked up first."""
+        payment = self.fake.payment
+
+        def unsaid(ref: PaymentRef) -> Payment:
+            return replace(payment(ref), charged=None, refunded=None)
+
+        self.fake.payment = unsaid  # type: ignore[method-assign]
 
     def enter(self, *given: Facts) -> Refund:
         """Judge and enter what the tickets say, as the event processor does."""

@@ -73,7 +73,7 @@ SELECT r.id FROM rows r LEFT JOIN refunds f ON f.id = r.processor_id
 WHERE r.adapter = :adapter AND (
     r.state IN {_PAID} AND (
         f.id IS NULL OR f.status <> r.state
-        OR NOT r.adopted AND (f.minor <> r.minor OR f.currency <> r.currency))
+        OR f.minor <> r.minor OR f.currency <> r.currency)
     OR r.state NOT IN {_PAID} AND r.state NOT IN {_UNDER_WAY} AND {_MOVES}
     OR r.state = 'unknown' AND r.reason IS NOT NULL)
 UNION
@@ -85,6 +85,14 @@ SELECT r.id FROM refunds f JOIN rows r
     AND r.minor = f.minor AND r.currency = f.currency
 WHERE {_OTHERS} AND r.adapter = :adapter
 """  # noqa: S608 - constants
+# Rows that count on one refund of the processor's. The database allows none; this proves it.
+_CLAIMED = """
+SELECT r.id, r.ticket_id, r.processor_id FROM rows r
+WHERE r.adapter = :adapter AND EXISTS (
+    SELECT 1 FROM rows x WHERE x.processor_id = r.processor_id AND x.id <> r.id
+    AND x.adapter = r.adapter)
+ORDER BY r.processor_id, r.id
+"""
 # A ticket that says refunded, and one of whose parcels is without a row, or has one that was not
 # paid, or of another amount.
 _TICKETS = f"""
@@ -210,6 +218,10 @@ class Books:
         """Give refunds that somebody else may have made, of a payment that was a return's."""
         for refund, payment, kind, account, *waits in self._ask(_ELSEWHERE, adapter=adapter):
             yield OthersRefund(refund, PaymentRef(kind, payment, account), *waits)
+
+    def claimed_twice(self, adapter: str) -> Iterator[tuple[str, str, str]]:
+        """Give rows (id, ticket, the processor's id) that count on the same refund."""
+        return ((row[0], row[1], row[2]) for row in self._ask(_CLAIMED, adapter=adapter))
 
     def suspect_rows(self, adapter: str) -> Iterator[str]:
         """Give rows that may say something else than the processor."""

@@ -189,6 +189,8 @@ class Reconciler:
             yield from self._again_at_lost(processor_id, payment)
         for refund in books.others_refunds(self._late_news.adapter.name):
             yield from self._again_at_others(refund)
+        for refund_id, ticket_id, processor_id in books.claimed_twice(self._late_news.adapter.name):
+            yield Difference(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
         for refund_id in books.suspect_rows(self._late_news.adapter.name):
             yield from self._again_at_row(refund_id)
         for ticket_id in books.suspect_tickets():
@@ -215,7 +217,7 @@ class Reconciler:
             taken = ledger.of_processor(conn, adapter, refund.processor_id)
             rows = ledger.of_payments(conn, adapter, [ref.id for ref in known.payments])
             waits = refund.waits is not None and ledger.get(conn, refund.waits) is None
-        if taken:
+        if taken is not None:
             return
         if waits:
             found = differences.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
@@ -232,12 +234,10 @@ class Reconciler:
         listed = self._refunds_of(PaymentRef(**row.payment))
         with self._store.read() as conn:
             fresh = ledger.get(conn, refund_id)
-            others = {
-                it.result.processor_id
-                for it in listed
-                for other in ledger.of_processor(conn, row.adapter, it.result.processor_id)
-                if other.id != row.id
-            }
+            claimed = (
+                ledger.of_processor(conn, row.adapter, it.result.processor_id) for it in listed
+            )
+            others = {it.processor_id for it in claimed if it is not None and it.id != row.id}
         if fresh is not None and fresh.claims == row.claims:
             difference = differences.of_row(row, listed, others)
             if difference is not None:

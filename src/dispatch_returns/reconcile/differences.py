@@ -11,6 +11,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.reconcile.books import digits
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
 from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.refunds.intake import seen_of, settles_row
 from dispatch_returns.refunds.news import moves
 from dispatch_returns.store.ledger import Refund, State
 
@@ -30,6 +31,7 @@ class Cause(enum.StrEnum):
     TICKET_AMOUNT_DIFFERS = "ticket_amount_differs"
     OUTCOME_UNKNOWN = "outcome_unknown"
     PAID_TWICE = "paid_twice"
+    CLAIMED_TWICE = "claimed_twice"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
     PARCEL_NOT_ENTERED = "parcel_not_entered"
     PARCEL_NOT_PAID = "parcel_not_paid"
@@ -83,6 +85,13 @@ EXPLAINED: Mapping[Cause, tuple[str, str]] = {
     Cause.PAID_TWICE: (
         "Money may have been paid twice.",
         "Look at these refunds at the processor, and find out who made them.",
+    ),
+    Cause.CLAIMED_TWICE: (
+        "Two rows count on one refund of the processor's, so one customer did not get theirs.",
+        (
+            "Check at the processor whose refund it is (metadata dispatch_ticket_id), and pay the"
+            " other customer by hand. The database's index on it is missing: dispatch-returns db."
+        ),
     ),
     Cause.REFUNDED_ELSEWHERE: (
         "Somebody else has refunded a payment of a return as well (in the dashboard, say).",
@@ -180,7 +189,7 @@ _NOT_PAID = frozenset({State.FAILED, State.CANCELED})
 
 
 def of_row(
-    row: Refund, refunds: Sequence[KnownRefund], others: Collection[str]
+    row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
 ) -> Difference | None:
     """Return where a row and its payment's refunds differ, both as they are now.
 
@@ -203,7 +212,7 @@ def of_row(
 def _of_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
     if own is None:
         return _difference(Cause.NO_REFUND, row)
-    if not row.adopted and own.result.amount != row.amount:
+    if own.result.amount != row.amount:
         detail = f"{own.result.amount} there, {row.amount} here"
         return _difference(Cause.AMOUNT_DIFFERS, row, own, detail)
     if State(own.result.status) is row.state:
@@ -222,7 +231,7 @@ def _of_not_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
 
 
 def _of_elsewhere(
-    row: Refund, refunds: Sequence[KnownRefund], others: Collection[str]
+    row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
 ) -> Difference | None:
     for it in refunds:
         known = it.result.processor_id in others or it.result.processor_id == row.processor_id
@@ -237,7 +246,9 @@ def _of_elsewhere(
 
 def _may_be_of(known: KnownRefund, row: Refund) -> bool:
     """Whether a refund that somebody else made is what this row pays, or shall pay."""
-    return row.state not in _NOT_PAID and row.amount == known.result.amount
+    if row.state in _PAID:
+        return row.amount == known.result.amount
+    return row.state not in _NOT_PAID and settles_row(seen_of(row.adapter, known), row)
 
 
 def beside(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:

@@ -192,11 +192,7 @@ class RefundAdapter(Protocol):
         ...
 
     def find(self, request: RefundRequest) -> RefundResult | None:
-        """Return the refund that carries ``request.refund_id``.
-
-        Where there is none but the payment was paid back by somebody else, return that one
-        with ``ours=False``. None: there is no refund of this payment.
-        """
+        """Return the refund that carries ``request.refund_id``, None if there is none."""
         ...
 
     def close(self) -> None:

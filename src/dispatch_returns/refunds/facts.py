@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ class Parcel:
     ``returnless``: nothing is sent back, so no receipt can be shown. ``granted`` is what the
     policy granted for it: the ticket's amount is in its currency, unless the ticket names
     another. With ``automatic`` no person has decided, so the ticket may ask for less than was
-    granted, and not for more. ``amount`` counts instead of the ticket's, which speaks of a later
+    granted, and not for more. ``accounted`` is what the shop said was paid back of the order
+    when that was granted. ``amount`` counts instead of the ticket's, which speaks of a later
     parcel.
     """
 
@@ -41,6 +43,7 @@ class Parcel:
     returnless: bool = False
     granted: Money | None = None
     automatic: bool = False
+    accounted: Money | None = None
     amount: Money | None = None
 
 
@@ -51,8 +54,8 @@ class Facts:
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
     where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
     custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away:
-    it is in the bin, spam, or merged into another one. ``ticket`` is for order sources, which read
-    it themselves.
+    it is in the bin, spam, or merged into another one. ``requested_at`` is when the customer
+    asked. ``ticket`` is for order sources, which read it themselves.
     """
 
     workspace_id: str
@@ -66,10 +69,17 @@ class Facts:
     parcel: Parcel = Parcel()
     removed: str | None = None
     status: str | None = None
+    requested_at: datetime | None = None
 
     @classmethod
-    def of(cls, ticket: Ticket, workspace_id: str, parcel: Parcel = Parcel()) -> Facts:
-        """Return what `ticket` says, of `parcel`."""
+    def of(
+        cls,
+        ticket: Ticket,
+        workspace_id: str,
+        parcel: Parcel = Parcel(),
+        requested_at: datetime | None = None,
+    ) -> Facts:
+        """Return what `ticket` says, of `parcel`; it was requested when it was opened, or then."""
         fields = ticket.custom_fields
         return cls(
             workspace_id=workspace_id,
@@ -83,6 +93,7 @@ class Facts:
             parcel=parcel,
             removed=_removed(ticket),
             status=ticket.status,
+            requested_at=requested_at or ticket.created_at,
         )
 
 

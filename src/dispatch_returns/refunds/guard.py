@@ -265,14 +265,6 @@ def needs_approval(amount: Money, rails: Rails) -> Hold | None:
     return Hold(Reason.APPROVAL_NEEDED, f"{amount} needs a second person: {above}.")
 
 
-def refunded_elsewhere(amount: Money, processor_id: str) -> Hold:
-    """Return the hold for a payment that somebody else has refunded a part of."""
-    return Hold(
-        Reason.REFUNDED_ELSEWHERE,
-        f"{amount} of this payment was refunded by {processor_id}, which was not made from here.",
-    )
-
-
 def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | None:
     """Return a hold if `amount` on top of today's would be more than the cap per day."""
     if not rails.max_per_day:
@@ -367,8 +359,6 @@ def _payment(amount: Money, payment: Payment) -> Hold | None:
     remaining = payment.remaining
     if remaining is None or amount <= remaining:
         return None
-    if remaining.minor == 0:
-        return None  # by whom, and whether it was us, the processor is asked
     return Hold(
         Reason.EXCEEDS_REMAINING,
         f"refund_amount is {amount} and {remaining} is left on the payment.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,10 +20,12 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
+    KnownRefund,
     Payment,
     PaymentRef,
     RefundAdapter,
     RefundStatus,
+    SupportsListing,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
@@ -38,6 +40,7 @@ from dispatch_returns.store.switches import Switch
 
 _MOMENT = timedelta(seconds=5)
 _MOST_AT_ONCE = 10_000
+_UNPAID = frozenset({State.HELD, State.FAILED, State.CANCELED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,10 @@ class Decision:
     With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
     what a second person must agree to.
 
-    ``look_first``: money has moved on this payment before, so the processor is asked whether
-    it was this refund (the store may have been restored from a backup). ``owner`` says whose
-    order it is, and ``email`` where a processor writes to a customer who must act.
+    ``listed`` are the payment's refunds as the processor gave them at the check; None where it
+    cannot. ``look_first``: money has moved on this payment before, so the processor is asked
+    whether it was this refund (the store may have been restored from a backup). ``owner`` says
+    whose order it is, and ``email`` where a processor writes to a customer who must act.
     """
 
     facts: Facts
@@ -57,6 +61,7 @@ class Decision:
     amount: Money | None = None
     hold: Hold | None = None
     doubts: tuple[Hold, ...] = ()
+    listed: tuple[KnownRefund, ...] | None = None
     look_first: bool = False
     owner: Owner = NOT_KNOWN
     email: str | None = field(default=None, repr=False)
@@ -112,6 +117,7 @@ class Intake:
         try:
             with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
                 payment = self.adapter.payment(ref)
+            listed = self.listed(ref, payment)
         except UnsupportedFeatureError as error:
             hold = Hold(Reason.UNSUPPORTED, f"{error}")
             return Decision(facts, ref, hold=hold, owner=owner)
@@ -122,21 +128,38 @@ class Intake:
             return Decision(facts, ref, hold=refused, owner=owner)
         # Whoever wrote the ticket may have written its address too.
         email = payment.email or owner.email or facts.email
-        checked = guard.check(facts, payment, self.rails)
+        checked = guard.check(facts, _without_ours(payment, _row_id(facts), listed), self.rails)
         if isinstance(checked, Hold):
             # What it asks for is kept: a refund of just that, made elsewhere, settles it.
             asked = guard.asked(facts, payment)
             amount = None if isinstance(asked, Hold) else asked
-            return Decision(facts, ref, amount, hold=checked, owner=owner, email=email)
+            return Decision(
+                facts, ref, amount, hold=checked, listed=listed, owner=owner, email=email
+            )
         return Decision(
             facts,
             ref,
             checked,
             doubts=guard.doubts(checked, facts, payment),
+            listed=listed,
             look_first=self._may_have_been_paid(payment),
             owner=owner,
             email=email,
         )
+
+    def listed(
+        self, ref: PaymentRef, payment: Payment | None = None
+    ) -> tuple[KnownRefund, ...] | None:
+        """Return the payment's refunds as the processor has them; None where it cannot list them.
+
+        It is not asked where `payment` says that nothing was paid back. Raises `AdapterError`.
+        """
+        if payment is not None and payment.refunded is not None and not payment.refunded.minor:
+            return ()
+        if not isinstance(self.adapter, SupportsListing):
+            return None
+        with telemetry.processor_call(self.adapter.name, "refunds_of"):
+            return tuple(self.adapter.refunds_of(ref))
 
     def _may_have_been_paid(self, payment: Payment) -> bool:
         if payment.refunded is None:
@@ -170,8 +193,7 @@ class Intake:
     def enter_again(self, conn: Connection, decision: Decision) -> Refund:
         """Do as `enter` for an intent that has its row."""
         facts = decision.facts
-        row_id = ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
-        known = ledger.lock(conn, row_id)
+        known = ledger.lock(conn, _row_id(facts))
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
             if known.reason == Reason.DRY_RUN and not self._may_go_on(conn, decision):
@@ -268,10 +290,38 @@ class Intake:
         if decision.payment is None:
             return []
         outside.look_alone(conn, self.adapter.name, [decision.payment.id])
-        seen = outside.of_payment(conn, self.adapter.name, decision.payment.id)
-        moving = [it for it in seen if RefundStatus(it.status) not in NO_MONEY_MOVED]
+        listed = decision.listed or ()
+        found = self.elsewhere(conn, _names(decision.payment, listed), listed)
+        found = [it for it in found if it.refund_id != _row_id(decision.facts)]
         # A dry run writes to no ticket, and so takes nothing over.
-        return [] if moving and self.is_dry(conn) else moving
+        return [] if found and self.is_dry(conn) else found
+
+    def elsewhere(
+        self, conn: Connection, names: Collection[str], listed: Iterable[KnownRefund]
+    ) -> list[Outside]:
+        """Return the refunds that moved money of the payment with these `names`, and no row has.
+
+        They are those that the processor `listed`, and those that its webhook has told of.
+        """
+        adapter = self.adapter.name
+        seen = {it.processor_id: it for it in outside.of_payment(conn, adapter, names)}
+        seen |= {it.result.processor_id: seen_of(adapter, it) for it in listed}
+        moving = [it for it in seen.values() if RefundStatus(it.status) not in NO_MONEY_MOVED]
+        moving.sort(key=lambda it: (it.made_at, it.processor_id))
+        return outside.of_no_row(conn, moving)
+
+    def settled(
+        self, conn: Connection, row: Refund, listed: Sequence[KnownRefund]
+    ) -> KnownRefund | None:
+        """Return the refund made elsewhere, among those `listed`, that a row waits to pay."""
+        if not listed or row.payment is None:
+            return None
+        ref = PaymentRef(**row.payment)
+        outside.look_alone(conn, self.adapter.name, [ref.id])
+        by_id = {it.result.processor_id: it for it in listed}
+        seen = self.elsewhere(conn, _names(ref, listed), listed)
+        fitting = (it.processor_id for it in seen if settles_row(it, row))
+        return next((by_id[it] for it in fitting if it in by_id), None)
 
     def is_dry(self, conn: Connection) -> bool:
         """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
@@ -297,7 +347,7 @@ class Intake:
         hold = decision.hold
         if hold is None:
             if (known.amount, known.payment) == (decision.amount, _payment(decision)):
-                if not decision.doubts or known.approved_minor is not None:
+                if known.approved_minor is not None or not self._is_doubted(conn, decision):
                     return known
                 return self.judge_anew(conn, known, decision)
             detail = f"The ticket was changed before the refund of {known.amount} was sent."
@@ -318,7 +368,7 @@ class Intake:
         assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
-        hold = guard.together(self._doubts(decision, amount, elsewhere))
+        hold = guard.together(self._doubts(conn, decision, amount, elsewhere))
         if hold is None:
             return None
         if approved_minor == amount.minor and approves in {None, hold.detail}:
@@ -329,14 +379,59 @@ class Intake:
         return hold
 
     def _doubts(
-        self, decision: Decision, amount: Money, elsewhere: Sequence[Outside]
+        self,
+        conn: Connection,
+        decision: Decision,
+        amount: Money,
+        elsewhere: Sequence[Outside],
     ) -> list[Hold]:
         found = list(decision.doubts)
-        if elsewhere:
-            found.append(guard.refunded_elsewhere(elsewhere[0].amount, elsewhere[0].processor_id))
+        if elsewhere and self._is_too_much(conn, decision, amount, elsewhere):
+            found.append(refunded_elsewhere(elsewhere))
         if (needed := guard.needs_approval(amount, self.rails)) is not None:
             found.append(needed)
         return found
+
+    def _is_doubted(self, conn: Connection, decision: Decision) -> bool:
+        """Whether there is more to say against a refund that waits than when it was entered."""
+        elsewhere = self._elsewhere(conn, decision)
+        if _settling(elsewhere, decision) is not None:
+            return True
+        assert decision.amount is not None
+        return bool(
+            decision.doubts
+            or (elsewhere and self._is_too_much(conn, decision, decision.amount, elsewhere))
+        )
+
+    def _is_too_much(
+        self,
+        conn: Connection,
+        decision: Decision,
+        amount: Money,
+        elsewhere: Sequence[Outside],
+    ) -> bool:
+        """Whether `amount`, with what was paid back `elsewhere`, is more than was granted.
+
+        What the shop's own order knew when it was granted has been counted; but the shop may
+        have meant what we paid.
+        """
+        paid = sum(it.amount.minor for it in elsewhere)
+        parcel = decision.facts.parcel
+        accounted = _minor(parcel.accounted, amount) or 0
+        if accounted:
+            accounted = max(0, accounted - self._paid_by_us(conn, decision))
+        granted = _minor(parcel.granted, amount)
+        unaccounted = max(0, paid - accounted)
+        most = amount.minor if granted is None else granted
+        return unaccounted > 0 and unaccounted + amount.minor > most
+
+    def _paid_by_us(self, conn: Connection, decision: Decision) -> int:
+        assert decision.payment is not None
+        names = _names(decision.payment, decision.listed or ())
+        rows = ledger.of_payments(conn, self.adapter.name, names)
+        row_id = _row_id(decision.facts)
+        paid = (row for row in rows if row.id != row_id and row.state not in _UNPAID)
+        return sum(row.amount.minor for row in paid if row.amount is not None)
 
     def _note_changed_amount(self, conn: Connection, known: Refund, decision: Decision) -> None:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:
@@ -346,11 +441,86 @@ class Intake:
 
 
 def _settling(elsewhere: Sequence[Outside], decision: Decision) -> Outside | None:
-    """Return the refund made elsewhere that is of just the amount that is asked for.
+    """Return the refund made elsewhere that is this very one.
 
     Taking it over moves no money, so nothing that holds a payment stands against it.
     """
-    return next((it for it in elsewhere if it.amount == decision.amount), None)
+    facts = decision.facts
+    which = (facts.ticket_id, decision.amount, facts.requested_at)
+    return next((it for it in elsewhere if settles(it, *which)), None)
+
+
+def refunded_elsewhere(seen: Sequence[Outside]) -> Hold:
+    """Return the hold for a payment that was refunded elsewhere."""
+    said = ", ".join(f"{it.amount} ({it.processor_id})" for it in seen)
+    detail = f"This payment was already refunded elsewhere: {said}."
+    return Hold(Reason.REFUNDED_ELSEWHERE, detail)
+
+
+def settles(
+    seen: Outside, ticket_id: str, amount: Money | None, requested_at: datetime | None
+) -> bool:
+    """Whether a refund made elsewhere is what a ticket asks for.
+
+    It is of just its amount, names no other ticket, and was made after the customer had asked:
+    what was paid back before was paid back for something else.
+    """
+    if seen.refund_id is not None or seen.ticket_id not in {None, ticket_id}:
+        return False
+    if amount is None or seen.amount != amount or requested_at is None:
+        return False
+    # Processors tell whole seconds.
+    return seen.made_at >= requested_at.replace(microsecond=0)
+
+
+def settles_row(seen: Outside, row: Refund) -> bool:
+    """Whether a refund made elsewhere is what a row waits to pay."""
+    return settles(seen, row.ticket_id, row.amount, row.requested_at)
+
+
+def seen_of(adapter: str, known: KnownRefund) -> Outside:
+    """Return a refund of the processor's as it is kept."""
+    first, second = ([ref.id for ref in known.payments] + [None, None])[:2]
+    return Outside(
+        adapter=adapter,
+        processor_id=known.result.processor_id,
+        payment_id=first,
+        payment_also=second,
+        refund_id=known.refund_id,
+        ticket_id=known.ticket_id,
+        amount=known.result.amount,
+        status=known.result.status,
+        made_at=known.created_at,
+    )
+
+
+def _without_ours(payment: Payment, row_id: str, listed: Iterable[KnownRefund] | None) -> Payment:
+    """Return the payment without the refund of this very row, which a lost row may have made."""
+    if payment.refunded is None:
+        return payment
+    if listed is None:
+        left = payment.remaining
+        # Where nothing is left, it may be our own, and the processor must be asked for it.
+        return payment if left is None or left.minor else replace(payment, refunded=None)
+    ours = (it.result for it in listed if it.refund_id == row_id)
+    paid = sum(it.amount.minor for it in ours if it.status not in NO_MONEY_MOVED)
+    refunded = replace(payment.refunded, minor=max(0, payment.refunded.minor - paid))
+    return replace(payment, refunded=refunded)
+
+
+def _names(payment: PaymentRef, listed: Iterable[KnownRefund]) -> set[str]:
+    return {payment.id} | {ref.id for it in listed for ref in it.payments}
+
+
+def _minor(amount: Money | None, like: Money) -> int | None:
+    """Return minor units that can be added to `like`'s, None where there are none."""
+    if amount is None or (amount.currency, amount.decimals) != (like.currency, like.decimals):
+        return None
+    return amount.minor
+
+
+def _row_id(facts: Facts) -> str:
+    return ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
 
 
 def _adoption(decision: Decision, elsewhere: Outside) -> dict[str, object]:
@@ -387,6 +557,7 @@ def _entry(decision: Decision, hold: Hold | None) -> dict[str, object]:
         "order_id": decision.facts.order_id,
         "instructions_email": decision.email,
         "ticket_status": decision.facts.status,
+        "requested_at": decision.facts.requested_at,
         "uncertain": decision.look_first,
         "tries": 0,
     }

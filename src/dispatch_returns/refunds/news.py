@@ -25,10 +25,10 @@ from dispatch_returns.refunds.adapter import (
     SupportsListing,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.intake import refunded_elsewhere, seen_of, settles_row
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import ledger, outside
 from dispatch_returns.store.ledger import Refund, State
-from dispatch_returns.store.outside import Outside
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class News:
             met = {self._meet_row(conn, row, known, claims) for row in rows}
             if known.refund_id is None and any(row.adopted for row in rows):
                 # When the row goes on to another refund, this one is nobody's again.
-                outside.note(conn, self._outside(known), self._service.now())
+                self._note(conn, known)
             return next((it for it in _FIRST if it in met), Met.AGREES)
         if known.refund_id is not None and not self._is_ours(known):
             return Met.ANOTHERS
@@ -135,7 +135,7 @@ class News:
             found = self._meet_payment(conn, known)
             if found is not None:
                 return found
-        outside.note(conn, self._outside(known), self._service.now())
+        self._note(conn, known)
         return Met.NOTED
 
     def _is_ours(self, known: KnownRefund) -> bool:
@@ -152,12 +152,12 @@ class News:
         )
 
     def _rows(self, conn: Connection, known: KnownRefund) -> list[Refund]:
-        """Return the row that made a refund, and those that count on it because nothing is left."""
+        """Return the row that made a refund, and the one that has it: nearly always the same."""
         made = ledger.get(conn, known.refund_id) if known.refund_id is not None else None
         adapter = self._service.adapter.name
-        count_on_it = ledger.of_processor(conn, adapter, known.result.processor_id)
-        others = [row for row in count_on_it if made is None or row.id != made.id]
-        return others if made is None else [made, *others]
+        claims_it = ledger.of_processor(conn, adapter, known.result.processor_id)
+        found = {row.id: row for row in (made, claims_it) if row is not None}
+        return list(found.values())
 
     # A refund that has a row.
 
@@ -222,7 +222,8 @@ class News:
         if any(row.state is State.SENDING for row in rows):
             return Met.BUSY
         dry = self._service.intake.is_dry(conn)
-        waiting = [row for row in rows if _waits(row) and row.amount == known.result.amount]
+        seen = seen_of(self._service.adapter.name, known)
+        waiting = [row for row in rows if _waits(row) and settles_row(seen, row)]
         if len(waiting) == 1 and not dry:
             return self._apply(conn, waiting[0], known, Met.ADOPTED)
         for row in rows:
@@ -230,7 +231,7 @@ class News:
                 detail = f"{known.result.processor_id} refunded the same amount elsewhere."
                 self._for_a_person(conn, row, detail)
             elif row.state is State.REQUESTED and _waits(row):
-                hold = guard.refunded_elsewhere(known.result.amount, known.result.processor_id)
+                hold = refunded_elsewhere([seen])
                 if dry and row.amount is not None:
                     hold = guard.dry_run_hold(row.amount)
                 # An approval was given before anybody knew of this.
@@ -248,19 +249,9 @@ class News:
         self._service.apply(conn, row, result, call="event")
         return met
 
-    def _outside(self, known: KnownRefund) -> Outside:
-        first, second = ([ref.id for ref in known.payments] + [None, None])[:2]
-        return Outside(
-            adapter=self._service.adapter.name,
-            processor_id=known.result.processor_id,
-            payment_id=first,
-            payment_also=second,
-            refund_id=known.refund_id,
-            ticket_id=known.ticket_id,
-            amount=known.result.amount,
-            status=known.result.status,
-            made_at=known.created_at,
-        )
+    def _note(self, conn: Connection, known: KnownRefund) -> None:
+        seen = seen_of(self._service.adapter.name, known)
+        outside.note(conn, seen, self._service.now())
 
 
 def _agrees(row: Refund, known: KnownRefund) -> bool:
@@ -269,7 +260,7 @@ def _agrees(row: Refund, known: KnownRefund) -> bool:
         return False
     if row.reason == Reason.AMOUNT_DIFFERS:
         return row.amount != result.amount
-    same_amount = row.adopted or row.amount == result.amount
+    same_amount = row.amount == result.amount
     new_arn = result.arn is not None and result.arn != row.arn
     return row.state == State(result.status) and same_amount and not new_arn
 

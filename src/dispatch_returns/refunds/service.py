@@ -328,14 +328,17 @@ class RefundService:
         Look first: it only reads. If the refund is not there and the key is certainly alive,
         the same request again is answered with what the first one did, or does it now.
         """
+        alive = self._key_is_alive(refund)
         try:
             found = self._find(refund)
+            if found is None and not alive and self._adopts(refund):
+                return
         except AdapterError as error:
             self._cannot_look(refund, error)
             return
-        if found is not None and (found.ours or not self._key_is_alive(refund)):
+        if found is not None:
             self._record(refund, found, "find")
-        elif self._key_is_alive(refund):
+        elif alive:
             self._send(refund)
         else:
             self._park_unknown(refund)
@@ -369,7 +372,7 @@ class RefundService:
         except AdapterError as error:
             self._poll_later(refund, error)
             return
-        if found is None or not found.ours:
+        if found is None:
             polls = refund.tries + 1
             wait = self.pace.next_poll(refund.state, polls, self._jitter())
             self._postpone(refund, wait, None, polls)
@@ -457,18 +460,38 @@ class RefundService:
             self.announce(conn, told, now)
 
     def _look(self, refund: Refund, error: AdapterError) -> None:
-        """The processor says that there is a refund: take it over, whoever made it."""
+        """The processor says that there is a refund: take it over if it is this one."""
         try:
             found = self._find(refund)
+            if found is None and error.kind is ErrorKind.ALREADY_REFUNDED and self._adopts(refund):
+                return
         except AdapterError as again:
             self._cannot_look(refund, again)
             return
-        if found is not None and (found.ours or error.kind is ErrorKind.ALREADY_REFUNDED):
+        if found is not None:
             self._record(refund, found, "find")
         elif error.kind is ErrorKind.KEY_CONFLICT or not self.adapter.capabilities.lookup:
             self._park_unknown(refund, error)
         else:
             self._refused(refund, error)
+
+    def _adopts(self, refund: Refund) -> bool:
+        """Take over a refund made elsewhere that is just what was asked for; say if there is one.
+
+        Raises `AdapterError`.
+        """
+        if not self.adapter.capabilities.lookup:
+            return False  # ours may have been made as well
+        listed = self.intake.listed(_request(refund).payment) or ()
+
+        def record(conn: Connection) -> bool:
+            known = self.intake.settled(conn, refund, listed)
+            if known is None:
+                return False
+            self.apply(conn, refund, replace(known.result, ours=False), call="find")
+            return True
+
+        return self.store.write("refund.outcome", record)
 
     def _refuse(
         self,

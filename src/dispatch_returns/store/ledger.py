@@ -39,9 +39,10 @@ class Refund:
 
     ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
     present key may have been carried out; ``first_sent_at`` is when the first call that may have
-    been was made. ``adopted``: somebody else made the refund. ``claims`` is the fencing token.
-    ``entered_at`` is when an event or a person last said that it is to be paid, and
-    ``ticket_status`` what the ticket's status was then, where it was read.
+    been was made. ``adopted``: somebody else made the refund. ``requested_at`` is when the
+    customer asked for it. ``claims`` is the fencing token. ``entered_at`` is when an event or a
+    person last said that it is to be paid, and ``ticket_status`` what the ticket's status was
+    then, where it was read.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Refund:
     adopted: bool
     arn: str | None
     failure_reason: str | None
+    requested_at: datetime | None
     created_at: datetime
     updated_at: datetime
     tries: int
@@ -195,14 +197,11 @@ def lock(conn: Connection, row_id: str) -> Refund | None:
 _BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
 
 
-def of_processor(conn: Connection, adapter: str, processor_id: str) -> list[Refund]:
-    """Return the refunds that the processor knows by this id, oldest first.
-
-    Several, where one was made and others were told that nothing is left on their payment.
-    """
+def of_processor(conn: Connection, adapter: str, processor_id: str) -> Refund | None:
+    """Return the refund that the processor knows by this id."""
     which = (ledger.c.adapter == adapter, ledger.c.processor_id == processor_id)
-    query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
-    return [_refund(row) for row in conn.execute(query).mappings()]
+    row = conn.execute(select(ledger).where(*which)).mappings().one_or_none()
+    return _refund(row) if row else None
 
 
 def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Refund]:

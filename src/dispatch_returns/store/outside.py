@@ -1,23 +1,23 @@
 """Refunds at the processor that no row of the ledger has made, as far as they were seen.
 
 Made in the processor's dashboard, by another program, or from a row that a restored backup
-does not have. What is here and belongs to a payment is looked at before that payment is paid
-back.
+does not have. Before a payment is paid back, the processor is asked for its refunds; what was
+seen here counts as well, as it may have come in since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select, update
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
 from dispatch_returns.store.dialect import backend
-from dispatch_returns.store.schema import ledger, outside
+from dispatch_returns.store.schema import ledger, outside, storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +62,38 @@ def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> 
         backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")
 
 
-def of_payment(conn: Connection, adapter: str, payment_id: str) -> list[Outside]:
-    """Return the refunds of a payment that are somebody else's and no row's, oldest first."""
-    rows = conn.execute(_OF_PAYMENT, {"adapter": adapter, "payment": payment_id}).mappings()
-    return [_outside(row) for row in rows]
-
-
-_TAKEN = select(ledger.c.id).where(
-    ledger.c.adapter == outside.c.adapter, ledger.c.processor_id == outside.c.processor_id
-)
-_OF_PAYMENT = (
-    select(outside)
-    .where(
-        outside.c.adapter == bindparam("adapter"),
-        or_(
-            outside.c.payment_id == bindparam("payment"),
-            outside.c.payment_also == bindparam("payment"),
-        ),
-        outside.c.refund_id.is_(None),
-        ~_TAKEN.exists(),
+def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Outside]:
+    """Return the refunds that were seen of a payment, by any of its names, oldest first."""
+    query = (
+        select(outside)
+        .where(
+            outside.c.adapter == adapter,
+            or_(outside.c.payment_id.in_(payment_ids), outside.c.payment_also.in_(payment_ids)),
+        )
+        .order_by(outside.c.made_at, outside.c.processor_id)
     )
-    .order_by(outside.c.made_at, outside.c.processor_id)
+    return [_outside(row) for row in conn.execute(query).mappings()]
+
+
+def of_no_row(conn: Connection, seen: Iterable[Outside]) -> list[Outside]:
+    """Return those of `seen` that no row of the ledger has made or adopted."""
+    return [it for it in seen if conn.execute(_ROW, _named(it)).first() is None]
+
+
+def _named(seen: Outside) -> dict[str, str | None]:
+    return {
+        "adapter": seen.adapter,
+        "processor": storable(seen.processor_id),
+        "refund": seen.refund_id,
+    }
+
+
+_ROW = select(ledger.c.id).where(
+    or_(
+        ledger.c.id == bindparam("refund"),
+        and_(
+            ledger.c.adapter == bindparam("adapter"),
+            ledger.c.processor_id == bindparam("processor"),
+        ),
+    )
 )

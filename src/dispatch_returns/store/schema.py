@@ -172,10 +172,11 @@ ledger = Table(
     Column("sent_day", Text),
     Column("approved_by", Told),
     Column("approved_minor", BigInteger),
-    Column("processor_id", Told, index=True),
+    Column("processor_id", Told),
     Column("adopted", Boolean, nullable=False),
     Column("arn", Told),
     Column("failure_reason", Told),
+    Column("requested_at", Utc),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     *_queue_columns(),
@@ -183,6 +184,16 @@ ledger = Table(
     Index("ix_ledger_sent_day", "sent_day", "currency"),
 )
 _due_index(ledger)
+# A refund at the processor is one row's: what two rows count on, one customer did not get.
+_CLAIMED = ledger.c.processor_id.is_not(None)
+Index(
+    "uq_ledger_processor_id",
+    ledger.c.adapter,
+    ledger.c.processor_id,
+    unique=True,
+    sqlite_where=_CLAIMED,
+    postgresql_where=_CLAIMED,
+)
 
 outside = Table(
     "outside",

@@ -224,20 +224,16 @@ class FakeAdapter:
         return outcome
 
     def find(self, request: RefundRequest) -> RefundResult | None:
-        """Return our refund; else somebody else's that left nothing; else None."""
+        """Return our refund, None if there is none."""
         with self._lock:
             if self._take_fault("find"):
                 raise _unanswered()
             if not self.capabilities.lookup:
                 raise UnsupportedFeatureError("this processor cannot look a refund up")
-            account = self._account(request.payment.id)
+            self._account(request.payment.id)
             here = [m for m in self._made.values() if m.payment_id == request.payment.id]
-            if ours := _ours(here, request):
-                return ours.result
-            others = [m for m in here if m.paid]
-            if others and self._refunded(request.payment.id) >= account.charged:
-                return replace(others[-1].result, ours=False)
-            return None
+            ours = _ours(here, request)
+            return None if ours is None else ours.result
 
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
         """Check what `event` made. Raises `SignatureError`."""

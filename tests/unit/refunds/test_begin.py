@@ -12,7 +12,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind, LeaseLostError
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.store import Store
 from dispatch_returns.store.ledger import Refund, State
-from tests.support.desk import Desk, facts, usd
+from tests.support.desk import Desk, facts
 
 
 def enter_and_begin(desk: Desk) -> Refund | None:
@@ -97,8 +97,7 @@ def test_what_a_rail_stops_is_not_begun(desk: Desk, rails: Rails, state: State) 
 
 
 def test_what_may_have_been_paid_before_is_looked_up_by_a_worker(desk: Desk) -> None:
-    desk.fake.add_payment("pi_1", usd("500.00"))
-    desk.fake.refund_outside("pi_1", usd("10.00"))
+    desk.cannot_tell()
     assert enter_and_begin(desk) is None
     assert (desk.only().state, desk.only().uncertain) == (State.REQUESTED, True)
 

@@ -174,7 +174,8 @@ def test_a_ticket_without_a_payment_says_so(desk: Desk) -> None:
 
 
 def test_the_smallest_amount_that_moved_is_reason_enough_to_look(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("0.01"))
+    desk.enter(facts("tkt_2", "0.01", payment_intent="pi_2"))
+    desk.step()
     assert desk.enter(facts(payment_intent="pi_2")).uncertain
 
 

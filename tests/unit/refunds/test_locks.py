@@ -106,11 +106,11 @@ def test_two_events_of_the_same_payment_do_not_lock_each_other_out(
     here, there = desks
     for desk in desks:
         desk.restart(Rails())
-    here.fake.refund_outside("pi_2", usd("20.00"))
     here.fake.first_status = RefundStatus.PENDING
     here.enter(facts(payment_intent="pi_2"))
     here.step()
     assert here.only().state is State.PENDING
+    here.fake.refund_outside("pi_2", usd("20.00"))
     here.fake.set_status(here.only().processor_id or "", RefundStatus.SUCCEEDED)
     first = here.fake.refunds_of(payment_of(here))
     here.fake.refund_outside("pi_2", usd("30.00"))
@@ -190,8 +190,8 @@ def test_an_event_is_written_after_the_ticket_that_is_being_entered(
     here, there = desks
     for desk in desks:
         desk.restart(Rails())
-    known = made_elsewhere(there)
     decision = here.service.intake.judge(facts())
+    known = made_elsewhere(there)
     with inside(here.store, lambda conn: here.service.intake.enter(conn, decision)) as entered:
         event = there.store.submit("event.done", meeting(there, known))
         waits(event)

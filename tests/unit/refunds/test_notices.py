@@ -91,7 +91,9 @@ def test_a_note_names_the_state_the_reason_the_remedy_and_the_refund(desk: Desk)
     desk.step()
     assert desk.told("note") == [
         (
-            "Refund held: The charge is disputed. The customer disputes this payment with the bank."
-            f" Answer the dispute; do not refund it as well. (Refund {desk.only().id})"
+            "Refund held: The charge is disputed. Answer the dispute at the processor: if it is"
+            " lost, the bank pays the customer. If the payment is to be refunded all the same, run:"
+            " dispatch-returns refunds approve. The processor refuses it where it must not be."
+            f" (Refund {desk.only().id})"
         )
     ]

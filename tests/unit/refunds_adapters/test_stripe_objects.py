@@ -269,13 +269,6 @@ def test_two_refunds_of_ours_that_pay_need_a_person(generation: int) -> None:
     assert caught.value.kind is ErrorKind.KEY_CONFLICT
 
 
-def test_the_newest_refund_of_somebody_else_is_the_first_that_pays() -> None:
-    failed = a_refund("re_failed", status="failed")
-    newest = objects.others_refund([failed, ours("re_2", "failed"), FOREIGN, OTHER_TICKET], REQUEST)
-    assert newest is FOREIGN
-    assert objects.others_refund([failed], REQUEST) is None
-
-
 def test_the_order_that_the_shop_noted_on_the_payment_is_told() -> None:
     charge = a_charge(metadata={"order_id": "1234"})
     assert objects.payment_of_charge(charge).order_id == "1234"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from dispatch_returns import sandbox
 from dispatch_returns.connector import Connector
@@ -235,6 +236,23 @@ def test_amounts_that_differ_are_left_to_a_person(shop: Workshop) -> None:
     shop.fake._made[refund.processor_id or ""] = replace(made, result=other)
     found = only(shop, Cause.AMOUNT_DIFFERS, fix=True)
     assert (found.detail, found.fixed) == ("100.00 USD there, 149.00 USD here", False)
+
+
+def test_two_rows_that_count_on_one_refund_are_shown(shop: Workshop) -> None:
+    """The database allows none; here somebody has taken its index away."""
+    first, second = shop.ticket(), shop.ticket()
+    shop.run(first)
+    shop.run(second)
+
+    def claim(conn: Connection) -> None:
+        conn.exec_driver_sql("DROP INDEX uq_ledger_processor_id")
+        claimed = "SELECT min(processor_id) FROM ledger"
+        conn.exec_driver_sql(f"UPDATE ledger SET processor_id = ({claimed})")
+
+    shop.store.write("claim", claim)
+    found = [it for it in compare(shop) if it.cause is Cause.CLAIMED_TWICE]
+    assert {it.ticket_id for it in found} == {first.id, second.id}
+    assert not any(it.fixed for it in found)
 
 
 def test_a_ticket_that_asks_for_another_amount_now_is_shown(shop: Workshop) -> None:

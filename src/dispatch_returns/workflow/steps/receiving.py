@@ -31,6 +31,7 @@ from dispatch_returns.workflow.steps.plan import (
     Plan,
     Situation,
     money_json,
+    money_of,
 )
 from dispatch_returns.workflow.steps.terms import Terms
 from dispatch_returns.workflow.steps.worth import NO_ORDER, WAREHOUSE, Worth, Worths
@@ -213,7 +214,8 @@ class Receiving:
         return plan if latest.state is ReceiptState.SETTLED else self._agreed(now, latest, plan)
 
     def _entering(self, now: Situation, known: Sequence[Receipt], latest: Receipt | None) -> Work:
-        facts = Facts.of(now.ticket, now.row.workspace_id, parcel_of(latest))
+        row = now.row
+        facts = Facts.of(now.ticket, row.workspace_id, parcel_of(latest), row.requested_at)
         decision = self._intake.judge(facts)
 
         def enter(conn: Connection) -> None:
@@ -283,27 +285,32 @@ def facts_of(
 
     Of an earlier parcel the ticket says nothing any more: its refund keeps its own amount.
     """
-    known = receipts.of_return(conn, returns.return_id(workspace, ticket.id))
+    row = returns.get(conn, returns.return_id(workspace, ticket.id))
+    requested_at = None if row is None else row.requested_at
+    known = [] if row is None else receipts.of_return(conn, row.id)
     accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
     newest = accepted[-1] if accepted else None
     if refund is None or newest is None or refund.ordinal >= newest.ordinal:
-        return Facts.of(ticket, workspace, parcel_of(newest))
+        return Facts.of(ticket, workspace, parcel_of(newest), requested_at)
     earlier = next((r for r in known if r.ordinal == refund.ordinal), None)
     amount = refund.amount or (None if earlier is None else earlier.amount)
-    return Facts.of(ticket, workspace, replace(parcel_of(earlier), amount=amount))
+    parcel = replace(parcel_of(earlier), amount=amount)
+    return Facts.of(ticket, workspace, parcel, requested_at)
 
 
 def parcel_of(receipt: Receipt | None) -> Parcel:
     """Return which parcel's refund it is: its number is ours, and never the ticket's."""
     if receipt is None:
         return Parcel()
-    pays = bool(receipt.breakdown and receipt.breakdown["pays"])
+    breakdown = receipt.breakdown or {}
+    refunded = breakdown.get("refunded")
     return Parcel(
         receipt.ordinal,
         returnless=receipt.returnless,
         granted=receipt.amount,
         # What had a problem was for a person to decide.
-        automatic=receipt.detail is None and (pays or receipt.returnless),
+        automatic=receipt.detail is None and bool(breakdown.get("pays") or receipt.returnless),
+        accounted=None if refunded is None else money_of(refunded),
     )
 
 

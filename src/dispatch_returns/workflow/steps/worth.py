@@ -20,7 +20,7 @@ from dispatch_returns.workflow.steps.asked import text_of
 from dispatch_returns.workflow.steps.eligibility import breakdown_json, key_of
 from dispatch_returns.workflow.steps.others import Others, of_others
 from dispatch_returns.workflow.steps.parts import Inspection, Parts
-from dispatch_returns.workflow.steps.plan import Situation, money_of
+from dispatch_returns.workflow.steps.plan import Situation, money_json, money_of
 
 WAREHOUSE = "the warehouse"
 NO_ORDER = "Nobody knows the order, so nobody knows what this is worth."
@@ -44,12 +44,15 @@ class Worth:
     pays: bool = False
     payment: PaymentRef | None = None
     assignee: str | None = None
+    refunded: Money | None = None
+    """What the shop says was paid back of the order so far."""
 
     def kept(self) -> dict[str, Any]:
         """Return the values of a receipt's row that say what it is worth."""
         breakdown = None
         if self.breakdown is not None:
-            beside = {"pays": self.pays, "others": self.others.stored()}
+            refunded = None if self.refunded is None else money_json(self.refunded)
+            beside = {"pays": self.pays, "others": self.others.stored(), "refunded": refunded}
             breakdown = breakdown_json(self.breakdown) | beside
         return {"amount": self.amount, "breakdown": breakdown, "detail": self.problem}
 
@@ -78,6 +81,7 @@ class Worths:
             problem=" ".join(it.why for it in found.spoken) or _LOOK if looks else None,
             pays=found.pays,
             payment=order.payment,
+            refunded=order.refunded,
             assignee=found.assignee,
         )
         if worth.amount is None or receipt.who != WAREHOUSE:
@@ -104,6 +108,7 @@ class Worths:
             problem=_unclear(order, others)
             or (None if breakdown.total.minor > 0 else _NOTHING_LEFT),
             payment=order.payment,
+            refunded=order.refunded,
         )
 
     def anew(
@@ -135,6 +140,7 @@ class Worths:
             breakdown=found.breakdown,
             problem=f"Other returns of the order have changed: this is now worth {amount}.",
             pays=found.pays,
+            refunded=order.refunded,
             assignee=found.assignee,
         )
 

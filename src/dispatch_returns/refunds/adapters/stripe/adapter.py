@@ -138,8 +138,7 @@ class StripeAdapter:
     def find(self, request: RefundRequest) -> RefundResult | None:
         """Look the refund up among all of its payment's (a list, which is consistent; no search).
 
-        Somebody else's is returned only if nothing is left on the payment. Raises
-        `AdapterError` (key_conflict) when several of ours move money.
+        Raises `AdapterError` (key_conflict) when several of ours move money.
         """
         return _understood(lambda: self._find(request))
 
@@ -219,13 +218,8 @@ class StripeAdapter:
         self._wire.close()
 
     def _find(self, request: RefundRequest) -> RefundResult | None:
-        refunds = self._refunds(request.payment)
-        if ours := objects.our_refund(refunds, request):
-            return objects.refund_result(ours)
-        others = objects.others_refund(refunds, request)
-        if others is None or not _nothing_left(self.payment(request.payment)):
-            return None
-        return objects.refund_result(others, ours=False)
+        ours = objects.our_refund(self._refunds(request.payment), request)
+        return None if ours is None else objects.refund_result(ours)
 
     def _refunds(self, ref: PaymentRef) -> list[objects.StripeObject]:
         """Return all refunds of a payment, newest first."""
@@ -262,10 +256,6 @@ def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
             "Stripe's answer is not as Stripe documents it: it may have been carried out.",
             request_id=answer.request_id if answer else None,
         ) from None
-
-
-def _nothing_left(payment: Payment) -> bool:
-    return payment.remaining is not None and not payment.remaining.minor
 
 
 def _params(request: RefundRequest) -> dict[str, Any]:

@@ -187,15 +187,6 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
     return next(iter(moving or under_this_key), None)
 
 
-def others_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> StripeObject | None:
-    """Return the newest refund that moves money and is not of this request."""
-    for refund in refunds:
-        moves = refund["status"] not in NO_MONEY_MOVED
-        if moves and metadata(refund).get(REFUND_ID) != request.refund_id:
-            return refund
-    return None
-
-
 def _arn(refund: StripeObject) -> str | None:
     """The bank's tracing number; a card refund can also carry another kind of reference."""
     details: StripeObject = refund.get("destination_details") or _NOTHING

@@ -177,6 +177,7 @@ def _create_ledger() -> None:
         sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("arn", sa.Text(), nullable=True),
         sa.Column("failure_reason", sa.Text(), nullable=True),
+        sa.Column("requested_at", _TIME, nullable=True),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False),
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
@@ -197,7 +198,14 @@ def _create_ledger() -> None:
         postgresql_where=_WAITING,
     )
     op.create_index(op.f("ix_ledger_payment_id"), "ledger", ["payment_id"], unique=False)
-    op.create_index(op.f("ix_ledger_processor_id"), "ledger", ["processor_id"], unique=False)
+    op.create_index(
+        "uq_ledger_processor_id",
+        "ledger",
+        ["adapter", "processor_id"],
+        unique=True,
+        sqlite_where=sa.text("processor_id IS NOT NULL"),
+        postgresql_where=sa.text("processor_id IS NOT NULL"),
+    )
     op.create_index("ix_ledger_sent_day", "ledger", ["sent_day", "currency"], unique=False)
     op.create_index(op.f("ix_ledger_ticket_id"), "ledger", ["ticket_id"], unique=False)
 
