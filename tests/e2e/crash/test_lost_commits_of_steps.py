@@ -278,7 +278,8 @@ CASES = [
     for scenario in scenarios
 ]
 NOT_OF_RETURNS = {
-    "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "reconcile.claim",
+    "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "label.thin",
+    "reconcile.claim",
     "reconcile.done", "reconcile.fix", "refund.*", "refund.postpone",
 }  # fmt: skip
 """What no return comes to on its six steps."""
