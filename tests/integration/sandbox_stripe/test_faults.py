@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 import stripe
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dispatch_returns.errors import ErrorKind
+from dispatch_returns.refunds.adapters.stripe.rejections import rejection
 from dispatch_returns.sandbox.stripe import Fault
+from dispatch_returns.sandbox.stripe.problems import Refusal
 from tests.support.stripe_sandbox import Sandbox, Stage, error_body
 
 
@@ -263,3 +266,16 @@ def test_a_fault_that_makes_no_sense_is_refused(sandbox: Sandbox, body: bytes, f
     assert answer.status_code == 400
     assert [problem["field"] for problem in answer.json()["errors"]] == [field]
     assert sandbox.http.get("/_sandbox/stripe/faults").json()["faults"] == []
+
+
+@pytest.mark.parametrize("refusal", get_args(Refusal))
+def test_each_refusal_of_a_refund_can_be_asked_for_and_is_understood(
+    sandbox: Sandbox, refusal: Refusal
+) -> None:
+    intent = sandbox.pay()
+    sandbox.state.faults.add(Fault(kind="refused", refusal=refusal))
+    with pytest.raises(stripe.StripeError) as caught:
+        sandbox.refund(intent, key="k1")
+    read = rejection(caught.value.http_status, caught.value.json_body, {})
+    assert read.kind not in {ErrorKind.CONFIG, ErrorKind.UNKNOWN_OUTCOME}
+    assert sandbox.state.report()["refunds"] == 0

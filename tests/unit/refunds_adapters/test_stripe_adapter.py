@@ -583,3 +583,34 @@ def test_the_sdk_is_not_imported_before_it_is_used() -> None:
         "assert 'stripe' not in sys.modules and 'httpx' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "stands"),
+    [
+        (["won"], False),
+        (["warning_closed"], False),
+        (["won", "warning_closed"], False),
+        (["won", "needs_response"], True),
+        (["warning_under_review"], True),
+        (["lost"], True),
+        ([], True),
+    ],
+)
+def test_a_dispute_that_was_won_or_an_inquiry_that_was_closed_stands_in_nobodys_way(
+    server: Stripe, adapter: StripeAdapter, statuses: list[str], stands: bool
+) -> None:
+    charge = CHARGE | {"disputed": True}
+    server.will(
+        PAID_INTENT | {"latest_charge": charge}, a_list(*({"status": it} for it in statuses))
+    )
+    assert adapter.payment(INTENT).disputed is stands
+
+
+def test_a_key_that_may_not_read_disputes_leaves_the_payment_disputed(
+    server: Stripe, adapter: StripeAdapter
+) -> None:
+    charge = CHARGE | {"disputed": True}
+    refused = httpx.Response(403, json={"error": {"type": "invalid_request_error"}})
+    server.will(PAID_INTENT | {"latest_charge": charge}, refused)
+    assert adapter.payment(INTENT).disputed

@@ -152,3 +152,46 @@ def test_every_message_tells_what_to_do() -> None:
     for status, code in [(400, "charge_disputed"), (401, None), (404, None), (429, None)]:
         said = answer(status, type=INVALID, code=code).message
         assert any(word in said for word in ("check", "answer", "look", "later")), said
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "remedy"),
+    [
+        (
+            "Insufficient funds in your Stripe balance to refund this amount.",
+            ErrorKind.NOT_REFUNDABLE,
+            "add funds in Stripe",
+        ),
+        (
+            "This PaymentIntent (pi_1) does not have a successful charge to refund.",
+            ErrorKind.NOT_REFUNDABLE,
+            "cancel it in Stripe",
+        ),
+        (
+            "Refund amount ($2.00) is greater than charge amount ($1.00)",
+            ErrorKind.EXCEEDS_REMAINING,
+            "earlier refunds",
+        ),
+        (
+            "This value must be greater than or equal to 1.",
+            ErrorKind.NOT_REFUNDABLE,
+            "below the least",
+        ),
+    ],
+)
+def test_a_refusal_without_a_code_has_its_remedy(
+    message: str, kind: ErrorKind, remedy: str
+) -> None:
+    refused = answer(400, type=INVALID, message=message)
+    assert refused.kind is kind
+    assert remedy in refused.message
+    assert message not in refused.message
+
+
+def test_too_little_balance_is_known_by_its_message_code() -> None:
+    refused = answer(400, type=INVALID, message_code="insufficient_balance_for_refund")
+    assert (refused.kind, refused.code) == (
+        ErrorKind.NOT_REFUNDABLE,
+        "insufficient_balance_for_refund",
+    )
+    assert "add funds in Stripe" in refused.message

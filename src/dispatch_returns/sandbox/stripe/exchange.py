@@ -22,7 +22,7 @@ from .faults import Fault, FaultKind, Subject
 from .forms import Node, Pairs, nest, parse_pairs
 from .keys import MAX_LENGTH, KeyEntry, key_in_use
 from .params import read
-from .problems import StripeRequestError, invalid
+from .problems import StripeRequestError, invalid, refusal
 from .state import PLATFORM, RequestRecord, StripeState, new_request_id
 
 API_KEY = "sk_test_sandbox_stripe"
@@ -157,7 +157,7 @@ def _replay(job: _Job, key: str, known: KeyEntry) -> Answer:
 async def _work(job: _Job, call: Call, entry: KeyEntry | None) -> Answer:
     """Do what the request asks for, as slowly and as badly as the faults say."""
     slow = job.fault("slow")
-    ending = job.fault("lost_response", "stored_500")
+    ending = job.fault("lost_response", "stored_500", "refused")
     if slow is not None and slow.when == "before":
         await asyncio.sleep(slow.seconds)
     with job.state.lock:
@@ -172,6 +172,9 @@ async def _work(job: _Job, call: Call, entry: KeyEntry | None) -> Answer:
 
 
 def _act(endpoint: Endpoint, call: Call, ending: Fault | None) -> tuple[int, bytes]:
+    if ending is not None and ending.kind == "refused":
+        refused = refusal(ending.refusal)
+        return refused.status, _json(refused.body())
     if ending is None or ending.kind != "stored_500":
         return _attempt(endpoint, call)
     if ending.acted:

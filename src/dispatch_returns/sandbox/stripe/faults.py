@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 from .book import Book
 from .forms import Node
 from .names import EndpointName
+from .problems import Refusal
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 FaultKind: TypeAlias = Literal[
     "lost_response",
     "stored_500",
+    "refused",
     "conflict_409",
     "rate_limit_429",
     "slow",
@@ -39,6 +41,7 @@ class Fault(BaseModel):
 
     - ``lost_response``: the work is done and its answer kept, then the connection is cut.
     - ``stored_500``: a 500, kept under the idempotency key; with ``acted`` the work was done.
+    - ``refused``: a 400, one of the ``refusal``s that real answers carry; nothing is done.
     - ``conflict_409``: ``idempotency_key_in_use``, for a request that has a key.
     - ``rate_limit_429``: with a ``Retry-After`` of ``retry_after`` seconds if given.
     - ``slow``: waits ``seconds`` (real time), ``when``: before or after the work is done.
@@ -64,6 +67,7 @@ class Fault(BaseModel):
     when: Literal["before", "after"] = "before"
     retry_after: Seconds | None = None
     failure_reason: FailureReason = "unknown"
+    refusal: Refusal = "insufficient_balance"
 
     @property
     def spent(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 
 class StripeRequestError(Exception):
@@ -21,6 +21,7 @@ class StripeRequestError(Exception):
         code: str | None = None,
         param: str | None = None,
         charge: str | None = None,
+        message_code: str | None = None,
         retry: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -31,6 +32,7 @@ class StripeRequestError(Exception):
         self.code = code
         self.param = param
         self.charge = charge
+        self.message_code = message_code
         self.retry = retry
         self.retry_after = retry_after
 
@@ -40,6 +42,8 @@ class StripeRequestError(Exception):
         if self.code is not None:
             error["code"] = self.code
             error["doc_url"] = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
+        if self.message_code is not None:
+            error["message_code"] = self.message_code
         if self.param is not None:
             error["param"] = self.param
         if self.charge is not None:
@@ -59,3 +63,52 @@ def missing(kind: str, object_id: str, param: str) -> StripeRequestError:
     return StripeRequestError(
         404, f"No such {kind}: '{object_id}'", code="resource_missing", param=param
     )
+
+
+def refusal(name: Refusal) -> StripeRequestError:
+    """Return one of the refusals that Stripe's real answers to a refund carry."""
+    code, message_code, message = _REFUSALS[name]
+    return StripeRequestError(400, message, code=code, message_code=message_code)
+
+
+Refusal = Literal[
+    "insufficient_balance",
+    "balance_insufficient",
+    "charge_already_refunded",
+    "charge_disputed",
+    "charge_not_refundable",
+    "refund_disputed_payment",
+    "more_than_charge",
+    "more_than_unrefunded",
+    "nothing_paid",
+    "too_small",
+]
+# Code, message code, message. Those without a code are recorded in public issues.
+_REFUSALS: dict[Refusal, tuple[str | None, str | None, str]] = {
+    "insufficient_balance": (
+        None,
+        "insufficient_balance_for_refund",
+        "Insufficient funds in your Stripe balance to refund this amount.",
+    ),
+    "balance_insufficient": ("balance_insufficient", None, "Insufficient balance."),
+    "charge_already_refunded": ("charge_already_refunded", None, "It has already been refunded."),
+    "charge_disputed": ("charge_disputed", None, "It has been charged back."),
+    "charge_not_refundable": ("charge_not_refundable", None, "It cannot be refunded."),
+    "refund_disputed_payment": ("refund_disputed_payment", None, "It is disputed."),
+    "more_than_charge": (
+        None,
+        None,
+        "Refund amount ($2.00) is greater than charge amount ($1.00)",
+    ),
+    "more_than_unrefunded": (
+        None,
+        None,
+        "Refund amount ($2.00) is greater than unrefunded amount on charge ($1.00)",
+    ),
+    "nothing_paid": (
+        None,
+        None,
+        "This PaymentIntent (pi_1) does not have a successful charge to refund.",
+    ),
+    "too_small": (None, None, "This value must be greater than or equal to 1."),
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ T = TypeVar("T")
 
 _KEY_LIFETIME = timedelta(hours=24)
 _PAGE = 100
+_NOT_SHOWN = frozenset({ErrorKind.AUTH, ErrorKind.CONFIG, ErrorKind.NOT_FOUND})
 _LONGEST_METADATA = 500
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -113,7 +115,7 @@ class StripeAdapter:
         return f"StripeAdapter({self._shown})"
 
     def payment(self, ref: PaymentRef) -> Payment:
-        """Return what Stripe says of the payment, in one call.
+        """Return what Stripe says of the payment, in one call; in two where it was disputed.
 
         Raises `AdapterError`: not_refundable too, where nothing was captured.
         """
@@ -121,9 +123,11 @@ class StripeAdapter:
         path = f"/v1/{kind}s/{_checked_id(ref)}"
         if kind == "charge":
             answer = self._wire.get(path, ref.account)
-            return _understood(lambda: objects.payment_of_charge(answer.data), answer)
-        answer = self._wire.get(path, ref.account, expand=["latest_charge"])
-        return _understood(lambda: objects.payment_of_intent(answer.data), answer)
+            found = _understood(lambda: objects.payment_of_charge(answer.data), answer)
+        else:
+            answer = self._wire.get(path, ref.account, expand=["latest_charge"])
+            found = _understood(lambda: objects.payment_of_intent(answer.data), answer)
+        return replace(found, disputed=False) if found.disputed and self._is_over(ref) else found
 
     def refund(self, request: RefundRequest) -> RefundResult:
         """Create the refund under the request's key, with our ids in its metadata."""
@@ -220,6 +224,20 @@ class StripeAdapter:
     def _find(self, request: RefundRequest) -> RefundResult | None:
         ours = objects.our_refund(self._refunds(request.payment), request)
         return None if ours is None else objects.refund_result(ours)
+
+    def _is_over(self, ref: PaymentRef) -> bool:
+        """Whether every dispute of a payment was won, or was an inquiry that was closed.
+
+        A charge stays ``disputed`` for ever. A key that may not read disputes leaves it so.
+        """
+        which = {_stripe_kind(ref): _checked_id(ref), "limit": _PAGE}
+        try:
+            page = self._wire.get("/v1/disputes", ref.account, **which)
+        except AdapterError as error:
+            if error.kind in _NOT_SHOWN:
+                return False
+            raise
+        return _understood(lambda: objects.disputes_are_over(page.data), page)
 
     def _refunds(self, ref: PaymentRef) -> list[objects.StripeObject]:
         """Return all refunds of a payment, newest first."""

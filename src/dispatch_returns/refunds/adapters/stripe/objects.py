@@ -108,6 +108,16 @@ def payments_found(page: StripeObject) -> list[PaymentRef]:
     return [PaymentRef("payment_intent", intent["id"]) for intent in paid]
 
 
+_OVER = frozenset({"won", "warning_closed"})
+"""Dispute statuses after which the money stays with the merchant."""
+
+
+def disputes_are_over(page: StripeObject) -> bool:
+    """Read a page of a payment's disputes: whether none of them stands in a refund's way."""
+    statuses = [dispute["status"] for dispute in page["data"]]
+    return bool(statuses) and not page["has_more"] and _OVER.issuperset(statuses)
+
+
 def _captured(charge: StripeObject) -> int:
     captured: int = charge.get("amount_captured", charge["amount"] if charge["captured"] else 0)
     return captured

@@ -59,10 +59,15 @@ _TOO_SMALL = _Meaning(
     "The amount is below the least that Stripe refunds in this currency:"
     " pay the customer another way.",
 )
+_NOTHING_PAID = _Meaning(
+    ErrorKind.NOT_REFUNDABLE,
+    "Nothing was paid with this PaymentIntent: cancel it in Stripe if it is still authorised, or"
+    " correct the payment's id on the ticket.",
+)
 _NO_BALANCE = _Meaning(
     ErrorKind.NOT_REFUNDABLE,
-    "The Stripe balance does not cover the refund: top it up or wait for payments to settle,"
-    " then release this refund again.",
+    "The Stripe balance does not cover the refund: add funds in Stripe (Balances) or wait for"
+    " payments to settle, then run: dispatch-returns refunds retry.",
 )
 _NOT_FOUND = _Meaning(
     ErrorKind.NOT_FOUND,
@@ -95,6 +100,8 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "amount_too_small": _TOO_SMALL,
     "balance_insufficient": _NO_BALANCE,
     "insufficient_funds": _NO_BALANCE,
+    # Real answers carry this one as `message_code`, and no `code`.
+    "insufficient_balance_for_refund": _NO_BALANCE,
     "resource_missing": _NOT_FOUND,
 }
 # 402: "the parameters were valid but the request failed", which is a refusal.
@@ -106,7 +113,13 @@ _BY_STATUS: Mapping[int, _Meaning] = {
     404: _NOT_FOUND,
     409: _IN_PROGRESS,
 }
-_MORE_THAN_IS_LEFT = re.compile(r"greater than (?:the )?(?:unrefunded|charge) amount")
+# Refusals that real answers carry without a code, by what their message says.
+_BY_MESSAGE = (
+    (re.compile(r"greater than (?:the )?(?:unrefunded|charge) amount"), _EXCEEDS_REMAINING),
+    (re.compile(r"Insufficient funds in your Stripe balance"), _NO_BALANCE),
+    (re.compile(r"does not have a successful charge to refund"), _NOTHING_PAID),
+    (re.compile(r"must be greater than or equal to 1\b"), _TOO_SMALL),
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
@@ -117,7 +130,7 @@ def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> A
     customer's data.
     """
     error = _error_of(body)
-    code = plain(error.get("code")) or plain(error.get("type"))
+    code = plain(error.get("code")) or plain(error.get("message_code")) or plain(error.get("type"))
     request_id = plain(headers.get("request-id"))
     meaning = _meaning(status, error)
     return AdapterError(
@@ -135,7 +148,7 @@ def plain(value: object) -> str | None:
 
 
 def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
-    code, kind = error.get("code"), error.get("type")
+    code, kind = error.get("code") or error.get("message_code"), error.get("type")
     if status == 429:
         return _RATE_LIMITED
     if status is None or status not in _BY_STATUS or not error or kind == "api_error":
@@ -144,8 +157,10 @@ def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
         return _BY_CODE[code]
     if kind == "idempotency_error" and status == 400:
         return _KEY_CONFLICT
-    if code is None and _MORE_THAN_IS_LEFT.search(str(error.get("message"))):
-        return _EXCEEDS_REMAINING
+    if code is None:
+        said = str(error.get("message"))
+        by_message = (meaning for pattern, meaning in _BY_MESSAGE if pattern.search(said))
+        return next(by_message, _BY_STATUS[status])
     return _BY_STATUS[status]
 
 
