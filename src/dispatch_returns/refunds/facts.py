@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ class Parcel:
     another. With ``automatic`` no person has decided, so the ticket may ask for less than was
     granted, and not for more. ``accounted`` is what the shop said was paid back of the order
     when that was granted. ``amount`` counts instead of the ticket's, which speaks of a later
-    parcel.
+    parcel. ``claimed`` are digests of the fields that stood on the ticket when its request was
+    recorded, by their names: a customer may have written them, so they are no evidence.
     """
 
     ordinal: int = 1
@@ -45,6 +47,12 @@ class Parcel:
     automatic: bool = False
     accounted: Money | None = None
     amount: Money | None = None
+    claimed: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def digest_of(value: Any) -> str:
+    """Return what stands for a field's value, and does not say it."""
+    return hashlib.sha256(str(value).encode(errors="replace")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Facts:
     fields: Mapping[str, Any] = field(repr=False)
     email: str | None = field(repr=False)
     ticket: Ticket = field(repr=False, compare=False)
-    parcel: Parcel = Parcel()
+    parcel: Parcel = field(default_factory=Parcel)
     removed: str | None = None
     status: str | None = None
     requested_at: datetime | None = None
@@ -76,7 +84,7 @@ class Facts:
         cls,
         ticket: Ticket,
         workspace_id: str,
-        parcel: Parcel = Parcel(),
+        parcel: Parcel | None = None,
         requested_at: datetime | None = None,
     ) -> Facts:
         """Return what `ticket` says, of `parcel`; it was requested when it was opened, or then."""
@@ -90,7 +98,7 @@ class Facts:
             fields=fields,
             email=ticket.customer_email,
             ticket=ticket,
-            parcel=parcel,
+            parcel=parcel or Parcel(),
             removed=_removed(ticket),
             status=ticket.status,
             requested_at=requested_at or ticket.created_at,

@@ -11,7 +11,7 @@ from typing import Any
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment
-from dispatch_returns.refunds.facts import Facts, Parcel
+from dispatch_returns.refunds.facts import Facts, Parcel, digest_of
 from dispatch_returns.store.switches import Switch
 
 
@@ -342,6 +342,9 @@ def _evidence(facts: Facts, rails: Rails) -> Hold | None:
         value = facts.fields.get(name)
         if _is_blank(value):
             return Hold(Reason.EVIDENCE_MISSING, f"The ticket has no {name}.")
+        if facts.parcel.claimed.get(name) == digest_of(value):
+            detail = f"The {name} on the ticket came with the request, so it proves no receipt."
+            return Hold(Reason.EVIDENCE_MISSING, detail)
         if accepted and str(value) not in accepted:
             wanted = ", ".join(sorted(accepted))
             return Hold(Reason.EVIDENCE_MISSING, f"{name} is none of: {wanted}.")

@@ -54,7 +54,8 @@ class Return:
     equal for all returns of one order, however they call it. ``customer`` is a digest of the
     address, so that the same customer is recognised and nobody can be read from it. ``terms``
     are what the policy grants this return: times, and whether anything need be sent. ``claims``
-    is the fencing token.
+    is the fencing token. ``claimed`` are digests of the fields that stood on the ticket when its
+    request was recorded: a customer may have written them.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Return:
     reason: str | None
     items: Sequence[Mapping[str, Any]]
     customer: str | None = field(repr=False)
+    claimed: Mapping[str, str] | None
     policy: str | None
     terms: Mapping[str, Any] | None
     planned: Mapping[str, Any] | None

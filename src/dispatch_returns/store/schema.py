@@ -322,6 +322,7 @@ returns = Table(
     Column("reason", Told),
     Column("items", JSON, nullable=False),
     Column("customer", Text),
+    Column("claimed", JSON(none_as_null=True)),
     Column("policy", Text),
     Column("terms", JSON(none_as_null=True)),
     Column("planned", JSON(none_as_null=True)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -218,7 +218,7 @@ class EventProcessor:
         if found.refund is not None:
             entered, sending = self._refunds.enter(conn, found.refund)
         if found.returned is not None and self._returns is not None:
-            self._returns.notice(conn, found.returned)
+            self._returns.notice(conn, found.returned, _asked_at(event, found.returned))
         if found.deleted and self._returns is not None and event.ticket_id is not None:
             self._returns.notice_deleted(conn, event.ticket_id)
         for name in self._handlers.names(event.type):
@@ -285,6 +285,15 @@ class EventProcessor:
 
 def _named(error: APIError | AdapterError) -> str:
     return f"{type(error).__name__}: {error.message}"
+
+
+def _asked_at(event: Event, ticket: Ticket) -> datetime:
+    """Return when a ticket became the return that `event` tells of, if it has just become one.
+
+    An old ticket may become one: the day on which that happened counts for the policy's window.
+    """
+    at = event.timestamp
+    return min(at, ticket.created_at or at) if event.type == "ticket.created" else at
 
 
 def _ids(stored: StoredEvent) -> dict[str, str | None]:

@@ -97,7 +97,8 @@ class Returns:
         )
         if self._engine is not None:
             engine = self._engine
-            self._store.write("return.enter", lambda conn: engine.enter(conn, ticket))
+            asked_at = ticket.created_at
+            self._store.write("return.enter", lambda conn: engine.enter(conn, ticket, asked_at))
         return ticket
 
     def receive(

@@ -32,7 +32,7 @@ def write(tmp_path: Path) -> Any:
 def test_the_example_policy_is_without_findings_and_says_what_its_cases_want() -> None:
     assert run("policy", "check", POLICY).code == 0
     said = run("policy", "test", POLICY, CASES)
-    assert (said.code, said.out) == (0, "6 of 6 cases come out as they should.\n")
+    assert (said.code, said.out) == (0, "9 of 9 cases come out as they should.\n")
 
 
 def test_the_examples_are_those_of_the_docs() -> None:

@@ -237,3 +237,66 @@ def test_instructions_go_to_who_paid_or_ordered_whatever_the_ticket_says(
     plain.fake.payment = with_address  # type: ignore[method-assign, assignment]
     plain.run(ticket)
     assert [it.instructions_email for it in plain.fake.requests] == [goes_to]
+
+
+# What a customer can write is a customer's word.
+
+WORD = {"received_date": "2024-01-15", "condition": "good"}
+
+
+def test_a_receipt_that_came_with_the_request_is_none(shop: ReturnsShop) -> None:
+    ticket = ask_as(shop, JANE, **WORD)
+    shop.put(ticket, "refunded", refund_amount=149)
+    assert shop.status(ticket) == "needs_review"
+    assert [it.reason for it in shop.refunds(ticket)] == ["evidence_missing"]
+    assert shop.fake.refunds == []
+
+
+def test_a_condition_that_came_with_the_request_is_not_the_warehouses(shop: ReturnsShop) -> None:
+    ticket = ask_as(shop, JANE, received_date="2023-12-01", condition="like new")
+    shop.put(ticket, "item_received")
+    (receipt,) = shop.receipts(ticket)
+    assert [line["condition"] for line in receipt.lines] == [None]
+    assert receipt.received_date == shop.clock().date().isoformat()
+
+
+def test_what_the_warehouse_writes_after_the_request_counts(shop: ReturnsShop) -> None:
+    ticket = ask_as(shop, JANE, received_date="2023-12-01", condition="like new")
+    shop.put(ticket, "item_received", received_date="2024-01-16", condition="good")
+    assert shop.status(ticket) == "refunded"
+    (receipt,) = shop.receipts(ticket)
+    assert (receipt.received_date, receipt.lines[0]["condition"]) == ("2024-01-16", "good")
+
+
+def test_a_receipt_that_was_recorded_is_evidence_whatever_came_with_the_request(
+    shop: ReturnsShop,
+) -> None:
+    ticket = ask_as(shop, JANE, received_date=shop.clock().date().isoformat(), condition="good")
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    assert shop.status(ticket) == "refunded"
+    assert len(shop.fake.refunds) == 1
+
+
+def test_without_a_request_the_fields_of_a_refund_count(plain: Workshop) -> None:
+    ticket = plain.ticket(**WORD)
+    plain.run(ticket)
+    assert len(plain.fake.refunds) == 1
+
+
+def test_an_old_ticket_is_judged_when_it_becomes_a_return(shop: ReturnsShop) -> None:
+    ticket = shop.ticket("open")
+    shop.clock.turn(days=200)
+    shop.put(ticket, "return_requested")
+    assert shop.merchant.rules.asked[0][0].requested_at == shop.clock()
+    shop.work(days=3)
+    shop.put(ticket, "return_requested")
+    assert shop.row(ticket).requested_at == shop.merchant.rules.asked[0][0].requested_at
+
+
+def test_a_request_that_waits_for_us_is_judged_when_its_ticket_was_made(shop: ReturnsShop) -> None:
+    ticket = shop.ticket("return_requested")
+    shop.clock.turn(days=4000)  # the stand-in has a clock of its own
+    shop.event(ticket.id, kind="ticket.created")
+    shop.work(days=1)
+    assert shop.merchant.rules.asked[0][0].requested_at == ticket.created_at

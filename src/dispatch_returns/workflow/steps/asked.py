@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from dispatch_returns.api.exact_json import loads
+from dispatch_returns.refunds.facts import digest_of
 from dispatch_returns.workflow.orders.skus import plain_sku
 from dispatch_returns.workflow.policy.verdict import Item, ReturnRequest
 
@@ -48,8 +49,19 @@ class UnreadError(ValueError):
     """Something on a ticket can't be read. Its text is for people, and shows none of it."""
 
 
-def request_of(ticket: Ticket, now: datetime, order: Order | None = None) -> ReturnRequest:
-    """Return what `ticket` asks for. `now` stands in for a ticket without a time.
+RECEIPT = ("received_date", "condition")
+"""The fields by which a warehouse says what arrived."""
+
+
+def claimed_by(ticket: Ticket, evidence: Iterable[str]) -> dict[str, str]:
+    """Return digests of the fields of a receipt, and of `evidence`, that stand on a request."""
+    fields = ticket.custom_fields
+    names = dict.fromkeys((*RECEIPT, *evidence))
+    return {it: digest_of(fields[it]) for it in names if fields.get(it) is not None}
+
+
+def request_of(ticket: Ticket, asked_at: datetime, order: Order | None = None) -> ReturnRequest:
+    """Return what `ticket` asks for; `asked_at` is when it became a return.
 
     An SKU of `order` is that SKU, before its text is taken apart. ``unclear`` of what is
     returned says what can't be read.
@@ -75,7 +87,7 @@ def request_of(ticket: Ticket, now: datetime, order: Order | None = None) -> Ret
         order_id=bounded("order_id", ORDER_ID_LIMIT),
         items=items,
         reason=bounded("return_reason", REASON_LIMIT),
-        requested_at=ticket.created_at or now,
+        requested_at=asked_at,
         customer=ticket.customer_email,
         unclear=" ".join(unclear) or None,
     )

@@ -41,7 +41,7 @@ from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.steps import waiting
-from dispatch_returns.workflow.steps.asked import request_of
+from dispatch_returns.workflow.steps.asked import claimed_by, request_of
 from dispatch_returns.workflow.steps.eligibility import Eligibility, values_of
 from dispatch_returns.workflow.steps.labelling import PATIENCE, Labelling
 from dispatch_returns.workflow.steps.ownership import Ownership
@@ -109,6 +109,7 @@ class ReturnsEngine:
         self._client = client
         self._tickets = Tickets(store, client)
         self._book = parts.book
+        self._evidence = intake.rails.evidence
         self._tells = parts.notifier is not None
         self._workspace = workspace
         self._statuses = statuses
@@ -130,16 +131,17 @@ class ReturnsEngine:
             known = returns.get(conn, returns.return_id(self._workspace, ticket.id))
         return known is not None or self._statuses.step(ticket.status) in _BEGINS
 
-    def notice(self, conn: Connection, ticket: Ticket) -> None:
+    def notice(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
         """Let the return of `ticket` be looked at, where there is something new to see.
 
         Inside the caller's transaction. Our own writes to the ticket come back as events, and
-        are nothing new.
+        are nothing new. `asked_at` is when a ticket that is new to us became a return, by default
+        now.
         """
         now = self._clock()
         row = returns.get(conn, returns.return_id(self._workspace, ticket.id))
         if row is None:
-            self.enter(conn, ticket)
+            self.enter(conn, ticket, asked_at)
         elif self._is_news(row, ticket):
             returns.wake(conn, row.id, now)
 
@@ -149,18 +151,21 @@ class ReturnsEngine:
         if row is not None and row.step is not Step.GONE:
             returns.wake(conn, row.id, self._clock())
 
-    def enter(self, conn: Connection, ticket: Ticket) -> None:
+    def enter(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
         """Write the row of a ticket's return, once; it is looked at at once."""
         now = self._clock()
+        step = self._statuses.step(ticket.status)
         returns.enter(
             conn,
             self._workspace,
             ticket.id,
             now,
-            step=self._statuses.step(ticket.status),
+            step=step,
+            # Where it says that it was received, a warehouse has written what stands there.
+            claimed=None if step is Step.RECEIVED else claimed_by(ticket, self._evidence),
             # Nobody has seen it there yet: the first look is an arrival.
             status="",
-            **values_of(request_of(ticket, now)),
+            **values_of(request_of(ticket, asked_at or now)),
         )
 
     def _is_news(self, row: Return, ticket: Ticket) -> bool:

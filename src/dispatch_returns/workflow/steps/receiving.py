@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
-from dispatch_returns.refunds.facts import Facts, Parcel
+from dispatch_returns.refunds.facts import Facts, Parcel, digest_of
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, receipts, returns
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.receipts import Receipt, ReceiptState
 from dispatch_returns.store.returns import NewDecision, Return, Step
-from dispatch_returns.workflow.steps.asked import text_of
+from dispatch_returns.workflow.steps.asked import RECEIPT, text_of
 from dispatch_returns.workflow.steps.eligibility import breakdown_json, item_lines
 from dispatch_returns.workflow.steps.others import of_others, unless_changed
 from dispatch_returns.workflow.steps.parts import Parts
@@ -143,14 +143,12 @@ class Receiving:
 
     def _note_arrival(self, now: Situation, known: Sequence[Receipt]) -> Plan:
         """The warehouse's own system has said it, by the guide's PATCH."""
-        fields = now.ticket.custom_fields
         left = not_arrived(now.row, known)
         if known and not left:
             why = "Everything that was announced has arrived already. Look at this parcel."
             return review(now.row, "receipt", why)
         # One that is cut off is none that a policy knows, so a person looks.
-        condition = _bounded(text_of(fields.get("condition")))
-        day = _bounded(text_of(fields.get("received_date")))
+        day, condition = (_bounded(_written(now, name)) for name in RECEIPT)
 
         def note(conn: Connection) -> None:
             receipts.note(
@@ -215,7 +213,7 @@ class Receiving:
 
     def _entering(self, now: Situation, known: Sequence[Receipt], latest: Receipt | None) -> Work:
         row = now.row
-        facts = Facts.of(now.ticket, row.workspace_id, parcel_of(latest), row.requested_at)
+        facts = Facts.of(now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at)
         decision = self._intake.judge(facts)
 
         def enter(conn: Connection) -> None:
@@ -291,17 +289,26 @@ def facts_of(
     accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
     newest = accepted[-1] if accepted else None
     if refund is None or newest is None or refund.ordinal >= newest.ordinal:
-        return Facts.of(ticket, workspace, parcel_of(newest), requested_at)
+        return Facts.of(ticket, workspace, parcel_of(row, newest), requested_at)
     earlier = next((r for r in known if r.ordinal == refund.ordinal), None)
     amount = refund.amount or (None if earlier is None else earlier.amount)
-    parcel = replace(parcel_of(earlier), amount=amount)
+    parcel = replace(parcel_of(row, earlier), amount=amount)
     return Facts.of(ticket, workspace, parcel, requested_at)
 
 
-def parcel_of(receipt: Receipt | None) -> Parcel:
+def _written(now: Situation, name: str) -> str | None:
+    """Return a field of the receipt, None where it stands there since the request."""
+    value = now.ticket.custom_fields.get(name)
+    return None if (now.row.claimed or {}).get(name) == digest_of(value) else text_of(value)
+
+
+def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:
     """Return which parcel's refund it is: its number is ours, and never the ticket's."""
+    claimed = dict(row.claimed or {}) if row is not None else {}
     if receipt is None:
-        return Parcel()
+        return Parcel(claimed=claimed)
+    for name in RECEIPT:
+        claimed.pop(name, None)  # the receipt says them, and has written them
     breakdown = receipt.breakdown or {}
     refunded = breakdown.get("refunded")
     return Parcel(
@@ -311,6 +318,7 @@ def parcel_of(receipt: Receipt | None) -> Parcel:
         # What had a problem was for a person to decide.
         automatic=receipt.detail is None and bool(breakdown.get("pays") or receipt.returnless),
         accounted=None if refunded is None else money_of(refunded),
+        claimed=claimed,
     )
 
 

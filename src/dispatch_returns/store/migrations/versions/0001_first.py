@@ -286,6 +286,7 @@ def _create_returns() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("items", sa.JSON(), nullable=False),
         sa.Column("customer", sa.Text(), nullable=True),
+        sa.Column("claimed", sa.JSON(), nullable=True),
         sa.Column("policy", sa.Text(), nullable=True),
         sa.Column("terms", sa.JSON(), nullable=True),
         sa.Column("planned", sa.JSON(), nullable=True),
