@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.sandbox import stripe as stand_in
 from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order
+from dispatch_returns.workflow.orders.records import order_of
 from dispatch_returns.workflow.orders.registry import PLUGINS, Orders, load
 from dispatch_returns.workflow.orders.sql import SqlOrders
 from dispatch_returns.workflow.orders.stripe import StripeOrders
@@ -156,6 +158,18 @@ def test_a_day_may_be_written_without_hyphens(written: str | int, read: str) -> 
 def test_a_number_that_may_be_another_time_is_refused(written: str | int) -> None:
     with pytest.raises(OrderError, match="placed_at: write a time as"):
         of_ticket(order_date=written)
+
+
+def test_what_drivers_return_for_bits_and_binary_texts_is_read() -> None:
+    lines = [{"sku": b"A", "price": "1.00", "final_sale": bit} for bit in (b"\x01", b"\x00")]
+    order = order_of("1", {"currency": "USD", "placed_at": "2026-01-05"}, lines, ZoneInfo("UTC"))
+    assert [(it.sku, it.final_sale) for it in order.lines] == [("A", True), ("A", False)]
+
+
+@pytest.mark.parametrize("price", [19.99, "$1,000.00"])
+def test_an_amount_of_another_type_says_what_to_write_in_the_query(price: float | str) -> None:
+    with pytest.raises(OrderError, match=r"line 1: price: .* CAST"):
+        of_ticket([{"sku": "A", "price": price}])
 
 
 @pytest.fixture

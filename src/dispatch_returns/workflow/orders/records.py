@@ -29,6 +29,8 @@ _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,6})?", re.ASCII)
 _SIGNED = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,12})?", re.ASCII)
 _YES = frozenset({"1", "true", "yes", "t", "y"})
 _NO = frozenset({"0", "false", "no", "f", "n", ""})
+_BITS = {b"\x00": False, b"\x01": True}
+"""MySQL's BIT(1), as its drivers return it."""
 _NOON = time(12)
 
 
@@ -136,6 +138,8 @@ class Reader:
 
     def flag(self, name: str, value: Any) -> bool:
         """Read yes or no. Raises `OrderError`."""
+        if isinstance(value, bytes) and value in _BITS:
+            return _BITS[value]
         text = str(value).strip().lower() if value is not None else ""
         if text not in _YES | _NO:
             raise self.wrong(name, "is neither true nor false")
@@ -151,17 +155,25 @@ def _decimal(value: Any) -> Decimal:
     if value is None or value == "":
         return Decimal(0)
     if isinstance(value, bool | float):
-        raise ValueError("a float is not exact: make it a decimal number or a text")  # noqa: TRY004
+        raise ValueError("a float is not exact: make it a text, by SQL with CAST")  # noqa: TRY004
     if isinstance(value, int | Decimal):
         return Decimal(value)
     text = str(value).strip()
     if not _NUMBER.fullmatch(text):
-        raise ValueError("is not an amount such as 149.00")
+        raise ValueError("is not an amount such as 149.00: by SQL, CAST it to a number")
     return Decimal(text)
 
 
 def text_of(value: Any) -> str | None:
-    """Return a text, None where there is none. A number is its digits."""
+    """Return a text, None where there is none. A number is its digits.
+
+    Drivers return the text of a column with a binary collation as bytes.
+    """
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return None
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(value)
     return value.strip() or None if isinstance(value, str) else None

@@ -478,7 +478,8 @@ class _Taken:
             if it.kind == "AUTHORIZATION" and (it.id is None or it.id not in voided)
         ]
         paid = [it for it in captured if it.gateway not in _CREDIT]
-        payments = {_first(it, by_id) for it in paid or open_ones}
+        firsts = (_first(it, by_id) for it in paid or open_ones)
+        payments = {id(it): it for it in firsts}.values()  # each sale or authorisation once
         several = len(payments) > 1
         return cls(
             payment=None if several else _payment([*payments, *paid]),

@@ -122,7 +122,7 @@ def _entries(value: Any, skus: Collection[str]) -> list[Any]:
         value = _of_text(value, skus)
     if value is None:
         return []
-    entries: list[Any] = value if isinstance(value, list) else [value]
+    entries: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType] - JSON
     if len(entries) > ITEMS_LIMIT:
         raise UnreadError(f"more than {ITEMS_LIMIT} entries")
     return [it for it in entries if it is not None and it != ""]
@@ -153,7 +153,7 @@ def _entry(entry: Any, skus: Collection[str]) -> tuple[str, int]:
     if isinstance(entry, dict):
         return _of_object(cast("dict[str, Any]", entry))
     if isinstance(entry, list):
-        pair: list[Any] = entry
+        pair: list[Any] = entry  # pyright: ignore[reportUnknownVariableType] - JSON
         if len(pair) != 2 or not isinstance(pair[0], str):
             raise UnreadError("a list in the list is not an SKU and a number of pieces")
         return _sku(pair[0]), _pieces(pair[1])
