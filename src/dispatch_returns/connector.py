@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self, TypeVar, overload
@@ -71,6 +72,8 @@ _OnComment = TypeVar("_OnComment", bound=Callable[[CommentCreated, Context], _Re
 _OnOther = TypeVar("_OnOther", bound=Callable[[UnknownEvent, Context], _Returned])
 
 _DRAIN_SECONDS = 30
+
+log = logging.getLogger(__name__)
 
 
 class Connector:
@@ -171,6 +174,7 @@ class Connector:
             refunded_status=settings.refunded_status,
             review_status=settings.review_status,
             handler_tracebacks=settings.handler_tracebacks,
+            handler_limit=timedelta(seconds=settings.handler_limit),
             **notifying,
             **timing,
         )
@@ -215,10 +219,16 @@ class Connector:
         events = Queue("events", self.events.claim, self.events.process)
         refunds = Queue("refunds", self.refunds.claim, self.refunds.advance)
         messages = Queue("messages", self.messenger.claim, self.messenger.deliver)
+        handlers = Queue(
+            "handlers",
+            self.messenger.claim_handlers,
+            self.messenger.deliver,
+            keep=self.messenger.keep_handler,
+        )
         if self._engine is None:
-            return events, refunds, messages, *self._upkeep
+            return events, refunds, messages, handlers, *self._upkeep
         walking = Queue("returns", self._engine.claim, self._engine.advance)
-        return events, walking, refunds, messages, *self._upkeep
+        return events, walking, refunds, messages, handlers, *self._upkeep
 
     @overload
     def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
@@ -326,8 +336,13 @@ class Connector:
         return work_off(self.queues)
 
     def close(self) -> None:
-        """Stop the workers, then close store, client and adapter. May be called twice."""
-        self.stop()
+        """Stop the workers, then close store, client and adapter. May be called twice.
+
+        What hangs and does not end in time keeps them open: they close with the process.
+        """
+        if not self.stop():
+            log.warning("what is under way did not end in time: it is taken up again later")
+            return
         self.store.close()
         self.client.close()
         self.adapter.close()

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from dispatch_returns.errors import StoreError
-from dispatch_returns.store import Store, inbox, ledger, migrate
+from dispatch_returns.store import Store, inbox, ledger, migrate, outbox
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.webhooks.receiver import Answer
@@ -67,22 +67,28 @@ class Health:
         return Report(True, {"status": "ready", "schema": found, "this_version": REVISION})
 
     def lag(self, max_lag: float = MAX_LAG) -> Report:
-        """Say how long the oldest event waits (seconds), and count the refunds by state.
+        """Say how long the oldest event and the oldest call of a handler of the merchant's wait
+        (seconds), and count the refunds by state.
 
-        Not ok when it waits longer than `max_lag` seconds, or the store cannot be read.
+        Not ok when one waits longer than `max_lag` seconds, when a handler runs over its limit,
+        or the store cannot be read.
         """
         try:
             with self._store.read() as conn:
                 oldest = inbox.oldest_waiting(conn)
                 refunds = ledger.count_by_state(conn)
+                handlers = outbox.handlers_waiting(conn)
             stopped = self._stopped_by()
         except StoreError:
             return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
-        age = 0.0 if oldest is None else max(0.0, (self._clock() - oldest).total_seconds())
-        ok = age <= max_lag
+        age = self._age(oldest)
+        handler_age = self._age(handlers.oldest)
+        ok = age <= max_lag and handler_age <= max_lag and not handlers.overdue
         document = {
             "status": "ok" if ok else "late",
             "oldest_event_seconds": round(age, 3),
+            "oldest_handler_seconds": round(handler_age, 3),
+            "handlers_over_limit": handlers.overdue,
             "max_lag_seconds": max_lag,
             "refunds": refunds,
             "held": refunds.get("held", 0),
@@ -90,6 +96,9 @@ class Health:
             "dry_run": Switch.DRY_RUN in stopped,
         }
         return Report(ok, document)
+
+    def _age(self, since: datetime | None) -> float:
+        return 0.0 if since is None else max(0.0, (self._clock() - since).total_seconds())
 
     def answer(self, method: str, path: str, max_lag: float = MAX_LAG) -> Answer:
         """Return the answer to a request: the end of `path` says which probe is meant.

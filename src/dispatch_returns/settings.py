@@ -92,6 +92,7 @@ class Settings(BaseModel):
     shop: str = ""
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(default=4, ge=1, le=64)
+    handler_limit: int = Field(default=60, ge=1)
     handler_tracebacks: bool = True
     keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
     reconcile_every: int = Field(default=24, ge=0)
@@ -179,6 +180,7 @@ VARIABLES: Mapping[str, str] = {
         "notice_templates",
         "shop",
         "workers",
+        "handler_limit",
         "handler_tracebacks",
         "keep_events",
         "reconcile_every",

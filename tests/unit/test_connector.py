@@ -80,7 +80,12 @@ def test_a_connector_builds_its_parts_from_the_settings(tmp_path: Path) -> None:
         assert connector.client.scope.workspace == "ws_1"
         assert repr(connector.store) == f"Store('sqlite:///{tmp_path}/returns.db')"
         assert repr(connector) == "Connector(workspace='ws_1', adapter='manual')"
-        assert [queue.name for queue in connector.queues] == ["events", "refunds", "messages"]
+        assert [queue.name for queue in connector.queues] == [
+            "events",
+            "refunds",
+            "messages",
+            "handlers",
+        ]
 
 
 def test_the_rails_are_the_settings(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import inbox, ledger, switches
+from dispatch_returns.store import inbox, ledger, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.building import book_of
@@ -260,9 +260,24 @@ def _waiting() -> list[Check]:
         with open_store() as store, store.read() as conn:
             oldest = inbox.oldest_waiting(conn)
             refunds = ledger.count_by_state(conn)
+            handlers = outbox.handlers_waiting(conn)
     except DispatchReturnsError:
         return []  # the check of the database has said so
-    return [_events(oldest, datetime.now(UTC)), _refunds(refunds)]
+    now = datetime.now(UTC)
+    return [_events(oldest, now), *_handlers(handlers, now), _refunds(refunds)]
+
+
+def _handlers(found: outbox.HandlersWaiting, now: datetime) -> list[Check]:
+    """Say which calls of the merchant's handlers hang or wait too long; nothing where none does."""
+    name = "handlers"
+    if found.overdue:
+        detail = f"{found.overdue} run over their limit, {found.waiting} are not done"
+        remedy = "The log names them: give what they wait for a time limit, then restart."
+        return [Check(name, "warning", detail, remedy)]
+    if found.oldest is None or now - found.oldest <= _WAITS_TOO_LONG:
+        return []
+    detail = f"{found.waiting} calls wait, the oldest since {span(now - found.oldest)}"
+    return [Check(name, "warning", detail, "See the log for why they fail, or that a worker runs.")]
 
 
 def _events(oldest: datetime | None, now: datetime) -> Check:

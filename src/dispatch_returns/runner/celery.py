@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
+from dispatch_returns.runner.crew import Crew, Work
 from dispatch_returns.workflow.queues import Queue
 
 try:
@@ -31,7 +32,7 @@ TASK = "dispatch_returns.work"
 SWEEP = "dispatch-returns-sweep"
 """The sweep's name in beat's schedule."""
 _TURN_SECONDS = 5.0
-"""How long one task goes on: a worker that is told to stop waits for it."""
+"""How long one task goes on, whatever hangs: a worker that is told to stop waits for it."""
 
 _apps: WeakSet[Celery] = WeakSet()
 
@@ -69,13 +70,15 @@ def install(app: Celery, connector: HasWork, *, sweep_every: float = 10.0) -> No
     if sweep_every <= 0:
         raise InvalidArgumentError("sweep_every", "give the seconds between two looks, such as 10")
     _apps.add(app)
+    crews: dict[int, Crew] = {}
 
     # Late, so that a worker that is killed gives its message back: somebody looks at once.
     @app.task(
         name=TASK, shared=False, ignore_result=True, acks_late=True, reject_on_worker_lost=True
     )
     def work() -> int:
-        return take_turn(connector.queues, bell.ring)
+        crew = crews.setdefault(os.getpid(), Crew(1))  # threads do not come along through a fork
+        return take_turn(connector.queues, bell.ring, crew)
 
     bell = Bell(lambda: work.apply_async(retry=False))
     connector.wake_also(bell.ring)
@@ -83,29 +86,37 @@ def install(app: Celery, connector: HasWork, *, sweep_every: float = 10.0) -> No
 
 
 def take_turn(
-    queues: Sequence[Queue[Any]], wake: Callable[[], None], seconds: float = _TURN_SECONDS
+    queues: Sequence[Queue[Any]],
+    wake: Callable[[], None],
+    crew: Crew,
+    seconds: float = _TURN_SECONDS,
 ) -> int:
-    """Do what is due, one item at a time; return how many items that were.
+    """Do what is due, one item of each kind at a time; return how many items were begun.
 
     Where there is one, there may be more: `wake` calls another worker beside this one, and
-    again after `seconds`, when this one ends its turn with work left.
+    again after `seconds`, when this one ends its turn with work left. It ends by then whatever
+    hangs: what has not ended goes on in a thread of the process, and is not waited for.
     """
     ends = time.monotonic() + seconds
-    done = 0
-    found = True
-    while found:
+    begun: list[Work] = []
+    while True:
         found = False
         for queue in queues:
-            for item in queue.claim_safely(1):  # what waits in line would lose its lease there
-                if done == 0:
+            # No more than can be run: what waits in line would lose its lease there.
+            for item in queue.claim_safely(1) if crew.free(queue) else ():
+                if not begun:
                     wake()
-                queue.run_safely(item)
-                done += 1
+                begun.append(crew.start(queue, item))
+                crew.wait_for(begun[-1], crew.slow)
                 found = True
-        if found and time.monotonic() > ends:
+        left = ends - time.monotonic()
+        if found and left < 0:
             wake()
             break
-    return done
+        slow = next((work for work in begun if not work.ended), None)
+        if not found and (slow is None or left < 0 or not crew.wait_for(slow, left)):
+            break
+    return len(begun)
 
 
 class Bell:

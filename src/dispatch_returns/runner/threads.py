@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakSet
 
+from dispatch_returns.runner.crew import Crew
 from dispatch_returns.workflow.queues import Queue
+
+DRAIN_SECONDS = 30.0
+"""How long a stop waits for what is under way."""
 
 
 class ThreadRunner:
-    """Claims what is due and runs it in `workers` threads, until it is stopped.
+    """Claims what is due and runs it, `workers` of each kind of work at once, until it is stopped.
 
     What a dead process had claimed falls due again when its lease ends, so starting is all
     that is needed after a crash. `poll` (seconds) is how long work from other processes may
@@ -36,6 +42,7 @@ class ThreadRunner:
             self._wake = threading.Event()
             self._run = _Run(self._queues, self._workers, self._poll, self._wake)
             self._run.start()
+            _started.add(self)
 
     def wake(self) -> None:
         """Say that there is something to do."""
@@ -48,7 +55,8 @@ class ThreadRunner:
         is picked up by the next one.
         """
         run, self._run = self._run, None
-        return run is None or run.stop(timeout)
+        # After a fork it is the parent's, whose threads are not here.
+        return run is None or self._pid != os.getpid() or run.stop(timeout)
 
 
 class _Run:
@@ -58,12 +66,11 @@ class _Run:
         self, queues: Sequence[Queue[object]], workers: int, poll: float, wake: threading.Event
     ) -> None:
         self._queues = queues
-        self._workers = workers
         self._poll = poll
         self._wake = wake
-        self._free = workers
+        # What one step leads to is due at once.
+        self._crew = Crew(workers, ended=wake.set)
         self._stopping = False
-        self._changed = threading.Condition()
         self._thread = threading.Thread(
             target=self._claim_until_stopped, name="dispatch-returns-claimer", daemon=True
         )
@@ -72,51 +79,38 @@ class _Run:
         self._thread.start()
 
     def stop(self, timeout: float | None) -> bool:
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        ends = None if timeout is None else time.monotonic() + timeout
+        self._stopping = True
         self._wake.set()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self._thread.join(timeout)  # so that nothing is started behind the back of `close`
+        left = None if ends is None else max(0.0, ends - time.monotonic())
+        return self._crew.close(left) and not self._thread.is_alive()
 
     def _claim_until_stopped(self) -> None:
-        with ThreadPoolExecutor(self._workers, "dispatch-returns-worker") as pool:
-            while not self._stopping:
-                self._wake.clear()
-                if not self._claim_into(pool):
-                    self._wake.wait(self._poll)
+        while not self._stopping:
+            self._wake.clear()
+            if not self._claim():
+                self._wake.wait(min(self._poll, self._crew.next_free() or self._poll))
 
-    def _claim_into(self, pool: ThreadPoolExecutor) -> bool:
+    def _claim(self) -> bool:
         """Hand what is due to the threads; return whether there was anything."""
         found = False
         for queue in self._queues:
-            free = self._wait_for_free_threads()
-            if self._stopping:
-                return True  # the loop looks at once, and ends
-            items = queue.claim_safely(free)
-            found = found or bool(items)
-            for item in items:
-                with self._changed:
-                    self._free -= 1
-                try:
-                    pool.submit(self._run_one, queue, item)
-                except RuntimeError:  # the interpreter ends: its pools take nothing more
-                    self._stopping = True
-                    self._run_one(queue, item)
+            # No more than can be run: what waits in line would lose its lease there.
+            free = self._crew.free(queue)
+            if not free or self._stopping:
+                continue
+            for item in queue.claim_safely(free):
+                self._crew.start(queue, item)
+                found = True
         return found
 
-    def _wait_for_free_threads(self) -> int:
-        """Return how many threads are free: what waits in line would lose its lease there."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0 or self._stopping)
-            return self._free
 
-    def _run_one(self, queue: Queue[object], item: object) -> None:
-        try:
-            queue.run_safely(item)
-        finally:
-            with self._changed:
-                self._free += 1
-                self._changed.notify_all()
-            # What one step leads to is due at once.
-            self._wake.set()
+_started: WeakSet[ThreadRunner] = WeakSet()
+
+
+@atexit.register
+def _finish_what_runs() -> None:
+    """Finish what is under way when the interpreter ends: daemon threads end in the middle."""
+    for runner in list(_started):
+        runner.stop(DRAIN_SECONDS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import UNDELIVERED, outbox
@@ -52,6 +52,7 @@ class Message:
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+    overdue_since: datetime | None
     tries: int
     claims: int
     due_at: datetime | None
@@ -88,9 +89,60 @@ def _values(message: NewMessage, now: datetime) -> dict[str, Any]:
     }
 
 
-def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Message]:
-    """Take up to `limit` messages that wait to be delivered."""
-    return [_message(r) for r in queue.claim(conn, outbox, now=now, lease=lease, limit=limit)]
+_HANDLERS = outbox.c.kind == "handler"
+_OTHERS = outbox.c.kind != "handler"
+
+
+def claim(
+    conn: Connection,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    *,
+    handlers: bool | None = None,
+) -> list[Message]:
+    """Take up to `limit` messages that wait to be delivered.
+
+    With `handlers` only those for the merchant's handlers, or only the others.
+    """
+    only = None if handlers is None else _HANDLERS if handlers else _OTHERS
+    rows = queue.claim(conn, outbox, now=now, lease=lease, limit=limit, only=only)
+    return [_message(row) for row in rows]
+
+
+def keep(
+    conn: Connection, message: Message, until: datetime, overdue_since: datetime | None
+) -> None:
+    """Keep a claimed message until then. Raises `LeaseLostError`.
+
+    `overdue_since` is when its handler went over its limit, None if it has not.
+    """
+    queue.change(
+        conn, outbox, message.id, message.claims, due_at=until, overdue_since=overdue_since
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HandlersWaiting:
+    """The calls of handlers that are not done.
+
+    ``oldest`` is when the oldest was due that has not failed before; ``overdue`` is how many run
+    over their limit.
+    """
+
+    waiting: int
+    oldest: datetime | None
+    overdue: int
+
+
+def handlers_waiting(conn: Connection) -> HandlersWaiting:
+    """Count the calls of the merchant's handlers that are not done."""
+    untried = case((outbox.c.tries == 0, outbox.c.created_at))
+    query = select(func.count(), func.min(untried), func.count(outbox.c.overdue_since)).where(
+        outbox.c.due_at.is_not(None), _HANDLERS
+    )
+    waiting, oldest, overdue = conn.execute(query).one()
+    return HandlersWaiting(int(waiting), oldest, int(overdue))
 
 
 def finish(
@@ -110,6 +162,7 @@ def finish(
         due_at=None,
         error=error,
         finished_at=now,
+        overdue_since=None,
     )
 
 
@@ -129,6 +182,7 @@ def postpone(
         tries=message.tries + 1,
         error=error,
         failing_since=since,
+        overdue_since=None,
     )
 
 

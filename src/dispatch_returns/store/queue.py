@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Insert,
     RowMapping,
@@ -84,18 +85,27 @@ def _append(table: Table) -> Insert:
 
 
 def claim(
-    conn: Connection, table: Table, *, now: datetime, lease: timedelta, limit: int
+    conn: Connection,
+    table: Table,
+    *,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    only: ColumnElement[bool] | None = None,
 ) -> list[RowMapping]:
-    """Take the oldest rows that are due, up to `limit` of them, until `now` + `lease`."""
+    """Take the oldest rows that are due, up to `limit` of them, until `now` + `lease`.
+
+    `only` says which, where not all are meant: the same object each time.
+    """
     values = {"now": now, "until": now + lease, "most": limit}
-    return list(conn.execute(_claim(table, conn.dialect.name), values).mappings())
+    return list(conn.execute(_claim(table, conn.dialect.name, only), values).mappings())
 
 
 @functools.cache
-def _claim(table: Table, dialect: str) -> ReturningUpdate[Any]:
+def _claim(table: Table, dialect: str, only: ColumnElement[bool] | None) -> ReturningUpdate[Any]:
     due = (
         select(table.c.id)
-        .where(table.c.due_at <= bindparam("now"))
+        .where(table.c.due_at <= bindparam("now"), *(() if only is None else (only,)))
         .order_by(table.c.due_at)
         .limit(bindparam("most"))
     )

@@ -302,6 +302,7 @@ outbox = Table(
     Column("error", Told),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
+    Column("overdue_since", Utc),
     *_queue_columns(),
 )
 _due_index(outbox)

@@ -21,12 +21,14 @@ class Queue(Generic[T]):
     """Work that several workers may take at once.
 
     `claim` takes up to so many items under a lease; `run` deals with one. An item whose `run`
-    raised, or whose worker died, is claimed again when its lease ends.
+    raised, or whose worker died, is claimed again when its lease ends. Where `run` may never
+    return, `keep` is called each second with the item and the seconds that it has run.
     """
 
     name: str
     claim: Callable[[int], list[T]]
     run: Callable[[T], None]
+    keep: Callable[[T, float], None] | None = None
 
     def claim_safely(self, limit: int) -> list[T]:
         """Claim up to `limit` items; where that cannot be done now, log it and return none."""
@@ -53,6 +55,14 @@ class Queue(Generic[T]):
                 place.lineno,
                 extra={name: getattr(item, name, None) for name in ids()},
             )
+
+    def keep_safely(self, item: T, seconds: float) -> None:
+        """Keep up an item that runs; where that cannot be done now, it is tried again."""
+        try:
+            if self.keep is not None:
+                self.keep(item, seconds)
+        except Exception as error:  # noqa: BLE001 - the next look may be luckier
+            log.warning("%s: a lease cannot be kept up: %s", self.name, type(error).__name__)
 
 
 def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:

@@ -66,6 +66,7 @@ class Messenger:
         notifier: Notifier | None = None,
         language: str = "en",
         handler_tracebacks: bool = True,
+        handler_limit: timedelta = timedelta(minutes=1),
         lease: timedelta = timedelta(minutes=3),
         first_retry: timedelta = timedelta(seconds=5),
         patience: timedelta = PATIENCE,
@@ -80,16 +81,51 @@ class Messenger:
         self._notifier = notifier
         self._language = language
         self._handler_tracebacks = handler_tracebacks
+        self._handler_limit = handler_limit
+        self._kept: dict[int, float] = {}
         self._lease = lease
         self._first_retry = first_retry
         self._patience = patience
         self._clock = clock
 
     def claim(self, limit: int) -> list[Message]:
-        """Take up to `limit` messages that wait to be delivered."""
+        """Take up to `limit` messages that wait to be delivered, but those for handlers."""
+        return self._claim(limit, handlers=False)
+
+    def claim_handlers(self, limit: int) -> list[Message]:
+        """Take up to `limit` messages for the merchant's handlers."""
+        return self._claim(limit, handlers=True)
+
+    def _claim(self, limit: int, *, handlers: bool) -> list[Message]:
         return self._store.write(
-            "message.claim", lambda conn: outbox.claim(conn, self._clock(), self._lease, limit)
+            "message.claim",
+            lambda conn: outbox.claim(conn, self._clock(), self._lease, limit, handlers=handlers),
         )
+
+    def keep_handler(self, message: Message, seconds: float) -> None:
+        """Keep the lease of a handler that has run for so many `seconds`; report it over its limit.
+
+        Otherwise another worker would call it again beside the one that hangs, until all hang.
+        """
+        limit = self._handler_limit.total_seconds()
+        kept = self._kept.get(message.id, 0.0)
+        goes_over = kept <= limit < seconds
+        if not goes_over and seconds - kept < self._lease.total_seconds() / 3:
+            return
+        now = self._clock()
+        since = now - timedelta(seconds=seconds - limit) if seconds > limit else None
+        self._store.write(
+            "message.keep", lambda conn: outbox.keep(conn, message, now + self._lease, since)
+        )
+        self._kept[message.id] = seconds
+        if goes_over:
+            log.error(
+                "the handler %s has run for %d s and keeps one of the slots for handlers: see"
+                " what it waits for, and give it a time limit",
+                message.payload["handler"],
+                seconds,
+                extra=_ids(message),
+            )
 
     def deliver(self, message: Message) -> None:
         """Deliver a claimed message; what cannot be delivered now is put off."""
@@ -98,6 +134,8 @@ class Messenger:
                 self._deliver(message)
         except LeaseLostError:
             log.info("message %s was taken over by another worker", message.id, extra=_ids(message))
+        finally:
+            self._kept.pop(message.id, None)
 
     def _deliver(self, message: Message) -> None:
         try:

@@ -27,6 +27,8 @@ def test_a_worker_that_keeps_up_is_well(shop: Shop) -> None:
     assert said.json == {
         "status": "ok",
         "oldest_event_seconds": 0.0,
+        "oldest_handler_seconds": 0.0,
+        "handlers_over_limit": 0,
         "max_lag_seconds": 300.0,
         "refunds": {"held": 1, "succeeded": 1},
         "held": 1,

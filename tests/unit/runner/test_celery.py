@@ -16,6 +16,7 @@ from celery import Celery
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError, StoreUnavailableError
 from dispatch_returns.runner import celery as runner
 from dispatch_returns.runner.celery import Bell, install, take_turn
+from dispatch_returns.runner.crew import Crew
 from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
 
@@ -45,8 +46,11 @@ class Rings:
 
 def turn(*piles: Pile, seconds: float = SOON) -> tuple[int, int]:
     """Take one turn; return how much was done, and how often another worker was called."""
-    rings = Rings()
-    return take_turn(Work(*piles).queues, rings, seconds), rings.count
+    rings, crew = Rings(), Crew(1)
+    try:
+        return take_turn(Work(*piles).queues, rings, crew, seconds), rings.count
+    finally:
+        assert crew.close(SOON)
 
 
 def test_a_turn_does_all_that_is_due_one_item_at_a_time() -> None:
@@ -63,7 +67,9 @@ def test_where_nothing_is_due_nobody_is_called() -> None:
 def test_another_worker_is_called_before_the_first_item_is_run() -> None:
     order: list[str] = []
     pile = Pile(lambda: order.append("run"))
-    take_turn([pile.queue()], lambda: order.append("wake"))
+    crew = Crew(1)
+    take_turn([pile.queue()], lambda: order.append("wake"), crew)
+    assert crew.close(SOON)
     assert order == ["wake", "run"]
 
 

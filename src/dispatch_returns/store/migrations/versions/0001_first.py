@@ -224,6 +224,7 @@ def _create_outbox() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("finished_at", _TIME, nullable=True),
+        sa.Column("overdue_since", _TIME, nullable=True),
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", _TIME, nullable=True),
