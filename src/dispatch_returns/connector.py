@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.clock import ClockWatch, never_wrong
 from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
 from dispatch_returns.health import Health
 from dispatch_returns.reconcile.compare import Reconciler
@@ -40,6 +41,7 @@ from dispatch_returns.webhooks.receiver import (
     Receiver,
 )
 from dispatch_returns.workflow.building import orders_of, parts_of
+from dispatch_returns.workflow.clock_check import ClockCheck
 from dispatch_returns.workflow.events import EventProcessor
 from dispatch_returns.workflow.handlers import (
     CommentEventName,
@@ -107,6 +109,12 @@ class Connector:
         self.adapter = adapter or load_adapter(settings.adapter).from_settings(
             settings.adapter_options
         )
+        wrong_by = never_wrong
+        if clock is utc_now:
+            watch = ClockWatch(clock)
+            self.client.watch_clock(watch)
+            wrong_by = watch.wrong_by
+        self._clock_wrong_by = wrong_by
         self.store = store or Store.open(settings.database_url)
         pace = pace or Pace()
         resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
@@ -185,19 +193,25 @@ class Connector:
             workspace=settings.workspace,
             refunded_status=settings.refunded_status,
         )
+        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by)
         self._upkeep = (
+            Queue("clock", check.claim, check.look),
             *_retention(settings, self.store, clock),
             *_schedule(settings, self.store, self.reconciler, self.adapter, clock),
         )
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
         self.receivers = self._receivers(clock)
-        self.health = Health(self.store, self.refunds.stopped_by, clock)
+        self.health = Health(self.store, self.refunds.stopped_by, clock, self._clock_wrong_by)
         telemetry.observe(self._standing)
 
     def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
         """Return who is listened to: the processor where its adapter can, and Dispatch."""
-        options: Options = {"on_accept": self.wake, "clock": clock}
+        options: Options = {
+            "clock_wrong_by": self._clock_wrong_by,
+            "on_accept": self.wake,
+            "clock": clock,
+        }
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         receivers: dict[str, BaseReceiver] = {}
         if isinstance(self.adapter, SupportsWebhooks):

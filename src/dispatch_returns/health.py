@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import StoreError
 from dispatch_returns.store import Store, inbox, ledger, migrate, outbox
 from dispatch_returns.store.schema import REVISION
@@ -41,10 +42,12 @@ class Health:
         store: Store,
         stopped_by: Callable[[], frozenset[str]],
         clock: Callable[[], datetime],
+        clock_wrong_by: Callable[[], timedelta | None] = never_wrong,
     ) -> None:
         self._store = store
         self._stopped_by = stopped_by
         self._clock = clock
+        self._clock_wrong_by = clock_wrong_by
 
     def live(self) -> Report:
         """Say that this process answers. Asks nothing else: a restart mends no database."""
@@ -55,6 +58,8 @@ class Health:
 
         That may be a newer version's already, as in the midst of a rolling deployment.
         """
+        if (wrong := self._wrong_clock()) is not None:
+            return wrong
         try:
             self._store.check_writable()
             with self._store.read() as conn:
@@ -73,6 +78,8 @@ class Health:
         Not ok when one waits longer than `max_lag` seconds, when a handler runs over its limit,
         or the store cannot be read.
         """
+        if (wrong := self._wrong_clock()) is not None:
+            return wrong
         try:
             with self._store.read() as conn:
                 oldest = inbox.oldest_waiting(conn)
@@ -96,6 +103,15 @@ class Health:
             "dry_run": Switch.DRY_RUN in stopped,
         }
         return Report(ok, document)
+
+    def _wrong_clock(self) -> Report | None:
+        ahead = self._clock_wrong_by()
+        if ahead is None:
+            return None
+        seconds = round(ahead.total_seconds())
+        problem = "this machine's clock is wrong, so deliveries are not taken: set it (NTP)"
+        document = {"status": "wrong clock", "problem": problem, "clock_ahead_seconds": seconds}
+        return Report(False, document)
 
     def _age(self, since: datetime | None) -> float:
         return 0.0 if since is None else max(0.0, (self._clock() - since).total_seconds())

@@ -26,7 +26,7 @@ MOUNTS = {
     "webhooks.wsgi",
 }
 LEVELS = [
-    {"emails", "errors", "money", "plugins", "settings", "telemetry"},
+    {"clock", "emails", "errors", "money", "plugins", "settings", "telemetry"},
     {"api", "store"},
     {"refunds", "webhooks"},
     {"workflow"},
@@ -40,6 +40,7 @@ LEVELS = [
 ]
 GROUND = {
     "emails": set[str](),
+    "clock": set[str](),
     "errors": set[str](),
     "money": {"errors"},
     "plugins": {"errors"},

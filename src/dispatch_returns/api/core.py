@@ -17,6 +17,7 @@ from dispatch_returns.api.protocol import Clock, Request
 from dispatch_returns.api.raw import RawResponse
 from dispatch_returns.api.scope import Scope, Style
 from dispatch_returns.api.transfer import Download, Upload
+from dispatch_returns.clock import ClockWatch
 from dispatch_returns.errors import APIConnectionError, APIError, InvalidArgumentError
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Core:
         self._clock = clock
         self._gate = rates.Gate() if respect_rate_limit else None
         self._last: httpx.Headers | None = None
+        self.watch: ClockWatch | None = None
         self.use_key(api_key)
 
     def __str__(self) -> str:
@@ -88,6 +90,8 @@ class Core:
         """Return what was asked for, or raise the `APIError` that came instead."""
         self._heard(operation.method, operation.path, response)
         self._last = response.headers
+        if self.watch is not None:
+            self.watch.note(response.headers)
         if self._gate is not None:
             self._gate.note(rates.read(response.headers))
         return protocol.read(operation, response, self._api_key, self._clock)

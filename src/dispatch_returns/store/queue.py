@@ -123,6 +123,26 @@ def _claim(table: Table, dialect: str, only: ColumnElement[bool] | None) -> Retu
     )
 
 
+def is_later(
+    conn: Connection, table: Table, latest: datetime, only: ColumnElement[bool] | None
+) -> bool:
+    """Return whether a row is due after `latest`; `only` says of which."""
+    query = select(table.c.id).where(table.c.due_at > latest).limit(1)
+    return conn.execute(query if only is None else query.where(only)).first() is not None
+
+
+def bring_forward(
+    conn: Connection,
+    table: Table,
+    latest: datetime,
+    now: datetime,
+    only: ColumnElement[bool] | None,
+) -> int:
+    """Make due `now` what is due after `latest`; return how many rows that were."""
+    statement = update(table).where(table.c.due_at > latest).values(due_at=now)
+    return conn.execute(statement if only is None else statement.where(only)).rowcount
+
+
 def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> None:
     """Change a claimed row; `fence` is the ``claims`` that came with the claim.
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
 from dispatch_returns import telemetry
+from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import (
     EventError,
     InvalidArgumentError,
@@ -145,6 +146,7 @@ class Options(TypedDict, total=False):
     max_wait: timedelta
     clock: Callable[[], datetime]
     on_accept: Callable[[], None]
+    clock_wrong_by: Callable[[], timedelta | None]
 
 
 class BaseReceiver(ABC):
@@ -169,6 +171,7 @@ class BaseReceiver(ABC):
         max_wait: timedelta = timedelta(seconds=8),
         clock: Callable[[], datetime] = utc_now,
         on_accept: Callable[[], None] = _nothing,
+        clock_wrong_by: Callable[[], timedelta | None] = never_wrong,
     ) -> None:
         self.max_body = max_body
         self.max_read = max_read.total_seconds()
@@ -176,6 +179,7 @@ class BaseReceiver(ABC):
         self._max_wait = max_wait.total_seconds()
         self._clock = clock
         self._on_accept = on_accept
+        self._clock_wrong_by = clock_wrong_by
         self._arrivals: Arrivals | None = None
 
     @abstractmethod
@@ -267,14 +271,30 @@ class BaseReceiver(ABC):
         if len(body) > self.max_body:
             return self.refused(_TOO_LARGE, "too_large")
         try:
-            return self._read(body, headers)
+            event = self._read(body, headers)
         except SignatureError as problem:
+            if isinstance(problem, _ReplayError) and (wrong := self._wrong_clock()):
+                return wrong
             # Nothing of the request but its length: nobody knows yet whose it is.
             _log.warning("delivery refused: %s (%d bytes)", problem, len(body), extra=ids())
             reason = "replay" if isinstance(problem, _ReplayError) else "signature"
             return self.refused(_UNAUTHORIZED, reason)
         except EventError as problem:
-            return _unreadable(self.source, body, problem)
+            event = _unreadable(self.source, body, problem)
+        return self._wrong_clock() or event
+
+    def _wrong_clock(self) -> Answer | None:
+        """Return the answer to a delivery while no time can be told, None where it can."""
+        ahead = self._clock_wrong_by()
+        if ahead is None:
+            return None
+        _log.error(
+            "delivery not stored, to be sent again: this machine's clock is wrong by %s: set it"
+            " (NTP)",
+            ahead,
+            extra=ids(),
+        )
+        return self.refused(_UNAVAILABLE, "clock")
 
     def _keep(self, event: NewEvent) -> Future[bool]:
         now = self._clock()

@@ -1,0 +1,57 @@
+"""Whether this machine's clock is right: a wrong one makes fresh deliveries look like replays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+WRONG = timedelta(minutes=5)
+"""A clock that is off by more is taken as wrong."""
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def since_boot() -> float:
+    """Return the seconds of a clock that no one sets, and that goes on while a machine sleeps."""
+    return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
+
+
+class ClockWatch:
+    """Measures a clock against the ``Date`` of the API's latest answer, and until there is one,
+    against a clock that no one sets. Safe to use from many threads.
+    """
+
+    def __init__(
+        self, clock: Callable[[], datetime], monotonic: Callable[[], float] = since_boot
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._known = clock(), monotonic()
+        self._heard: tuple[Mapping[str, str], float] | None = None
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Remember the headers of an answer that arrived just now."""
+        self._heard = headers, self._monotonic()
+
+    def wrong_by(self) -> timedelta | None:
+        """Return how far the clock is ahead (below 0: behind), None where it is right."""
+        heard, self._heard = self._heard, None
+        if heard is not None and (date := _date(heard[0].get("date"))) is not None:
+            self._known = date, heard[1]
+        then, at = self._known
+        ahead = self._clock() - (then + timedelta(seconds=self._monotonic() - at))
+        return ahead if abs(ahead) > WRONG else None
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(header or "")
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def never_wrong() -> timedelta | None:
+    """Say that a clock is right: one that was given, as in tests, is its giver's affair."""
+    return None
