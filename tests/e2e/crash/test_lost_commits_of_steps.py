@@ -279,7 +279,7 @@ CASES = [
 ]
 NOT_OF_RETURNS = {
     "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "label.thin",
-    "reconcile.claim",
+    "message.keep", "reconcile.claim",
     "reconcile.done", "reconcile.fix", "refund.*", "refund.postpone",
 }  # fmt: skip
 """What no return comes to on its six steps."""
