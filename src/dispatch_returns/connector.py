@@ -52,6 +52,7 @@ from dispatch_returns.workflow.handlers import (
     RefundEventName,
     check_event,
 )
+from dispatch_returns.workflow.order_records import OrderRecords
 from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.rereading import Rereading
@@ -124,7 +125,7 @@ class Connector:
         # Without a policy the orders say whose they are, and nothing else is asked of them.
         self._orders = None if workflow is not None else orders_of(settings)
         orders = self._orders if workflow is None else workflow.orders
-        self._owners = Owners(self.store, orders, clock)
+        self._owners = Owners(self.store, clock)
         tickets = Tickets(self.store, self.client)
         self.refunds = RefundService(
             self.store,
@@ -140,7 +141,7 @@ class Connector:
                 refunded_status=settings.refunded_status,
                 review_status=settings.review_status,
             ),
-            owner_of=self._owners.of_facts,
+            order_of=OrderRecords(orders, self._owners).of_facts,
         )
         timing: dict[str, Any] = {
             "lease": pace.lease,

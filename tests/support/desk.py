@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
-from dispatch_returns.refunds.facts import Facts, PaymentResolver
+from dispatch_returns.refunds.facts import Facts, OrderOf, PaymentResolver, nobody_asked
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
@@ -84,6 +84,7 @@ class Desk:
         rails: Rails | None = None,
         pace: Pace | None = None,
         resolver: PaymentResolver | None = None,
+        order_of: OrderOf = nobody_asked,
     ) -> None:
         self.store = store
         self.clock = clock or Clock()
@@ -93,6 +94,7 @@ class Desk:
             self.fake = adapter
         self.pace = pace or Pace()
         self.resolver = resolver
+        self.order_of = order_of
         self.announced: list[tuple[State, str | None]] = []
         """What the merchant's code would be told: each state, with why it waits."""
         self.service = self._new_service(rails)
@@ -107,6 +109,7 @@ class Desk:
             clock=self.clock,
             jitter=lambda: 0.0,
             announce=self._announce,
+            order_of=self.order_of,
         )
 
     def _announce(self, conn: Connection, refund: Refund, now: datetime) -> None:

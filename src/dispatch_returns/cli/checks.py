@@ -50,6 +50,7 @@ def run() -> list[Check]:
         _webhook_secret(settings),
         *_database(),
         look("payments", partial(_payments, settings)),
+        _whose_payment(settings),
         *_late_news(settings),
         *step_checks.run(settings),
     ]
@@ -304,6 +305,22 @@ def _refunds(counts: dict[str, int]) -> Check:
 
 
 # The processor.
+
+
+def _whose_payment(settings: Settings) -> Check:
+    """Say who knows which payment an order was paid with, or what else keeps a wrong one away."""
+    sources = [name for name in settings.orders if name not in {"ticket", "stripe"}]
+    sources += ["Stripe's search"] if settings.stripe_search else []
+    if sources:
+        return Check("whose payment", "ok", f"{', '.join(sources)} says which, not the ticket")
+    kept = ["the payment's own order_id in its metadata", "what is left on it"]
+    kept += ["the cap per refund"] if settings.max_refund else []
+    kept += ["the cap per day"] if settings.max_per_day else []
+    kept += ["a second person's approval"] if settings.approve_above else []
+    detail = (
+        f"the ticket says which, unless your code passes lookups; kept within {', '.join(kept)}"
+    )
+    return Check("whose payment", "ok", detail)
 
 
 def _late_news(settings: Settings) -> list[Check]:

@@ -210,7 +210,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
         row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
-        owners = Owners(store, orders, utc_now)
+        owners = Owners(store, utc_now)
         verdict = Eligibility(store, parts, owners).judge(row, ticket, now).verdict
     return _document(verdict)
 

@@ -41,7 +41,7 @@ from dispatch_returns.refunds.adapter import (
     RefundNews,
     SupportsListing,
 )
-from dispatch_returns.refunds.facts import Facts, PaymentResolver
+from dispatch_returns.refunds.facts import Facts, payment_on_ticket
 from dispatch_returns.refunds.news import Answer, Met
 from dispatch_returns.store import Store, inbox, journal, ledger, receipts, returns
 from dispatch_returns.store.inbox import EventState
@@ -152,7 +152,7 @@ class Reconciler:
     def _line(self, ticket: Ticket, ordinals: Sequence[int]) -> TicketLine:
         facts = Facts.of(ticket, self._workspace)
         # Only what the ticket itself names: a look-up for each ticket would be a call for each.
-        payment = PaymentResolver().resolve(facts)
+        payment = payment_on_ticket(facts)
         return TicketLine(
             ticket.id,
             digits(facts.amount),

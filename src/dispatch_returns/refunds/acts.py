@@ -6,7 +6,7 @@ act and a worker cannot both have their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -175,8 +175,8 @@ def _judge_anew(
         approves = refund.detail if act == "approve" else None
         return service.intake.judge_anew(conn, check(refund), agreed, approves=approves)
 
-    payment = None if decision.payment is None else decision.payment.id
-    return _act(service, refund_id, act, change, who=who, why=why, payment=payment)
+    payments = decision.payment_ids
+    return _act(service, refund_id, act, change, who=who, why=why, payments=payments)
 
 
 def _nothing_paid(refund: Refund) -> Refund:
@@ -224,16 +224,15 @@ def _act(
     *,
     who: str,
     why: str | None,
-    payment: str | None = None,
+    payments: Collection[str] = (),
 ) -> Refund:
     if not who.strip():
         raise InvalidArgumentError("who", "an act needs the name of the person who does it")
 
     def record(conn: Connection) -> Refund:
         now = service.now()
-        if payment is not None:
-            # Before the row, as an event does that brings this payment and its rows together.
-            outside.look_alone(conn, service.adapter.name, [payment])
+        # Before the row, as an event does that brings this payment and its rows together.
+        outside.look_alone(conn, service.adapter.name, payments)
         refund = ledger.lock(conn, refund_id)
         if refund is None:
             raise RefundStateError(f"there is no refund {refund_id}")

@@ -39,7 +39,8 @@ class Payment:
 
     ``charged`` and ``refunded`` are None where a processor cannot tell. ``rule`` is how it
     counts the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order
-    where the payment says so (Stripe: ``metadata["order_id"]``). ``email`` is the address of who
+    where the payment says so (Stripe: ``metadata["order_id"]``). ``names`` are the ids that it
+    goes by (Stripe: the PaymentIntent's and the charge's). ``email`` is the address of who
     paid, where the processor has one.
     """
 
@@ -50,6 +51,7 @@ class Payment:
     disputed: bool = False
     order_id: str | None = None
     email: str | None = field(default=None, repr=False)
+    names: frozenset[str] = frozenset()
 
     @property
     def remaining(self) -> Money | None:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+from dispatch_returns.refunds.adapter import Payment, PaymentKind, PaymentRef
+from dispatch_returns.refunds.order_ids import plain_id
+from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
 
 OrderLookup = Callable[[str], PaymentRef | None]
 """The merchant's own function, or a processor's search: order id -> payment."""
+
+OrderOf = Callable[["Facts"], OrderRecord]
+"""Asks the shop's own system for a ticket's order. Raises `AdapterError` if it cannot say now."""
+
+
+def nobody_asked(_facts: Facts) -> OrderRecord:
+    """Say that no order source is configured."""
+    return NOT_ASKED
+
 
 _PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
     ("payment_intent", "payment_intent"),
@@ -36,9 +47,10 @@ class Parcel:
     policy granted for it: the ticket's amount is in its currency, unless the ticket names
     another. With ``automatic`` no person has decided, so the ticket may ask for less than was
     granted, and not for more. ``accounted`` is what the shop said was paid back of the order
-    when that was granted. ``amount`` counts instead of the ticket's, which speaks of a later
-    parcel. ``claimed`` are digests of the fields that stood on the ticket when its request was
-    recorded, by their names: a customer may have written them, so they are no evidence.
+    when that was granted. ``without_order``: a person decided on it who was told that its order
+    was not found. ``amount`` counts instead of the ticket's, which speaks of a later parcel.
+    ``claimed`` are digests of the fields that stood on the ticket when its request was recorded,
+    by their names: a customer may have written them, so they are no evidence.
     """
 
     ordinal: int = 1
@@ -46,6 +58,7 @@ class Parcel:
     granted: Money | None = None
     automatic: bool = False
     accounted: Money | None = None
+    without_order: bool = False
     amount: Money | None = None
     claimed: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -106,20 +119,45 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedPayment:
+    """Which payment is paid back: the ticket's where it names one, else what the sources say.
+
+    ``expected`` is what a source of payments says, None where none knows.
+    """
+
+    ref: PaymentRef | None
+    expected: PaymentRef | None = None
+
+    def differs_from(self, payment: Payment) -> bool:
+        """Whether the ticket's `payment`, as its processor knows it, is not the expected one."""
+        if self.ref is None or self.expected is None:
+            return False
+        return self.expected.id not in payment.names | {self.ref.id}
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentResolver:
-    """Finds the payment of a ticket: its own fields first, then each lookup by order id."""
+    """Finds the payment of a ticket: the order's own record knows it, else a lookup does.
+
+    A ticket's field counts by itself only where neither does. `lookups` are asked in their order.
+    """
 
     lookups: tuple[OrderLookup, ...] = ()
 
-    def resolve(self, facts: Facts) -> PaymentRef | None:
-        """Return the payment, or None if nobody knows it."""
-        for name, kind in _PAYMENT_FIELDS:
-            value = _text(facts.fields.get(name))
-            if value is not None and _ID.fullmatch(value):
-                return PaymentRef(_kind(value, kind), value)
+    def resolve(self, facts: Facts, order: OrderRecord = NOT_ASKED) -> NamedPayment:
+        """Return the payment. Raises `AdapterError` where a search cannot say now."""
+        named = payment_on_ticket(facts)
+        expected = order.payment or self._look_up(facts, order)
+        if named is None or expected is None or named.id == expected.id:
+            return NamedPayment(expected or named, expected)
+        # Whether it is the same payment by another name, its processor must say.
+        return NamedPayment(replace(expected, kind=named.kind, id=named.id), expected)
+
+    def _look_up(self, facts: Facts, order: OrderRecord) -> PaymentRef | None:
         if facts.order_id is None:
             return None
-        found = (lookup(facts.order_id) for lookup in self.lookups)
+        names = dict.fromkeys((facts.order_id, plain_id(facts.order_id), *order.names))
+        found = (lookup(name) for lookup in self.lookups for name in names)
         return next((ref for ref in found if ref is not None), None)
 
 
@@ -129,6 +167,15 @@ def _removed(ticket: Ticket) -> str | None:
     if ticket.is_spam:
         return "is marked as spam"
     return None if ticket.merged_into_id is None else "was merged into another ticket"
+
+
+def payment_on_ticket(facts: Facts) -> PaymentRef | None:
+    """Return the payment that the ticket's own fields name, None where they name none."""
+    for name, kind in _PAYMENT_FIELDS:
+        value = _text(facts.fields.get(name))
+        if value is not None and _ID.fullmatch(value):
+            return PaymentRef(_kind(value, kind), value)
+    return None
 
 
 def _kind(value: str, named: PaymentKind) -> PaymentKind:

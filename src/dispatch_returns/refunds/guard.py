@@ -10,8 +10,10 @@ from typing import Any
 
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import Payment
+from dispatch_returns.refunds.adapter import Payment, PaymentRef
 from dispatch_returns.refunds.facts import Facts, Parcel, digest_of
+from dispatch_returns.refunds.order_ids import same_order
+from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.switches import Switch
 
 
@@ -26,6 +28,9 @@ class Reason(enum.StrEnum):
     AMOUNT_ZERO = "amount_zero"
     CURRENCY_DIFFERS = "currency_differs"
     ORDER_DIFFERS = "order_differs"
+    ORDER_UNKNOWN = "order_unknown"
+    PAYMENT_DIFFERS = "payment_differs"
+    POSSIBLE_DUPLICATE = "possible_duplicate"
     EXCEEDS_REMAINING = "exceeds_remaining"
     MORE_THAN_GRANTED = "more_than_granted"
     EVIDENCE_MISSING = "evidence_missing"
@@ -78,6 +83,20 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.ORDER_DIFFERS: (
         "Check which order this return belongs to, correct order_id or the payment's id, then"
         " set the status to refunded again."
+    ),
+    Reason.ORDER_UNKNOWN: (
+        "Correct order_id on the ticket, then set the status to refunded again. If you have checked"
+        " that the payment on the ticket is the customer's own payment for this order, run:"
+        " dispatch-returns refunds approve."
+    ),
+    Reason.PAYMENT_DIFFERS: (
+        "To refund the order's own payment, clear the payment's field on the ticket, then set the"
+        " status to refunded again. If you have checked that the ticket's payment is the right one,"
+        " run: dispatch-returns refunds approve."
+    ),
+    Reason.POSSIBLE_DUPLICATE: (
+        "Compare the two tickets. If this one asks for the same money again, run: dispatch-returns"
+        " refunds cancel. If both are to be paid, run: dispatch-returns refunds approve."
     ),
     Reason.EXCEEDS_REMAINING: (
         "Look at the payment's earlier refunds, correct refund_amount, then set the status to"
@@ -206,6 +225,9 @@ APPROVABLE = frozenset(
         Reason.APPROVAL_NEEDED,
         Reason.DISPUTED,
         Reason.MORE_THAN_GRANTED,
+        Reason.ORDER_UNKNOWN,
+        Reason.PAYMENT_DIFFERS,
+        Reason.POSSIBLE_DUPLICATE,
         Reason.REFUNDED_ELSEWHERE,
     }
 )
@@ -246,6 +268,32 @@ def owner_differs(order_id: str | None) -> Hold:
     return Hold(
         Reason.CUSTOMER_DIFFERS,
         f"The customer of this ticket is not the customer of order {order_id}.",
+    )
+
+
+def payment_differs(ticket: PaymentRef, order: PaymentRef) -> Hold:
+    """Return the hold for a ticket that names another payment than its order was paid with."""
+    return Hold(
+        Reason.PAYMENT_DIFFERS,
+        f"The ticket names the payment {ticket.id}, but the order was paid with {order.id}.",
+    )
+
+
+def order_unknown(facts: Facts) -> Hold:
+    """Return the hold for a payment that only the ticket connects with an order of the shop."""
+    what = "The ticket names no order" if facts.order_id is None else "Order not found in the shop"
+    return Hold(
+        Reason.ORDER_UNKNOWN,
+        f"{what}, so only the ticket says that this payment is the customer's.",
+    )
+
+
+def possible_duplicate(other: Refund) -> Hold:
+    """Return the hold for a refund that another ticket has asked for less than a day ago."""
+    return Hold(
+        Reason.POSSIBLE_DUPLICATE,
+        f"Ticket {other.ticket_id} has a refund of the same payment, order and amount from the"
+        " last 24 hours.",
     )
 
 
@@ -330,7 +378,11 @@ def _disputed(payment: Payment) -> Hold | None:
 
 
 def _order(facts: Facts, payment: Payment) -> Hold | None:
-    if payment.order_id is None or facts.order_id is None or payment.order_id == facts.order_id:
+    if (
+        payment.order_id is None
+        or facts.order_id is None
+        or same_order(payment.order_id, facts.order_id)
+    ):
         return None
     return Hold(Reason.ORDER_DIFFERS, "The payment belongs to another order than the ticket.")
 

@@ -10,12 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
-from dispatch_returns.errors import (
-    AdapterError,
-    ErrorKind,
-    OrderError,
-    UnsupportedFeatureError,
-)
+from dispatch_returns.errors import AdapterError, ErrorKind, OrderError, UnsupportedFeatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import guard, notices, outcomes
 from dispatch_returns.refunds.adapter import (
@@ -29,9 +24,17 @@ from dispatch_returns.refunds.adapter import (
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
-from dispatch_returns.refunds.facts import Facts, PaymentResolver
+from dispatch_returns.refunds.facts import (
+    Facts,
+    NamedPayment,
+    OrderOf,
+    PaymentResolver,
+    nobody_asked,
+)
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, OwnerOf, Standing, nobody_to_ask
+from dispatch_returns.refunds.order_ids import same_order
+from dispatch_returns.refunds.orders import OrderRecord
+from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
 from dispatch_returns.store import ledger, outside, owners, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
@@ -41,6 +44,7 @@ from dispatch_returns.store.switches import Switch
 _MOMENT = timedelta(seconds=5)
 _MOST_AT_ONCE = 10_000
 _UNPAID = frozenset({State.HELD, State.FAILED, State.CANCELED})
+_DUPLICATE_WITHIN = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Decision:
     """What the ticket asks for, as judged: an amount and its payment, or a hold.
 
     With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
-    what a second person must agree to.
+    what a second person must agree to. ``names`` are all ids that the payment goes by.
 
     ``listed`` are the payment's refunds as the processor gave them at the check; None where it
     cannot. ``look_first``: money has moved on this payment before, so the processor is asked
@@ -63,8 +67,14 @@ class Decision:
     doubts: tuple[Hold, ...] = ()
     listed: tuple[KnownRefund, ...] | None = None
     look_first: bool = False
+    names: frozenset[str] = frozenset()
     owner: Owner = NOT_KNOWN
     email: str | None = field(default=None, repr=False)
+
+    @property
+    def payment_ids(self) -> frozenset[str]:
+        """Every id that the payment is known by: what is decided of one is decided of all."""
+        return self.names if self.payment is None else self.names | {self.payment.id}
 
     @property
     def question(self) -> Question:
@@ -83,9 +93,9 @@ class Intake:
         clock: Clock = utc_now,
         announce: Announce = tell_nobody,
         *,
-        owner_of: OwnerOf = nobody_to_ask,
+        order_of: OrderOf = nobody_asked,
     ) -> None:
-        self._owner_of = owner_of
+        self._order_of = order_of
         self.adapter = adapter
         self.rails = rails or Rails()
         self._resolver = resolver or PaymentResolver()
@@ -96,21 +106,27 @@ class Intake:
     def judge(self, facts: Facts, *, agreed: bool = False) -> Decision:
         """Return what should be done for a ticket that says `facts`; nothing is written.
 
-        Asks whose order it is, and the processor about the payment. `agreed`: a person agrees now
-        that the order is another customer's. Raises `AdapterError` when one cannot say now.
+        Asks the shop about the order, and the processor about the payment. `agreed`: a person
+        agrees now that the order is another customer's. Raises `AdapterError` when one cannot say
+        now.
         """
         try:
-            owner = self._owner_of(facts)
+            order = self._order_of(facts)
         except OrderError as error:
             if error.retryable:
                 raise AdapterError(ErrorKind.NOT_SENT, f"{error}") from None
             return Decision(facts, hold=Hold(Reason.ORDER_UNREADABLE, f"{error}"))
-        if owner.standing is Standing.DIFFERS and not agreed:
-            return Decision(facts, hold=guard.owner_differs(facts.order_id), owner=owner)
-        return self._judge(facts, owner)
+        differs = order.owner.standing is Standing.DIFFERS
+        if differs and not agreed:
+            return Decision(facts, hold=guard.owner_differs(facts.order_id), owner=order.owner)
+        return self._judge(facts, order)
 
-    def _judge(self, facts: Facts, owner: Owner) -> Decision:
-        ref = self._resolver.resolve(facts)
+    def _judge(self, facts: Facts, order: OrderRecord) -> Decision:
+        owner = order.owner
+        found = self._resolver.resolve(facts, order)
+        if order.names:
+            facts = replace(facts, order_id=order.names[0])
+        ref = found.ref
         if ref is None:
             hold = Hold(Reason.NO_PAYMENT, "No payment is known for this ticket.")
             return Decision(facts, hold=hold, owner=owner)
@@ -126,25 +142,33 @@ class Intake:
             if refused is None:
                 raise
             return Decision(facts, ref, hold=refused, owner=owner)
+        differs = found.differs_from(payment)
+        if found.expected is not None and not differs:
+            ref = found.expected
+        if not differs and (found.expected is not None or order.is_called(payment.order_id)):
+            # The shop's own record says which order it is; the note on the payment may be an older
+            # or another system's number.
+            payment = replace(payment, order_id=None)
         # Whoever wrote the ticket may have written its address too.
         email = payment.email or owner.email or facts.email
+        decision = Decision(
+            facts, ref, listed=listed, names=payment.names, owner=owner, email=email
+        )
         checked = guard.check(facts, _without_ours(payment, _row_id(facts), listed), self.rails)
         if isinstance(checked, Hold):
             # What it asks for is kept: a refund of just that, made elsewhere, settles it.
             asked = guard.asked(facts, payment)
-            amount = None if isinstance(asked, Hold) else asked
-            return Decision(
-                facts, ref, amount, hold=checked, listed=listed, owner=owner, email=email
+            return replace(
+                decision, amount=None if isinstance(asked, Hold) else asked, hold=checked
             )
-        return Decision(
-            facts,
-            ref,
-            checked,
-            doubts=guard.doubts(checked, facts, payment),
-            listed=listed,
+        return replace(
+            decision,
+            amount=checked,
+            doubts=(
+                *_doubts_of_payment(facts, payment, found, order),
+                *guard.doubts(checked, facts, payment),
+            ),
             look_first=self._may_have_been_paid(payment),
-            owner=owner,
-            email=email,
         )
 
     def listed(
@@ -226,7 +250,8 @@ class Intake:
             values = _adoption(decision, settled)
             adopted = ledger.take_over(conn, known, now, adapter=name, **values)
             return self._tell_adopted(conn, adopted, now)
-        hold = self._hold(conn, decision, elsewhere, known.approved_minor, approves)
+        doubts = self._doubts(conn, decision, elsewhere, known.created_at)
+        hold = self._hold(conn, decision, doubts, known.approved_minor, approves)
         if hold is not None and hold.reason in guard.APPROVABLE:
             known = replace(known, approved_by=None, approved_minor=None)
         values = _entry(decision, hold)
@@ -257,7 +282,8 @@ class Intake:
         if (settled := _settling(elsewhere, decision)) is not None:
             adopted = self._insert(conn, decision, now, **_adoption(decision, settled))
             return adopted and self._tell_adopted(conn, adopted, now)
-        hold = self._hold(conn, decision, elsewhere, approved_minor=None)
+        doubts = self._doubts(conn, decision, elsewhere, now)
+        hold = self._hold(conn, decision, doubts, approved_minor=None)
         waits: dict[str, object] = {"due_at": None} if hold else {"due_at": now} | unless_held
         refund = self._insert(conn, decision, now, **_entry(decision, hold) | waits)
         if refund is not None and hold is not None:
@@ -289,9 +315,10 @@ class Intake:
         """Return the refunds of this payment that were made elsewhere, and no row has."""
         if decision.payment is None:
             return []
-        outside.look_alone(conn, self.adapter.name, [decision.payment.id])
         listed = decision.listed or ()
-        found = self.elsewhere(conn, _names(decision.payment, listed), listed)
+        names = decision.payment_ids.union(_names(decision.payment, listed))
+        outside.look_alone(conn, self.adapter.name, names)
+        found = self.elsewhere(conn, names, listed)
         found = [it for it in found if it.refund_id != _row_id(decision.facts)]
         # A dry run writes to no ticket, and so takes nothing over.
         return [] if found and self.is_dry(conn) else found
@@ -358,7 +385,7 @@ class Intake:
         self,
         conn: Connection,
         decision: Decision,
-        elsewhere: Sequence[Outside],
+        doubts: Sequence[Hold],
         approved_minor: int | None,
         approves: str | None = None,
     ) -> Hold | None:
@@ -368,7 +395,7 @@ class Intake:
         assert amount is not None  # a decision has an amount or a hold
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
-        hold = guard.together(self._doubts(conn, decision, amount, elsewhere))
+        hold = guard.together(doubts)
         if hold is None:
             return None
         if approved_minor == amount.minor and approves in {None, hold.detail}:
@@ -382,12 +409,18 @@ class Intake:
         self,
         conn: Connection,
         decision: Decision,
-        amount: Money,
         elsewhere: Sequence[Outside],
+        entered_at: datetime,
     ) -> list[Hold]:
+        """Return what a second person must agree to. The payment is locked by now."""
+        if decision.amount is None:
+            return []
         found = list(decision.doubts)
+        amount = decision.amount
         if elsewhere and self._is_too_much(conn, decision, amount, elsewhere):
             found.append(refunded_elsewhere(elsewhere))
+        if (other := self._duplicate(conn, decision, amount, entered_at)) is not None:
+            found.append(guard.possible_duplicate(other))
         if (needed := guard.needs_approval(amount, self.rails)) is not None:
             found.append(needed)
         return found
@@ -433,11 +466,43 @@ class Intake:
         paid = (row for row in rows if row.id != row_id and row.state not in _UNPAID)
         return sum(row.amount.minor for row in paid if row.amount is not None)
 
+    def _duplicate(
+        self, conn: Connection, decision: Decision, amount: Money, entered_at: datetime
+    ) -> Refund | None:
+        """Return another ticket's refund of the same payment, order and amount, if there is one.
+
+        Of the day before this one was entered, or since: waiting makes it no other refund.
+        """
+        facts, since = decision.facts, entered_at - _DUPLICATE_WITHIN
+        alike = ledger.alike(conn, self.adapter.name, decision.payment_ids, amount, since)
+        return next((it for it in alike if _is_duplicate(it, facts)), None)
+
     def _note_changed_amount(self, conn: Connection, known: Refund, decision: Decision) -> None:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:
             return
         detail = f"refund_amount is now {decision.amount}; the refund is of {known.amount}."
         notices.tell_agents(conn, known, Hold(Reason.AMOUNT_CHANGED, detail), self._clock())
+
+
+def _doubts_of_payment(
+    facts: Facts, payment: Payment, found: NamedPayment, order: OrderRecord
+) -> tuple[Hold, ...]:
+    """Return what a person must agree to where only the ticket says that this payment is meant."""
+    if found.ref is not None and found.expected is not None:
+        differs = found.differs_from(payment)
+        return (guard.payment_differs(found.ref, found.expected),) if differs else ()
+    # By now a note on the payment that names an order names the ticket's.
+    noted = payment.order_id is not None and facts.order_id is not None
+    if not order.missing or noted or facts.parcel.without_order:
+        return ()
+    return (guard.order_unknown(facts),)
+
+
+def _is_duplicate(other: Refund, facts: Facts) -> bool:
+    if (other.workspace_id, other.ticket_id) == (facts.workspace_id, facts.ticket_id):
+        return False  # another parcel of the same ticket
+    known = other.order_id is not None and facts.order_id is not None
+    return not known or same_order(other.order_id or "", facts.order_id or "")
 
 
 def _settling(elsewhere: Sequence[Outside], decision: Decision) -> Outside | None:

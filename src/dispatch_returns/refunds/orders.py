@@ -1,26 +1,33 @@
-"""What orders are called: the same one is written in several ways."""
+"""What a refund must know of an order: what it is called, and which payment it was paid with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 
-def plain_id(order_id: str) -> str:
-    """Return an order's id without edge spaces and without the ``#`` that people put before it.
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.order_ids import same_order
+from dispatch_returns.refunds.owner import NOT_KNOWN, Owner
 
-    >>> plain_id(" #1234 ")
-    '1234'
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """What the shop's own system says of a ticket's order.
+
+    ``names`` are all ids that the order goes by, its own first; empty where no system was asked.
+    ``payment`` is None where the system does not say. ``missing``: it was asked and knows no such
+    order. ``owner`` says whether it is the order of the ticket's customer.
     """
-    text = order_id.strip()
-    return text.removeprefix("#").strip() or text
+
+    names: tuple[str, ...] = ()
+    payment: PaymentRef | None = None
+    missing: bool = False
+    owner: Owner = NOT_KNOWN
+
+    def is_called(self, name: str | None) -> bool:
+        """Whether the order goes by this name, among others."""
+        return name is not None and any(same_order(name, it) for it in self.names)
 
 
-def order_key(order_id: str) -> str:
-    """Return what is equal for two spellings of one order's id: `plain_id`, in any case.
-
-    Where a shop system was asked, its own id is compared, and no guess is needed.
-    """
-    return plain_id(order_id).casefold()
-
-
-def same_order(one: str, other: str) -> bool:
-    """Whether two ids name the same order."""
-    return order_key(one) == order_key(other)
+NOT_ASKED = OrderRecord()
+"""Only the ticket says which order it is."""
+MISSING = OrderRecord(missing=True)

@@ -6,11 +6,10 @@ import base64
 import enum
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.refunds.orders import order_key
+from dispatch_returns.refunds.order_ids import order_key
 
 PROOF = "order_proof"
 """The custom field that carries a proof."""
@@ -51,13 +50,7 @@ class Owner:
 
 
 NOT_KNOWN = Owner(Standing.UNKNOWN)
-OwnerOf = Callable[[Facts], Owner]
-"""Says whose order a ticket is about. Raises `OrderError` where the source cannot say."""
-
-
-def nobody_to_ask(_facts: Facts) -> Owner:
-    """Say that no order source is configured."""
-    return NOT_KNOWN
+"""There is nobody to compare the ticket's customer with."""
 
 
 def sign(key: bytes, order_id: str) -> str:

@@ -36,11 +36,10 @@ from dispatch_returns.refunds.adapter import (
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
-from dispatch_returns.refunds.facts import PaymentResolver
+from dispatch_returns.refunds.facts import OrderOf, PaymentResolver, nobody_asked
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import Decision, Intake
 from dispatch_returns.refunds.outcomes import Verdict
-from dispatch_returns.refunds.owner import OwnerOf, nobody_to_ask
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.store import Store, ledger, switches
@@ -77,14 +76,14 @@ class RefundService:
         jitter: Callable[[], float] = random.random,
         announce: Announce = tell_nobody,
         taken_back: TakenBack | None = None,
-        owner_of: OwnerOf = nobody_to_ask,
+        order_of: OrderOf = nobody_asked,
     ) -> None:
         self.store = store
         self.adapter = adapter
         self._taken_back = taken_back
         self.rails = rails or Rails()
         self.pace = pace or Pace()
-        self.intake = Intake(adapter, resolver, self.rails, clock, announce, owner_of=owner_of)
+        self.intake = Intake(adapter, resolver, self.rails, clock, announce, order_of=order_of)
         self.announce = announce
         self.now = clock
         self._always_stopped_by = self.rails.stopped_by

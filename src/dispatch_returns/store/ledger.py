@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
@@ -208,6 +208,28 @@ def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) ->
     """Return the refunds of a payment, by any of its names, oldest first."""
     which = (ledger.c.adapter == adapter, ledger.c.payment_id.in_(payment_ids))
     query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def alike(
+    conn: Connection, adapter: str, payment_ids: Collection[str], amount: Money, since: datetime
+) -> list[Refund]:
+    """Return the refunds of a payment, by any of its names, that are of just this amount.
+
+    Only those that move money, or did, and were entered or sent since then; oldest first.
+    """
+    query = (
+        select(ledger)
+        .where(
+            ledger.c.adapter == adapter,
+            ledger.c.payment_id.in_(payment_ids),
+            ledger.c.amount_minor == amount.minor,
+            ledger.c.currency == amount.currency,
+            ledger.c.state.not_in((State.HELD, State.FAILED, State.CANCELED)),
+            or_(ledger.c.created_at >= since, ledger.c.first_sent_at >= since),
+        )
+        .order_by(ledger.c.created_at, ledger.c.id)
+    )
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 

@@ -107,7 +107,7 @@ class LateNews:
     def _look_alone(self, conn: Connection, found: Found) -> None:
         """Lock all payments before any row, as whoever enters or approves a refund does."""
         payments = {ref.id for known in found.refunds for ref in known.payments}
-        payments |= {it.payment.id for it in found.entries if it.payment is not None}
+        payments |= {name for it in found.entries for name in it.payment_ids}
         outside.look_alone(conn, self.adapter.name, payments)
 
     def judge(self, ticket_id: str) -> Decision | None:

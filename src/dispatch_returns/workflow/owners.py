@@ -6,25 +6,20 @@ from typing import TYPE_CHECKING
 
 from dispatch_returns.emails import same_email
 from dispatch_returns.refunds.clock import Clock
-from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.owner import NOT_KNOWN, PROOF, Owner, Standing, proves, sign
 from dispatch_returns.store import Store, owners
 from dispatch_returns.store.owners import Question
-from dispatch_returns.workflow.orders.model import Order, OrderSource
+from dispatch_returns.workflow.orders.model import Order
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
 
 
 class Owners:
-    """Compares a ticket's customer with the order's. Safe to use in many threads.
+    """Compares a ticket's customer with the order's. Safe to use in many threads."""
 
-    Without `orders` there is nothing to compare with.
-    """
-
-    def __init__(self, store: Store, orders: OrderSource | None, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        self._orders = orders
         self._clock = clock
 
     def proof(self, order_id: str) -> str:
@@ -35,13 +30,6 @@ class Owners:
             now = self._clock()
             key = self._store.write("owner.key", lambda conn: owners.make_proof_key(conn, now))
         return sign(key, order_id)
-
-    def of_facts(self, facts: Facts) -> Owner:
-        """Return whose order the facts are about. Raises `OrderError`."""
-        if self._orders is None or facts.order_id is None:
-            return NOT_KNOWN
-        order = self._orders.order(facts.order_id, facts.ticket)
-        return self.of(order, facts.ticket, facts.workspace_id, facts.order_id)
 
     def of(
         self, order: Order | None, ticket: Ticket, workspace_id: str, order_id: str | None

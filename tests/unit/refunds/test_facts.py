@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.refunds.facts import PaymentResolver
+from dispatch_returns.refunds.facts import NamedPayment, PaymentResolver
+from dispatch_returns.refunds.orders import OrderRecord
 from tests.support.desk import EMAIL, facts
 
 
 def no_ref(**fields: Any) -> dict[str, Any]:
     return {"payment_intent": None} | fields
+
+
+def never(_order: str) -> PaymentRef:
+    raise AssertionError("nobody need be asked")
 
 
 @pytest.mark.parametrize(
@@ -31,15 +36,31 @@ def no_ref(**fields: Any) -> dict[str, Any]:
         (no_ref(charge_id="ch_1", payment_reference="x"), "charge", "ch_1"),
     ],
 )
-def test_the_tickets_own_payment_comes_first(
+def test_where_nobody_else_knows_the_tickets_payment_counts(
     fields: dict[str, Any], kind: str, payment_id: str
 ) -> None:
-    def never(_order: str) -> PaymentRef:
-        raise AssertionError("the ticket names its payment")
+    found = PaymentResolver((lambda _order: None,)).resolve(facts(**fields))
+    assert found == NamedPayment(PaymentRef(kind, payment_id))  # type: ignore[arg-type]
 
-    found = PaymentResolver((never,)).resolve(facts(**fields))
-    assert found is not None
-    assert (found.kind, found.id) == (kind, payment_id)
+
+def test_the_orders_own_record_comes_before_look_ups_and_the_ticket() -> None:
+    own = PaymentRef("payment_intent", "pi_own", account="acct_1")
+    found = PaymentResolver((never,)).resolve(facts(), OrderRecord(("1234",), own))
+    assert found.expected == own
+    assert found.ref == PaymentRef("payment_intent", "pi_1", account="acct_1"), "the ticket's"
+
+
+def test_a_payment_that_a_source_and_the_ticket_name_is_the_sources() -> None:
+    own = PaymentRef("payment_intent", "pi_1", account="acct_1", reverse_transfer=True)
+    assert PaymentResolver((lambda _order: own,)).resolve(facts()) == NamedPayment(own, own)
+
+
+@pytest.mark.parametrize("spelling", ["#1234", "1234", " 1234 ", "gid://shop/Order/5678"])
+def test_a_look_up_is_asked_by_every_name_of_the_order(spelling: str) -> None:
+    known = {"1234": PaymentRef("payment_intent", "pi_of_1234")}
+    order = OrderRecord(("gid://shop/Order/5678", "1234"))
+    found = PaymentResolver((known.get,)).resolve(facts(**no_ref(order_id=spelling)), order)
+    assert found.ref == known["1234"]
 
 
 def test_then_each_look_up_by_order_is_asked_in_turn() -> None:
@@ -52,21 +73,18 @@ def test_then_each_look_up_by_order_is_asked_in_turn() -> None:
         return PaymentRef("charge", f"ch_of_{order}")
 
     resolver = PaymentResolver((nothing, something, nothing))
-    assert resolver.resolve(facts(**no_ref())) == PaymentRef("charge", "ch_of_1234")
+    assert resolver.resolve(facts(**no_ref())).ref == PaymentRef("charge", "ch_of_1234")
     assert asked == ["1234"]
 
 
 @pytest.mark.parametrize("order", [None, "", "  ", True, ["1234"]])
 def test_without_an_order_nobody_is_asked(order: object) -> None:
-    def never(_order: str) -> PaymentRef:
-        raise AssertionError("there is no order")
-
-    assert PaymentResolver((never,)).resolve(facts(**no_ref(order_id=order))) is None
+    assert PaymentResolver((never,)).resolve(facts(**no_ref(order_id=order))).ref is None
 
 
 @pytest.mark.parametrize("value", ["", "pi 1", "pi/1", "a" * 256, "ß", 1.5, ["pi_1"], False])
 def test_what_cannot_be_an_id_is_not_sent_to_a_processor(value: object) -> None:
-    assert PaymentResolver().resolve(facts(payment_intent=value)) is None
+    assert PaymentResolver().resolve(facts(payment_intent=value)).ref is None
 
 
 def test_a_number_may_be_an_order() -> None:

@@ -182,6 +182,7 @@ def test_the_smallest_amount_that_moved_is_reason_enough_to_look(desk: Desk) -> 
 def test_money_that_has_moved_is_looked_at_first(desk: Desk) -> None:
     assert not desk.enter(facts("tkt_1", payment_intent="pi_2")).uncertain
     desk.step()
+    desk.clock.turn(hours=25)
     assert desk.enter(facts("tkt_2", payment_intent="pi_2")).uncertain
     desk.step()
     assert desk.paid == [usd("149.00"), usd("149.00")]

@@ -204,3 +204,17 @@ def payment_of(desk: Desk) -> PaymentRef:
     payment = desk.only().payment
     assert payment is not None
     return PaymentRef(**payment)
+
+
+def test_of_two_tickets_for_the_same_money_at_once_one_waits(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for desk in desks:
+        desk.restart()
+    Crossing(monkeypatch).after(outside, "look_alone")
+    with ThreadPoolExecutor(2) as pool:
+        entered = [
+            pool.submit(desk.enter, facts(ticket_id, "50.00"))
+            for desk, ticket_id in zip(desks, ("tkt_1", "tkt_2"), strict=True)
+        ]
+    assert sorted(it.result().state for it in entered) == [State.HELD, State.REQUESTED]

@@ -10,7 +10,8 @@ import pytest
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
-from dispatch_returns.refunds.orders import plain_id, same_order
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.order_ids import plain_id, same_order
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.policy.book import PolicyBook
 from tests.support.desk import usd
@@ -66,6 +67,18 @@ def test_an_article_is_paid_once_whatever_name_the_order_goes_by(shop: ReturnsSh
     tickets = [ask(shop, spelling, "CUP") for spelling in SPELLINGS]
     assert [shop.status(it) for it in tickets] == ["refunded", *["needs_review"] * 3]
     assert [str(refund.amount) for refund in shop.fake.refunds] == ["25.00 USD"]
+
+
+def test_a_ticket_cannot_send_the_orders_money_to_another_card(
+    shop: ReturnsShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(Shop.bought, payment=PaymentRef("payment_intent", "pi_own"))
+    monkeypatch.setattr(Shop, "bought", own)
+    shop.fake.add_payment("pi_own", usd("115.00"))
+    ticket = ask(shop, "1234", "CUP")
+    assert shop.status(ticket) == "needs_review"
+    assert [(it.state, it.reason) for it in shop.refunds(ticket)] == [("held", "payment_differs")]
+    assert not shop.fake.refunds
 
 
 def test_two_requests_at_once_under_two_names_see_each_other(shop: ReturnsShop) -> None:

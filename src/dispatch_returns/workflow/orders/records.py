@@ -18,7 +18,7 @@ from dispatch_returns.api.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, MoneyError, OrderError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
-from dispatch_returns.refunds.orders import plain_id
+from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.shares import share

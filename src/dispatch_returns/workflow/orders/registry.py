@@ -34,6 +34,14 @@ class _Factory(Protocol):
     def from_settings(self, options: Mapping[str, str]) -> OrderSource: ...
 
 
+def is_shop(source: OrderSource) -> bool:
+    """Whether `source` is the shop's own system: an order that it does not know is none.
+
+    A ticket's fields and the metadata of payments say ``is_shop = False``: they know some.
+    """
+    return bool(getattr(source, "is_shop", True))
+
+
 class Orders:
     """Several sources, asked in their order: the first that knows the order answers.
 
@@ -46,6 +54,11 @@ class Orders:
         if not sources:
             raise ConfigurationError("orders: name at least one source")
         self.sources = tuple(sources)
+
+    @property
+    def is_shop(self) -> bool:
+        """Whether one of the sources is."""
+        return any(is_shop(source) for source in self.sources)
 
     def __repr__(self) -> str:
         return f"Orders({', '.join(source.name for source in self.sources)})"

@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from dispatch_returns.errors import ConfigurationError, OrderError
-from dispatch_returns.refunds.orders import plain_id
+from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, zone_of
 from dispatch_returns.workflow.orders.registry import PLUGINS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.adapters.stripe.objects import email_of
-from dispatch_returns.refunds.orders import plain_id, same_order
+from dispatch_returns.refunds.order_ids import plain_id, same_order
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
 
@@ -39,6 +39,7 @@ class StripeOrders:
     """
 
     name = "stripe"
+    is_shop = False
 
     def __init__(self, adapter: StripeAdapter, time_zone: str = "UTC") -> None:
         self._adapter = adapter

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dispatch_returns.errors import OrderError
-from dispatch_returns.refunds.orders import plain_id
+from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.orders.records import order_of, records_of, zone_of
 
@@ -53,6 +53,7 @@ class TicketOrders:
     """
 
     name = "ticket"
+    is_shop = False
 
     def __init__(self, time_zone: str = "UTC") -> None:
         self._zone = zone_of(time_zone)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from dispatch_returns.refunds.orders import plain_id
+from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.workflow.orders.http import ShopApi, checked_url
 from dispatch_returns.workflow.orders.model import Order, OrderLine
 from dispatch_returns.workflow.orders.records import Reader, reference, whole_address

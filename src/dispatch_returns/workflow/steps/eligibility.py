@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from dispatch_returns.refunds import guard
-from dispatch_returns.refunds.orders import order_key
+from dispatch_returns.refunds.order_ids import order_key
 from dispatch_returns.refunds.owner import Owner, Standing
 from dispatch_returns.store import Store, owners, receipts, returns
 from dispatch_returns.store.returns import NewDecision, Return, Step

@@ -319,6 +319,7 @@ def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:
         automatic=receipt.detail is None and bool(breakdown.get("pays") or receipt.returnless),
         accounted=None if refunded is None else money_of(refunded),
         claimed=claimed,
+        without_order=receipt.detail == NO_ORDER,
     )
 
 

@@ -19,6 +19,7 @@ from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message
 from dispatch_returns.store.returns import Return, Step
 from dispatch_returns.workflow.notices.notice import Attachment, Item, Notice, NoticeKind
+from dispatch_returns.workflow.steps.asked import text_of
 from dispatch_returns.workflow.steps.documents import language_of
 from dispatch_returns.workflow.steps.labelling import file_name
 from dispatch_returns.workflow.steps.plan import Move, Told, money_json, money_of
@@ -132,8 +133,10 @@ def refund_notice(
     if row is not None:
         told = Told(NoticeKind.REFUNDED)
         facts = {name: _fact(name, value) for name, value in _facts(row, told).items()}
-    if refund.order_id is not None:
-        facts["order_id"] = refund.order_id
+    # The ledger has the shop's own id; a customer knows the number that the ticket says.
+    order_id = text_of(ticket.custom_fields.get("order_id")) or refund.order_id
+    if order_id is not None:
+        facts["order_id"] = order_id
     return Notice(
         key=message.dedupe_key,
         kind=NoticeKind.REFUNDED,

@@ -50,7 +50,8 @@ def payment_of_intent(intent: StripeObject) -> Payment:
     if charge is None:
         raise _not_paid("PaymentIntent", intent["status"])
     payment = _payment(charge, "PaymentIntent", intent["status"])
-    return replace(payment, order_id=_order_id(intent), email=email_of(intent))
+    names = payment.names | {text(intent["id"])}
+    return replace(payment, order_id=_order_id(intent), email=email_of(intent), names=names)
 
 
 def payment_of_charge(charge: StripeObject) -> Payment:
@@ -78,6 +79,7 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
         disputed=bool(charge.get("disputed")),
         order_id=_order_id(charge),
         email=email_of(charge),
+        names=frozenset(ref.id for ref in payments_of_charge(charge, None)),
     )
 
 
