@@ -52,6 +52,7 @@ from dispatch_returns.workflow.handlers import (
     RefundEventName,
     check_event,
 )
+from dispatch_returns.workflow.installation import Installation
 from dispatch_returns.workflow.order_records import OrderRecords
 from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.queues import Queue, work_off
@@ -117,6 +118,9 @@ class Connector:
             wrong_by = watch.wrong_by
         self._clock_wrong_by = wrong_by
         self.store = store or Store.open(settings.database_url)
+        self.installation = Installation(
+            self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
+        )
         pace = pace or Pace()
         resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
         self._handlers = Handlers()
@@ -142,6 +146,7 @@ class Connector:
                 review_status=settings.review_status,
             ),
             order_of=OrderRecords(orders, self._owners).of_facts,
+            workspace=self.installation.workspace,
         )
         timing: dict[str, Any] = {
             "lease": pace.lease,
@@ -161,17 +166,24 @@ class Connector:
                 workflow,
                 self.refunds.intake,
                 self._owners,
-                workspace=settings.workspace,
+                workspace=self.installation.workspace,
                 statuses=statuses,
                 **timing,
             )
-        self.returns = Returns(self.store, self.client, self._engine, statuses, clock)
+        self.returns = Returns(
+            self.store,
+            self.client,
+            self._engine,
+            statuses,
+            clock,
+            workspace=self.installation.known_workspace,
+        )
         self.events = EventProcessor(
             self.store,
             tickets,
             self.refunds,
             self._handlers,
-            workspace=settings.workspace,
+            installation=self.installation,
             returns=self._engine,
             refunded_status=settings.refunded_status,
             **timing,
@@ -184,6 +196,7 @@ class Connector:
             review_status=settings.review_status,
             handler_tracebacks=settings.handler_tracebacks,
             handler_limit=timedelta(seconds=settings.handler_limit),
+            workspace=self.installation.workspace,
             **notifying,
             **timing,
         )
@@ -191,7 +204,7 @@ class Connector:
             self.store,
             self.client,
             self.events.late_news,
-            workspace=settings.workspace,
+            workspace=self.installation.workspace,
             refunded_status=settings.refunded_status,
         )
         check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by)
@@ -203,7 +216,13 @@ class Connector:
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
         self.receivers = self._receivers(clock)
-        self.health = Health(self.store, self.refunds.stopped_by, clock, self._clock_wrong_by)
+        self.health = Health(
+            self.store,
+            self.refunds.stopped_by,
+            clock,
+            self._clock_wrong_by,
+            self.installation.differing_setting,
+        )
         telemetry.observe(self._standing)
 
     def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
@@ -240,10 +259,10 @@ class Connector:
             self.messenger.deliver,
             keep=self.messenger.keep_handler,
         )
-        if self._engine is None:
-            return events, refunds, messages, handlers, *self._upkeep
-        walking = Queue("returns", self._engine.claim, self._engine.advance)
-        return events, walking, refunds, messages, handlers, *self._upkeep
+        queues: list[Queue[Any]] = [events, refunds, messages, handlers, *self._upkeep]
+        if self._engine is not None:
+            queues.insert(1, Queue("returns", self._engine.claim, self._engine.advance))
+        return tuple(queue.only_if(self.installation.ready) for queue in queues)
 
     @overload
     def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
@@ -283,8 +302,10 @@ class Connector:
         The same path, guards and ledger as for an event: a ticket that was paid back already
         is not paid again. Returns the refund as it stands then; what is not finished goes on
         in the workers. Raises `RefundStateError` for a ticket in another status, `APIError`
-        and `AdapterError` when the ticket or the payment cannot be read.
+        and `AdapterError` when the ticket or the payment cannot be read, and `ConfigurationError`
+        where the database belongs to another workspace or processor account.
         """
+        self.installation.require()
         ticket = self.client.tickets.get(ticket_id)
         if ticket.status != self.settings.refunded_status:
             raise RefundStateError(
@@ -324,7 +345,7 @@ class Connector:
     def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
         """Return what `ticket` says of `refund`, or of the refund of its newest parcel."""
         with self.store.read() as conn:
-            return facts_of(conn, ticket, self.settings.workspace, refund)
+            return facts_of(conn, ticket, self.installation.workspace(), refund)
 
     def start(self) -> None:
         """Start the worker threads, which also pick up what a crash left behind."""
@@ -406,9 +427,10 @@ def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ..
 
 
 def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[Any], ...]:
-    """Return the deletion of what is old as work."""
-    keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
-    retention = Retention(store, keep, clock)
+    """Return the deletion of old events as work, where it is wanted."""
+    if settings.keep_events is None:
+        return ()
+    retention = Retention(store, timedelta(days=settings.keep_events), clock)
     return (Queue("old events", retention.claim, retention.thin),)
 
 

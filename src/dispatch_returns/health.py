@@ -22,6 +22,7 @@ PROBES = ("live", "ready", "lag")
 MAX_LAG = 300.0
 """Seconds that the oldest event may wait, unless said otherwise."""
 
+_DOCTOR = "dispatch-returns doctor"
 _JSON = ("content-type", "application/json")
 _NO_STORE = ("cache-control", "no-store")
 
@@ -43,11 +44,14 @@ class Health:
         stopped_by: Callable[[], frozenset[str]],
         clock: Callable[[], datetime],
         clock_wrong_by: Callable[[], timedelta | None] = never_wrong,
+        differing_setting: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`differing_setting` names the one that does not fit what the store belongs to."""
         self._store = store
         self._stopped_by = stopped_by
         self._clock = clock
         self._clock_wrong_by = clock_wrong_by
+        self._differing_setting = differing_setting
 
     def live(self) -> Report:
         """Say that this process answers. Asks nothing else: a restart mends no database."""
@@ -76,13 +80,15 @@ class Health:
         (seconds), and count the refunds by state.
 
         Not ok when one waits longer than `max_lag` seconds, when a handler runs over its limit,
-        or the store cannot be read.
+        or the store cannot be read; where events of another workspace wait here, and where the
+        store is another installation's.
         """
         if (wrong := self._wrong_clock()) is not None:
             return wrong
         try:
             with self._store.read() as conn:
                 oldest = inbox.oldest_waiting(conn)
+                strangers = inbox.strangers(conn)
                 refunds = ledger.count_by_state(conn)
                 handlers = outbox.handlers_waiting(conn)
             stopped = self._stopped_by()
@@ -90,9 +96,10 @@ class Health:
             return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
         age = self._age(oldest)
         handler_age = self._age(handlers.oldest)
-        ok = age <= max_lag and handler_age <= max_lag and not handlers.overdue
-        document = {
-            "status": "ok" if ok else "late",
+        late = age > max_lag or handler_age > max_lag or bool(handlers.overdue)
+        problem = self._problem(strangers)
+        document: dict[str, Any] = {
+            "status": "late" if late else "stopped" if problem else "ok",
             "oldest_event_seconds": round(age, 3),
             "oldest_handler_seconds": round(handler_age, 3),
             "handlers_over_limit": handlers.overdue,
@@ -101,8 +108,19 @@ class Health:
             "held": refunds.get("held", 0),
             "kill_switch": Switch.KILL in stopped,
             "dry_run": Switch.DRY_RUN in stopped,
+            "events_of_other_workspaces": strangers,
         }
-        return Report(ok, document)
+        if problem is not None:
+            document["problem"] = problem
+        return Report(not late and problem is None, document)
+
+    def _problem(self, strangers: int) -> str | None:
+        setting = self._differing_setting()
+        if setting is not None:
+            return f"the store is not that of {setting}: nothing is paid. Run: {_DOCTOR}"
+        if strangers:
+            return f"events of a workspace that is none of ours are left alone. Run: {_DOCTOR}"
+        return None
 
     def _wrong_clock(self) -> Report | None:
         ahead = self._clock_wrong_by()

@@ -40,6 +40,7 @@ class Workshop:
         fake: FakeAdapter | None = None,
         store: Store | None = None,
         workflow: Parts | None = None,
+        workspace: str = sandbox.WORKSPACE,
         **settings: Any,
     ) -> None:
         self.box = box
@@ -47,11 +48,15 @@ class Workshop:
         self.fake = fake or FakeAdapter({}, clock=self.clock)
         self.store: Store = store or open_store(folder, durable=False)
         self.client = DispatchClient(
-            sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url, max_retries=0
+            sandbox.API_KEY,
+            workspace,
+            base_url=box.api_url,
+            max_retries=0,
+            style=settings.get("style", "workspaces"),
         )
         self.settings = Settings(
             api_key=SecretStr(sandbox.API_KEY),
-            workspace=sandbox.WORKSPACE,
+            workspace=workspace,
             webhook_secrets=SECRET,  # type: ignore[arg-type]
             base_url=box.api_url,
             **settings,
@@ -64,6 +69,8 @@ class Workshop:
             workflow=workflow,
             clock=self.clock,
         )
+        # As after the workers' start: what goes wrong in a test is meant for what follows.
+        self.connector.installation.ready()
 
     def close(self) -> None:
         self.box.state.faults.clear()
@@ -89,7 +96,7 @@ class Workshop:
         )
         # Opened by the clock of the test, as the processor's refunds are made by it.
         opened = self.clock().isoformat()
-        self.box.state.workspaces[sandbox.WORKSPACE].tickets[ticket.id]["createdAt"] = opened
+        self.box.state.workspaces[ticket.workspace_id].tickets[ticket.id]["createdAt"] = opened
         return ticket
 
     def set(self, ticket: Ticket, status: str | None = None, **fields: Any) -> None:
@@ -128,7 +135,8 @@ class Workshop:
             "timestamp": self.clock().isoformat(),
         } | changes
         body = json.dumps(envelope).encode()
-        new = NewEvent("dispatch", event_id, kind, sandbox.WORKSPACE, ticket_id, body, None)
+        workspace = envelope["brand_id"]
+        new = NewEvent("dispatch", event_id, kind, workspace, ticket_id, body, None)
         self.store.write("accept", lambda conn: inbox.add(conn, new, self.clock()))
         return event_id
 

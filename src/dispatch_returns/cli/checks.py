@@ -19,6 +19,7 @@ from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned
+from dispatch_returns.connector import Connector
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
@@ -26,6 +27,7 @@ from dispatch_returns.store import inbox, ledger, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.building import book_of
+from dispatch_returns.workflow.installation import Belonging
 from dispatch_returns.workflow.policy import PolicyBook
 from dispatch_returns.workflow.setup import Finding, Step, listens
 
@@ -49,6 +51,7 @@ def run() -> list[Check]:
         *_api(settings),
         _webhook_secret(settings),
         *_database(),
+        *_installation(settings),
         look("payments", partial(_payments, settings)),
         _whose_payment(settings),
         *_late_news(settings),
@@ -245,13 +248,58 @@ def _usable() -> Check:
         return Check("database", "failed", str(error), remedy)
     if problem is not None:
         detail, _, remedy = problem.rpartition(": ")
-        return Check("database", "failed", detail, f"{remedy[0].upper()}{remedy[1:]}.")
+        return Check("database", "failed", detail, f"{_sentence(remedy)}.")
     with open_store() as store:
         store.check_writable()
     newer = (
         "" if found == REVISION else f": a newer version's, and this one ({REVISION}) works with it"
     )
     return Check("database", "ok", f"opens, is writable, schema {found}{newer}")
+
+
+def _installation(settings: Settings) -> list[Check]:
+    """Say whether the database is that of the settings' workspace and processor account."""
+    try:
+        if mismatch(database_url()) is not None:
+            return []  # the check of the database has said so
+        client = client_for(settings, max_retries=0)
+        with open_store() as store, Connector(settings, client=client, store=store) as connector:
+            found = connector.installation.examine()
+            with store.read() as conn:
+                strangers = inbox.strangers(conn)
+    except DispatchReturnsError:
+        return []  # the checks of the settings, the API and the database have said so
+    # Of a workspace that the key does not see, the check of the API has spoken.
+    return [*([] if found is None else [_belongs(found)]), *_strangers(strangers)]
+
+
+def _belongs(found: Belonging) -> Check:
+    name = "installation"
+    if found.refusal is not None:
+        detail, _, remedy = found.refusal.partition(": ")
+        return Check(name, "failed", f"nothing is paid: {detail}", f"{_sentence(remedy)}.")
+    if found.waits is not None:
+        remedy = "Workers start to pay once it is known: check the network and the keys."
+        return Check(name, "warning", found.waits, remedy)
+    if found.warnings:
+        remedy = "Let the key read it, so that a key of another account is noticed."
+        return Check(name, "warning", "; ".join(found.warnings), remedy)
+    return Check(name, "ok", f"the database is that of {found.workspace}")
+
+
+def _strangers(number: int) -> list[Check]:
+    if not number:
+        return []
+    remedy = (
+        "Set DISPATCH_WORKSPACE to the workspace whose webhook points here, or give each workspace"
+        " a database of its own."
+    )
+    detail = f"{number} are of a workspace that is none of ours, and are left alone"
+    return [Check("other workspaces", "warning", detail, remedy)]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _waiting() -> list[Check]:

@@ -1,4 +1,4 @@
-"""``db upgrade|thin``."""
+"""``db upgrade|thin|adopt``."""
 
 from __future__ import annotations
 
@@ -73,6 +73,32 @@ def thin(
             )
     said = f"{number} events {'would be' if dry_run else 'were'} deleted."
     show({"events": number, "older_than_days": days, "dry_run": dry_run}, said, as_json=json)
+
+
+@app.command()
+def adopt(*, who: people.Who = None, why: people.Why = None, json: Json = False) -> None:
+    """Let the database belong to the workspace and the processor account that are set now, too.
+
+    A database belongs to the workspace, the adapter, the processor's account and the mode (live,
+    test, sandbox) it was first used with. Where the settings name others, nothing is paid. If they
+    are to share the database, or one of them has rightly changed, this adds them; what stands there
+    already stays. Sandbox, test and live should each have a database of their own.
+    """
+    from dispatch_returns.connector import Connector
+    from dispatch_returns.settings import Settings
+
+    who = people.name(who)
+    with open_store() as store, Connector(Settings.from_env(), store=store) as connector:
+        new = connector.installation.adopt(who=who, why=why)
+    added = [
+        {"kind": it.kind, "name": it.name, "account": it.account, "mode": it.mode} for it in new
+    ]
+    said = ", ".join(f"{it.kind} {it.name} ({it.account or 'no account'})" for it in new)
+    show(
+        {"added": added},
+        f"The database now belongs to: {said}." if new else "It belongs to them already.",
+        as_json=json,
+    )
 
 
 def _days() -> int:

@@ -27,10 +27,17 @@ def open_store() -> Store:
 
 @contextlib.contextmanager
 def acting() -> Generator[Connector]:
-    """Give a connector for the environment's settings, on a store that must be there."""
+    """Give a connector for the environment's settings, on a store that must be there and theirs.
+
+    Raises `ConfigurationError` where it is another workspace's, or of another processor account.
+    """
     from dispatch_returns.connector import Connector
+    from dispatch_returns.errors import ConfigurationError
     from dispatch_returns.settings import Settings
 
     settings = Settings.from_env()
     with open_store() as store, Connector(settings, store=store) as connector:
+        connector.installation.ready()
+        if (refusal := connector.installation.refusal()) is not None:
+            raise ConfigurationError(refusal)
         yield connector

@@ -181,7 +181,7 @@ def retry(
 
 def _facts(connector: Connector, refund: Refund) -> Facts:
     """Return what the refund's ticket says now."""
-    workspace = connector.settings.workspace
+    workspace = connector.installation.workspace()
     if refund.workspace_id != workspace:
         raise RefundStateError(
             f"{refund.id} belongs to the workspace {refund.workspace_id}, and DISPATCH_WORKSPACE"

@@ -61,6 +61,8 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "DISPATCH_BASE_URL": box.api_url,
         "STRIPE_API_KEY": STRIPE_KEY,
         "STRIPE_BASE_URL": box.url,
+        # A database belongs to one workspace and one processor account: the live one's is another.
+        "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }
 
 

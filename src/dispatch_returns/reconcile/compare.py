@@ -79,7 +79,7 @@ class Reconciler:
         client: DispatchClient,
         late_news: LateNews,
         *,
-        workspace: str,
+        workspace: Callable[[], str],
         refunded_status: str,
     ) -> None:
         self._store = store
@@ -144,13 +144,13 @@ class Reconciler:
                 yield self._line(ticket, accepted.get(return_id, _ONE))
 
     def _return_id(self, ticket_id: str) -> str:
-        return returns.return_id(self._workspace, ticket_id)
+        return returns.return_id(self._workspace(), ticket_id)
 
     def _refund_id(self, ticket_id: str, ordinal: int) -> str:
-        return ledger.refund_id(self._workspace, ticket_id, ordinal)
+        return ledger.refund_id(self._workspace(), ticket_id, ordinal)
 
     def _line(self, ticket: Ticket, ordinals: Sequence[int]) -> TicketLine:
-        facts = Facts.of(ticket, self._workspace)
+        facts = Facts.of(ticket, self._workspace())
         # Only what the ticket itself names: a look-up for each ticket would be a call for each.
         payment = payment_on_ticket(facts)
         return TicketLine(
@@ -179,13 +179,13 @@ class Reconciler:
             yield from self._of_workspace(page)
 
     def _of_workspace(self, rows: Sequence[Refund]) -> Iterator[Refund]:
-        return (row for row in rows if row.workspace_id == self._workspace)
+        return (row for row in rows if row.workspace_id == self._workspace())
 
     # A second look.
 
     def _differences(self, books: Books) -> Iterator[Difference]:
         """Give each difference once; refunds come first, for they settle rows and tickets."""
-        for processor_id, payment in books.lost_refunds(self._workspace):
+        for processor_id, payment in books.lost_refunds(self._workspace()):
             yield from self._again_at_lost(processor_id, payment)
         for refund in books.others_refunds(self._late_news.adapter.name):
             yield from self._again_at_others(refund)
@@ -257,7 +257,7 @@ class Reconciler:
             return
         found = [differences.of_parcel(it, ticket_id) for it in earlier]
         # The ticket speaks of its newest parcel.
-        asked = digits(Facts.of(ticket, self._workspace).amount)
+        asked = digits(Facts.of(ticket, self._workspace()).amount)
         found.append(differences.of_ticket(newest.row, ticket_id, asked))
         yield from (it for it in found if it is not None)
 

@@ -172,7 +172,7 @@ class RefundAdapter(Protocol):
 
     They raise `AdapterError` with its kind; a request the processor has no words for raises
     `UnsupportedFeatureError`, before anything is sent. What only some processors can do has
-    protocols of its own: `SupportsWebhooks`, `SupportsListing`.
+    protocols of its own: `SupportsWebhooks`, `SupportsListing`, `SupportsAccount`.
     """
 
     @property
@@ -249,5 +249,25 @@ class SupportsListing(Protocol):
         """Give all refunds made from `since` until before `until` (UTC), in any order.
 
         It holds one page of them at a time.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsAccount(Protocol):
+    """An adapter whose processor has accounts: a database belongs to one of them.
+
+    It is asked once, when the workers start.
+    """
+
+    @property
+    def mode(self) -> str | None:
+        """What the key itself says: ``live``, ``test`` or ``sandbox``; None if nothing."""
+        ...
+
+    def account(self) -> str | None:
+        """Return the id of the account the key is of, None where the key may not read it.
+
+        Raises `AdapterError` when the processor cannot say now.
         """
         ...

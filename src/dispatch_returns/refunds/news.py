@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -75,7 +75,7 @@ class Answer:
 class News:
     """Brings the ledger and what the processor says together. It never pays."""
 
-    def __init__(self, service: RefundService, workspace: str) -> None:
+    def __init__(self, service: RefundService, workspace: Callable[[], str]) -> None:
         self._service = service
         self._workspace = workspace
 
@@ -139,7 +139,7 @@ class News:
         return Met.NOTED
 
     def _is_ours(self, known: KnownRefund) -> bool:
-        return known.refund_id is not None and known.workspace_id == self._workspace
+        return known.refund_id is not None and known.workspace_id == self._workspace()
 
     def _all_agree(self, refunds: Iterable[KnownRefund]) -> bool:
         with self._service.store.read() as conn:

@@ -77,6 +77,7 @@ class RefundService:
         announce: Announce = tell_nobody,
         taken_back: TakenBack | None = None,
         order_of: OrderOf = nobody_asked,
+        workspace: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.store = store
         self.adapter = adapter
@@ -88,6 +89,7 @@ class RefundService:
         self.now = clock
         self._always_stopped_by = self.rails.stopped_by
         self._jitter = jitter
+        self._workspace = workspace
 
     def stopped_by(self) -> frozenset[str]:
         """Return the names of the `Switch`es that stop payments now, by setting or in the store."""
@@ -100,10 +102,10 @@ class RefundService:
     # From a row of the ledger to its end.
 
     def claim(self, limit: int) -> list[Refund]:
-        """Take up to `limit` refunds whose next step is due."""
-        lease = self.pace.lease
+        """Take up to `limit` refunds of this workspace whose next step is due."""
+        lease, workspace = self.pace.lease, self._workspace()
         return self.store.write(
-            "refund.claim", lambda conn: ledger.claim(conn, self.now(), lease, limit)
+            "refund.claim", lambda conn: ledger.claim(conn, self.now(), lease, limit, workspace)
         )
 
     def advance(self, refund: Refund) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dispatch_returns.store import (
     inbox,
+    installation,
     jobs,
     journal,
     labels,
@@ -25,6 +26,7 @@ __all__ = [
     "NewEvent",
     "Store",
     "inbox",
+    "installation",
     "jobs",
     "journal",
     "labels",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Executable, RowMapping, delete, func, select
+from sqlalchemy import Connection, Executable, RowMapping, delete, func, not_, select
 
-from dispatch_returns.store import queue
+from dispatch_returns.store import installation, queue
 from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
 
 
@@ -96,9 +96,12 @@ def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
     )
 
 
-def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[StoredEvent]:
-    """Take up to `limit` events that wait to be dealt with."""
-    return [_stored(r) for r in queue.claim(conn, inbox, now=now, lease=lease, limit=limit)]
+def claim(
+    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+) -> list[StoredEvent]:
+    """Take up to `limit` events that wait to be dealt with; see `queue.claim`."""
+    found = queue.claim(conn, inbox, now=now, lease=lease, limit=limit, workspace=workspace)
+    return [_stored(r) for r in found]
 
 
 def finish(
@@ -143,6 +146,11 @@ def postpone(
     )
 
 
+def leave(conn: Connection, event: StoredEvent, now: datetime) -> None:
+    """Put a claimed event back as it was: it is another workspace's. Raises `LeaseLostError`."""
+    queue.change(conn, inbox, event.id, event.claims, due_at=now)
+
+
 def set_unreadable(conn: Connection, event: StoredEvent, error: str) -> None:
     """Keep a claimed event that is not understood. Raises `LeaseLostError`."""
     queue.change(
@@ -170,10 +178,23 @@ def with_event_id(conn: Connection, event_id: str) -> list[StoredEvent]:
 
 
 def oldest_waiting(conn: Connection) -> datetime | None:
-    """Return when the oldest event was received that is not dealt with yet."""
-    query = select(func.min(inbox.c.received_at)).where(inbox.c.due_at.is_not(None))
+    """Return when the oldest event was received that is not dealt with yet.
+
+    Events of workspaces that are none of ours do not count: see `strangers`.
+    """
+    query = select(func.min(inbox.c.received_at)).where(
+        inbox.c.due_at.is_not(None), installation.not_of_a_stranger()
+    )
     oldest: datetime | None = conn.execute(query).scalar_one()
     return oldest
+
+
+def strangers(conn: Connection) -> int:
+    """Return how many events wait whose workspace is none of ours, and which are left alone."""
+    query = select(func.count()).where(
+        inbox.c.due_at.is_not(None), not_(installation.not_of_a_stranger())
+    )
+    return int(conn.execute(query).scalar_one())
 
 
 def newest(

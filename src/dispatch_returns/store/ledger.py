@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select
 
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
@@ -171,9 +171,12 @@ def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) ->
     return change(conn, refund, now, **values, claims=refund.claims + 1)
 
 
-def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Refund]:
-    """Take up to `limit` refunds that wait for the next step."""
-    return [_refund(r) for r in queue.claim(conn, ledger, now=now, lease=lease, limit=limit)]
+def claim(
+    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+) -> list[Refund]:
+    """Take up to `limit` refunds that wait for the next step; see `queue.claim`."""
+    found = queue.claim(conn, ledger, now=now, lease=lease, limit=limit, workspace=workspace)
+    return [_refund(r) for r in found]
 
 
 def get(conn: Connection, row_id: str) -> Refund | None:
@@ -344,19 +347,3 @@ def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
     """Return every call made for a refund, oldest first."""
     query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
     return [Attempt(*row) for row in conn.execute(query)]
-
-
-def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:
-    """Return up to `limit` refunds that have rested since `before` and still hold an address."""
-    query = (
-        select(ledger.c.id)
-        .where(ledger.c.updated_at < before, ledger.c.instructions_email.is_not(None))
-        .where(ledger.c.due_at.is_(None))
-        .limit(limit)
-    )
-    return list(conn.scalars(query))
-
-
-def forget_addresses(conn: Connection, ids: Sequence[str]) -> None:
-    """Drop the customers' addresses of these refunds; amounts, ids and times are the books."""
-    conn.execute(update(ledger).where(ledger.c.id.in_(ids)).values(instructions_email=None))

@@ -98,15 +98,18 @@ def claim(
     now: datetime,
     lease: timedelta,
     limit: int,
+    workspace: str | None = None,
     *,
     handlers: bool | None = None,
 ) -> list[Message]:
-    """Take up to `limit` messages that wait to be delivered.
+    """Take up to `limit` messages that wait to be delivered; see `queue.claim`.
 
     With `handlers` only those for the merchant's handlers, or only the others.
     """
     only = None if handlers is None else _HANDLERS if handlers else _OTHERS
-    rows = queue.claim(conn, outbox, now=now, lease=lease, limit=limit, only=only)
+    rows = queue.claim(
+        conn, outbox, now=now, lease=lease, limit=limit, only=only, workspace=workspace
+    )
     return [_message(row) for row in rows]
 
 

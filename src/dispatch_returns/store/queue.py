@@ -25,6 +25,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
+from dispatch_returns.store import installation
+from dispatch_returns.store.schema import inbox
 
 
 def backoff(
@@ -92,23 +94,34 @@ def claim(
     lease: timedelta,
     limit: int,
     only: ColumnElement[bool] | None = None,
+    workspace: str | None = None,
 ) -> list[RowMapping]:
     """Take the oldest rows that are due, up to `limit` of them, until `now` + `lease`.
 
-    `only` says which, where not all are meant: the same object each time.
+    `only` says which, where not all are meant: the same object each time. With a `workspace`,
+    those of another one are left alone, for its own workers.
     """
-    values = {"now": now, "until": now + lease, "most": limit}
-    return list(conn.execute(_claim(table, conn.dialect.name, only), values).mappings())
+    values: dict[str, Any] = {"now": now, "until": now + lease, "most": limit}
+    if workspace is not None:
+        values["workspace"] = workspace
+    statement = _claim(table, conn.dialect.name, only, of_one=workspace is not None)
+    return list(conn.execute(statement, values).mappings())
 
 
 @functools.cache
-def _claim(table: Table, dialect: str, only: ColumnElement[bool] | None) -> ReturningUpdate[Any]:
+def _claim(
+    table: Table, dialect: str, only: ColumnElement[bool] | None, *, of_one: bool
+) -> ReturningUpdate[Any]:
     due = (
         select(table.c.id)
         .where(table.c.due_at <= bindparam("now"), *(() if only is None else (only,)))
         .order_by(table.c.due_at)
         .limit(bindparam("most"))
     )
+    if of_one and table is inbox:
+        due = due.where(installation.not_of_another(bindparam("workspace")))
+    elif of_one:
+        due = due.where(table.c.workspace_id == bindparam("workspace"))
     if dialect == "postgresql":
         # Its planner may run a subquery after IN again and again, and then takes more than asked.
         once = due.with_for_update(skip_locked=True).cte("due").prefix_with("MATERIALIZED")

@@ -41,10 +41,6 @@ class Step(enum.StrEnum):
     """The ticket was deleted."""
 
 
-OVER = frozenset({Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.ELSEWHERE, Step.GONE})
-"""Where nothing more is expected of the customer, unless a person sets the return back."""
-
-
 @dataclass(frozen=True, slots=True)
 class Return:
     """A row of `returns`.
@@ -193,9 +189,11 @@ _WAKE: Update = (
 )
 
 
-def claim(conn: Connection, now: datetime, lease: timedelta, limit: int) -> list[Return]:
-    """Take up to `limit` returns that wait for their next step."""
-    found = queue.claim(conn, returns, now=now, lease=lease, limit=limit)
+def claim(
+    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+) -> list[Return]:
+    """Take up to `limit` returns that wait for their next step; see `queue.claim`."""
+    found = queue.claim(conn, returns, now=now, lease=lease, limit=limit, workspace=workspace)
     # Said with the fence, for the claim itself is the same for all queues.
     return [
         _return(

@@ -36,6 +36,7 @@ from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
 from dispatch_returns.workflow.handlers import Handlers
+from dispatch_returns.workflow.installation import Installation
 from dispatch_returns.workflow.late_news import Found, LateNews
 from dispatch_returns.workflow.steps.engine import ReturnsEngine
 from dispatch_returns.workflow.tickets import PATIENCE, TEST_EVENT, Tickets
@@ -69,7 +70,7 @@ class EventProcessor:
         refunds: RefundService,
         handlers: Handlers,
         *,
-        workspace: str,
+        installation: Installation,
         returns: ReturnsEngine | None = None,
         refunded_status: str = "refunded",
         lease: timedelta = timedelta(minutes=3),
@@ -81,7 +82,7 @@ class EventProcessor:
         self._tickets = tickets
         self._refunds = refunds
         self._handlers = handlers
-        self._workspace = workspace
+        self._installation = installation
         self._returns = returns
         self._refunded_status = refunded_status
         self._lease = lease
@@ -89,13 +90,15 @@ class EventProcessor:
         self._patience = patience
         self._clock = clock
         self.late_news = LateNews(
-            tickets, refunds, workspace=workspace, refunded_status=refunded_status
+            tickets, refunds, workspace=installation.workspace, refunded_status=refunded_status
         )
 
     def claim(self, limit: int) -> list[StoredEvent]:
         """Take up to `limit` events that wait to be dealt with."""
+        workspace = self._installation.workspace()
         return self._store.write(
-            "event.claim", lambda conn: inbox.claim(conn, self._clock(), self._lease, limit)
+            "event.claim",
+            lambda conn: inbox.claim(conn, self._clock(), self._lease, limit, workspace),
         )
 
     def process(self, stored: StoredEvent) -> None:
@@ -112,6 +115,8 @@ class EventProcessor:
     def _process(self, stored: StoredEvent, span: Span) -> None:
         if stored.source != DISPATCH:
             self._process_news(stored)
+            return
+        if not self._is_ours(stored):
             return
         try:
             event = parse(stored.body)
@@ -134,6 +139,18 @@ class EventProcessor:
             )
             if sending is not None:
                 self._refunds.carry_out(sending)
+
+    def _is_ours(self, stored: StoredEvent) -> bool:
+        """Whether an event is this workspace's; one of another is left to that one's workers."""
+        name = stored.workspace_id
+        try:
+            if name is None or self._installation.owns(name, stored.ticket_id):
+                return True
+        except APIError as error:
+            self._postpone(stored, error)
+            return False
+        self._store.write("event.left", lambda conn: inbox.leave(conn, stored, self._clock()))
+        return False
 
     def _process_news(self, stored: StoredEvent) -> None:
         """Deal with what the payment processor has sent."""
@@ -196,7 +213,8 @@ class EventProcessor:
             return _Leads(returned=ticket)
         if ticket.status != self._refunded_status:
             return _Leads()
-        return _Leads(refund=self._refunds.intake.judge(Facts.of(ticket, self._workspace)))
+        facts = Facts.of(ticket, self._installation.workspace())
+        return _Leads(refund=self._refunds.intake.judge(facts))
 
     def _done(
         self,
@@ -225,7 +243,7 @@ class EventProcessor:
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",
                 kind="handler",
-                workspace_id=self._workspace,
+                workspace_id=self._installation.workspace(),
                 ticket_id=event.ticket_id,
                 payload={"event": stored.id, "type": event.type, "handler": name},
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -48,7 +48,7 @@ class LateNews:
         tickets: Tickets,
         refunds: RefundService,
         *,
-        workspace: str,
+        workspace: Callable[[], str],
         refunded_status: str,
     ) -> None:
         self._tickets = tickets
@@ -122,7 +122,7 @@ class LateNews:
         if ticket.status != self._refunded_status:
             return None
         with self._refunds.store.read() as conn:
-            facts = facts_of(conn, ticket, self._workspace)
+            facts = facts_of(conn, ticket, self._workspace())
         return self._refunds.intake.judge(facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from dispatch_returns.errors import StoreError
@@ -29,6 +29,10 @@ class Queue(Generic[T]):
     claim: Callable[[int], list[T]]
     run: Callable[[T], None]
     keep: Callable[[T, float], None] | None = None
+
+    def only_if(self, allowed: Callable[[], bool]) -> Queue[T]:
+        """Return the same queue, of which nothing is claimed unless `allowed` says so."""
+        return replace(self, claim=lambda limit: self.claim(limit) if allowed() else [])
 
     def claim_safely(self, limit: int) -> list[T]:
         """Claim up to `limit` items; where that cannot be done now, log it and return none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -51,7 +51,10 @@ class Returns:
         engine: ReturnsEngine | None,
         statuses: Statuses,
         clock: Clock,
+        *,
+        workspace: Callable[[], str | None],
     ) -> None:
+        self._workspace = workspace
         self._store = store
         self._client = client
         self._engine = engine
@@ -95,7 +98,8 @@ class Returns:
             custom_fields=custom | dict(fields or {}),
             idempotency_key=key,
         )
-        if self._engine is not None:
+        # Before the workers know what the API calls the workspace, the ticket's event enters it.
+        if self._engine is not None and self._workspace() is not None:
             engine = self._engine
             asked_at = ticket.created_at
             self._store.write("return.enter", lambda conn: engine.enter(conn, ticket, asked_at))

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import random
 import traceback
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -71,6 +72,7 @@ class Messenger:
         first_retry: timedelta = timedelta(seconds=5),
         patience: timedelta = PATIENCE,
         clock: Clock = utc_now,
+        workspace: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
         self._client = client
@@ -87,9 +89,10 @@ class Messenger:
         self._first_retry = first_retry
         self._patience = patience
         self._clock = clock
+        self._workspace = workspace
 
     def claim(self, limit: int) -> list[Message]:
-        """Take up to `limit` messages that wait to be delivered, but those for handlers."""
+        """Take up to `limit` messages of this workspace to be delivered, but those for handlers."""
         return self._claim(limit, handlers=False)
 
     def claim_handlers(self, limit: int) -> list[Message]:
@@ -97,9 +100,12 @@ class Messenger:
         return self._claim(limit, handlers=True)
 
     def _claim(self, limit: int, *, handlers: bool) -> list[Message]:
+        workspace = self._workspace()
         return self._store.write(
             "message.claim",
-            lambda conn: outbox.claim(conn, self._clock(), self._lease, limit, handlers=handlers),
+            lambda conn: outbox.claim(
+                conn, self._clock(), self._lease, limit, workspace, handlers=handlers
+            ),
         )
 
     def keep_handler(self, message: Message, seconds: float) -> None:

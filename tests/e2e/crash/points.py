@@ -21,10 +21,11 @@ ELSEWHERE = {
     "inbox.accept": "the web request: until it is on disk the sender is not answered",
     "refund.*": "a person's act: one transaction, no call to a processor",
     "event.set_aside": "an event that the API never bore out: only its handlers are called",
+    "event.left": "another workspace's event goes back as it was",
+    "installation.enter": "before any work: whose database it is, the next start finds or writes",
+    "installation.name": "how an event calls the workspace: it is asked again",
+    "installation.adopt": "a person's act: one transaction, and it can be repeated",
     "event.unreadable": "an event that is not understood moves no money",
-    "act.erase": "a person's act: one transaction, no call; it can be repeated",
-    "address.thin": "addresses that are not needed: what is left goes in the next pass",
-    "label.thin": "documents that are not needed: what is left goes in the next pass",
     "event.thin": "old events that are done: whatever is left of them is deleted by the next pass",
     "event.postpone": "an event put off changes nothing but its time",
     "message.keep": "a handler that takes long: without it the handler is called again",
@@ -108,7 +109,7 @@ def _step(call: ast.Call) -> str | None:
         return None if method in {"close", "from_settings"} else f"adapter.{method}"
     if objects and objects[-1] in _PARTS:
         return None if method == "close" else f"{_PARTS[objects[-1]]}.{method}"
-    if method != "with_options" and objects[-2:-1] in (["client"], ["_client"]):
+    if objects[-2:-1] in (["client"], ["_client"]):
         return f"{objects[-1]}.{method}"
     return None
 
@@ -116,8 +117,6 @@ def _step(call: ast.Call) -> str | None:
 def _dotted(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Attribute):
         return [*_dotted(node.value), node.attr]
-    if isinstance(node, ast.Call) and _dotted(node.func)[-1] == "with_options":
-        return _dotted(node.func)[:-1]  # the same resource
     return [node.id] if isinstance(node, ast.Name) else [""]
 
 

@@ -278,7 +278,7 @@ CASES = [
     for scenario in scenarios
 ]
 NOT_OF_RETURNS = {
-    "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "label.thin",
+    "event.left", "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "label.thin",
     "message.keep", "reconcile.claim",
     "reconcile.done", "reconcile.fix", "refund.*", "refund.postpone",
 }  # fmt: skip

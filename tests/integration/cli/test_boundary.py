@@ -299,7 +299,7 @@ def test_the_sandbox_prints_what_points_everything_at_it(tmp_path: Path) -> None
         said = process.end(signal.SIGTERM)
     assert set(said.json["environment"]) == {
         "DISPATCH_API_KEY", "DISPATCH_WORKSPACE", "DISPATCH_BASE_URL",
-        "STRIPE_API_KEY", "STRIPE_BASE_URL",
+        "STRIPE_API_KEY", "STRIPE_BASE_URL", "DISPATCH_RETURNS_DATABASE_URL",
     }  # fmt: skip
 
 

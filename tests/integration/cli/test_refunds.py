@@ -218,8 +218,8 @@ def test_a_held_refund_is_judged_anew_from_its_ticket(shop: Shop) -> None:
 def test_a_held_refund_of_another_workspace_is_refused(shop: Shop) -> None:
     refund = shop.refund(shop.ticket(payment_intent=shop.pay(), received_date=None))
     said = shop.run("refunds", "retry", refund.id, DISPATCH_WORKSPACE="ws_other")
-    assert said.code == 1
-    assert "belongs to the workspace ws_sandbox" in said.err
+    assert said.code == 3
+    assert "DISPATCH_WORKSPACE is ws_other" in said.err
 
 
 def test_a_paid_refund_is_not_tried_again(shop: Shop) -> None:

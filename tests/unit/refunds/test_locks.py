@@ -43,7 +43,9 @@ def desks() -> Iterator[tuple[Desk, Desk]]:
 
 
 def news(desk: Desk) -> LateNews:
-    return LateNews(NOT_AGAIN, desk.service, workspace=WORKSPACE, refunded_status="refunded")
+    return LateNews(
+        NOT_AGAIN, desk.service, workspace=lambda: WORKSPACE, refunded_status="refunded"
+    )
 
 
 def meeting(desk: Desk, *known: KnownRefund) -> Callable[[Connection], list[Met]]:

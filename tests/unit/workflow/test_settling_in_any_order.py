@@ -71,7 +71,7 @@ class Books:
             Parts(PolicyBook([policy]), Orders({self.order_id: bought})),
             Intake(adapter, clock=self.clock),
             Owners(self.store, self.clock),
-            workspace=WORKSPACE,
+            workspace=lambda: WORKSPACE,
             statuses=Statuses(),
             lease=timedelta(minutes=5),
             first_retry=timedelta(seconds=5),

@@ -98,7 +98,7 @@ class ReturnsEngine:
         intake: Intake,
         owners: Owners,
         *,
-        workspace: str,
+        workspace: Callable[[], str],
         statuses: Statuses,
         lease: timedelta,
         first_retry: timedelta,
@@ -128,7 +128,7 @@ class ReturnsEngine:
     def is_return(self, ticket: Ticket) -> bool:
         """Whether a ticket is, or now becomes, a return that walks the steps."""
         with self._store.read() as conn:
-            known = returns.get(conn, returns.return_id(self._workspace, ticket.id))
+            known = returns.get(conn, returns.return_id(self._workspace(), ticket.id))
         return known is not None or self._statuses.step(ticket.status) in _BEGINS
 
     def notice(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
@@ -139,7 +139,7 @@ class ReturnsEngine:
         now.
         """
         now = self._clock()
-        row = returns.get(conn, returns.return_id(self._workspace, ticket.id))
+        row = returns.get(conn, returns.return_id(self._workspace(), ticket.id))
         if row is None:
             self.enter(conn, ticket, asked_at)
         elif self._is_news(row, ticket):
@@ -147,7 +147,7 @@ class ReturnsEngine:
 
     def notice_deleted(self, conn: Connection, ticket_id: str) -> None:
         """Let the return of a ticket that was deleted end. Inside the caller's transaction."""
-        row = returns.get(conn, returns.return_id(self._workspace, ticket_id))
+        row = returns.get(conn, returns.return_id(self._workspace(), ticket_id))
         if row is not None and row.step is not Step.GONE:
             returns.wake(conn, row.id, self._clock())
 
@@ -157,7 +157,7 @@ class ReturnsEngine:
         step = self._statuses.step(ticket.status)
         returns.enter(
             conn,
-            self._workspace,
+            self._workspace(),
             ticket.id,
             now,
             step=step,
@@ -182,8 +182,10 @@ class ReturnsEngine:
 
     def claim(self, limit: int) -> list[Return]:
         """Take up to `limit` returns that are due."""
+        workspace = self._workspace()
         return self._store.write(
-            "return.claim", lambda conn: returns.claim(conn, self._clock(), self._lease, limit)
+            "return.claim",
+            lambda conn: returns.claim(conn, self._clock(), self._lease, limit, workspace),
         )
 
     def advance(self, row: Return) -> None:

@@ -89,6 +89,7 @@ class StripeAdapter:
         if not all(self._secrets):
             raise InvalidArgumentError("webhook_secrets", "a secret is empty")
         self._mode = _mode(api_key)
+        self._at_stripe = base_url is None
         self._shown = f"mode={self._mode!r}, base_url={base_url!r}"
         self._clock = clock
         self._wire = _new_wire(api_key, base_url, timeout, http_client)
@@ -216,6 +217,23 @@ class StripeAdapter:
         """
         self._wire.get("/v1/refunds", None, limit=1)
         return f"lets the key in ({self._mode} mode)"
+
+    @property
+    def mode(self) -> str | None:
+        """``live`` or ``test``, as the key says; ``sandbox`` for a test key at another server."""
+        if self._mode != "live" and not self._at_stripe:
+            return "sandbox"
+        return None if self._mode == "unknown" else self._mode
+
+    def account(self) -> str | None:
+        """Return the account of the key, None for a restricted key that may not read it."""
+        try:
+            answer = self._wire.get("/v1/account", None)
+        except AdapterError as error:
+            if error.kind in {ErrorKind.AUTH, ErrorKind.NOT_FOUND}:
+                return None
+            raise
+        return str(answer.data["id"]) if "id" in answer.data else None
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is yours."""
