@@ -438,7 +438,7 @@ class ReturnsEngine:
         return wrong
 
     def _patch(self, ticket: Ticket, move: Move, target: str, who: dict[str, Any]) -> Ticket:
-        changes = dict(who) if ticket.status == target else who | {"status": target}
+        changes: dict[str, Any] = {**who} if ticket.status == target else {**who, "status": target}
         if move.written:
             # The whole map: whether the API merges or replaces is not documented.
             changes["custom_fields"] = {**ticket.custom_fields, **move.written}
