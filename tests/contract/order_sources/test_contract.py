@@ -226,7 +226,7 @@ class TestWooCommerce(_Served):
 
         def answer(received: Received) -> Reply:
             path = received.path.removeprefix("/wp-json/wc/v3")
-            found = {"/orders/1234": order, "/products": [], "/orders": []}
+            found: dict[str, Any] = {"/orders/1234": order, "/products": [], "/orders": []}
             found["/orders/1234/refunds"] = [refund]
             return Reply(body=found[path]) if path in found else Reply(404, {"code": "none"})
 

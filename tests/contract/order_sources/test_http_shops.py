@@ -258,7 +258,7 @@ class Woo:
     """A WooCommerce shop of one order, which has the id 727 and a number."""
 
     def __init__(self, server: ApiServer, number: str = "727", orders: int = 1) -> None:
-        self.order = {**document("woocommerce"), "number": number}
+        self.order: dict[str, Any] = {**document("woocommerce"), "number": number}
         self.orders = orders
         server.otherwise = self.answer
 

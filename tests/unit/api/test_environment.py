@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,8 @@ def test_sellers_of_labels_are_asked_through_the_proxy_too(
     pytest.importorskip(seller)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/corporate.pem")
-    session = registry.load(seller, {"api_key": "k"})._http  # type: ignore[attr-defined]
+    provider: Any = registry.load(seller, {"api_key": "k"})
+    session = provider._http
     used = session.merge_environment_settings("https://api.example", {}, None, None, None)
     assert used["proxies"]["https"] == "http://proxy.example:3128"
     assert used["verify"] == "/etc/ssl/corporate.pem"
