@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, Self, TypeVar, overload
 
+from sqlalchemy import Connection
+
 from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.clock import ClockWatch, never_wrong
@@ -24,7 +26,7 @@ from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store, ledger, returns
+from dispatch_returns.store import Store, journal, ledger, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.webhooks.events import (
     CommentCreated,
@@ -43,6 +45,7 @@ from dispatch_returns.webhooks.receiver import (
 from dispatch_returns.workflow.building import orders_of, parts_of
 from dispatch_returns.workflow.clock_check import ClockCheck
 from dispatch_returns.workflow.events import EventProcessor
+from dispatch_returns.workflow.go_live import GoLive
 from dispatch_returns.workflow.handlers import (
     CommentEventName,
     Context,
@@ -178,6 +181,13 @@ class Connector:
             clock,
             workspace=self.installation.known_workspace,
         )
+        self.go_live = GoLive(
+            self.store,
+            self.client,
+            workspace=self.installation.workspace,
+            refunded_status=settings.refunded_status,
+            clock=clock,
+        )
         self.events = EventProcessor(
             self.store,
             tickets,
@@ -250,19 +260,31 @@ class Connector:
     @property
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
-        events = Queue("events", self.events.claim, self.events.process)
-        refunds = Queue("refunds", self.refunds.claim, self.refunds.advance)
-        messages = Queue("messages", self.messenger.claim, self.messenger.deliver)
-        handlers = Queue(
-            "handlers",
-            self.messenger.claim_handlers,
-            self.messenger.deliver,
-            keep=self.messenger.keep_handler,
-        )
-        queues: list[Queue[Any]] = [events, refunds, messages, handlers, *self._upkeep]
+        live = self.go_live.is_complete
+        queues: list[Queue[Any]] = [
+            Queue("go-live", self.go_live.claim, self.go_live.run),
+            Queue("events", self.events.claim, self.events.process).only_if(live),
+            *self._finishing,
+            *self._upkeep,
+        ]
         if self._engine is not None:
-            queues.insert(1, Queue("returns", self._engine.claim, self._engine.advance))
+            walking = Queue("returns", self._engine.claim, self._engine.advance)
+            queues.insert(2, walking.only_if(live))
         return tuple(queue.only_if(self.installation.ready) for queue in queues)
+
+    @property
+    def _finishing(self) -> tuple[Queue[Any], ...]:
+        """What brings a refund that is in the ledger to its end, and tells of it."""
+        return (
+            Queue("refunds", self.refunds.claim, self.refunds.advance),
+            Queue("messages", self.messenger.claim, self.messenger.deliver),
+            Queue(
+                "handlers",
+                self.messenger.claim_handlers,
+                self.messenger.deliver,
+                keep=self.messenger.keep_handler,
+            ),
+        )
 
     @overload
     def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
@@ -296,14 +318,16 @@ class Connector:
 
         return register
 
-    def refund(self, ticket_id: str) -> Refund:
+    def refund(self, ticket_id: str, *, who: str | None = None, why: str | None = None) -> Refund:
         """Pay back a ticket that is `refunded` now, without waiting for an event.
 
         The same path, guards and ledger as for an event: a ticket that was paid back already
-        is not paid again. Returns the refund as it stands then; what is not finished goes on
-        in the workers. Raises `RefundStateError` for a ticket in another status, `APIError`
-        and `AdapterError` when the ticket or the payment cannot be read, and `ConfigurationError`
-        where the database belongs to another workspace or processor account.
+        is not paid again. It is a person's word, recorded with `who` and `why` where they are
+        given: so it also pays a ticket that was `refunded` before this installation went live,
+        and what a dry run has held. Returns the refund as it stands then; what is not finished
+        goes on in the workers. Raises `RefundStateError` for a ticket in another status,
+        `APIError` and `AdapterError` when the ticket or the payment cannot be read, and
+        `ConfigurationError` where the database belongs to another workspace or processor account.
         """
         self.installation.require()
         ticket = self.client.tickets.get(ticket_id)
@@ -312,10 +336,17 @@ class Connector:
                 f"{ticket_id} is {ticket.status}: set it to {self.settings.refunded_status} first"
             )
         decision = self.refunds.intake.judge(self.facts(ticket))
-        entered = self.store.write(
-            "refund.enter", lambda conn: self.refunds.intake.enter(conn, decision)
-        )
-        self.work_off()
+
+        def enter(conn: Connection) -> Refund:
+            entered = self.refunds.intake.enter(conn, decision, by_person=True)
+            assert entered is not None  # a person's word is always entered
+            if who is not None:
+                now = self.refunds.now()
+                journal.record(conn, "pay", now, who=who, why=why, refund_id=entered.id)
+            return entered
+
+        entered = self.store.write("refund.enter", enter)
+        work_off(self._finishing)
         with self.store.read() as conn:
             return ledger.get(conn, entered.id) or entered
 

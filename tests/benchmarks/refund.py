@@ -178,6 +178,7 @@ def refund() -> Result:
             adapter_options={"api_key": STRIPE_KEY, "base_url": one.url},
         )
         with Connector(settings) as connector:
+            connector.go_live.complete()
             rounds = interleave(
                 ours(one, connector),
                 bare("stripe SDK: payment and refund", one, look_and_send),

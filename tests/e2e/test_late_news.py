@@ -115,6 +115,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
         )
         pace = Pace(first_retry=timedelta(milliseconds=100))
         with Connector(settings, store=store, pace=pace) as connector:
+            connector.go_live.complete()
             app = FastAPI(lifespan=connector.lifespan)
             app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
             with serving(app) as url:

@@ -135,6 +135,7 @@ class Run:
     def __init__(self, box: sandbox.Sandbox, connector: Connector, log: Log) -> None:
         self.box = box
         self.connector = connector
+        connector.go_live.complete()
         self.log = log
 
     def ticket(self, **fields: Any) -> str:

@@ -147,6 +147,7 @@ class Desk:
         for it in given or (facts(),):
             decision = self.service.intake.judge(it)
             row = self.store.write("enter", lambda conn: self.service.intake.enter(conn, decision))  # noqa: B023
+        assert row is not None
         return row
 
     def step(self) -> int:

@@ -41,6 +41,7 @@ class Workshop:
         store: Store | None = None,
         workflow: Parts | None = None,
         workspace: str = sandbox.WORKSPACE,
+        live: bool = True,
         **settings: Any,
     ) -> None:
         self.box = box
@@ -71,6 +72,8 @@ class Workshop:
         )
         # As after the workers' start: what goes wrong in a test is meant for what follows.
         self.connector.installation.ready()
+        if live:
+            self.connector.go_live.complete()
 
     def close(self) -> None:
         self.box.state.faults.clear()

@@ -23,7 +23,7 @@ from dispatch_returns.connector import Connector
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import inbox, ledger, outbox, switches
+from dispatch_returns.store import go_live, inbox, ledger, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.building import book_of
@@ -52,6 +52,7 @@ def run() -> list[Check]:
         _webhook_secret(settings),
         *_database(),
         *_installation(settings),
+        *_go_live(settings.refunded_status),
         look("payments", partial(_payments, settings)),
         _whose_payment(settings),
         *_late_news(settings),
@@ -327,6 +328,28 @@ def _handlers(found: outbox.HandlersWaiting, now: datetime) -> list[Check]:
         return []
     detail = f"{found.waiting} calls wait, the oldest since {span(now - found.oldest)}"
     return [Check(name, "warning", detail, "See the log for why they fail, or that a worker runs.")]
+
+
+def _go_live(status: str) -> list[Check]:
+    """Say what of before is not paid."""
+    try:
+        if revision(database_url()) != REVISION:
+            return []
+        with open_store() as store, store.read() as conn:
+            found = go_live.newest(conn)
+            before = go_live.count(conn)
+    except DispatchReturnsError:
+        return []  # the check of the database has said so
+    name = "go-live"
+    if found is None:
+        detail = f"not yet: the first start lists what is {status} already, which is not paid"
+        return [Check(name, "ok", detail)]
+    if found.completed_at is None:
+        detail = f"what was {status} before is still being listed: no event is taken up"
+        remedy = "See that `dispatch-returns serve` or `worker` runs and that it reaches the API."
+        return [Check(name, "warning", detail, remedy)]
+    since = f"{found.began_at:%Y-%m-%d %H:%M} UTC"
+    return [Check(name, "ok", f"since {since}; {before} tickets were {status} before: not paid")]
 
 
 def _events(oldest: datetime | None, now: datetime) -> Check:

@@ -1,4 +1,4 @@
-"""``refunds list|show|retry|approve|cancel|confirm``: the ledger, and what people do to it."""
+"""``refunds list|show|pay|retry|approve|cancel|confirm``: the ledger, and what people do to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dispatch_returns.store.ledger import Refund
 
 app = typer.Typer(
-    help="List and show refunds; retry, approve, cancel, confirm one.\n\n"
+    help="List and show refunds; pay, retry, approve, cancel, confirm one.\n\n"
     "Looking needs the database alone; acting needs the service's settings.",
     no_args_is_help=True,
 )
@@ -81,6 +81,25 @@ def show_refund(refund_id: _Id, *, json: Json = False) -> None:
     tables = [_table(title, rows) for title, rows in history.items() if rows]
     document = {"refund": _document(refund), **history}
     show(document, _listing(refund), *_spaced(tables), as_json=json)
+
+
+@app.command()
+def pay(
+    ticket_id: Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's id.")],
+    *,
+    who: people.Who = None,
+    why: people.Why = None,
+    json: Json = False,
+) -> None:
+    """Pay back a ticket that is refunded, without an event.
+
+    Also one that was refunded before this installation went live. What was paid back already is
+    not paid again.
+    """
+    who = people.name(who)
+    with acting() as connector, working(f"Paying back {ticket_id}"):
+        refund = connector.refund(ticket_id, who=who, why=why)
+    _report(refund, as_json=json)
 
 
 @app.command()

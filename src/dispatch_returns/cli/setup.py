@@ -50,8 +50,10 @@ def setup(
         with working("Looking at the workspace"):
             steps = planned(client, settings, book, webhook_url)
         made = None if dry_run else _apply(client, steps)
+        before = None if dry_run else _go_live(settings)
     words = _WOULD_BE_DONE if dry_run else _DONE
     document = _document(settings, steps, words, made, dry_run=dry_run)
+    document["settled_before"] = before
     document["at_processor"] = _at_processor(settings, webhook_url)
     show(document, *_said(settings, document, made), as_json=json)
 
@@ -111,6 +113,18 @@ def _apply(client: DispatchClient, steps: list[Step]) -> Webhook | None:
     return made
 
 
+def _go_live(settings: Settings) -> int | None:
+    """List what was settled before; return how many tickets, None where it is too early for it."""
+    from dispatch_returns.connector import Connector
+    from dispatch_returns.errors import ConfigurationError, StoreError
+
+    try:
+        with Connector(settings) as connector, working("Looking at what was refunded before"):
+            return connector.go_live.complete() if connector.installation.ready() else None
+    except (ConfigurationError, StoreError):
+        return None  # without a database or a payment key yet: the first worker does it
+
+
 def _document(
     settings: Settings,
     steps: list[Step],
@@ -156,6 +170,9 @@ def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) ->
         Table(("what", "key", "result"), rows),
         *(part for note in notes for part in ("", note)),
     ]
+    if document["settled_before"]:
+        said = f"{document['settled_before']} tickets are {settings.refunded_status} already."
+        parts += ["", f"{said} They are not paid: dispatch-returns refunds pay TICKET pays one."]
     if document["at_processor"] is not None:
         parts += ["", document["at_processor"]]
     return parts if made is None else [*parts, *_secret(settings, made)]

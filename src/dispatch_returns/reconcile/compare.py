@@ -43,7 +43,7 @@ from dispatch_returns.refunds.adapter import (
 )
 from dispatch_returns.refunds.facts import Facts, payment_on_ticket
 from dispatch_returns.refunds.news import Answer, Met
-from dispatch_returns.store import Store, inbox, journal, ledger, receipts, returns
+from dispatch_returns.store import Store, go_live, inbox, journal, ledger, receipts, returns
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.receipts import ReceiptState
@@ -140,7 +140,10 @@ class Reconciler:
             of_ticket = {self._return_id(it.id): it for it in tickets}
             with self._store.read() as conn:
                 accepted = receipts.accepted(conn, of_ticket)
+                before = go_live.among(conn, self._workspace(), [it.id for it in tickets])
             for return_id, ticket in of_ticket.items():
+                if ticket.id in before:
+                    continue
                 yield self._line(ticket, accepted.get(return_id, _ONE))
 
     def _return_id(self, ticket_id: str) -> str:

@@ -35,7 +35,7 @@ from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
-from dispatch_returns.store import ledger, outside, owners, switches
+from dispatch_returns.store import go_live, ledger, outside, owners, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
 from dispatch_returns.store.owners import Question
@@ -190,21 +190,37 @@ class Intake:
             return self.adapter.capabilities.lookup
         return payment.refunded.minor > 0
 
-    def enter(self, conn: Connection, decision: Decision) -> Refund:
+    def enter(
+        self, conn: Connection, decision: Decision, *, by_person: bool = False
+    ) -> Refund | None:
         """Write `decision` into the ledger, inside the caller's transaction; return the row.
 
         An intent has one row. A `held` one is judged anew; one that waits to be sent is held if
         the ticket says something else by now. Everything else has been, or may have been,
         carried out by the processor and stands.
+
+        None, and nothing is written, for a ticket that was settled before this installation
+        went live; only a person's explicit call (`by_person`) pays it.
         """
+        if by_person:
+            facts = decision.facts
+            go_live.release(conn, facts.workspace_id, facts.ticket_id)
+        elif self.is_before(conn, decision):
+            return None
         # Nearly always it is new, so it is written before it is looked for. Another worker that
         # writes it at this moment is waited for.
-        refund = self.create(conn, decision) or self.enter_again(conn, decision)
+        refund = self.create(conn, decision) or self.enter_again(
+            conn, decision, by_person=by_person
+        )
         if refund.entered_at == refund.updated_at:
             self._just_entered[refund.id, refund.claims] = refund.entered_at
             while len(self._just_entered) > _MOST_AT_ONCE:
                 self._just_entered.popitem(last=False)
         return refund
+
+    def is_before(self, conn: Connection, decision: Decision) -> bool:
+        """Whether the ticket was settled before this installation went live."""
+        return go_live.is_before(conn, decision.facts.workspace_id, decision.facts.ticket_id)
 
     def was_just_entered(self, refund: Refund) -> bool:
         """Whether this process itself has entered a refund that it now claims, at this moment.
@@ -214,13 +230,16 @@ class Intake:
         entered = self._just_entered.pop((refund.id, refund.claims - 1), None)
         return entered is not None and abs(self._clock() - entered) < _MOMENT
 
-    def enter_again(self, conn: Connection, decision: Decision) -> Refund:
+    def enter_again(
+        self, conn: Connection, decision: Decision, *, by_person: bool = False
+    ) -> Refund:
         """Do as `enter` for an intent that has its row."""
         facts = decision.facts
         known = ledger.lock(conn, _row_id(facts))
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
-            if known.reason == Reason.DRY_RUN and not self._may_go_on(conn, decision):
+            stays = known.reason == Reason.DRY_RUN and not by_person
+            if stays and not self._may_go_on(conn, decision):
                 return known
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:

@@ -133,13 +133,15 @@ class RefundService:
         else:
             self._postpone(refund, None, refund.detail)
 
-    def enter(self, conn: Connection, decision: Decision) -> tuple[Refund, Refund | None]:
+    def enter(self, conn: Connection, decision: Decision) -> tuple[Refund | None, Refund | None]:
         """Write `decision` into the ledger, and say there that it is sent now, if it can be.
 
         Return the row as it was entered, and the row to hand to `carry_out` after the commit:
         None where something stands against it. Then it is claimed when it is due, or waits for
-        a person.
+        a person. Nothing is written for a ticket that was settled before (see `Intake.enter`).
         """
+        if self.intake.is_before(conn, decision):
+            return None, None
         now = self.now()
         at_once = self._sent(now) if self._nothing_against(conn, decision) else {}
         created = self.intake.create(conn, decision, **at_once)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dispatch_returns.store import (
+    go_live,
     inbox,
     installation,
     jobs,
@@ -25,6 +26,7 @@ from dispatch_returns.store.inbox import NewEvent
 __all__ = [
     "NewEvent",
     "Store",
+    "go_live",
     "inbox",
     "installation",
     "jobs",

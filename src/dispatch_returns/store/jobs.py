@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import jobs
@@ -24,9 +24,14 @@ def claim(
 ) -> Job | None:
     """Take the job if it is due; a job that nobody knows yet is due at `first`."""
     queue.insert_new(conn, jobs, {"id": job_id, "due_at": first})
-    for row in queue.claim(conn, jobs, now=now, lease=lease, limit=1):
-        return Job(row["id"], row["claims"])
-    return None
+    taken = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.due_at <= now)
+        .values(claims=jobs.c.claims + 1, due_at=now + lease)
+        .returning(jobs.c.id, jobs.c.claims)
+    )
+    row = conn.execute(taken).one_or_none()
+    return None if row is None else Job(*row)
 
 
 def finish(conn: Connection, job: Job, again: datetime) -> None:

@@ -235,6 +235,22 @@ installation = Table(
 jobs = Table("jobs", metadata, Column("id", Text, primary_key=True), *_queue_columns())
 _due_index(jobs)
 
+go_live = Table(
+    "go_live",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("began_at", Utc, nullable=False),
+    Column("page", Text),
+    Column("completed_at", Utc),
+)
+
+settled_before = Table(
+    "settled_before",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("ticket_id", Text, primary_key=True),
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -28,7 +28,7 @@ from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import Store, inbox, outbox
+from dispatch_returns.store import Store, go_live, inbox, outbox
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.queue import backoff, failing_since
@@ -54,6 +54,8 @@ class _Leads:
     refund: Decision | None = None
     returned: Ticket | None = None
     deleted: bool = False
+    elsewhere: bool = False
+    """Its ticket is not `refunded`: whatever was before, it is of now."""
 
 
 class EventProcessor:
@@ -209,10 +211,11 @@ class EventProcessor:
             raise
         except InvalidArgumentError:
             raise EventError("the ticket's id cannot be one of the API's") from None
+        elsewhere = ticket.status != self._refunded_status
         if self._returns is not None and self._returns.is_return(ticket):
-            return _Leads(returned=ticket)
-        if ticket.status != self._refunded_status:
-            return _Leads()
+            return _Leads(returned=ticket, elsewhere=elsewhere)
+        if elsewhere:
+            return _Leads(elsewhere=True)
         facts = Facts.of(ticket, self._installation.workspace())
         return _Leads(refund=self._refunds.intake.judge(facts))
 
@@ -233,8 +236,12 @@ class EventProcessor:
         now = self._clock()
         entered: Refund | None = None
         sending: Refund | None = None
+        if found.elsewhere and event.ticket_id is not None:
+            go_live.release(conn, self._installation.workspace(), event.ticket_id)
         if found.refund is not None:
             entered, sending = self._refunds.enter(conn, found.refund)
+            if entered is None and "status" in (getattr(event, "changes", None) or ()):
+                self._tell_of_before(conn, stored, now)
         if found.returned is not None and self._returns is not None:
             self._returns.notice(conn, found.returned, _asked_at(event, found.returned))
         if found.deleted and self._returns is not None and event.ticket_id is not None:
@@ -274,6 +281,23 @@ class EventProcessor:
             "event.set_aside",
             lambda conn: self._done(conn, stored, event, _Leads(), set_aside=why),
         )
+
+    def _tell_of_before(self, conn: Connection, stored: StoredEvent, now: datetime) -> None:
+        """Say why nothing is paid, once: a person may have set it to `refunded` at this moment."""
+        status = self._refunded_status
+        body = (
+            f"Nothing was paid: this ticket was {status} already when this installation went"
+            f" live. If it should be paid, set it to another status, wait a minute, and set it to"
+            f" {status} again, or run: dispatch-returns refunds pay {stored.ticket_id}"
+        )
+        message = outbox.NewMessage(
+            dedupe_key=f"settled-before-{self._installation.workspace()}-{stored.ticket_id}",
+            kind="note",
+            workspace_id=self._installation.workspace(),
+            ticket_id=stored.ticket_id,
+            payload={"body": body},
+        )
+        outbox.add(conn, message, now)
 
     def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
         log.warning(

@@ -19,7 +19,7 @@ from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.news import Answer, Met, News, moves
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import outside
+from dispatch_returns.store import go_live, outside
 from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.workflow.steps.receiving import facts_of
 from dispatch_returns.workflow.tickets import Tickets
@@ -122,6 +122,8 @@ class LateNews:
         if ticket.status != self._refunded_status:
             return None
         with self._refunds.store.read() as conn:
+            if not go_live.is_complete(conn, self._workspace()):
+                return None  # nobody knows yet whether it was settled before
             facts = facts_of(conn, ticket, self._workspace())
         return self._refunds.intake.judge(facts)
 

@@ -109,7 +109,7 @@ def _storm(plan: Plan, lease: float, *, celery: bool) -> Iterator[tuple[Storm, C
             settings, lease, str(folder), broker=None if messages is None else messages.url
         )
         crew = Crew(orders, folder, WORKERS, RECEIVERS)
-        shop.open()
+        shop.open(server.url)
         with contextlib.closing(crew), Store.open(server.url) as store:
             crew.start()
             world = World(box, proxy, server, messages, shop)

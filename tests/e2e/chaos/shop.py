@@ -18,6 +18,7 @@ from dispatch_returns import sandbox, webhooks
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.sandbox import Sandbox
 from tests.e2e.chaos.plan import Delivery, Kind, Plan, PlannedReturn
+from tests.support.live import go_live
 
 SECRET = "whsec_chaos"
 _AT_ONCE = 8
@@ -45,10 +46,11 @@ class Shop:
         self.charges: dict[int, Charge] = {}
         self.tickets: dict[int, str] = {}
 
-    def open(self) -> None:
-        """Make every charge and every ticket."""
+    def open(self, database_url: str) -> None:
+        """Go live, then make every charge and every ticket."""
         for key in ("refunded", "needs_review", "item_received"):
             self._client.statuses.create(key=key, name=key)
+        go_live(database_url, self._client)
         charged = {it.payment: it.charged for it in self._plan.returns}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             self.charges = dict(zip(charged, pool.map(self._charge, charged.values()), strict=True))

@@ -13,6 +13,7 @@ from dispatch_returns import sandbox
 from dispatch_returns.api import DispatchClient, JsonValue
 from dispatch_returns.store import NewEvent, Store, inbox, ledger
 from dispatch_returns.store.ledger import State
+from tests.support.live import go_live
 from tests.support.webhooks import SECRET
 
 
@@ -84,6 +85,7 @@ def a_return(place: Place) -> Return:
         **payment,
     }
     with client_of(place.dispatch) as client:
+        go_live(place.database_url, client)
         ticket = client.tickets.create(
             subject="Return Request - Order #1234", status="refunded", custom_fields=fields
         )

@@ -167,7 +167,13 @@ def made_elsewhere(desk: Desk) -> KnownRefund:
 
 def entering(desk: Desk, given: Facts) -> Callable[[Connection], Refund]:
     decision = desk.service.intake.judge(given)
-    return lambda conn: desk.service.enter(conn, decision)[0]
+
+    def enter(conn: Connection) -> Refund:
+        entered, _sending = desk.service.enter(conn, decision)
+        assert entered is not None
+        return entered
+
+    return enter
 
 
 def test_a_ticket_is_entered_after_the_event_that_is_being_written(

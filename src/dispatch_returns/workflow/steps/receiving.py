@@ -218,6 +218,8 @@ class Receiving:
 
         def enter(conn: Connection) -> None:
             refund = self._intake.enter(conn, decision)
+            if refund is None:
+                return  # settled before this installation went live
             if known and latest is not known[-1] and refund.state is not State.HELD:
                 returns.wake(conn, now.row.id, now.now)  # the next parcel waits for this one
 

@@ -370,6 +370,20 @@ def _create_acts() -> None:
 
 def _create_attempts() -> None:
     op.create_table(
+        "go_live",
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("began_at", _TIME, nullable=False),
+        sa.Column("page", sa.Text(), nullable=True),
+        sa.Column("completed_at", _TIME, nullable=True),
+        sa.PrimaryKeyConstraint("workspace_id", name=op.f("pk_go_live")),
+    )
+    op.create_table(
+        "settled_before",
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("ticket_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id", "ticket_id", name=op.f("pk_settled_before")),
+    )
+    op.create_table(
         "attempts",
         sa.Column("id", _ID, nullable=False),
         sa.Column("refund_id", sa.Text(), nullable=False),
