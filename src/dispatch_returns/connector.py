@@ -56,10 +56,12 @@ from dispatch_returns.workflow.handlers import (
     check_event,
 )
 from dispatch_returns.workflow.installation import Installation
+from dispatch_returns.workflow.notices.comments import TicketComments
 from dispatch_returns.workflow.order_records import OrderRecords
 from dispatch_returns.workflow.owners import Owners
 from dispatch_returns.workflow.queues import Queue, work_off
 from dispatch_returns.workflow.rereading import Rereading
+from dispatch_returns.workflow.restored import Restored
 from dispatch_returns.workflow.retention import Retention
 from dispatch_returns.workflow.returns import Returns
 from dispatch_returns.workflow.steps.engine import ReturnsEngine
@@ -198,6 +200,15 @@ class Connector:
             refunded_status=settings.refunded_status,
             **timing,
         )
+        notifier = None if workflow is None else workflow.notifier
+        self.restored = Restored(
+            self.store,
+            self.events.late_news,
+            self.go_live,
+            workspace=self.installation.workspace,
+            can_look_for_notices=notifier is None or notifier.name == TicketComments.name,
+            clock=clock,
+        )
         self.messenger = Messenger(
             self.store,
             self.client,
@@ -260,30 +271,33 @@ class Connector:
     @property
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
-        live = self.go_live.is_complete
+        live, whole = self.go_live.is_complete, self.restored.is_over
         queues: list[Queue[Any]] = [
             Queue("go-live", self.go_live.claim, self.go_live.run),
-            Queue("events", self.events.claim, self.events.process).only_if(live),
+            Queue("restored", self.restored.claim, self.restored.run),
+            Queue("events", self.events.claim, self.events.process).only_if(live).only_if(whole),
             *self._finishing,
             *self._upkeep,
         ]
         if self._engine is not None:
             walking = Queue("returns", self._engine.claim, self._engine.advance)
-            queues.insert(2, walking.only_if(live))
+            queues.insert(3, walking.only_if(live).only_if(whole))
         return tuple(queue.only_if(self.installation.ready) for queue in queues)
 
     @property
     def _finishing(self) -> tuple[Queue[Any], ...]:
         """What brings a refund that is in the ledger to its end, and tells of it."""
+        whole = self.restored.is_over
+        handlers = Queue(
+            "handlers",
+            self.messenger.claim_handlers,
+            self.messenger.deliver,
+            keep=self.messenger.keep_handler,
+        )
         return (
             Queue("refunds", self.refunds.claim, self.refunds.advance),
-            Queue("messages", self.messenger.claim, self.messenger.deliver),
-            Queue(
-                "handlers",
-                self.messenger.claim_handlers,
-                self.messenger.deliver,
-                keep=self.messenger.keep_handler,
-            ),
+            Queue("messages", self.messenger.claim, self.messenger.deliver).only_if(whole),
+            handlers.only_if(whole),
         )
 
     @overload

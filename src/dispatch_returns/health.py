@@ -109,6 +109,7 @@ class Health:
             "kill_switch": Switch.KILL in stopped,
             "dry_run": Switch.DRY_RUN in stopped,
             "events_of_other_workspaces": strangers,
+            "restored": Switch.RESTORED in stopped,
         }
         if problem is not None:
             document["problem"] = problem

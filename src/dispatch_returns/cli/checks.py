@@ -62,6 +62,10 @@ def run() -> list[Check]:
 
 def _rails(settings: Settings) -> Check:
     thrown = _thrown()
+    if "restored" in thrown:
+        detail = "the database was restored and is not reconciled yet: nothing is paid"
+        remedy = "It ends by itself: see that `dispatch-returns serve` or `worker` runs."
+        return Check("paying", "warning", detail, remedy)
     for name, setting, variable, what in (
         ("kill", settings.kill_switch, "KILL_SWITCH", "the kill switch"),
         ("dry-run", settings.dry_run, "DRY_RUN", "dry run"),

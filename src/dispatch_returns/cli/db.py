@@ -1,4 +1,4 @@
-"""``db upgrade|thin|adopt``."""
+"""``db upgrade|thin|adopt|restored``."""
 
 from __future__ import annotations
 
@@ -99,6 +99,30 @@ def adopt(*, who: people.Who = None, why: people.Why = None, json: Json = False)
         f"The database now belongs to: {said}." if new else "It belongs to them already.",
         as_json=json,
     )
+
+
+@app.command()
+def restored(
+    *,
+    who: Annotated[str, typer.Option("--who", "--by", help="Your name: it is recorded.")],
+    why: people.Why = None,
+    json: Json = False,
+) -> None:
+    """Say that the database was restored from a backup. Run it before the service starts.
+
+    Nothing is paid until the workers have compared the ledger with the processor's refunds;
+    customers are not told again what they may have been told. It ends by itself.
+    """
+    from dispatch_returns.store import restores
+
+    who, now = people.name(who), datetime.now(UTC)
+    with open_store() as store:
+        found = store.write(
+            "db.restored", lambda conn: restores.declare(conn, now, who=who, why=why)
+        )
+    known = found.known_until
+    said = "All payments are held until the processor's refunds were compared: start the service."
+    show({"restored_at": now, "known_until": known, "paying": False}, said, as_json=json)
 
 
 def _days() -> int:

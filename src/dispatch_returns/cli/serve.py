@@ -232,6 +232,8 @@ def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -
         "dry_run": Switch.DRY_RUN in stopped,
     }
     show(document, Listing(document), "Ctrl-C stops it.", as_json=as_json)
+    if Switch.RESTORED in stopped:
+        warn("the database was restored: nothing is paid until it is reconciled")
     if Switch.KILL in stopped:
         warn("the kill switch is on: nothing is paid")
     if Switch.DRY_RUN in stopped:

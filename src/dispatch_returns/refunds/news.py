@@ -138,6 +138,10 @@ class News:
         self._note(conn, known)
         return Met.NOTED
 
+    def agrees(self, known: KnownRefund) -> bool:
+        """Whether the ledger says of a refund what the processor says."""
+        return self._all_agree([known])
+
     def _is_ours(self, known: KnownRefund) -> bool:
         return known.refund_id is not None and known.workspace_id == self._workspace()
 

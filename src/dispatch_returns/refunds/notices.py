@@ -35,9 +35,12 @@ def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
     outbox.add(conn, _change(refund), now)
 
 
-def tell_outcome(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Do as `tell_change`, and tell the customer where the money is: once for each such state."""
-    outbox.add_all(conn, (_change(refund), *_to_customer(refund)), now)
+def tell_outcome(conn: Connection, refund: Refund, now: datetime, *, again: bool) -> None:
+    """Do as `tell_change`, and tell the customer where the money is: once for each such state.
+
+    `again`: it may have been told by a store that was lost, so it is looked for first.
+    """
+    outbox.add_all(conn, (_change(refund), *_to_customer(refund, again=again)), now)
 
 
 def hold_of(refund: Refund) -> Hold:
@@ -86,13 +89,15 @@ def _change(refund: Refund) -> NewMessage:
     return _message(refund, "ticket", what)
 
 
-def _to_customer(refund: Refund) -> Iterator[NewMessage]:
+def _to_customer(refund: Refund, *, again: bool) -> Iterator[NewMessage]:
     text = _FOR_CUSTOMER.get(refund.state)
     if text is not None and not refund.adopted:
         # "Sent" after "on its way" would only be noise.
         told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
         # What is told of as a step of its own, where a notifier tells of steps.
         paid = {"told": told} if told == "paid" else {}
+        if again:
+            paid = paid | {"again": "yes"}
         yield _message(refund, "comment", told, body=text.format(amount=refund.amount), **paid)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -52,6 +52,10 @@ log = logging.getLogger(__name__)
 _KEY_MARGIN = timedelta(hours=1)
 """A key this close to the end of its life may be gone when the request arrives."""
 _KILL_SWITCH_PAUSE = timedelta(minutes=1)
+_WAITS_FOR: Mapping[str, str] = {
+    Switch.KILL: "the kill switch is on",
+    Switch.RESTORED: "the database was restored, and is not reconciled yet",
+}
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
 
 TakenBack = Callable[[Refund], Hold | None]
@@ -289,9 +293,9 @@ class RefundService:
         """
         now = self.now()
         stopped = self._stopped_by(conn)
-        if Switch.KILL in stopped:
+        if waits := _WAITS_FOR.keys() & stopped:
             wait = now + _KILL_SWITCH_PAUSE
-            ledger.change(conn, refund, now, detail="the kill switch is on", due_at=wait)
+            ledger.change(conn, refund, now, detail=_WAITS_FOR[min(waits)], due_at=wait)
             return None
         sent = self._sent(now)
         if refund.nothing_carried_out:
@@ -609,10 +613,12 @@ class RefundService:
             due_at=None if wait is None else now + wait,
             **explained,
         )
-        self._tell(conn, refund, changed, now)
+        self._tell(conn, refund, changed, now, again=call != "refund")
         return changed
 
-    def _tell(self, conn: Connection, before: Refund, after: Refund, now: datetime) -> None:
+    def _tell(
+        self, conn: Connection, before: Refund, after: Refund, now: datetime, *, again: bool
+    ) -> None:
         if _told_of(before) == _told_of(after):
             return
         if before.state is not after.state:
@@ -620,7 +626,7 @@ class RefundService:
         if after.reason is not None:
             notices.tell_held(conn, after, notices.hold_of(after), now)
         else:
-            notices.tell_outcome(conn, after, now)
+            notices.tell_outcome(conn, after, now, again=again)
         if after.adopted:
             notices.tell_adopted(conn, after, now)
 

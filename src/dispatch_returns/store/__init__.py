@@ -17,6 +17,7 @@ from dispatch_returns.store import (
     outbox,
     outside,
     receipts,
+    restores,
     returns,
     switches,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "outbox",
     "outside",
     "receipts",
+    "restores",
     "returns",
     "switches",
 ]

@@ -106,3 +106,9 @@ def newest(conn: Connection) -> Beginning | None:
 def count(conn: Connection) -> int:
     """Return how many tickets were settled before."""
     return int(conn.execute(select(func.count()).select_from(settled_before)).scalar_one())
+
+
+def again(conn: Connection, workspace_id: str) -> None:
+    """List once more what is settled by now: the rows of some of it may be lost."""
+    which = go_live.c.workspace_id == workspace_id
+    conn.execute(update(go_live).where(which).values(page=None, completed_at=None))

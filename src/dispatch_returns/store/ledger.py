@@ -259,6 +259,13 @@ def newest(
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
+def in_state(conn: Connection, state: State) -> list[Refund]:
+    """Return all refunds in a state, oldest first."""
+    query = select(ledger).where(ledger.c.state == state)
+    query = query.order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
 def page(
     conn: Connection,
     after: str,

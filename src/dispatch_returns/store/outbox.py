@@ -195,6 +195,12 @@ def count_undelivered(conn: Connection) -> int:
     return int(conn.execute(query).scalar_one())
 
 
+def waiting(conn: Connection) -> list[Message]:
+    """Return what is still to be told, oldest first."""
+    query = select(outbox).where(outbox.c.due_at.is_not(None)).order_by(outbox.c.id)
+    return [_message(row) for row in conn.execute(query).mappings()]
+
+
 def of_refund(conn: Connection, refund_id: str) -> list[Message]:
     """Return what was, or is to be, told about a refund, oldest first."""
     query = select(outbox).where(outbox.c.refund_id == refund_id).order_by(outbox.c.id)

@@ -251,6 +251,15 @@ settled_before = Table(
     Column("ticket_id", Text, primary_key=True),
 )
 
+restores = Table(
+    "restores",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("known_until", Utc),
+    Column("completed_at", Utc),
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -19,6 +19,8 @@ class Switch(enum.StrEnum):
     """Nothing is sent to a processor; what is to be paid waits."""
     DRY_RUN = "dry-run"
     """What would be paid is held instead."""
+    RESTORED = "restored"
+    """The database was restored from a backup: nothing is sent until it was reconciled."""
 
     @property
     def subject(self) -> str:

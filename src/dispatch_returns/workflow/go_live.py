@@ -53,6 +53,10 @@ class GoLive:
                 self._complete = go_live.is_complete(conn, self._workspace())
         return self._complete
 
+    def forget(self) -> None:
+        """Look into the store again: it may have to be listed once more."""
+        self._complete = False
+
     def claim(self, _limit: int) -> list[Job]:
         """Return the list as work, while it is not complete and no other worker makes it."""
         if self.is_complete():

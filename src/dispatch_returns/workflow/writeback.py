@@ -269,7 +269,7 @@ class Messenger:
             message.payload["body"],
             message.dedupe_key,
             internal=message.kind == "note",
-            again=message.claims > 1,
+            again=_may_be_told(message),
         )
 
     def _is_notice(self, message: Message) -> bool:
@@ -294,7 +294,7 @@ class Messenger:
             notice = telling.notice_of(
                 self._store, message, row, ticket, self._language, attached=attached
             )
-        self._notifier.send(notice, again=message.claims > 1)
+        self._notifier.send(notice, again=_may_be_told(message))
 
     def _call_handler(self, message: Message) -> None:
         payload = message.payload
@@ -365,6 +365,11 @@ def _not_told(message: Message, error: NoticeError) -> outbox.NewMessage:
             " write to the customer yourself; this message is not sent again."
         },
     )
+
+
+def _may_be_told(message: Message) -> bool:
+    """Whether it may have been told already: it is looked for where that can be done."""
+    return message.claims > 1 or "again" in message.payload
 
 
 def _ids(message: Message) -> dict[str, str | None]:

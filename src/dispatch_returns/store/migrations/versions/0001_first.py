@@ -384,6 +384,14 @@ def _create_attempts() -> None:
         sa.PrimaryKeyConstraint("workspace_id", "ticket_id", name=op.f("pk_settled_before")),
     )
     op.create_table(
+        "restores",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("known_until", _TIME, nullable=True),
+        sa.Column("completed_at", _TIME, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_restores")),
+    )
+    op.create_table(
         "attempts",
         sa.Column("id", _ID, nullable=False),
         sa.Column("refund_id", sa.Text(), nullable=False),

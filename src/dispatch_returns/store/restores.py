@@ -1,0 +1,63 @@
+"""A database that was restored from a backup: until it knows what was paid since, nothing is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, update
+
+from dispatch_returns.store import queue, switches
+from dispatch_returns.store.schema import inbox, ledger, outbox, restores
+from dispatch_returns.store.switches import Switch
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore that a person has told of. ``known_until``: the newest thing in the backup."""
+
+    id: int
+    at: datetime
+    known_until: datetime | None
+    completed_at: datetime | None
+
+
+def declare(conn: Connection, now: datetime, *, who: str, why: str | None) -> Restore:
+    """Hold all payments until the processor's refunds were compared with the ledger.
+
+    What was being sent in the backup may have been carried out, and what waited to be told may
+    have been told: both are looked for before anything is repeated.
+    """
+    known_until = _newest(conn)
+    switches.throw(conn, Switch.RESTORED, now, is_on=True, who=who, why=why)
+    conn.execute(
+        update(ledger)
+        .where(ledger.c.state == "sending")
+        .values(state="unknown", uncertain=True, due_at=now, claims=ledger.c.claims + 1)
+    )
+    waits = outbox.c.due_at.is_not(None)
+    conn.execute(update(outbox).where(waits).values(claims=outbox.c.claims + 1, due_at=now))
+    queue.append(conn, restores, {"at": now, "known_until": known_until})
+    found = pending(conn)
+    assert found is not None
+    return found
+
+
+def _newest(conn: Connection) -> datetime | None:
+    columns = (inbox.c.received_at, ledger.c.updated_at, outbox.c.created_at)
+    found = [conn.execute(select(func.max(column))).scalar_one() for column in columns]
+    return max((at for at in found if at is not None), default=None)
+
+
+def pending(conn: Connection) -> Restore | None:
+    """Return the newest restore, if it is not complete."""
+    query = select(restores).order_by(restores.c.id.desc()).limit(1)
+    row = conn.execute(query).one_or_none()
+    return None if row is None or row.completed_at is not None else Restore(*row)
+
+
+def complete(conn: Connection, now: datetime, *, why: str) -> None:
+    """Let payments go on: what was paid since the backup is in the ledger now."""
+    conn.execute(update(restores).where(restores.c.completed_at.is_(None)).values(completed_at=now))
+    who = "dispatch-returns"
+    switches.throw(conn, Switch.RESTORED, now, is_on=False, who=who, why=why)
