@@ -22,7 +22,7 @@ from dispatch_returns.store.outbox import Message, NewMessage
 from dispatch_returns.store.restores import Restore
 from dispatch_returns.telemetry import ids
 from dispatch_returns.workflow.go_live import GoLive
-from dispatch_returns.workflow.late_news import LateNews
+from dispatch_returns.workflow.late_news import Found, LateNews
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +92,10 @@ class Restored:
         listed = adapter.refunds_between(since, None)
         while batch := list(islice(listed, _BATCH)):
             for known in self._unknown_to_us(batch):
-                entering = self._late_news.found(Answer([known]))
-                self._store.write(
-                    "restored.meet", lambda conn, it=entering: self._late_news.write(conn, it)
-                )
+                self._meet(self._late_news.found(Answer([known])))
+
+    def _meet(self, found: Found) -> None:
+        self._store.write("restored.meet", lambda conn: self._late_news.write(conn, found))
 
     def _unknown_to_us(self, batch: list[KnownRefund]) -> Iterator[KnownRefund]:
         return (it for it in batch if not self._late_news.news.agrees(it))
