@@ -35,6 +35,7 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
     found = checks(shop)
     assert {check["status"] for check in found.values()} == {"ok"}
     assert set(found) == {
+        "go-live",
         "settings", "paying", "key and workspace", "clock", "statuses", "fields", "webhook",
         "webhook secret", "database", "events", "refunds", "payments", "installation",
         "late news", "policy",
