@@ -55,7 +55,7 @@ class Restored:
         self._clock = clock
 
     def is_over(self) -> bool:
-        """Whether no restore waits to be reconciled: until then nothing is decided, paid or told."""
+        """Whether no restore waits to be reconciled; until then nothing is decided or told."""
         with self._store.read() as conn:
             return restores.pending(conn) is None
 

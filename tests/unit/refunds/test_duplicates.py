@@ -99,7 +99,9 @@ def test_of_two_at_once_in_two_workers_one_waits(desk: Desk) -> None:
     def work(asked: Facts) -> Refund:
         decision = desk.service.intake.judge(asked)
         together.wait()
-        return desk.store.write("enter", lambda conn: desk.service.intake.enter(conn, decision))
+        row = desk.store.write("enter", lambda conn: desk.service.intake.enter(conn, decision))
+        assert row is not None
+        return row
 
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(work, (ask("tkt_1"), ask("tkt_2"))))
