@@ -132,7 +132,7 @@ def _check_is_ours(connection: SqliteConnection) -> None:
     )
     tables = [name for (name,) in found]
     if tables and "schema_revisions" not in tables:
-        file = next(path for _, name, path in connection.execute("PRAGMA database_list"))
+        file = next(path for _, _, path in connection.execute("PRAGMA database_list"))
         raise ConfigurationError(_NOT_OURS.format(file=file, tables=", ".join(tables[:3])))
 
 

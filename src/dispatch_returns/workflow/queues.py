@@ -32,7 +32,11 @@ class Queue(Generic[T]):
 
     def only_if(self, allowed: Callable[[], bool]) -> Queue[T]:
         """Return the same queue, of which nothing is claimed unless `allowed` says so."""
-        return replace(self, claim=lambda limit: self.claim(limit) if allowed() else [])
+
+        def claim(limit: int) -> list[T]:
+            return self.claim(limit) if allowed() else []
+
+        return replace(self, claim=claim)
 
     def claim_safely(self, limit: int) -> list[T]:
         """Claim up to `limit` items; where that cannot be done now, log it and return none."""
