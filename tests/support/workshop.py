@@ -71,8 +71,7 @@ class Workshop:
             clock=self.clock,
         )
         # As after the workers' start: what goes wrong in a test is meant for what follows.
-        self.connector.installation.ready()
-        if live:
+        if self.connector.installation.ready() and live:
             self.connector.go_live.complete()
 
     def close(self) -> None:

@@ -128,6 +128,7 @@ def test_two_workspaces_that_were_adopted_each_do_their_own_work(
     second = shop("ws_b", fake=first.fake)
     (new,) = second.connector.installation.adopt(who="Ann", why="two brands")
     assert (new.name, new.account) == ("ws_b", "ws_b")
+    second.connector.go_live.complete()
     tickets = first.ticket(), second.ticket()
     first.event(tickets[0].id)
     second.event(tickets[1].id, brand_id="ws_b")
@@ -227,11 +228,12 @@ def test_a_first_start_waits_until_it_is_known_whose_the_database_is(
     bank = Bank()
     bank.error = AdapterError(ErrorKind.NOT_SENT, "away")
     ours = shop(fake=bank)
-    ours.event(ours.ticket().id)
+    event_id = ours.event(ours.ticket().id)
     assert ours.work() == 0
+    assert ours.found(event_id).state is EventState.ACCEPTED
     bank.error = None
     assert ours.work(minutes=1) > 0
-    assert paid(ours) == 1
+    assert ours.found(event_id).state is EventState.DONE
 
 
 def test_a_later_start_goes_on_while_nobody_can_be_asked_and_asks_again(
