@@ -11,6 +11,7 @@ import pytest
 from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
 from dispatch_returns.errors import OrderError
+from dispatch_returns.settings import Settings
 from dispatch_returns.store.ledger import State
 from dispatch_returns.workflow.labels.provider import Address
 from dispatch_returns.workflow.orders.registry import Orders as SeveralOrders
@@ -159,7 +160,11 @@ def plain(
     box: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Workshop]:
     orders = Orders({"1234": JANES})
-    monkeypatch.setattr("dispatch_returns.connector.orders_of", lambda _: SeveralOrders([orders]))
+
+    def orders_of(_: Settings) -> SeveralOrders:
+        return SeveralOrders([orders])
+
+    monkeypatch.setattr("dispatch_returns.connector.orders_of", orders_of)
     shop = Workshop(box, tmp_path, reconcile_every=0)
     shop.orders = orders  # type: ignore[attr-defined]
     yield shop
@@ -296,7 +301,7 @@ def test_an_old_ticket_is_judged_when_it_becomes_a_return(shop: ReturnsShop) -> 
 
 def test_a_request_that_waits_for_us_is_judged_when_its_ticket_was_made(shop: ReturnsShop) -> None:
     ticket = shop.ticket("return_requested")
-    shop.clock.turn(days=4000)  # the stand-in has a clock of its own
+    shop.clock.turn(days=900)
     shop.event(ticket.id, kind="ticket.created")
     shop.work(days=1)
-    assert shop.merchant.rules.asked[0][0].requested_at == ticket.created_at
+    assert shop.merchant.rules.asked[0][0].requested_at == shop.now(ticket).created_at

@@ -44,6 +44,9 @@ class Tickets:
     def __init__(self) -> None:
         self._known: dict[str, Ticket] = {}
 
+    def with_options(self, **_: object) -> Tickets:
+        return self
+
     def add(self, ticket: Ticket) -> None:
         self._known[ticket.id] = ticket
 

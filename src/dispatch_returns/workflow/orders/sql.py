@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -135,7 +135,7 @@ class SqlOrders:
             return [{str(name).lower(): row[name] for name in row} for row in found.mappings()]
 
     @contextlib.contextmanager
-    def _asking(self, order_id: str) -> Iterator[CursorResult[Any]]:
+    def _asking(self, order_id: str) -> Generator[CursorResult[Any]]:
         try:
             with self._engine.connect() as conn:
                 yield conn.execute(self._query, {"order_id": order_id})
