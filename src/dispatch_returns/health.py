@@ -91,6 +91,8 @@ class Health:
                 strangers = inbox.strangers(conn)
                 refunds = ledger.count_by_state(conn)
                 handlers = outbox.handlers_waiting(conn)
+                aside = inbox.count_set_aside(conn)
+                undelivered = outbox.count_undelivered(conn)
             stopped = self._stopped_by()
         except StoreError:
             return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
@@ -106,6 +108,8 @@ class Health:
             "max_lag_seconds": max_lag,
             "refunds": refunds,
             "held": refunds.get("held", 0),
+            "events_set_aside": aside,
+            "messages_undelivered": undelivered,
             "kill_switch": Switch.KILL in stopped,
             "dry_run": Switch.DRY_RUN in stopped,
             "events_of_other_workspaces": strangers,

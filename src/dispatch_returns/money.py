@@ -31,6 +31,8 @@ _ZERO_DECIMAL = frozenset(
 )
 _TWO_DECIMALS_THAT_ARE_ZERO = frozenset({"ISK", "UGX"})
 _THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+_MOST = 10**15
+"""Minor units that no payment has: a database's whole numbers hold thousands of such amounts."""
 _TOO_LARGE = 20
 """Digits before the point that no amount has; it keeps absurd input from costing time."""
 
@@ -64,7 +66,7 @@ class Money:
             raise MoneyError(f"minor units are whole numbers, not {type(self.minor).__name__}")
         if self.minor < 0:
             raise MoneyError("an amount is not negative")
-        if self.minor >= 10 ** (_TOO_LARGE + self.decimals):
+        if self.minor >= _MOST:
             raise MoneyError("no payment is that large")
         object.__setattr__(self, "currency", _code(self.currency))
 

@@ -26,7 +26,7 @@ RULES = [
     *((code, CurrencyRule(3, 10)) for code in THREE.split()),
     *((code, CurrencyRule(2, 1)) for code in TWO.split()),
 ]
-minors = st.integers(min_value=0, max_value=10**20 - 1)
+minors = st.integers(min_value=0, max_value=10**15 - 1)
 codes = st.sampled_from([code for code, _ in RULES])
 
 
@@ -58,7 +58,7 @@ def test_each_currency_is_counted_as_stripe_documents(currency: str, rule: Curre
         ("5.00", "UGX", 500, "5.00 UGX"),
         ("1.230", "KWD", 1230, "1.230 KWD"),
         ("1.23", "BHD", 1230, "1.230 BHD"),
-        ("99999999999999999999.99", "USD", 10**22 - 1, "99999999999999999999.99 USD"),
+        ("9999999999999.99", "USD", 10**15 - 1, "9999999999999.99 USD"),
     ],
 )
 def test_an_amount_becomes_minor_units_exactly(
@@ -131,10 +131,10 @@ def test_an_amount_is_neither_negative_nor_absurdly_large() -> None:
     with pytest.raises(MoneyError, match=r"^an amount is not negative$"):
         Money(-1, "USD")
     with pytest.raises(MoneyError, match=r"^no payment is that large$"):
-        Money(10**22, "USD")
+        Money(10**15, "USD")
     with pytest.raises(MoneyError, match=r"^no payment is that large$"):
-        Money(10**20, "JPY", 0)
-    assert Money(10**22 - 1, "USD").minor == 10**22 - 1
+        Money(10**15, "JPY", 0)
+    assert Money(10**15 - 1, "USD").minor == 10**15 - 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_sums_differences_and_order_are_those_of_the_minor_units(
         assert compare(left, left) == compare(a, a)
     high, low = max(left, right), min(left, right)
     assert high - low == Money(abs(a - b), currency, decimals)
-    if a + b < 10**20:
+    if a + b < 10**15:
         assert left + right == Money(a + b, currency, decimals)
     if a < b:
         with pytest.raises(MoneyError):
@@ -232,7 +232,7 @@ def test_any_decimal_is_kept_exactly_or_refused(amount: Decimal, currency: str) 
     assert money.minor % stripe_rule(currency).step == 0
 
 
-@given(st.decimals(min_value=0, max_value=10**18, places=2))
+@given(st.decimals(min_value=0, max_value=10**11, places=2))
 def test_whatever_a_currency_can_hold_is_accepted(amount: Decimal) -> None:
     assert Money.from_decimal(amount, "USD").major == amount
 

@@ -6,6 +6,7 @@ The standard encoder cannot write a `Decimal` as a number, so the writer is our 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring_ascii as _quote
@@ -40,14 +41,44 @@ def dumps(value: object, name: str = "value") -> str:
 def loads(content: bytes) -> Any:
     """Return the JSON text `content` as Python values, each number with a point a `Decimal`.
 
-    Raises `ValueError`, without the content, for whatever is not JSON.
+    Half of a surrogate pair, which no text has and JavaScript writes when it cuts an emoji in two,
+    becomes U+FFFD. A number that Python does not read is its text. Raises `ValueError`, without
+    the content, for whatever is not JSON.
     """
     try:
         # RFC 8259, 8.1, lets a reader pass over a byte order mark, and some servers send one.
-        return _DECODER.decode(content.decode("utf-8-sig"))
-    except (ValueError, ArithmeticError, RecursionError):
-        # ArithmeticError: an exponent no Decimal can hold. RecursionError: nested too deep.
+        text = content.decode("utf-8-sig")
+        try:
+            value = _DECODER.decode(text)
+        except (ValueError, ArithmeticError):
+            # 4,300 digits, or an exponent no Decimal can hold: only the one number is odd.
+            value = _ODD_NUMBERS.decode(text)
+        return _whole(value) if _HALVES.search(text) else value
+    except (ValueError, RecursionError):  # nested too deep
         raise ValueError("not JSON") from None
+
+
+def _whole(value: Any) -> Any:
+    """Return a decoded value whose texts have no halves of surrogate pairs."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value).items()
+        return {_HALF.sub("\ufffd", key): _whole(item) for key, item in entries}
+    return value
+
+
+def _odd_integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _odd_decimal(number: str) -> Decimal | str:
+    try:
+        return Decimal(number)
+    except ArithmeticError:
+        return number
 
 
 def _entry(key: object, item: object, name: str) -> str:
@@ -80,3 +111,10 @@ def _no_constant(name: str) -> NoReturn:
 
 _CONSTANTS: Mapping[bool | None, str] = {None: "null", True: "true", False: "false"}
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+_MOST_DIGITS = 640
+"""Digits of a whole number that Python reads whatever its settings are."""
+_ODD_NUMBERS = json.JSONDecoder(
+    parse_float=_odd_decimal, parse_int=_odd_integer, parse_constant=_no_constant
+)
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")

@@ -1,4 +1,4 @@
-"""``events list|show|replay``: the inbox. Needs the database and no other setting."""
+"""``events list|show|replay|discard``: the inbox. Needs the database and no other setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-State = Literal["accepted", "done", "unreadable"]
+State = Literal["accepted", "done", "unreadable", "not_shown", "discarded"]
 """`EventState`, spelled out: importing the store would make ``--help`` slow."""
 _Id = Annotated[
     str, typer.Argument(metavar="ID", help="The number in the list, or the event's id.")
@@ -101,6 +101,34 @@ def replay(
     with open_store() as store:
         event = store.write("event.replay", again)
     said = f"Event {event.id} ({event.event_id}) is due now: a running worker takes it up."
+    show({"event": _document(event)}, said, as_json=json)
+
+
+@app.command()
+def discard(
+    event_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+) -> None:
+    """Give up an event: nothing follows from it any more.
+
+    For one that fails for ever, and keeps the lag probe from being ok. It is kept, and can be
+    replayed.
+    """
+    from dispatch_returns.store import inbox, journal
+
+    who = people.name(who)
+    if not (why or "").strip():
+        raise typer.BadParameter("say why it is given up: --why TEXT")
+
+    def give_up(conn: Connection) -> StoredEvent:
+        now = datetime.now(UTC)
+        event = _find(conn, event_id)
+        inbox.discard(conn, event, now)
+        journal.record(conn, "discard", now, who=who, why=why, subject=f"event {event.event_id}")
+        return _find(conn, str(event.id))
+
+    with open_store() as store:
+        event = store.write("event.discard", give_up)
+    said = f"Event {event.id} ({event.event_id}) is given up: nothing follows from it."
     show({"event": _document(event)}, said, as_json=json)
 
 

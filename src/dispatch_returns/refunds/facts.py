@@ -35,6 +35,8 @@ _PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
     ("charge_id", "charge"),
     ("payment_reference", "reference"),
 )
+ORDER_ID_LIMIT = 200
+"""Characters. A longer text is no order's name: nobody is asked for it, and nothing is paid."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 
@@ -154,7 +156,7 @@ class PaymentResolver:
         return NamedPayment(replace(expected, kind=named.kind, id=named.id), expected)
 
     def _look_up(self, facts: Facts, order: OrderRecord) -> PaymentRef | None:
-        if facts.order_id is None:
+        if facts.order_id is None or len(facts.order_id) > ORDER_ID_LIMIT:
             return None
         names = dict.fromkeys((facts.order_id, plain_id(facts.order_id), *order.names))
         found = (lookup(name) for lookup in self.lookups for name in names)

@@ -11,7 +11,7 @@ from typing import Any
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
-from dispatch_returns.refunds.facts import Facts, Parcel, digest_of
+from dispatch_returns.refunds.facts import ORDER_ID_LIMIT, Facts, Parcel, digest_of
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.switches import Switch
@@ -378,6 +378,11 @@ def _disputed(payment: Payment) -> Hold | None:
 
 
 def _order(facts: Facts, payment: Payment) -> Hold | None:
+    if facts.order_id is not None and len(facts.order_id) > ORDER_ID_LIMIT:
+        return Hold(
+            Reason.ORDER_DIFFERS,
+            f"order_id is longer than {ORDER_ID_LIMIT} characters: no order is.",
+        )
     if (
         payment.order_id is None
         or facts.order_id is None

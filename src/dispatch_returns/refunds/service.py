@@ -58,6 +58,8 @@ _WAITS_FOR: Mapping[str, str] = {
 }
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
 
+_FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
+
 TakenBack = Callable[[Refund], Hold | None]
 """Reads the ticket of a refund that waits, and says why it must not be sent, if so.
 
@@ -125,8 +127,7 @@ class RefundService:
 
     def _advance(self, refund: Refund) -> None:
         if refund.adapter != self.adapter.name:
-            detail = f"waits for the adapter {refund.adapter}"
-            self._postpone(refund, self.pace.longest_retry, detail)
+            self._wait_for_its_adapter(refund)
         elif refund.state in WAITING or refund.state is State.SUCCEEDED:
             self._poll(refund)
         elif refund.state is State.REQUESTED and refund.nothing_carried_out:
@@ -136,6 +137,24 @@ class RefundService:
             self._settle(replace(refund, uncertain=True))
         else:
             self._postpone(refund, None, refund.detail)
+
+    def _wait_for_its_adapter(self, refund: Refund) -> None:
+        """Put off a refund of another adapter; after a day, tell people once, and go on waiting."""
+        detail = f"waits for the adapter {refund.adapter}"
+
+        def record(conn: Connection) -> None:
+            now = self.now()
+            since = failing_since(refund.failing_since, refund.detail, detail, now)
+            due_at = now + self.pace.longest_retry
+            ledger.change(conn, refund, now, detail=detail, due_at=due_at, failing_since=since)
+            if now - since >= self.pace.patience and refund.state not in _FINISHED:
+                why = (
+                    f"It was begun with the adapter {refund.adapter}, and"
+                    f" DISPATCH_RETURNS_ADAPTER is {self.adapter.name} now."
+                )
+                notices.tell_agents(conn, refund, Hold(Reason.UNREACHABLE, why), now)
+
+        self.store.write("refund.postpone", record)
 
     def enter(self, conn: Connection, decision: Decision) -> tuple[Refund | None, Refund | None]:
         """Write `decision` into the ledger, and say there that it is sent now, if it can be.

@@ -26,6 +26,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import Facts
+from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import Store, go_live, inbox, outbox
@@ -122,7 +123,7 @@ class EventProcessor:
             return
         try:
             event = parse(stored.body)
-            found = self._look(event)
+            found = self._look(event, stored)
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
@@ -196,7 +197,7 @@ class EventProcessor:
                 )
                 log.info("event %s is done", stored.event_id, extra=about)
 
-    def _look(self, event: Event) -> _Leads:
+    def _look(self, event: Event, stored: StoredEvent) -> _Leads:
         if event.ticket_id is None:
             return _Leads()
         try:
@@ -217,7 +218,16 @@ class EventProcessor:
         if elsewhere:
             return _Leads(elsewhere=True)
         facts = Facts.of(ticket, self._installation.workspace())
-        return _Leads(refund=self._refunds.intake.judge(facts))
+        return _Leads(refund=self._judge(facts, stored))
+
+    def _judge(self, facts: Facts, stored: StoredEvent) -> Decision:
+        try:
+            return self._refunds.intake.judge(facts)
+        except AdapterError as error:
+            if not self._is_over(stored, error):
+                raise
+            # The customer waits: a person is told, and nothing is asked any more until one acts.
+            return Decision(facts, hold=Hold(Reason.UNREACHABLE, error.message))
 
     def _done(
         self,
@@ -259,8 +269,8 @@ class EventProcessor:
         inbox.finish(conn, stored, now, state, set_aside)
         return entered, sending
 
-    def _is_over(self, stored: StoredEvent, error: NotShownError) -> bool:
-        """Whether the API has not shown for so long what the event says that a person must look."""
+    def _is_over(self, stored: StoredEvent, error: APIError | AdapterError) -> bool:
+        """Whether it has failed in this way for so long that a person must look."""
         now = self._clock()
         since = failing_since(stored.failing_since, stored.error, _named(error), now)
         return now - since >= self._patience

@@ -6,7 +6,7 @@ import pytest
 
 from dispatch_returns.cli.events import State
 from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, inbox
+from dispatch_returns.store import NewEvent, inbox, journal
 from dispatch_returns.store.inbox import EventState
 from tests.support.cli import Shop
 
@@ -125,3 +125,17 @@ def test_a_replay_is_recorded_with_who_and_why(shop: Shop) -> None:
     assert (first["act"], first["who"], first["why"]) == ("replay", "Ann", "a new field")
     assert (first["subject"], first["refund_id"]) == ("event evt_a", None)
     assert second["who"], "who does not say, is known by the login name"
+
+
+def test_an_event_that_fails_for_ever_is_given_up_with_who_and_why(shop: Shop) -> None:
+    shop.event("tkt_1", "evt_a")
+    assert shop.offline("events", "discard", "evt_a", "--by", "Ann").code == 2
+    said = shop.offline("events", "discard", "evt_a", "--by", "Ann", "--why", "no such ticket")
+    assert said.code == 0
+    listed = shop.offline("events", "list", "--state", "discarded", "--json").json["events"]
+    assert [event["event_id"] for event in listed] == ["evt_a"]
+    lag = shop.offline("health", "--json").json
+    assert (lag["oldest_event_seconds"], lag["events_set_aside"]) == (0.0, {"discarded": 1})
+    with shop.store() as store, store.read() as conn:
+        (given_up,) = journal.newest(conn, limit=1)
+    assert (given_up.act, given_up.who, given_up.why) == ("discard", "Ann", "no such ticket")

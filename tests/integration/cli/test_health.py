@@ -32,6 +32,8 @@ def test_a_worker_that_keeps_up_is_well(shop: Shop) -> None:
         "max_lag_seconds": 300.0,
         "refunds": {"held": 1, "succeeded": 1},
         "held": 1,
+        "events_set_aside": {},
+        "messages_undelivered": 0,
         "kill_switch": True,
         "dry_run": False,
     }

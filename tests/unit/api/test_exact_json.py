@@ -82,9 +82,7 @@ def test_what_json_lacks_is_refused_with_its_place(value: object, argument: str)
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"nan", b"[Infinity]", b"\xff", b"1e99999999999999999999", b"[" * 10**5]
-)
+@pytest.mark.parametrize("content", [b"", b"{", b"nan", b"[Infinity]", b"\xff", b"[" * 10**5])
 def test_what_is_not_json_is_a_value_error_without_the_content(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"^not JSON$"):
         loads(content)
@@ -96,3 +94,15 @@ def test_no_content_raises_anything_else(content: bytes) -> None:
         loads(content)
     except ValueError as error:
         assert str(error) == "not JSON"  # noqa: PT017 - most of these bytes are no error's
+
+
+def test_half_an_emoji_is_a_replacement_character() -> None:
+    assert loads(rb'{"a\ud83d": ["x\ud83dy", "\ud83d\ude00"]}') == {
+        "a\ufffd": ["x\ufffdy", "\U0001f600"]
+    }
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e99999999999999999999"])
+def test_a_number_that_cannot_be_read_spoils_no_other_value(number: str) -> None:
+    odd = loads(f'{{"note": {number}, "amount": 149.00, "count": 3}}'.encode())
+    assert odd == {"note": number, "amount": Decimal("149.00"), "count": 3}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.store import inbox
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.ledger import State
+from tests.support import stores
 from tests.support.desk import NOW, usd
 from tests.support.workshop import EMAIL, Workshop
 
@@ -360,3 +362,63 @@ def test_logs_name_events_and_tickets_and_no_customers(
     assert text
     assert EMAIL not in text
     assert sandbox.API_KEY not in text
+
+
+@pytest.mark.parametrize("kind", stores.KINDS)
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"refund_amount": Decimal(340434161094015902)}, "amount_not_exact"),
+        ({"refund_amount": 10**400}, "amount_not_exact"),
+        ({"order_id": "9" * 3000}, "order_differs"),
+    ],
+)
+def test_a_value_that_no_database_holds_is_held_at_once(
+    box: sandbox.Sandbox, tmp_path: Path, kind: str, fields: dict[str, Any], reason: str
+) -> None:
+    with stores.opened(kind, tmp_path) as store:
+        shop = Workshop(box, tmp_path, store=store)
+        ticket = shop.ticket(**fields)
+        shop.run(ticket)
+        refund = shop.refund(ticket)
+        assert refund is not None
+        assert (refund.state, refund.reason) == (State.HELD, reason)
+        assert shop.now(ticket).status == "needs_review"
+        assert shop.fake.requests == []
+        shop.close()
+
+
+@pytest.mark.parametrize(
+    "kind", [ErrorKind.AUTH, ErrorKind.NOT_SENT, ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED]
+)
+def test_a_payment_that_cannot_be_read_for_a_day_is_held(shop: Workshop, kind: ErrorKind) -> None:
+    ticket = shop.ticket()
+    for _ in range(40):
+        shop.fake.fail_next(AdapterError(kind, "no"), call="payment")
+    shop.event(ticket.id)
+    for _ in range(23):
+        shop.work(hours=1)
+    assert shop.refund(ticket) is None
+    for _ in range(3):
+        shop.work(hours=1)
+    refund = shop.refund(ticket)
+    assert refund is not None
+    assert (refund.state, refund.reason) == (State.HELD, "unreachable")
+    assert shop.now(ticket).status == "needs_review"
+    assert len(shop.comments(ticket)) == 1
+
+
+def test_a_refund_whose_adapter_is_gone_is_told_to_people_after_a_day(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    shop.fake.fail_next(AdapterError(ErrorKind.UNKNOWN_OUTCOME, "no answer"))
+    shop.event(ticket.id)
+    for event in shop.connector.events.claim(1):
+        shop.connector.events.process(event)
+    shop.store.write(
+        "test", lambda conn: conn.exec_driver_sql("UPDATE ledger SET adapter = 'gone'").close()
+    )
+    for _ in range(30):
+        shop.work(hours=1)
+    (note,) = (it for it in shop.comments(ticket) if it.internal)
+    assert "was begun with the adapter gone" in note.body
+    assert len(shop.fake.requests) == 1
