@@ -87,7 +87,7 @@ def test_acting_makes_no_database_either(bare_shop: Shop) -> None:
 
 def test_thinning_says_how_many_it_deletes_and_is_recorded(shop: Shop) -> None:
     for number in range(3):
-        shop.event(f"tkt_{number}", f"evt_{number}")
+        shop.event(f"tkt_{number}", f"evt_{number}", "ticket.deleted")
     shop.work()
     db = sqlite3.connect(shop.folder / "returns.db")
     with db:

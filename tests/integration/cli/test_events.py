@@ -34,8 +34,8 @@ def test_the_newest_come_first_and_no_more_than_asked_for(shop: Shop) -> None:
 
 
 def test_a_list_can_be_of_one_ticket_or_one_state(shop: Shop) -> None:
-    shop.event("tkt_1", "evt_a")
-    shop.event("tkt_2", "evt_b")
+    shop.event("tkt_1", "evt_a", "ticket.deleted")
+    shop.event("tkt_2", "evt_b", "ticket.deleted")
     of_ticket = shop.offline("events", "list", "--ticket", "tkt_2", "--json")
     assert [event["event_id"] for event in of_ticket.json["events"]] == ["evt_b"]
     shop.work()

@@ -393,7 +393,7 @@ def test_a_value_that_no_database_holds_is_held_at_once(
 )
 def test_a_payment_that_cannot_be_read_for_a_day_is_held(shop: Workshop, kind: ErrorKind) -> None:
     ticket = shop.ticket()
-    for _ in range(40):
+    for _ in range(400):
         shop.fake.fail_next(AdapterError(kind, "no"), call="payment")
     shop.event(ticket.id)
     for _ in range(23):
