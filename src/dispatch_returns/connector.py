@@ -228,7 +228,7 @@ class Connector:
             workspace=self.installation.workspace,
             refunded_status=settings.refunded_status,
         )
-        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by)
+        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by, pace=pace)
         self._upkeep = (
             Queue("clock", check.claim, check.look),
             *_retention(settings, self.store, clock),

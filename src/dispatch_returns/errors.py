@@ -24,6 +24,7 @@
     │       └── ServerError           5xx
     ├── WebhookError                  a delivery was refused
     │   ├── SignatureError            it is not authentic
+    │   │   └── ReplayError           it was signed at another time than now
     │   └── EventError                it is authentic and cannot be understood
     ├── MoneyError                    an amount that is not exact, or not of this currency
     ├── StoreError                    the store could not do it
@@ -238,6 +239,13 @@ class WebhookError(DispatchReturnsError):
 
 class SignatureError(WebhookError):
     """The delivery is not authentic, or not provably so."""
+
+
+class ReplayError(SignatureError):
+    """The delivery is authentic, and was signed too long ago or in the future.
+
+    While this machine's clock is known to be wrong, that says nothing of the delivery.
+    """
 
 
 class EventError(WebhookError):

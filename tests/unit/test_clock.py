@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -11,9 +14,11 @@ import pytest
 
 from dispatch_returns.clock import ClockWatch
 from dispatch_returns.health import Health
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.store import NewEvent, Store, inbox
 from dispatch_returns.webhooks import sign
-from dispatch_returns.webhooks.receiver import Receiver
+from dispatch_returns.webhooks.receiver import ProcessorReceiver, Receiver
 from dispatch_returns.webhooks.signature import HEADER
 from dispatch_returns.workflow.clock_check import ClockCheck
 from tests.support.stores import open_store
@@ -112,16 +117,20 @@ def test_with_a_right_clock_an_old_delivery_is_a_replay(tmp_path: Path, machine:
         assert delivered(store, machine, NOW - timedelta(days=8)) == 401
 
 
-def test_work_that_a_wrong_clock_has_put_off_is_taken(tmp_path: Path, machine: Machine) -> None:
+@pytest.mark.parametrize("put_off", [DAYS, timedelta(minutes=70)])
+def test_work_that_a_wrong_clock_has_put_off_is_taken(
+    tmp_path: Path, machine: Machine, put_off: timedelta
+) -> None:
     new = NewEvent("dispatch", "evt_1", "x", "ws", None, b"{}", None)
     with open_store(tmp_path) as store:
-        store.write("accept", lambda conn: inbox.add(conn, new, NOW + DAYS))
+        store.write("accept", lambda conn: inbox.add(conn, new, NOW + put_off))
         check = ClockCheck(
             store,
             None,  # type: ignore[arg-type]
             lambda: machine.wall,
             machine.watch.wrong_by,
-            lambda: machine.ticks,
+            pace=Pace(),
+            monotonic=lambda: machine.ticks,
         )
         for found in check.claim(1):
             check.look(found)
@@ -129,3 +138,26 @@ def test_work_that_a_wrong_clock_has_put_off_is_taken(tmp_path: Path, machine: M
         assert store.write("claim", lambda conn: inbox.claim(conn, machine.wall, lease, 9))
         machine.wait(61)
         assert check.claim(1) == [], "there is nothing more to bring forward"
+
+
+@pytest.mark.parametrize(("secret", "answer"), [("whsec_1", 503), ("whsec_other", 401)])
+def test_while_the_clock_is_wrong_stripes_deliveries_are_asked_for_again_and_forgeries_refused(
+    tmp_path: Path, machine: Machine, secret: str, answer: int
+) -> None:
+    body = b'{"id": "evt_1", "type": "refund.updated", "created": 1, "data": {"object": {}}}'
+    headers = stripe_signature(body, NOW, secret)
+    machine.wall += DAYS
+    adapter = StripeAdapter("sk_test_1", webhook_secrets="whsec_1", clock=lambda: machine.wall)
+    with open_store(tmp_path) as store, contextlib.closing(adapter):
+        receiver = ProcessorReceiver(
+            store, adapter, clock=lambda: machine.wall, clock_wrong_by=machine.watch.wrong_by
+        )
+        assert receiver.receive("POST", headers, body).status == answer
+        machine.hear(NOW + DAYS)  # the clock is right: the delivery is old
+        assert receiver.receive("POST", headers, body).status == 401
+
+
+def stripe_signature(body: bytes, at: datetime, secret: str) -> dict[str, str]:
+    signed = f"{int(at.timestamp())}".encode() + b"." + body
+    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={int(at.timestamp())},v1={digest}"}

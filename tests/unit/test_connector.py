@@ -6,10 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -17,6 +20,7 @@ from dispatch_returns import sandbox, webhooks
 from dispatch_returns.api import DispatchClient
 from dispatch_returns.connector import Connector
 from dispatch_returns.errors import (
+    APIError,
     ConfigurationError,
     RefundStateError,
     SignatureError,
@@ -24,6 +28,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
+from dispatch_returns.refunds.clock import utc_now
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.settings import Settings
@@ -71,6 +76,29 @@ def delivery(shop: Workshop, ticket_id: str) -> tuple[dict[str, str], bytes]:
     }
     body = json.dumps(envelope).encode()
     return {"X-Dispatch-Signature": webhooks.sign(body, SECRET)}, body
+
+
+def test_the_api_tells_receivers_probes_and_workers_that_this_machines_clock_is_wrong(
+    tmp_path: Path,
+) -> None:
+    later = format_datetime(utc_now() + timedelta(days=2), usegmt=True)
+    http = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(500, headers={"date": later}))
+    )
+    client = DispatchClient("sk_test_1", "ws_1", http_client=http, max_retries=0)
+    given = settings(tmp_path, webhook_secrets=SECRET)
+    with http, Connector(given, client=client) as connector:
+        assert connector.health.ready().ok
+        with pytest.raises(APIError):
+            client.workspaces.get()
+        assert not connector.health.ready().ok
+        body = json.dumps({"id": "evt_1", "event": "x", "timestamp": f"{utc_now()}"}).encode()
+        headers = {"X-Dispatch-Signature": webhooks.sign(body, SECRET)}
+        for receiver in connector.receivers.values():
+            assert receiver.receive("POST", headers, body).status == 503
+        (check,) = (queue for queue in connector._upkeep if queue.name == "clock")
+        (found,) = check.claim_safely(1)
+        assert abs(found + timedelta(days=2)) < timedelta(minutes=1)
 
 
 def test_a_connector_builds_its_parts_from_the_settings(tmp_path: Path) -> None:

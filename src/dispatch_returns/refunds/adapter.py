@@ -222,8 +222,8 @@ class SupportsWebhooks(Protocol):
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
         """Return what an authentic event is. It must be cheap: the sender waits.
 
-        Raises `SignatureError` when it is not authentic, or is a replay; `EventError` for what
-        is authentic and not understood.
+        Raises `SignatureError` when it is not authentic, `ReplayError` when all that is wrong is
+        the time it was signed at; `EventError` for what is authentic and not understood.
         """
         ...
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dispatch_returns.store.ledger import State
-from dispatch_returns.store.queue import backoff
+from dispatch_returns.store.queue import LONGEST_RETRY, backoff
 
 WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})
 """The processor has accepted the refund, and not finished it."""
@@ -26,7 +26,7 @@ class Pace:
 
     lease: timedelta = timedelta(minutes=3)
     first_retry: timedelta = timedelta(seconds=5)
-    longest_retry: timedelta = timedelta(hours=1)
+    longest_retry: timedelta = LONGEST_RETRY
     patience: timedelta = timedelta(hours=24)
     first_poll: timedelta = timedelta(minutes=5)
     longest_poll: timedelta = timedelta(hours=6)

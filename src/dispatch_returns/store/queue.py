@@ -28,13 +28,16 @@ from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.store import installation
 from dispatch_returns.store.schema import inbox
 
+LONGEST_RETRY = timedelta(hours=1)
+"""How long work that fails waits at most before it is tried again."""
+
 
 def backoff(
     tries: int,
     jitter: float,
     *,
     first: timedelta = timedelta(seconds=5),
-    longest: timedelta = timedelta(hours=1),
+    longest: timedelta = LONGEST_RETRY,
 ) -> timedelta:
     """Return how long to wait after the failure number `tries` (from 0), doubling each time.
 

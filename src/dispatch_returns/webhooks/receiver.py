@@ -18,6 +18,7 @@ from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import (
     EventError,
     InvalidArgumentError,
+    ReplayError,
     SignatureError,
     StoreError,
 )
@@ -132,10 +133,6 @@ def utc_now() -> datetime:
 
 def _nothing() -> None:
     pass
-
-
-class _ReplayError(SignatureError):
-    """It was authentic, once."""
 
 
 class Options(TypedDict, total=False):
@@ -273,11 +270,11 @@ class BaseReceiver(ABC):
         try:
             event = self._read(body, headers)
         except SignatureError as problem:
-            if isinstance(problem, _ReplayError) and (wrong := self._wrong_clock()):
+            if isinstance(problem, ReplayError) and (wrong := self._wrong_clock()):
                 return wrong
             # Nothing of the request but its length: nobody knows yet whose it is.
             _log.warning("delivery refused: %s (%d bytes)", problem, len(body), extra=ids())
-            reason = "replay" if isinstance(problem, _ReplayError) else "signature"
+            reason = "replay" if isinstance(problem, ReplayError) else "signature"
             return self.refused(_UNAUTHORIZED, reason)
         except EventError as problem:
             event = _unreadable(self.source, body, problem)
@@ -374,7 +371,7 @@ class Receiver(BaseReceiver):
     def _check_age(self, event: Event) -> None:
         age = self._clock() - event.timestamp
         if age > self._max_age or -age > self._max_future:
-            raise _ReplayError(f"event {event.id} is {age} old: taken for a replay")
+            raise ReplayError(f"event {event.id} is {age} old: taken for a replay")
 
 
 class ProcessorReceiver(BaseReceiver):

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, Table
 
-from dispatch_returns.clock import since_boot
+from dispatch_returns.clock import WRONG, since_boot
 from dispatch_returns.errors import APIError
 from dispatch_returns.refunds.clock import Clock
+from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.store import Store, queue
 from dispatch_returns.store.ledger import State
+from dispatch_returns.store.queue import LONGEST_RETRY
 from dispatch_returns.store.schema import inbox, ledger, outbox, returns
 
 if TYPE_CHECKING:
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 60.0
-LONGEST_WAIT = timedelta(hours=25)
-"""No failure puts work off for longer: what waits longer was written by a clock that was wrong."""
 _UNFINISHED = ledger.c.state.in_([State.REQUESTED, State.SENDING, State.UNKNOWN])
-"""A refund in another state, and a return that has not failed, may wait for weeks."""
-_PLACES = ((inbox, None), (outbox, None), (ledger, _UNFINISHED), (returns, returns.c.tries > 0))
+_UNDER_WAY = ledger.c.state.in_(sorted(WAITING))
+_FOLLOWED_UP = ledger.c.state == State.SUCCEEDED
+_NOT_BY_POLICY = returns.c.working | (returns.c.tries > 0)
+"""A return that has not failed waits as long as its policy says."""
 
 
 class ClockCheck:
@@ -38,6 +40,8 @@ class ClockCheck:
         client: DispatchClient,
         clock: Clock,
         wrong_by: Callable[[], timedelta | None],
+        *,
+        pace: Pace,
         monotonic: Callable[[], float] = since_boot,
     ) -> None:
         self._store = store
@@ -46,6 +50,16 @@ class ClockCheck:
         self._wrong_by = wrong_by
         self._monotonic = monotonic
         self._looked: float | None = None
+        retry = max(LONGEST_RETRY, pace.longest_retry, pace.lease)
+        # What waits for longer was written by a clock that was wrong.
+        self._longest_waits: tuple[tuple[Table, ColumnElement[bool] | None, timedelta], ...] = (
+            (inbox, None, retry),
+            (outbox, None, retry),
+            (returns, _NOT_BY_POLICY, retry),
+            (ledger, _UNFINISHED, retry),
+            (ledger, _UNDER_WAY, max(retry, pace.longest_poll)),
+            (ledger, _FOLLOWED_UP, max(retry, pace.longest_poll, *pace.follow_ups)),
+        )
 
     def claim(self, limit: int) -> list[timedelta | None]:
         """Return how far the clock is off, or None for work to bring forward; else nothing."""
@@ -69,13 +83,16 @@ class ClockCheck:
         log.warning("%d pieces of work waited for a time that a wrong clock had set", moved)
 
     def _is_any_late(self) -> bool:
-        latest = self._clock() + LONGEST_WAIT
+        latest = self._clock() + WRONG
         with self._store.read() as conn:
-            return any(queue.is_later(conn, table, latest, only) for table, only in _PLACES)
+            return any(
+                queue.is_later(conn, table, latest + wait, only)
+                for table, only, wait in self._longest_waits
+            )
 
     def _bring_forward(self, conn: Connection) -> int:
         now = self._clock()
         return sum(
-            queue.bring_forward(conn, table, now + LONGEST_WAIT, now, only)
-            for table, only in _PLACES
+            queue.bring_forward(conn, table, now + WRONG + wait, now, only)
+            for table, only, wait in self._longest_waits
         )

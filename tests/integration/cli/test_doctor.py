@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, inbox
+from dispatch_returns.store import NewEvent, inbox, outbox
 from tests.support.cli import Shop, run
 from tests.support.mail_server import PASSWORD, USER, certificate, mail_server
 from tests.support.postage_server import KEY, postage_server
@@ -412,6 +413,27 @@ def test_an_event_that_waits_for_long_is_a_warning(shop: Shop) -> None:
     found = checks(shop)
     assert found["events"]["status"] == "warning"
     assert found["events"]["detail"] == "the oldest waits since 3 h"
+
+
+def test_a_handler_over_its_limit_is_a_warning_and_so_is_one_that_waits_for_long(
+    shop: Shop,
+) -> None:
+    long_ago = utc_now() - timedelta(hours=1)
+    call = outbox.NewMessage("handler-1", "handler", "ws_sandbox", "tkt_1")
+    with shop.store() as store:
+        store.write("message.add", lambda conn: outbox.add(conn, call, long_ago))
+    found = checks(shop)["handlers"]
+    assert (found["status"], found["detail"][:26]) == ("warning", "1 calls wait, the oldest s")
+    with shop.store() as store:
+        lease = timedelta(hours=2)
+        claim = partial(outbox.claim, now=long_ago, lease=lease, limit=1, handlers=True)
+        (message,) = store.write("message.claim", claim)
+        keep = partial(outbox.keep, message=message, until=utc_now(), overdue_since=long_ago)
+        store.write("message.keep", keep)
+    found = checks(shop)["handlers"]
+    assert found["status"] == "warning"
+    assert found["detail"] == "1 run over their limit, 1 are not done"
+    assert "give what they wait for a time limit" in found["remedy"]
 
 
 def test_refunds_that_wait_for_a_person_are_counted(shop: Shop) -> None:

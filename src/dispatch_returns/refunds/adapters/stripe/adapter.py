@@ -150,8 +150,8 @@ class StripeAdapter:
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
         """Return what an event of Stripe's is.
 
-        Raises `SignatureError` for what Stripe did not sign in the last 5 minutes, `EventError`
-        for what cannot be understood.
+        Raises `SignatureError` for what Stripe did not sign, `ReplayError` for what it did not
+        sign in the last 5 minutes, `EventError` for what cannot be understood.
         """
         given = next((v for name, v in headers.items() if name.lower() == events.HEADER), None)
         events.verify(body, given, self._secrets, self._clock())

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
-from dispatch_returns.errors import EventError, SignatureError
+from dispatch_returns.errors import EventError, ReplayError, SignatureError
 from dispatch_returns.refunds.adapter import EventHead, RefundNews
 from dispatch_returns.refunds.adapters.stripe import objects
 
@@ -38,7 +38,8 @@ _MISFITS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, Va
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:
     """Raise `SignatureError` unless one of `secrets` signed `body`, at most 5 minutes from `now`.
 
-    The time counts in both directions, and no secret at all refuses everything.
+    The time counts in both directions: where it alone is wrong, that is a `ReplayError`. No secret
+    at all refuses everything.
     """
     if not secrets:
         raise SignatureError("no Stripe webhook secret is configured, so nothing is accepted")
@@ -51,7 +52,7 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetim
     if not matches:
         raise SignatureError("the Stripe signature does not match")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE.total_seconds():
-        raise SignatureError("the Stripe signature is too old, or from the future")
+        raise ReplayError("the Stripe signature is too old, or from the future")
 
 
 def _digest(timestamp: str, body: bytes, secret: str) -> str:
