@@ -98,7 +98,9 @@ class Workshop:
         )
         # Opened by the clock of the test, as the processor's refunds are made by it.
         opened = self.clock().isoformat()
-        self.box.state.workspaces[ticket.workspace_id].tickets[ticket.id]["createdAt"] = opened
+        workspace = self.box.state.workspaces[ticket.workspace_id]
+        # It is listed by that time, so the list must learn of it.
+        workspace.ticket_list.change(workspace.tickets[ticket.id], {"createdAt": opened})
         return ticket
 
     def set(self, ticket: Ticket, status: str | None = None, **fields: Any) -> None:

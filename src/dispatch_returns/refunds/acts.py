@@ -104,7 +104,8 @@ def confirm(
 ) -> Refund:
     """Say that a person has paid a refund of the manual adapter; return it, `succeeded`.
 
-    `reference` is the transfer's own number. Raises `RefundStateError` for other refunds.
+    `reference` is the transfer's own number. Raises `RefundStateError` for other refunds, and for
+    a reference that another refund has.
     """
 
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
@@ -116,6 +117,12 @@ def confirm(
             )
         assert refund.amount is not None
         paid_as = reference or refund.processor_id or refund.id
+        other = ledger.of_processor(conn, refund.adapter, paid_as)
+        if other is not None and other.id != refund.id:
+            raise RefundStateError(
+                f"{paid_as} is the reference of another refund, {other.id} (ticket"
+                f" {other.ticket_id}): one transfer pays one refund. Give this one's own reference"
+            )
         result = RefundResult(paid_as, RefundStatus.SUCCEEDED, refund.amount)
         return service.apply(conn, refund, result, call="confirm")
 

@@ -592,9 +592,14 @@ class RefundService:
         self.store.write("refund.outcome", record)
 
     def _record(self, refund: Refund, result: RefundResult, call: str) -> None:
-        changed = self.store.write(
-            "refund.outcome", lambda conn: self.apply(conn, refund, result, call=call)
-        )
+        try:
+            changed = self.store.write(
+                "refund.outcome", lambda conn: self.apply(conn, refund, result, call=call)
+            )
+        except ledger.TakenError as error:
+            # Looking again would find the same, for ever.
+            self._park_unknown(refund, AdapterError(ErrorKind.KEY_CONFLICT, f"{error}."), call)
+            return
         log.info("refund %s is %s", changed.id, changed.state, extra=_ids(changed))
 
     def apply(self, conn: Connection, refund: Refund, result: RefundResult, *, call: str) -> Refund:

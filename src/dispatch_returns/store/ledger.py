@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select
+from sqlalchemy.exc import IntegrityError
 
+from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
@@ -31,6 +33,10 @@ class State(enum.StrEnum):
     UNKNOWN = "unknown"
     HELD = "held"
     """Nothing was paid and nothing is under way: a person must look."""
+
+
+class TakenError(LeaseLostError):
+    """The processor's refund belongs to another row by now: look at both again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,10 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 def create(
     conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
 ) -> Refund | None:
-    """Write the row of a new intent; return None if the intent has one already."""
+    """Write the row of a new intent; return None if the intent has one already.
+
+    Raises `TakenError` where another intent's row has its refund of the processor's.
+    """
     row: dict[str, Any] = {
         **_BLANK,
         "id": refund_id(workspace_id, ticket_id, ordinal),
@@ -148,7 +157,15 @@ def create(
     }
     # As the database will hold it: what is sent to a processor now must be sent again the same.
     row = {name: storable(it) if isinstance(it, str) else it for name, it in row.items()}
-    return _refund(row) if queue.insert_new(conn, ledger, row) else None
+    try:
+        is_new = queue.insert_new(conn, ledger, row, key=("id",))
+    except IntegrityError:
+        raise _taken(row.get("processor_id")) from None
+    return _refund(row) if is_new else None
+
+
+def _taken(processor_id: str | None) -> TakenError:
+    return TakenError(f"the processor's refund {processor_id} belongs to another row of the ledger")
 
 
 _BLANK: Mapping[str, Any] = dict.fromkeys(ledger.c.keys()) | {"tries": 0, "claims": 0}
@@ -158,12 +175,15 @@ _BLANK: Mapping[str, Any] = dict.fromkeys(ledger.c.keys()) | {"tries": 0, "claim
 def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
     """Change a row and return it as it is then.
 
-    Raises `LeaseLostError` when it was claimed since `refund` was read.
+    Raises `LeaseLostError` when it was claimed since `refund` was read, `TakenError` where another
+    row has the processor's refund.
     """
-    values = _columns(values)
-    return _refund(
-        queue.change_and_get(conn, ledger, refund.id, refund.claims, **values, updated_at=now)
-    )
+    values = _columns(values) | {"updated_at": now}
+    try:
+        row = queue.change_and_get(conn, ledger, refund.id, refund.claims, **values)
+    except IntegrityError:
+        raise _taken(values.get("processor_id")) from None
+    return _refund(row)
 
 
 def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:

@@ -60,9 +60,15 @@ def failing_since(
     return since if since is not None and same else now
 
 
-def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless one with the same unique key is there; return whether it was new."""
-    return conn.execute(_insert(table, conn.dialect.name), values).rowcount == 1
+def insert_new(
+    conn: Connection, table: Table, values: dict[str, Any], *, key: tuple[str, ...] | None = None
+) -> bool:
+    """Insert a row unless one with the same unique key is there; return whether it was new.
+
+    With `key`, the columns of one unique key, a clash with another one is SQLAlchemy's
+    `IntegrityError`.
+    """
+    return conn.execute(_insert(table, conn.dialect.name, key), values).rowcount == 1
 
 
 def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -71,12 +77,12 @@ def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -
 
 
 @functools.cache
-def _insert(table: Table, dialect: str) -> Insert:
+def _insert(table: Table, dialect: str, key: tuple[str, ...] | None = None) -> Insert:
     if dialect == "postgresql":
-        insert_or_not = postgresql.insert(table).on_conflict_do_nothing()
+        insert_or_not = postgresql.insert(table).on_conflict_do_nothing(index_elements=key)
         # SQLAlchemy asks PostgreSQL for the new row's number, and forgets the count over it.
         return insert_or_not.execution_options(preserve_rowcount=True)
-    return sqlite.insert(table).on_conflict_do_nothing().inline()
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=key).inline()
 
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:

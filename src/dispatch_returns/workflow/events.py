@@ -29,7 +29,7 @@ from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import Store, go_live, inbox, outbox
+from dispatch_returns.store import Store, go_live, inbox, ledger, outbox
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.queue import backoff, failing_since
@@ -132,9 +132,14 @@ class EventProcessor:
             else:
                 self._postpone(stored, error)
         else:
-            entered, sending = self._store.write(
-                "event.done", lambda conn: self._done(conn, stored, event, found)
-            )
+            try:
+                entered, sending = self._store.write(
+                    "event.done", lambda conn: self._done(conn, stored, event, found)
+                )
+            except ledger.TakenError as error:
+                # Another ticket has adopted the refund that this one found: look again.
+                self._put_off(stored, f"{error}")
+                return
             refund_id = None if entered is None else entered.id
             span.set(refund_id=refund_id)
             log.info(

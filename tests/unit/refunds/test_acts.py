@@ -229,6 +229,15 @@ def test_without_a_reference_the_processors_number_stays(by_hand: Desk) -> None:
     assert by_hand.act(acts.confirm).processor_id == number
 
 
+def test_a_reference_that_another_refund_has_confirms_nothing(by_hand: Desk) -> None:
+    first = by_hand.act(acts.confirm, reference="transfer 17")
+    by_hand.enter(facts("tkt_2", payment_intent="pi_2"))
+    by_hand.step()
+    second = next(it for it in by_hand.refunds() if it.ticket_id == "tkt_2")
+    with pytest.raises(RefundStateError, match=f"another refund, {first.id} .ticket tkt_1."):
+        acts.confirm(by_hand.service, second.id, who="Ann", reference="transfer 17")
+
+
 def test_what_is_paid_is_not_confirmed_twice(by_hand: Desk) -> None:
     by_hand.act(acts.confirm)
     with pytest.raises(RefundStateError, match="succeeded at manual: only a refund that a person"):

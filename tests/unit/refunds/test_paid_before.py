@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection
 
-from dispatch_returns.errors import AdapterError, ErrorKind, StoreError
+from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.facts import Facts, Parcel
 from dispatch_returns.store import ledger
@@ -135,12 +135,40 @@ def test_three_tickets_at_once_do_not_count_on_two_refunds(desk: Desk) -> None:
     assert len(claimed) == len(set(claimed)) == len(desk.paid)
 
 
+def test_of_two_adoptions_at_once_the_second_looks_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under the two names of one payment, so that neither waits for the other."""
+    desk.clock.turn(hours=1)
+    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.enter(facts("tkt_1", "9.00", payment_intent="pi_2"))
+    with monkeypatch.context() as patch:
+        patch.setattr("dispatch_returns.store.outside.of_no_row", lambda _conn, seen: list(seen))
+        with pytest.raises(ledger.TakenError):
+            desk.enter(facts("tkt_2", "9.00", payment_intent="pi_2"))
+    assert desk.enter(facts("tkt_2", "9.00", payment_intent="pi_2")).reason == "possible_duplicate"
+    assert desk.paid == [usd("9.00")]
+
+
+def test_a_refund_whose_answer_another_row_has_waits_for_a_person(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.enter(facts("tkt_1"), facts("tkt_2", payment_intent="pi_2"))
+    refund = desk.fake.refund
+    monkeypatch.setattr(
+        desk.fake, "refund", lambda it: replace(refund(it), processor_id="fake_same")
+    )
+    desk.step()
+    second = next(it for it in desk.refunds() if it.state is not State.SUCCEEDED)
+    assert (second.state, second.reason, second.due_at) == (State.UNKNOWN, "outcome_unknown", None)
+
+
 def test_two_rows_cannot_have_one_refund(desk: Desk) -> None:
     desk.enter(facts("tkt_1"), facts("tkt_2", payment_intent="pi_2"))
     first, second = desk.refunds()
     claim = {"processor_id": "re_1", "state": State.SUCCEEDED}
     desk.store.write("claim", lambda conn: ledger.change(conn, first, NOW, **claim))
-    with pytest.raises(StoreError):
+    with pytest.raises(ledger.TakenError):
         desk.store.write("claim", lambda conn: ledger.change(conn, second, NOW, **claim))
 
 

@@ -543,7 +543,7 @@ def test_an_adopted_refund_that_fails_settles_no_other_ticket(shop: Workshop) ->
     shop.news(made.processor_id)
     shop.work()
     retry(shop, ticket)
-    shop.work()
+    shop.work(hours=25)  # sooner it could be the same return twice
     other = shop.ticket(payment_intent=payment_of(ticket))
     shop.run(other)
     assert (row(shop, other).state, row(shop, other).adopted) == (State.SUCCEEDED, False)
@@ -846,3 +846,23 @@ def test_a_noted_refund_keeps_how_it_stands_now(shop: Workshop) -> None:
         assert ledger.of_payments(conn, "fake", ["pi_noted"]) == []
     assert (seen.status, seen.amount) == ("canceled", usd("10.00"))
     assert seen.amount.major == Decimal("10.00")
+
+
+def test_of_two_tickets_that_adopt_one_refund_at_once_the_second_is_looked_at_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shop.ticket()
+    second = shop.ticket(payment_intent=first.custom_fields["payment_intent"])
+    shop.clock.turn(minutes=1)
+    shop.fake.refund_outside(first.custom_fields["payment_intent"], PAID)
+    shop.run(first)
+    event = shop.event(second.id)
+    with monkeypatch.context() as patch:
+        patch.setattr("dispatch_returns.store.outside.of_no_row", lambda _conn, seen: list(seen))
+        shop.work()
+    assert "belongs to another row" in (shop.found(event).error or "")
+    shop.work(minutes=1)
+    row = shop.refund(second)
+    assert row is not None
+    assert (shop.found(event).state, row.state) == (EventState.DONE, State.HELD)
+    assert len(shop.fake.refunds) == 1

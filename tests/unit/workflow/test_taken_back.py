@@ -61,7 +61,9 @@ def delete(shop: Workshop, ticket: Ticket) -> None:
     [
         pytest.param(set_to("rejected"), id="rejected"),
         pytest.param(set_to("needs_review"), id="needs_review"),
+        pytest.param(mark(isSpam=True), id="spam"),
         pytest.param(mark(mergedIntoId="tkt_other"), id="merged"),
+        pytest.param(delete, id="deleted"),
     ],
 )
 def test_what_people_took_back_while_it_waited_is_not_paid(
