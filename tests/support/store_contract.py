@@ -586,7 +586,7 @@ class StoreContract:
             first, then = ledger.attempts_of(conn, row.id)
             (act,) = journal.of_refund(conn, row.id)
             assert ledger.tried_since(conn, row) == NOW
-            assert ledger.tried_since(conn, replace(row, generation=2)) == row.created_at
+            assert ledger.tried_since(conn, replace(row, generation=2)) is None
             assert ledger.attempts_of(conn, "rfd_0") == []
         assert (first.outcome, first.at, first.generation) == ("sent", NOW, 1)
         assert (then.refund_id, then.call, then.outcome, then.processor_id, then.code) == (
@@ -717,7 +717,7 @@ class StoreContract:
         row = store.write("enter", enter)
         others: dict[str, dict[str, Any]] = {
             "tkt_2": {},
-            "tkt_3": {"order_id": "9", "customer": "digest"},
+            "tkt_3": {"order_key": "9", "customer": "digest"},
             "tkt_4": {"customer": "other"},
             "tkt_5": {"step": Step.REJECTED},
         }
@@ -728,7 +728,7 @@ class StoreContract:
             assert sorted(of_order) == ["tkt_2", "tkt_4"]
             of_customer = [found.ticket_id for found in returns.of_customer(conn, row)]
             assert sorted(of_customer) == ["tkt_2", "tkt_3"]
-            assert returns.of_order(conn, replace(row, order_id=None)) == []
+            assert returns.of_order(conn, replace(row, order_key=None)) == []
             assert returns.of_customer(conn, replace(row, customer=None)) == []
 
     def test_decisions_are_kept_in_order(self, store: Store) -> None:
@@ -958,7 +958,8 @@ def enter(conn: Connection, ticket_id: str = "tkt_1", **values: Any) -> Return:
     given = {
         "step": Step.REQUESTED,
         "status": "return_requested",
-        "order_id": "1234",
+        "order_id": "#1234",
+        "order_key": "1234",
         "items": [{"sku": "A"}],
         "customer": "digest",
         "requested_at": NOW,

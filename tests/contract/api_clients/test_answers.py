@@ -39,9 +39,8 @@ def test_a_delete_may_be_answered_with_anything(
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>jane@example.com</html>", b'{"id":', b"\xff\xfe", b'{"id": NaN}', b"[" * 100_000,
-     b'{"a": 1e99999999999999999999}'],
-    ids=["empty", "html", "cut", "bytes", "nan", "deep", "exponent"],
+    [b"", b"<html>jane@example.com</html>", b'{"id":', b"\xff\xfe", b'{"id": NaN}', b"[" * 100_000],
+    ids=["empty", "html", "cut", "bytes", "nan", "deep"],
 )  # fmt: skip
 def test_an_answer_that_is_not_json_says_so(server: ApiServer, caller: Caller, body: bytes) -> None:
     error = refused(server, caller, Reply(200, body, REQUEST_ID))
