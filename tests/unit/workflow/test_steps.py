@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns import sandbox
+from dispatch_returns.api import Ticket
 from dispatch_returns.errors import NoticeError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.store import outbox, returns
@@ -347,6 +348,57 @@ def test_a_move_whose_answer_was_lost_was_made_once(shop: ReturnsShop) -> None:
     assert answers.lost == 1
     assert shop.status(ticket) == "label_sent"
     assert shop.story(ticket).count("status approved") == 1
+
+
+def after_deciding(shop: ReturnsShop, step: Step, change: Callable[[], None]) -> None:
+    """Have somebody change the ticket once `step` is planned, before the ticket is read again."""
+    engine = shop.connector._engine
+    assert engine is not None
+    get = engine._tickets.get
+
+    def changed_before(ticket_id: str) -> Ticket:
+        with shop.store.read() as conn:
+            row = returns.get(conn, returns.return_id(sandbox.WORKSPACE, ticket_id))
+        assert row is not None
+        if row.planned is not None and row.planned["step"] == step:
+            engine._tickets.get = get  # type: ignore[method-assign]
+            change()
+        return get(ticket_id)
+
+    engine._tickets.get = changed_before  # type: ignore[method-assign]
+
+
+def test_an_amount_that_an_agent_lowers_while_ours_is_decided_is_what_is_paid(
+    shop: ReturnsShop,
+) -> None:
+    ticket = shop.ask()
+    lower: dict[str, Any] = {"refund_amount": Decimal("20.00"), "condition": "stained"}
+    after_deciding(shop, Step.RECEIVED, lambda: shop.set(ticket, **lower))
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    fields = shop.now(ticket).custom_fields
+    assert (fields["refund_amount"], fields["condition"]) == (20, "stained")
+    assert [r.amount for r in shop.fake.refunds] == [usd("20.00")]
+
+
+def test_an_amount_that_is_raised_while_ours_is_decided_is_held(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    higher: dict[str, Any] = {"refund_amount": Decimal("999.00")}
+    after_deciding(shop, Step.RECEIVED, lambda: shop.set(ticket, **higher))
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    assert shop.status(ticket) == "needs_review"
+    assert shop.fake.refunds == []
+
+
+def test_who_sets_the_planned_status_by_hand_finds_its_fields_written(shop: ReturnsShop) -> None:
+    ticket = shop.ask()
+    after_deciding(shop, Step.RECEIVED, lambda: shop.set(ticket, "item_received"))
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    fields = shop.now(ticket).custom_fields
+    assert (fields["refund_amount"], fields["condition"]) == (149, "good")
+    assert [r.amount for r in shop.fake.refunds] == [usd("149.00")]
 
 
 def test_a_ticket_that_is_deleted_ends_its_return(shop: ReturnsShop) -> None:

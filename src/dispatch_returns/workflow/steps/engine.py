@@ -335,7 +335,7 @@ class ReturnsEngine:
             "status": row.status,
             "entered_at": row.entered_at,
             "reminded_at": row.reminded_at,
-            "planned": plan.move and plan.move.stored(),
+            "planned": plan.move and plan.move.decided_on(now.ticket).stored(),
             "tries": 0,
             "error": None,
         } | dict(plan.values)
@@ -376,7 +376,10 @@ class ReturnsEngine:
         return [] if told is None else [told]
 
     def _make_move(self, walk: _Walk) -> None:
-        """Write the planned move onto the ticket, unless it is there, or somebody has moved it."""
+        """Write the planned move onto the ticket, unless it is there, or somebody has moved it.
+
+        Who sets the planned status by hand meanwhile has not written what goes with it.
+        """
         row = walk.row
         assert row.planned is not None
         move = Move.of(row.planned)
@@ -384,6 +387,8 @@ class ReturnsEngine:
         nobody: str | None = None  # why nobody was told to look who should have been
         if walk.ticket.status == row.status:
             nobody = self._write(walk, move, target)
+        elif walk.ticket.status == target and move.still_written(walk.ticket):
+            walk.ticket = self._patch(walk.ticket, move, target, {})
         if walk.ticket.status not in {row.status, target}:
             # What somebody has done meanwhile counts, and the plan is for nothing.
             walk.row = replace(row, planned=None)
@@ -439,9 +444,11 @@ class ReturnsEngine:
 
     def _patch(self, ticket: Ticket, move: Move, target: str, who: dict[str, Any]) -> Ticket:
         changes: dict[str, Any] = {**who} if ticket.status == target else {**who, "status": target}
-        if move.written:
+        if written := move.still_written(ticket):
             # The whole map: whether the API merges or replaces is not documented.
-            changes["custom_fields"] = {**ticket.custom_fields, **move.written}
+            changes["custom_fields"] = {**ticket.custom_fields, **written}
+        if not changes:
+            return ticket
         # Never by itself again: somebody may change the ticket before the next attempt.
         return self._client.tickets.with_options(max_retries=0).update(ticket.id, **changes)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from dispatch_returns.api.exact_json import dumps
 from dispatch_returns.money import Money
 from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.workflow.notices.notice import NoticeKind
 
 if TYPE_CHECKING:
     from dispatch_returns.api import Ticket
+    from dispatch_returns.api.exact_json import JsonValue
 
+_AMOUNT = frozenset({"refund_amount", "currency"})
 US = "dispatch-returns"
 """Who did what nobody did by hand."""
 SOMEBODY = "somebody in Dispatch"
@@ -30,7 +34,8 @@ class Move:
     An `amount` goes into ``refund_amount``, with its ``currency``, and None among `fields` empties
     a field. `tell` is
     what the customer is told once the ticket is there, where the step itself tells nothing.
-    `reason` is for people, `said` is the reason as the customer may read it.
+    `reason` is for people, `said` is the reason as the customer may read it. `seen` are digests of
+    what stood in the fields that it writes when it was decided: see `still_written`.
     """
 
     step: Step
@@ -40,6 +45,7 @@ class Move:
     tell: NoticeKind | None = None
     reason: str | None = None
     said: str | None = None
+    seen: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def stored(self) -> dict[str, Any]:
         """Return it as the store keeps it."""
@@ -51,6 +57,7 @@ class Move:
             "tell": self.tell and str(self.tell),
             "reason": self.reason,
             "said": self.said,
+            "seen": dict(self.seen),
         }
 
     @classmethod
@@ -64,6 +71,7 @@ class Move:
             tell=NoticeKind(stored["tell"]) if stored["tell"] else None,
             reason=stored["reason"],
             said=stored["said"],
+            seen=stored["seen"],
         )
 
     @property
@@ -73,6 +81,31 @@ class Move:
             return {**self.fields}
         amount, currency = self.amount.major, self.amount.currency
         return {**self.fields, "refund_amount": amount, "currency": currency}
+
+    def decided_on(self, ticket: Ticket) -> Move:
+        """Return it with what the ticket it was decided on has in the fields that it writes."""
+        seen = {name: _digest(ticket.custom_fields.get(name)) for name in self.written}
+        return replace(self, seen=seen)
+
+    def still_written(self, ticket: Ticket) -> dict[str, str | Decimal | None]:
+        """Return the fields to be written onto the ticket as it is now.
+
+        What somebody has written into one since the decision stays: for an amount, its currency
+        stays with it.
+        """
+        now, written = ticket.custom_fields, self.written
+        theirs = {name for name in written if _digest(now.get(name)) != self.seen[name]}
+        theirs |= _AMOUNT if theirs & _AMOUNT else set()
+        return {
+            name: value
+            for name, value in written.items()
+            if name not in theirs and now.get(name) != value
+        }
+
+
+def _digest(value: JsonValue) -> str:
+    """Return what tells one value of a field from another, and keeps nothing of it."""
+    return hashlib.sha256(dumps(value).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
