@@ -81,12 +81,9 @@ class StoreCredit:
             return known
 
     def find(self, request: RefundRequest) -> RefundResult | None:
-        """Return this refund's credit, or somebody else's if nothing is left."""
+        """Return this refund's own credit, if it is there."""
         with self._transaction() as conn:
-            ours = _credit(conn, request, "refund_id = ?", request.refund_id)
-            if ours is not None or _left(_payment(conn, request.payment)):
-                return ours
-            return _credit(conn, request, "payment_id = ?", request.payment.id, ours=False)
+            return _credit(conn, request, "refund_id = ?", request.refund_id)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -135,14 +132,14 @@ def _give(conn: sqlite3.Connection, request: RefundRequest) -> RefundResult:
 
 
 def _credit(
-    conn: sqlite3.Connection, request: RefundRequest, where: str, value: str, *, ours: bool = True
+    conn: sqlite3.Connection, request: RefundRequest, where: str, value: str
 ) -> RefundResult | None:
     query = f"SELECT id, minor FROM credits WHERE {where} ORDER BY id DESC"
     row = conn.execute(query, (value,)).fetchone()
     if row is None:
         return None
     amount = Money(row[1], request.amount.currency, request.amount.decimals)
-    return RefundResult(f"credit_{row[0]}", RefundStatus.SUCCEEDED, amount, ours=ours)
+    return RefundResult(f"credit_{row[0]}", RefundStatus.SUCCEEDED, amount)
 
 
 def main(ticket_id: str) -> None:
