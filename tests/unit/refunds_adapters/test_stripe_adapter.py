@@ -172,7 +172,7 @@ def test_every_read_goes_to_the_connected_account(server: Stripe, adapter: Strip
 
 
 def test_a_payment_is_read_in_one_call(server: Stripe, adapter: StripeAdapter) -> None:
-    server.will(PAID_INTENT, CHARGE)
+    server.will(PAID_INTENT, CHARGE | {"payment_intent": "pi_1"})
     of_intent = adapter.payment(INTENT)
     of_charge = adapter.payment(PaymentRef("charge", "ch_1"))
     assert of_intent == of_charge
