@@ -114,7 +114,7 @@ class Facts:
             email=ticket.customer_email,
             ticket=ticket,
             parcel=parcel or Parcel(),
-            removed=_removed(ticket),
+            removed=removal_of(ticket),
             status=ticket.status,
             requested_at=requested_at or ticket.created_at,
         )
@@ -163,7 +163,8 @@ class PaymentResolver:
         return next((ref for ref in found if ref is not None), None)
 
 
-def _removed(ticket: Ticket) -> str | None:
+def removal_of(ticket: Ticket) -> str | None:
+    """Return in words how a ticket was taken away, None where it was not."""
     if ticket.deleted_at is not None:
         return "is in the bin"
     if ticket.is_spam:

@@ -29,6 +29,7 @@ from dispatch_returns.errors import (
     ValidationError,
 )
 from dispatch_returns.refunds.clock import Clock, utc_now
+from dispatch_returns.refunds.facts import removal_of
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.store import Store, inbox, ledger, outbox, returns
 from dispatch_returns.store.ledger import Refund
@@ -290,6 +291,8 @@ class Messenger:
             notice = telling.refund_notice(message, refund, row, ticket, self._language)
         else:
             assert row is not None, "a notice was written with its return"
+            if (how := removal_of(ticket)) is not None:
+                raise NoticeError(f"the ticket {how}: nobody was told")
             attached = self._notifier.name == "smtp"
             notice = telling.notice_of(
                 self._store, message, row, ticket, self._language, attached=attached

@@ -410,6 +410,58 @@ def test_a_ticket_that_is_deleted_ends_its_return(shop: ReturnsShop) -> None:
     assert shop.story(ticket)[-1] == "status deleted"
 
 
+REMOVED: list[dict[str, Any]] = [{"isSpam": True}, {"mergedIntoId": "tkt_other"}]
+
+
+def mark(shop: ReturnsShop, ticket: Ticket, **values: Any) -> None:
+    workspace = shop.box.state.workspaces[ticket.workspace_id]
+    workspace.ticket_list.change(workspace.tickets[ticket.id], values)
+
+
+@pytest.mark.parametrize("how", REMOVED, ids=["spam", "merged"])
+def test_a_return_whose_ticket_was_taken_away_gets_no_label_and_no_notice(
+    shop: ReturnsShop, how: dict[str, Any]
+) -> None:
+    ticket = shop.ask_only("SKU-001")
+    mark(shop, ticket, **how)
+    for _ in range(2):
+        shop.arrive(ticket)
+    assert (shop.labels(ticket), shop.merchant.notifier.kinds) == ([], [])
+    assert (shop.row(ticket).step, shop.status(ticket)) == (Step.GONE, "return_requested")
+    (note,) = shop.comments(ticket)
+    assert "so this return does not go on" in note.body
+
+
+@pytest.mark.parametrize("how", REMOVED, ids=["spam", "merged"])
+def test_what_arrives_of_a_return_whose_ticket_was_taken_away_is_not_paid(
+    shop: ReturnsShop, how: dict[str, Any]
+) -> None:
+    ticket = shop.ask()
+    mark(shop, ticket, **how)
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work(days=40)
+    assert (shop.fake.refunds, shop.status(ticket)) == ([], "label_sent")
+    assert shop.merchant.notifier.kinds[-1] == "label_sent"
+
+
+def test_a_return_goes_on_when_its_ticket_is_no_spam_any_more(shop: ReturnsShop) -> None:
+    ticket = shop.ask_only("SKU-001")
+    mark(shop, ticket, isSpam=True)
+    shop.arrive(ticket)
+    mark(shop, ticket, isSpam=False)
+    shop.arrive(ticket)
+    assert shop.status(ticket) == "label_sent"
+
+
+def test_a_notice_that_waits_is_not_sent_to_whom_a_spam_ticket_names(shop: ReturnsShop) -> None:
+    shop.merchant.notifier.error = NoticeError("away", retryable=True)
+    ticket = shop.ask()
+    shop.merchant.notifier.error = None
+    mark(shop, ticket, isSpam=True)
+    shop.work(hours=1)
+    assert shop.merchant.notifier.kinds == []
+
+
 def test_one_404_ends_no_return(shop: ReturnsShop) -> None:
     ticket = shop.ask()
     shop.fault(times=1, status=404)

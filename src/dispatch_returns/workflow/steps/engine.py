@@ -33,6 +33,7 @@ from dispatch_returns.errors import (
     ValidationError,
     WorkflowError,
 )
+from dispatch_returns.refunds.facts import removal_of
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.store import Store, ledger, returns
 from dispatch_returns.store.labels import LabelState
@@ -230,6 +231,9 @@ class ReturnsEngine:
         """Go from step to step until there is something to wait for."""
         while True:
             row = walk.row
+            if (how := self._removed(walk.ticket)) is not None:
+                self._rest(row, how)
+                return
             seen = {"ticket_id": row.ticket_id, "return_number": row.number}
             try:
                 with telemetry.span("return_step", **seen) as span:
@@ -470,12 +474,32 @@ class ReturnsEngine:
         else:
             self._later(row, why, note=f"{why} Nothing follows until it is shown.")
 
-    def _gone(self, row: Return, decision: NewDecision) -> None:
+    def _removed(self, ticket: Ticket) -> str | None:
+        """Return how a ticket was taken away, so that nothing of its return must follow.
+
+        Where it says `refunded`, the refund path holds it, and says why.
+        """
+        if self._statuses.step(ticket.status) is Step.REFUNDED:
+            return None
+        return removal_of(ticket)
+
+    def _rest(self, row: Return, how: str) -> None:
+        """Let nothing follow while the ticket is spam or merged, and tell a person once."""
+        note = (
+            f"The ticket {how}, so this return does not go on: no label, no notice and no refund."
+            f" If it should, restore the ticket. (Return {row.number})"
+        )
+        self._gone(row, NewDecision("status", how, SOMEBODY), note)
+
+    def _gone(self, row: Return, decision: NewDecision, note: str | None = None) -> None:
         log.info("return %s: its ticket is gone", row.id, extra=_ids(row))
 
         def write(conn: Connection) -> None:
             now = self._clock()
-            returns.record(conn, row, decision, now)
+            if row.step is not Step.GONE:
+                returns.record(conn, row, decision, now)
+                if note is not None:
+                    tell_agents(conn, row, note, now)
             returns.release(conn, row, now, None, step=Step.GONE, planned=None, error=None)
 
         self._store.write("return.gone", write)
