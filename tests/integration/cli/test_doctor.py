@@ -38,7 +38,8 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
     assert set(found) == {
         "go-live",
         "settings", "paying", "key and workspace", "clock", "statuses", "fields", "webhook",
-        "webhook secret", "database", "events", "refunds", "payments", "installation",
+        "webhook secret", "database", "events", "refunds", "payments", "whose payment",
+        "installation",
         "late news", "policy",
     }  # fmt: skip
 

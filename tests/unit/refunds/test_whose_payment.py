@@ -38,11 +38,19 @@ class Processor(FakeAdapter):
 @pytest.fixture
 def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
     with open_store(tmp_path) as store:
-        yield lambda **parts: Desk(store, **parts)
+
+        def desk(**parts: Any) -> Desk:
+            return Desk(store, **parts)
+
+        yield desk
 
 
 def knows(payment: PaymentRef | None, *names: str) -> Callable[[Facts], OrderRecord]:
     return lambda _facts: OrderRecord(names or ("1234",), payment)
+
+
+def not_found(_facts: Facts) -> OrderRecord:
+    return MISSING
 
 
 def enter(desk: Desk, **fields: Any) -> tuple[str, str | None]:
@@ -139,19 +147,19 @@ def test_the_ledger_calls_an_order_by_its_sources_own_id(open_desk: OpenDesk) ->
 def test_an_order_that_the_shop_does_not_know_pays_no_card_without_a_person(
     open_desk: OpenDesk, order_id: str | None
 ) -> None:
-    desk = open_desk(order_of=lambda _facts: MISSING)
+    desk = open_desk(order_of=not_found)
     asked = facts(order_id=order_id)
     assert desk.enter(asked).reason == "order_unknown"
     assert desk.act(acts.approve, facts=asked).state is State.REQUESTED
 
 
 def test_a_payment_that_names_the_order_vouches_for_it(open_desk: OpenDesk) -> None:
-    desk = open_desk(adapter=Processor(noted="#1234"), order_of=lambda _facts: MISSING)
+    desk = open_desk(adapter=Processor(noted="#1234"), order_of=not_found)
     assert enter(desk) == ("requested", None)
 
 
 def test_a_look_up_vouches_for_an_order_that_the_shop_does_not_know(open_desk: OpenDesk) -> None:
-    desk = open_desk(order_of=lambda _facts: MISSING, **by_a_lookup(JANES))
+    desk = open_desk(order_of=not_found, **by_a_lookup(JANES))
     assert enter(desk) == ("requested", None)
 
 
