@@ -7,13 +7,12 @@
 
 Then, in another terminal: python examples/make_return.py 149.00
 
-Flask has no lifespan, so the workers are started with the app and drained at its end. Under
-gunicorn do this in the `post_fork` hook, or run `dispatch-returns worker` beside it.
+Flask has no lifespan, so the workers start with the first request of each process, also under
+gunicorn, and drain at its end. `flask --app examples/flask_app routes` starts none. A process
+that is sent no request for days keeps no time: run `dispatch-returns worker` beside it.
 """
 
 from __future__ import annotations
-
-import atexit
 
 from flask import Flask
 
@@ -25,6 +24,5 @@ def create_app() -> Flask:
     connector = Connector.from_env()
     app = Flask(__name__)
     app.register_blueprint(webhooks.flask.blueprint(connector), url_prefix="/webhooks")
-    connector.start()
-    atexit.register(connector.close)
+    webhooks.flask.start_with_first_request(connector)
     return app

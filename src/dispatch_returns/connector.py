@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from datetime import timedelta
+from concurrent.futures import Future
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import Connection
@@ -14,7 +15,7 @@ from dispatch_returns import telemetry
 from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.clock import ClockWatch, never_wrong
 from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
-from dispatch_returns.health import Health
+from dispatch_returns.health import NO_WORKER_AFTER, Health
 from dispatch_returns.reconcile.compare import Reconciler
 from dispatch_returns.reconcile.schedule import Schedule
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, SupportsWebhooks
@@ -26,7 +27,7 @@ from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.runner.threads import ThreadRunner
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store, journal, ledger, returns
+from dispatch_returns.store import Store, heartbeats, journal, ledger, returns
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.webhooks.events import (
     CommentCreated,
@@ -55,6 +56,7 @@ from dispatch_returns.workflow.handlers import (
     RefundEventName,
     check_event,
 )
+from dispatch_returns.workflow.heartbeat import Heartbeat
 from dispatch_returns.workflow.installation import Installation
 from dispatch_returns.workflow.notices.comments import TicketComments
 from dispatch_returns.workflow.order_records import OrderRecords
@@ -122,6 +124,7 @@ class Connector:
             self.client.watch_clock(watch)
             wrong_by = watch.wrong_by
         self._clock_wrong_by = wrong_by
+        self._clock = clock
         self.store = store or Store.open(settings.database_url)
         self.installation = Installation(
             self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
@@ -234,8 +237,10 @@ class Connector:
             *_retention(settings, self.store, clock),
             *_schedule(settings, self.store, self.reconciler, self.adapter, clock),
         )
+        self._heartbeat = Heartbeat(self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
+        self._accepted = False
         self.receivers = self._receivers(clock)
         self.health = Health(
             self.store,
@@ -250,7 +255,7 @@ class Connector:
         """Return who is listened to: the processor where its adapter can, and Dispatch."""
         options: Options = {
             "clock_wrong_by": self._clock_wrong_by,
-            "on_accept": self.wake,
+            "on_accept": self._on_accept,
             "clock": clock,
         }
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
@@ -282,7 +287,8 @@ class Connector:
         if self._engine is not None:
             walking = Queue("returns", self._engine.claim, self._engine.advance)
             queues.insert(3, walking.only_if(live).only_if(whole))
-        return tuple(queue.only_if(self.installation.ready) for queue in queues)
+        heartbeat = Queue("heartbeat", self._heartbeat.claim, self._heartbeat.run)
+        return (heartbeat, *(queue.only_if(self.installation.ready) for queue in queues))
 
     @property
     def _finishing(self) -> tuple[Queue[Any], ...]:
@@ -404,6 +410,29 @@ class Connector:
         """Say to whoever runs the work that there is some."""
         for wake in self._wakes:
             wake()
+
+    def _on_accept(self) -> None:
+        self.wake()
+        if self._accepted:
+            return
+        self._accepted = True
+        if self.runner.is_running or len(self._wakes) > 1:
+            return
+        # Not read here: an event loop may be waiting for this.
+        with contextlib.suppress(StoreError):  # it was closed meanwhile
+            last = self.store.submit("worker.seen", heartbeats.last)
+            last.add_done_callback(self._warn_without_worker)
+
+    def _warn_without_worker(self, last: Future[datetime | None]) -> None:
+        if last.exception() is not None:
+            return  # the store's own probes say so
+        beat = last.result()
+        if beat is None or self._clock() - beat > NO_WORKER_AFTER:
+            log.warning(
+                "an event was accepted, and no worker runs: nothing is paid. Start the workers with"
+                " the application (lifespan=connector.lifespan of the app that is served,"
+                " start_with_first_request, or connector.start()), or run: dispatch-returns worker"
+            )
 
     def wake_also(self, wake: Callable[[], None]) -> None:
         """Call `wake` too when there is work: for what runs it beside the threads.

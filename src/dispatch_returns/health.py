@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import StoreError
-from dispatch_returns.store import Store, inbox, ledger, migrate, outbox
+from dispatch_returns.store import Store, heartbeats, inbox, ledger, migrate, outbox
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.webhooks.receiver import Answer
@@ -21,6 +21,9 @@ from dispatch_returns.webhooks.receiver import Answer
 PROBES = ("live", "ready", "lag")
 MAX_LAG = 300.0
 """Seconds that the oldest event may wait, unless said otherwise."""
+
+NO_WORKER_AFTER = timedelta(minutes=5)
+"""A worker records once a minute that it runs."""
 
 _DOCTOR = "dispatch-returns doctor"
 _JSON = ("content-type", "application/json")
@@ -58,9 +61,10 @@ class Health:
         return Report(True, {"status": "live"})
 
     def ready(self) -> Report:
-        """Commit to the inbox, and look whether this version works with the store's schema.
+        """Commit to the inbox, and look whether this version works with the store's schema, and
+        whether a worker runs where events wait.
 
-        That may be a newer version's already, as in the midst of a rolling deployment.
+        The schema may be a newer version's already, as in the midst of a rolling deployment.
         """
         if (wrong := self._wrong_clock()) is not None:
             return wrong
@@ -69,11 +73,19 @@ class Health:
             with self._store.read() as conn:
                 found = migrate.revision(conn)
                 problem = migrate.mismatch(conn, found)
+                if problem is None:
+                    problem = self._no_worker(heartbeats.last(conn), inbox.oldest_waiting(conn))
         except StoreError:  # its words may name a host, and a probe is not always private
             return Report(False, {"status": "not ready", "problem": "the store cannot commit"})
         if problem is not None:
             return Report(False, {"status": "not ready", "problem": problem})
         return Report(True, {"status": "ready", "schema": found, "this_version": REVISION})
+
+    def _no_worker(self, last: datetime | None, oldest: datetime | None) -> str | None:
+        if oldest is None or (waits := missed(last, oldest, self._clock())) is None:
+            return None
+        minutes = int(waits.total_seconds() // 60)
+        return f"events wait, and no worker has run for {minutes} minutes. Run: {_DOCTOR}"
 
     def lag(self, max_lag: float = MAX_LAG) -> Report:
         """Say how long the oldest event and the oldest call of a handler of the merchant's wait
@@ -151,6 +163,17 @@ class Health:
             return _answer(405, {"status": "method not allowed"}, ("allow", "GET, HEAD"))
         report = self.lag(max_lag) if probe == "lag" else getattr(self, probe)()
         return _answer(200 if report.ok else 503, report.document)
+
+
+def missed(last: datetime | None, oldest: datetime, now: datetime) -> timedelta | None:
+    """Return for how long no worker has run, None where one may run.
+
+    `last` is the last heartbeat, `oldest` when the event was received that waits longest: where
+    there was never a heartbeat, it is counted from there.
+    """
+    since = oldest if last is None else last
+    longest = min(now - since, now - oldest)
+    return now - since if longest > NO_WORKER_AFTER else None
 
 
 class HasHealth(Protocol):

@@ -15,6 +15,8 @@ import pytest
 
 from dispatch_returns import DispatchClient, sandbox
 from dispatch_returns.api import Ticket
+from dispatch_returns.refunds.clock import utc_now
+from dispatch_returns.store import NewEvent, Store, heartbeats, inbox
 from tests.support import brokers
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -130,6 +132,27 @@ def test_the_flask_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
     with shop.serving(port, sys.executable, "-m", "flask", *app):
         ticket_id = shop.example("make_return.py", "19.99")
         wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
+
+
+def test_a_command_of_flasks_starts_no_worker_and_pays_nothing(shop: Shop) -> None:
+    shop.set_up()
+    ticket_id = shop.example("make_return.py", "19.99")
+    shop.environment["DISPATCH_WEBHOOK_SECRET"] = "whsec_test"
+    url = shop.environment["DISPATCH_RETURNS_DATABASE_URL"]
+    event = NewEvent(
+        "dispatch", "evt_1", "ticket.updated", sandbox.WORKSPACE, ticket_id, b"{}", None
+    )
+    with Store.open(url) as store:
+        store.write("accept", lambda conn: inbox.add(conn, event, utc_now()))
+    command = "import threading, time, flask.cli as f\n"
+    command += "f.cli.main(['--app', {!r}, 'routes'], standalone_mode=False)\ntime.sleep(2)\n"
+    command += "print([it.name for it in threading.enumerate() if 'dispatch' in it.name])"
+    printed = shop.run(sys.executable, "-c", command.format(str(EXAMPLES / "flask_app")))
+    assert "/webhooks/dispatch" in printed
+    assert printed.endswith("[]")
+    with Store.open(url) as store, store.read() as conn:
+        assert heartbeats.last(conn) is None
+    assert shop.box.state.stripe.report()["refunds"] == 0
 
 
 def test_with_a_policy_a_request_walks_to_its_label(shop: Shop) -> None:

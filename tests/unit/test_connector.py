@@ -32,6 +32,7 @@ from dispatch_returns.refunds.clock import utc_now
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.settings import Settings
+from dispatch_returns.store import heartbeats
 from dispatch_returns.store.ledger import State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd
@@ -109,6 +110,9 @@ def test_a_connector_builds_its_parts_from_the_settings(tmp_path: Path) -> None:
         assert repr(connector.store) == f"Store('sqlite:///{tmp_path}/returns.db')"
         assert repr(connector) == "Connector(workspace='ws_1', adapter='manual')"
         assert [queue.name for queue in connector.queues] == [
+            "heartbeat",
+            "go-live",
+            "restored",
             "events",
             "refunds",
             "messages",
@@ -240,6 +244,44 @@ def test_start_and_stop_without_an_app(shop: Workshop) -> None:
     shop.connector.start()
     wait_until(lambda: len(shop.comments(ticket)) == 1)
     assert shop.connector.stop(10)
+
+
+WARNING = "an event was accepted, and no worker runs"
+
+
+def accept(shop: Workshop, ticket_id: str) -> None:
+    """Take a delivery as the web process does."""
+    headers, body = delivery(shop, ticket_id)
+    assert shop.connector.receivers["dispatch"].receive("POST", headers, body).status == 200
+
+
+def test_the_first_event_without_a_worker_is_warned_of_once(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept(shop, "tkt_a")
+    wait_until(lambda: WARNING in caplog.text, 10)
+    accept(shop, "tkt_b")
+    shop.store.write("after it", lambda _: None)
+    assert caplog.text.count(WARNING) == 1
+
+
+@pytest.mark.parametrize("runs", ["start", "work_off"])
+def test_with_a_worker_here_or_elsewhere_nothing_is_warned_of(
+    shop: Workshop, caplog: pytest.LogCaptureFixture, runs: str
+) -> None:
+    getattr(shop.connector, runs)()
+    accept(shop, "tkt_a")
+    shop.store.submit("after it", lambda _: None).result()
+    assert WARNING not in caplog.text
+
+
+def test_any_runner_records_that_it_runs_once_a_minute(shop: Workshop) -> None:
+    begun = shop.clock()
+    shop.connector.work_off()
+    shop.clock.turn(hours=1)
+    shop.connector.work_off()
+    with shop.store.read() as conn:
+        assert heartbeats.last(conn) == begun, "not a minute has passed in this process"
 
 
 def test_closing_stops_and_closes_everything_and_may_be_repeated(

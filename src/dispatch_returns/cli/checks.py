@@ -21,9 +21,10 @@ from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.connector import Connector
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
+from dispatch_returns.health import missed
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.settings import Settings
-from dispatch_returns.store import go_live, inbox, ledger, outbox, switches
+from dispatch_returns.store import go_live, heartbeats, inbox, ledger, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.workflow.building import book_of
@@ -313,12 +314,18 @@ def _waiting() -> list[Check]:
             return []
         with open_store() as store, store.read() as conn:
             oldest = inbox.oldest_waiting(conn)
+            last = heartbeats.last(conn)
             refunds = ledger.count_by_state(conn)
             handlers = outbox.handlers_waiting(conn)
     except DispatchReturnsError:
         return []  # the check of the database has said so
     now = datetime.now(UTC)
-    return [_events(oldest, now), *_handlers(handlers, now), _refunds(refunds)]
+    return [
+        _events(oldest, now),
+        *_workers(last, oldest, now),
+        *_handlers(handlers, now),
+        _refunds(refunds),
+    ]
 
 
 def _handlers(found: outbox.HandlersWaiting, now: datetime) -> list[Check]:
@@ -366,6 +373,17 @@ def _events(oldest: datetime | None, now: datetime) -> Check:
         "See that `dispatch-returns serve` or `worker` runs; why: dispatch-returns events list."
     )
     return Check("events", "warning", detail, remedy)
+
+
+def _workers(last: datetime | None, oldest: datetime | None, now: datetime) -> list[Check]:
+    if oldest is None or (waits := missed(last, oldest, now)) is None:
+        return []
+    detail = f"no worker has run for {span(waits)}: deliveries are stored, and nothing is paid"
+    remedy = (
+        "Start the workers with your application (docs/receivers.md: the lifespan of the app that"
+        " is served, not of one mounted in it), or run `dispatch-returns worker`."
+    )
+    return [Check("workers", "failed", detail, remedy)]
 
 
 def _refunds(counts: dict[str, int]) -> Check:

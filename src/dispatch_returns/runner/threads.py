@@ -36,13 +36,18 @@ class ThreadRunner:
     def start(self) -> None:
         """Start the threads; does nothing if they run in this process already."""
         with self._starting:
-            if self._run is not None and self._pid == os.getpid():
+            if self.is_running:
                 return
             self._pid = os.getpid()
             self._wake = threading.Event()
             self._run = _Run(self._queues, self._workers, self._poll, self._wake)
             self._run.start()
             _started.add(self)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the threads run in this process."""
+        return self._run is not None and self._pid == os.getpid()
 
     def wake(self) -> None:
         """Say that there is something to do."""

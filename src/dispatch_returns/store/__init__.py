@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dispatch_returns.store import (
     go_live,
+    heartbeats,
     inbox,
     installation,
     jobs,
@@ -28,6 +29,7 @@ __all__ = [
     "NewEvent",
     "Store",
     "go_live",
+    "heartbeats",
     "inbox",
     "installation",
     "jobs",

@@ -313,6 +313,13 @@ switches = Table(
     Column("is_on", Boolean, nullable=False),
 )
 
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Utc, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,

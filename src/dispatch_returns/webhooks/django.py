@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks.receiver import Answer, HasReceivers
+from dispatch_returns.webhooks.starting import Startable, start_at_first
 from dispatch_returns.webhooks.wsgi import Readable, body_of, headers_of
 
 try:
@@ -22,18 +22,6 @@ try:
     from django.urls import URLPattern, path
 except ImportError as error:
     raise MissingExtraError("django", "the Django mount") from error
-
-
-class Startable(Protocol):
-    """What runs beside the requests: a `Connector`."""
-
-    def start(self) -> None:
-        """Start; called once more, do nothing."""
-        ...
-
-    def stop(self) -> object:
-        """Wait for what is under way."""
-        ...
 
 
 def urls(connector: HasReceivers) -> list[URLPattern]:
@@ -70,13 +58,7 @@ def start_with_first_request(connector: Startable) -> None:
     autoreloader and, before it forks, by a server that preloads: threads started there would
     be in the wrong process.
     """
-
-    def start(**_: object) -> None:
-        request_started.disconnect(start)
-        connector.start()
-        atexit.register(connector.stop)
-
-    request_started.connect(start, weak=False)
+    start_at_first(request_started, connector)
 
 
 def _path(sender: str, view: Callable[..., Any]) -> URLPattern:

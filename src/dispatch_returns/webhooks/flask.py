@@ -3,6 +3,7 @@
 ::
 
     app.register_blueprint(webhooks.flask.blueprint(connector), url_prefix="/webhooks")
+    webhooks.flask.start_with_first_request(connector)
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from functools import partial
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks.receiver import DISPATCH, Answer, HasReceivers
+from dispatch_returns.webhooks.starting import Startable, start_at_first
 from dispatch_returns.webhooks.wsgi import body_of, headers_of
 
 try:
-    from flask import Blueprint, Response, request
+    from flask import Blueprint, Response, request, request_started
     from flask.blueprints import BlueprintSetupState
 except ImportError as error:
     raise MissingExtraError("flask", "the Flask mount") from error
@@ -59,6 +61,15 @@ def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprin
     for probe in PROBES:
         mount.add_url_rule(f"/{probe}", probe, ask)
     return mount
+
+
+def start_with_first_request(connector: Startable) -> None:
+    """Start the connector's threads in each process that serves requests, and in no other.
+
+    Call it where the application is made. That code is also run by ``flask routes`` and
+    ``flask shell``, and, before it forks, by a server that preloads.
+    """
+    start_at_first(request_started, connector)
 
 
 def _response(answer: Answer) -> Response:

@@ -18,7 +18,7 @@ from starlette.routing import Mount
 
 from dispatch_returns import webhooks
 from dispatch_returns.health import PROBES, Health
-from dispatch_returns.store import NewEvent, Store, inbox, ledger, switches
+from dispatch_returns.store import NewEvent, Store, heartbeats, inbox, ledger, switches
 from dispatch_returns.store.ledger import State
 from dispatch_returns.store.switches import Switch
 
@@ -168,6 +168,23 @@ def test_another_revision_is_not_ready(ask: Ask, tmp_path: Path) -> None:
     reply = ask("ready")
     assert reply.status == 503
     assert "9999" in json.loads(reply.body)["problem"]
+
+
+def test_where_events_wait_and_no_worker_runs_it_is_not_ready(ask: Ask, store: Store) -> None:
+    waiting_since(store, timedelta(minutes=7))
+    reply = ask("ready")
+    assert reply.status == 503
+    problem = json.loads(reply.body)["problem"]
+    assert problem.startswith("events wait, and no worker has run for 7 minutes")
+    store.write("beat", lambda conn: heartbeats.beat(conn, NOW - timedelta(minutes=2)))
+    assert ask("ready").status == 200, "a worker runs, and lag says that it is late"
+
+
+def test_where_nothing_waits_a_worker_is_not_missed(ask: Ask, store: Store) -> None:
+    store.write("beat", lambda conn: heartbeats.beat(conn, NOW - timedelta(days=2)))
+    assert ask("ready").status == 200
+    waiting_since(store, timedelta(minutes=1))
+    assert ask("ready").status == 200, "the event has just come"
 
 
 def test_the_mounts_of_the_webhooks_answer_no_probe(store: Store) -> None:

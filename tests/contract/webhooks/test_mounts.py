@@ -425,6 +425,24 @@ def test_django_starts_the_threads_with_the_first_request(
     assert threads.said == ["start", "stop"]
 
 
+def test_flask_starts_the_threads_with_the_first_request(
+    monkeypatch: pytest.MonkeyPatch, store: Store
+) -> None:
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    threads = Threads()
+    app = flask.Flask("shop")
+    app.register_blueprint(webhooks.flask.blueprint(shop(store)))
+    webhooks.flask.start_with_first_request(threads)
+    app.test_cli_runner().invoke(args=["routes"])
+    assert threads.said == []
+    for _ in range(2):
+        assert ask_wsgi(app, Request(method="GET"), "/any").status == 404
+    assert threads.said == ["start"]
+    at_exit[0]()
+    assert threads.said == ["start", "stop"]
+
+
 @pytest.mark.parametrize(
     ("mount", "missing", "extra"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, inbox, outbox
+from dispatch_returns.store import NewEvent, heartbeats, inbox, outbox
 from tests.support.cli import Shop, run
 from tests.support.mail_server import PASSWORD, USER, certificate, mail_server
 from tests.support.postage_server import KEY, postage_server
@@ -414,6 +414,11 @@ def test_an_event_that_waits_for_long_is_a_warning(shop: Shop) -> None:
     found = checks(shop)
     assert found["events"]["status"] == "warning"
     assert found["events"]["detail"] == "the oldest waits since 3 h"
+    assert found["workers"]["status"] == "failed"
+    assert found["workers"]["detail"].startswith("no worker has run for 3 h")
+    with shop.store() as store:
+        store.write("beat", lambda conn: heartbeats.beat(conn, utc_now()))
+    assert "workers" not in checks(shop)
 
 
 def test_a_handler_over_its_limit_is_a_warning_and_so_is_one_that_waits_for_long(

@@ -31,6 +31,7 @@ def upgrade() -> None:
     _create_owners()
     _create_keys()
     _create_switches()
+    _create_heartbeats()
     _create_acts()
     _create_attempts()
     _create_decisions()
@@ -349,6 +350,15 @@ def _create_switches() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("is_on", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_switches")),
+    )
+
+
+def _create_heartbeats() -> None:
+    op.create_table(
+        "heartbeats",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_heartbeats")),
     )
 
 
