@@ -330,6 +330,15 @@ def test_stripe_knows_where_the_order_went(
     )
 
 
+def test_an_intent_that_names_no_order_is_the_tickets_word_alone(
+    stripe_url: str, stripe_orders: StripeOrders
+) -> None:
+    silent = pay(stripe_url, order_lines=LINE)
+    assert known(stripe_orders.order("1234", ticket(payment_intent=silent))).from_ticket
+    noted = pay(stripe_url, order_id="1234", order_lines=LINE)
+    assert not known(stripe_orders.order("1234", ticket(payment_intent=noted))).from_ticket
+
+
 def test_stripe_knows_whose_order_it_is(stripe_url: str, stripe_orders: StripeOrders) -> None:
     jane: Any = {"receipt_email": "jane@example.com", "order_lines": LINE}
     paid = pay(stripe_url, order_id="1234", **jane)

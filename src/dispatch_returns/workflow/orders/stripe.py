@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
@@ -35,7 +36,8 @@ class StripeOrders:
 
     The intent is the ticket's ``payment_intent``, or the one that a search finds by
     ``metadata["order_id"]``. It must be of that order, and the order must not cost more than
-    was paid with it.
+    was paid with it. An intent that names no order is the ticket's word alone: it proves nobody,
+    and is no source of payments.
     """
 
     name = "stripe"
@@ -77,7 +79,7 @@ class StripeOrders:
         order = order_of(order_id, _head(intent, metadata), lines, self._zone)
         if order.total.minor > intent["amount_received"]:
             raise OrderError(f"order {order_id}: the metadata says more than was paid with it")
-        return order
+        return order if noted is not None else replace(order, from_ticket=True)
 
     def _intent(self, order_id: str, ticket: Ticket) -> Mapping[str, Any] | None:
         named = ticket.custom_fields.get("payment_intent")
