@@ -290,6 +290,8 @@ class ErrorKind(enum.StrEnum):
     """Nothing is left on the payment. By whom is another question."""
     EXCEEDS_REMAINING = "exceeds_remaining"
     DISPUTED = "disputed"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+    """The merchant's own balance does not cover it: nothing was carried out."""
     NOT_REFUNDABLE = "not_refundable"
     NOT_FOUND = "not_found"
     AUTH = "auth"

@@ -40,6 +40,7 @@ class Reason(enum.StrEnum):
     APPROVAL_NEEDED = "approval_needed"
     DRY_RUN = "dry_run"
     DISPUTED = "disputed"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
     NOT_REFUNDABLE = "not_refundable"
     NOT_FOUND = "not_found"
     ALREADY_REFUNDED = "already_refunded"
@@ -130,6 +131,10 @@ REMEDIES: Mapping[Reason, str] = {
         "Answer the dispute at the processor: if it is lost, the bank pays the customer. If the"
         " payment is to be refunded all the same, run: dispatch-returns refunds approve. The"
         " processor refuses it where it must not be."
+    ),
+    Reason.INSUFFICIENT_BALANCE: (
+        "Add funds to your balance at the processor, or wait until payments settle, then run:"
+        " dispatch-returns refunds retry."
     ),
     Reason.NOT_REFUNDABLE: "Look at the payment at the processor and pay the customer another way.",
     Reason.NOT_FOUND: (

@@ -21,6 +21,7 @@ from tests.support.desk import EMAIL, NOW, Desk, facts, usd
 
 REFUSALS = [
     ErrorKind.NOT_FOUND,
+    ErrorKind.INSUFFICIENT_BALANCE,
     ErrorKind.NOT_REFUNDABLE,
     ErrorKind.DISPUTED,
     ErrorKind.CONFIG,

@@ -23,6 +23,7 @@ TABLE = {
     ErrorKind.KEY_CONFLICT: (L, L, None),
     ErrorKind.EXCEEDS_REMAINING: (R, L, Reason.EXCEEDS_REMAINING),
     ErrorKind.DISPUTED: (R, L, Reason.DISPUTED),
+    ErrorKind.INSUFFICIENT_BALANCE: (R, L, Reason.INSUFFICIENT_BALANCE),
     ErrorKind.NOT_REFUNDABLE: (R, L, Reason.NOT_REFUNDABLE),
     ErrorKind.NOT_FOUND: (R, L, Reason.NOT_FOUND),
     ErrorKind.CONFIG: (R, L, Reason.REJECTED),

@@ -20,6 +20,7 @@ SILENT = [ErrorKind.UNKNOWN_OUTCOME, ErrorKind.IN_PROGRESS]
 REFUSED = [
     ErrorKind.EXCEEDS_REMAINING,
     ErrorKind.DISPUTED,
+    ErrorKind.INSUFFICIENT_BALANCE,
     ErrorKind.NOT_REFUNDABLE,
     ErrorKind.NOT_FOUND,
     ErrorKind.CONFIG,

@@ -279,3 +279,10 @@ def test_the_order_that_the_shop_noted_on_the_payment_is_told() -> None:
 @pytest.mark.parametrize("metadata", [None, {}, {"order_id": ""}])
 def test_a_payment_without_a_noted_order_has_none(metadata: Any) -> None:
     assert objects.payment_of_charge(a_charge(metadata=metadata)).order_id is None
+
+
+@pytest.mark.parametrize("kind", ["us_bank_transfer", "eu_bank_transfer", "a_new_way"])
+def test_other_ways_than_cards_have_a_tracing_number_too(kind: str) -> None:
+    way = {"reference": "ABC123", "reference_status": "available"}
+    refund = a_refund(destination_details={"type": kind, kind: way})
+    assert objects.refund_result(refund).arn == "ABC123"

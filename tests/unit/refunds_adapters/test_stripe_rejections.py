@@ -33,8 +33,8 @@ def answer(
         ),
         (400, {"type": INVALID, "code": "amount_too_small"}, ErrorKind.NOT_REFUNDABLE),
         (400, {"type": INVALID, "code": "amount_too_large"}, ErrorKind.EXCEEDS_REMAINING),
-        (400, {"type": INVALID, "code": "balance_insufficient"}, ErrorKind.NOT_REFUNDABLE),
-        (400, {"type": INVALID, "code": "insufficient_funds"}, ErrorKind.NOT_REFUNDABLE),
+        (400, {"type": INVALID, "code": "balance_insufficient"}, ErrorKind.INSUFFICIENT_BALANCE),
+        (400, {"type": INVALID, "code": "insufficient_funds"}, ErrorKind.INSUFFICIENT_BALANCE),
         (402, {"type": "card_error", "code": "something_new"}, ErrorKind.NOT_REFUNDABLE),
         (404, {"type": INVALID, "code": "resource_missing"}, ErrorKind.NOT_FOUND),
         (400, {"type": INVALID, "code": "resource_missing"}, ErrorKind.NOT_FOUND),
@@ -159,7 +159,7 @@ def test_every_message_tells_what_to_do() -> None:
     [
         (
             "Insufficient funds in your Stripe balance to refund this amount.",
-            ErrorKind.NOT_REFUNDABLE,
+            ErrorKind.INSUFFICIENT_BALANCE,
             "add funds in Stripe",
         ),
         (
@@ -191,7 +191,59 @@ def test_a_refusal_without_a_code_has_its_remedy(
 def test_too_little_balance_is_known_by_its_message_code() -> None:
     refused = answer(400, type=INVALID, message_code="insufficient_balance_for_refund")
     assert (refused.kind, refused.code) == (
-        ErrorKind.NOT_REFUNDABLE,
+        ErrorKind.INSUFFICIENT_BALANCE,
         "insufficient_balance_for_refund",
     )
     assert "add funds in Stripe" in refused.message
+
+
+DOCUMENTED = {
+    ErrorKind.ALREADY_REFUNDED: ["charge_already_refunded"],
+    ErrorKind.DISPUTED: ["charge_disputed", "refund_disputed_payment"],
+    ErrorKind.NOT_REFUNDABLE: [
+        "amount_too_small",
+        "charge_exceeds_source_limit",
+        "charge_expired_for_capture",
+        "charge_not_refundable",
+        "payment_intent_unexpected_state",
+    ],
+    ErrorKind.EXCEEDS_REMAINING: ["amount_too_large"],
+    ErrorKind.INSUFFICIENT_BALANCE: [
+        "balance_insufficient",
+        "insufficient_balance_for_refund",
+        "insufficient_funds",
+    ],
+    ErrorKind.NOT_FOUND: ["resource_missing"],
+    ErrorKind.RATE_LIMITED: ["lock_timeout", "rate_limit"],
+    ErrorKind.IN_PROGRESS: ["idempotency_key_in_use"],
+    ErrorKind.AUTH: [
+        "account_closed",
+        "account_invalid",
+        "api_key_expired",
+        "livemode_mismatch",
+        "platform_account_required",
+        "platform_api_key_expired",
+        "secret_key_required",
+        "testmode_charges_only",
+    ],
+    # The default: the request is wrong as it stands, and nothing was carried out.
+    ErrorKind.CONFIG: [
+        "amount_invalid",
+        "email_invalid",
+        "invalid_characters",
+        "parameter_invalid_empty",
+        "parameter_invalid_integer",
+        "parameter_missing",
+        "parameter_unknown",
+        "parameters_exclusive",
+        "a_code_that_is_new",
+    ],
+}
+"""Stripe's error codes that a refund's create, list or retrieve can meet, by what they mean."""
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(code, kind) for kind, codes in DOCUMENTED.items() for code in codes]
+)
+def test_each_documented_code_has_its_kind(code: str, kind: ErrorKind) -> None:
+    assert answer(400, type=INVALID, code=code).kind is kind

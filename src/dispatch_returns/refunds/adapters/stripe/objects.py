@@ -147,12 +147,25 @@ def refund_result(
     )
 
 
+def _status(value: object) -> RefundStatus:
+    """Read a status in a list or an event. Stripe's schema lets it be null, and new ones may come.
+
+    One such refund hides no other one. What is not known to have failed may have been paid, so it
+    counts as under way. Of our own call it is an unknown outcome instead: see `refund_result`.
+    """
+    if value is not None and not isinstance(value, str):
+        raise TypeError("a status is a text")
+    return RefundStatus(value) if value in set(RefundStatus) else RefundStatus.PENDING
+
+
 def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
     """Read a Refund with whose it is; `account` is the connected account it belongs to."""
     ours = metadata(refund)
     refund_id = noted(ours.get(REFUND_ID))
     return KnownRefund(
-        result=refund_result(refund, ours=refund_id is not None),
+        result=refund_result(
+            {**refund, "status": _status(refund["status"])}, ours=refund_id is not None
+        ),
         payments=_payments_of_refund(refund, account),
         created_at=datetime.fromtimestamp(refund["created"], UTC),
         refund_id=refund_id,
@@ -202,10 +215,11 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
 def _arn(refund: StripeObject) -> str | None:
     """The bank's tracing number; a card refund can also carry another kind of reference."""
     details: StripeObject = refund.get("destination_details") or _NOTHING
-    card: StripeObject = details.get("card") or _NOTHING
-    if card.get("reference_type") != "acquirer_reference_number":
+    kind = details.get("type")
+    way: StripeObject = (details.get(kind) if isinstance(kind, str) else None) or _NOTHING
+    if kind == "card" and way.get("reference_type") != "acquirer_reference_number":
         return None
-    return card.get("reference") or None
+    return way.get("reference") or None
 
 
 def _expect(found: StripeObject, kind: str) -> None:

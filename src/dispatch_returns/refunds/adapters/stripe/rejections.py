@@ -65,7 +65,7 @@ _NOTHING_PAID = _Meaning(
     " correct the payment's id on the ticket.",
 )
 _NO_BALANCE = _Meaning(
-    ErrorKind.NOT_REFUNDABLE,
+    ErrorKind.INSUFFICIENT_BALANCE,
     "The Stripe balance does not cover the refund: add funds in Stripe (Balances) or wait for"
     " payments to settle, then run: dispatch-returns refunds retry.",
 )
@@ -103,6 +103,17 @@ _BY_CODE: Mapping[str, _Meaning] = {
     # Real answers carry this one as `message_code`, and no `code`.
     "insufficient_balance_for_refund": _NO_BALANCE,
     "resource_missing": _NOT_FOUND,
+    "charge_exceeds_source_limit": _NOT_REFUNDABLE,
+    # Of the key or its account, whichever status they come with.
+    "account_closed": _AUTH,
+    "account_invalid": _AUTH,
+    "api_key_expired": _AUTH,
+    "livemode_mismatch": _AUTH,
+    "platform_account_required": _AUTH,
+    "platform_api_key_expired": _AUTH,
+    "secret_key_required": _AUTH,
+    "testmode_charges_only": _AUTH,
+    # Every other one falls to its HTTP status: see `_BY_STATUS`.
 }
 # 402: "the parameters were valid but the request failed", which is a refusal.
 _BY_STATUS: Mapping[int, _Meaning] = {
