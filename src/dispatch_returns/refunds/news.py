@@ -231,6 +231,8 @@ class News:
         if len(waiting) == 1 and not dry:
             return self._apply(conn, waiting[0], known, Met.ADOPTED)
         for row in rows:
+            if self._was_approved_beside(row, known):
+                continue
             if row.state in _PAID and not row.adopted and row.amount == known.result.amount:
                 detail = f"{known.result.processor_id} refunded the same amount elsewhere."
                 self._for_a_person(conn, row, detail)
@@ -241,6 +243,14 @@ class News:
                 # An approval was given before anybody knew of this.
                 self._service.hold(conn, row, hold, approved_by=None, approved_minor=None)
         return None
+
+    def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
+        """Whether a person who agreed to a row's payment was told of this refund before.
+
+        What was made before the row was entered stood in the list at the approval's check.
+        """
+        was_listed = isinstance(self._service.adapter, SupportsListing)
+        return was_listed and row.approved_by is not None and known.created_at < row.created_at
 
     def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Met:
         notices.tell_agents(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())

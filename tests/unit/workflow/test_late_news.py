@@ -868,3 +868,24 @@ def test_of_two_tickets_that_adopt_one_refund_at_once_the_second_is_looked_at_ag
     assert row is not None
     assert (shop.found(event).state, row.state) == (EventState.DONE, State.HELD)
     assert len(shop.fake.refunds) == 1
+
+
+def test_an_old_refund_of_the_same_amount_that_a_person_approved_beside_is_not_paid_twice(
+    shop: Workshop,
+) -> None:
+    ticket = shop.ticket()
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.clock.turn(hours=1)
+    later = shop.ticket(payment_intent=payment_of(ticket))
+    shop.fake.add_payment(payment_of(ticket), usd("500.00"))
+    shop.run(later)
+    held = row(shop, later)
+    assert held.reason == "refunded_elsewhere"
+    facts = shop.connector.facts(shop.now(later), held)
+    acts.approve(shop.connector.refunds, held.id, who="Ann", facts=facts)
+    shop.work(minutes=1)
+    assert row(shop, later).state is State.SUCCEEDED
+    shop.news(made.processor_id)
+    shop.work()
+    assert not [it for it in shop.comments(later) if "same amount elsewhere" in it.body]
