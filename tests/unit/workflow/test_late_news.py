@@ -844,7 +844,7 @@ def test_a_noted_refund_keeps_how_it_stands_now(shop: Workshop) -> None:
     shop.news(made.processor_id)
     shop.work()
     with shop.store.read() as conn:
-        (seen,) = outside.of_payment(conn, "fake", "pi_noted")
+        (seen,) = outside.of_payment(conn, "fake", ["pi_noted"])
         assert ledger.of_payments(conn, "fake", ["pi_noted"]) == []
     assert (seen.status, seen.amount) == ("canceled", usd("10.00"))
     assert seen.amount.major == Decimal("10.00")
