@@ -501,10 +501,9 @@ def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ..
 
 
 def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[Any], ...]:
-    """Return the deletion of old events as work, where it is wanted."""
-    if settings.keep_events is None:
-        return ()
-    retention = Retention(store, timedelta(days=settings.keep_events), clock)
+    """Return the deletion of what is old as work."""
+    keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
+    retention = Retention(store, keep, clock)
     return (Queue("old events", retention.claim, retention.thin),)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from dispatch_returns import __version__
 from dispatch_returns.cli import (
+    customers,
     db,
     doctor,
     events,
@@ -64,6 +65,7 @@ app.add_typer(returns.app, name="returns")
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(policy.app, name="policy")
 app.add_typer(db.app, name="db")
+app.add_typer(customers.app, name="customers")
 app.add_typer(labels.app, name="labels")
 app.command("label", hidden=True)(labels.sample)
 app.add_typer(notices.app, name="notices")

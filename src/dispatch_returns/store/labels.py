@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,8 @@ from sqlalchemy import Connection, RowMapping, bindparam, select, update
 from dispatch_returns.money import Money
 from dispatch_returns.store import queue
 from dispatch_returns.store.amounts import gather, spread
-from dispatch_returns.store.schema import labels
+from dispatch_returns.store.returns import OVER as RETURN_OVER
+from dispatch_returns.store.schema import labels, returns
 
 
 class LabelState(enum.StrEnum):
@@ -115,3 +116,23 @@ def of_return(conn: Connection, return_id: str) -> list[LabelRow]:
     """Return the labels of a return, oldest first."""
     query = select(labels).where(labels.c.return_id == return_id).order_by(labels.c.parcel)
     return [_label(row) for row in conn.execute(query).mappings()]
+
+
+def thinnable(conn: Connection, before: datetime, limit: int) -> list[str]:
+    """Return up to `limit` labels whose document nobody needs since `before`.
+
+    Either the return is over, or the label itself is.
+    """
+    over = labels.c.state.in_(sorted(OVER)) | returns.c.step.in_(sorted(RETURN_OVER))
+    query = (
+        select(labels.c.id)
+        .join(returns, returns.c.id == labels.c.return_id)
+        .where(labels.c.updated_at < before, labels.c.pdf.is_not(None), over)
+        .limit(limit)
+    )
+    return list(conn.scalars(query))
+
+
+def thin(conn: Connection, ids: Sequence[str]) -> None:
+    """Drop these labels' documents, which show the customer's name and street."""
+    conn.execute(update(labels).where(labels.c.id.in_(ids)).values(pdf=None, document=None))

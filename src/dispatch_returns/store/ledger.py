@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dispatch_returns.errors import LeaseLostError
@@ -374,3 +374,19 @@ def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
     """Return every call made for a refund, oldest first."""
     query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
     return [Attempt(*row) for row in conn.execute(query)]
+
+
+def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:
+    """Return up to `limit` refunds that have rested since `before` and still hold an address."""
+    query = (
+        select(ledger.c.id)
+        .where(ledger.c.updated_at < before, ledger.c.instructions_email.is_not(None))
+        .where(ledger.c.due_at.is_(None))
+        .limit(limit)
+    )
+    return list(conn.scalars(query))
+
+
+def forget_addresses(conn: Connection, ids: Sequence[str]) -> None:
+    """Drop the customers' addresses of these refunds; amounts, ids and times are the books."""
+    conn.execute(update(ledger).where(ledger.c.id.in_(ids)).values(instructions_email=None))

@@ -41,6 +41,10 @@ class Step(enum.StrEnum):
     """The ticket was deleted."""
 
 
+OVER = frozenset({Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.ELSEWHERE, Step.GONE})
+"""Where nothing more is expected of the customer, unless a person sets the return back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Return:
     """A row of `returns`.

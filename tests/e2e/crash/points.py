@@ -26,6 +26,9 @@ ELSEWHERE = {
     "installation.name": "how an event calls the workspace: it is asked again",
     "installation.adopt": "a person's act: one transaction, and it can be repeated",
     "event.unreadable": "an event that is not understood moves no money",
+    "act.erase": "a person's act: one transaction, no call; it can be repeated",
+    "address.thin": "addresses that are not needed: what is left goes in the next pass",
+    "label.thin": "documents that are not needed: what is left goes in the next pass",
     "event.thin": "old events that are done: whatever is left of them is deleted by the next pass",
     "event.postpone": "an event put off changes nothing but its time",
     "message.keep": "a handler that takes long: without it the handler is called again",
@@ -121,7 +124,7 @@ def _step(call: ast.Call) -> str | None:
         return None if method in {"close", "from_settings"} else f"adapter.{method}"
     if objects and objects[-1] in _PARTS:
         return None if method == "close" else f"{_PARTS[objects[-1]]}.{method}"
-    if objects[-2:-1] in (["client"], ["_client"]):
+    if method != "with_options" and objects[-2:-1] in (["client"], ["_client"]):
         return f"{objects[-1]}.{method}"
     return None
 
@@ -129,6 +132,8 @@ def _step(call: ast.Call) -> str | None:
 def _dotted(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Attribute):
         return [*_dotted(node.value), node.attr]
+    if isinstance(node, ast.Call) and _dotted(node.func)[-1] == "with_options":
+        return _dotted(node.func)[:-1]  # the same resource
     return [node.id] if isinstance(node, ast.Name) else [""]
 
 

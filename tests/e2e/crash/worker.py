@@ -62,8 +62,17 @@ def arm(
         "orders": parts and parts.orders,
         "notifier": parts and parts.notifier,
     }.get(place)
-    if owner is not None:
-        setattr(owner, method, _deadly(getattr(owner, method), when, die))
+    if owner is None:
+        return
+    setattr(owner, method, _deadly(getattr(owner, method), when, die))
+    if with_options := getattr(owner, "with_options", None):
+
+        def changed(**options: Any) -> Any:
+            resource = with_options(**options)
+            setattr(resource, method, _deadly(getattr(resource, method), when, die))
+            return resource
+
+        owner.with_options = changed
 
 
 def _watch_writes(connector: Connector, when: str, step: str, die: Callable[[], None]) -> None:
