@@ -33,7 +33,6 @@ ELSEWHERE = {
     "event.postpone": "an event put off changes nothing but its time",
     "message.keep": "a handler that takes long: without it the handler is called again",
     "worker.beat": "that a worker runs: written again in a minute",
-    "worker.seen": "the web request: it only reads, for a warning",
     "clock.forward": "work that a wrong clock put off: what is left goes in the next minute",
     "workspaces.get": "it only reads, to hear the time",
     "message.postpone": "a message put off changes nothing but its time",

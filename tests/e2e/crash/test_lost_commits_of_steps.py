@@ -10,6 +10,7 @@ import contextlib
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from tests.e2e.crash.walks import DECIDED, PATH, TOLD
 from tests.support import postgres
 from tests.support.desk import usd
 from tests.support.relay import Relay, relay
-from tests.support.returns import CarefulNotifier, Merchant
+from tests.support.returns import CarefulNotifier, Merchant, order
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import EMAIL
 
@@ -221,6 +222,18 @@ def given_back(shop: ReturnsShop) -> None:
     walked(shop, ticket, PATH[:3], TOLD[:3])
 
 
+def agreed_to(shop: ReturnsShop) -> None:
+    """A return of another customer's order, to which a person agrees."""
+    shop.merchant.orders.known["1234"] = replace(order(), customer_email="j@x.test")
+    ticket = ask(shop)
+    assert shop.status(ticket) == "needs_review"
+    shop.set(ticket, "approved")
+    arrives(shop, ticket)
+    assert shop.status(ticket) == "label_sent"
+    assert shop.story(ticket).count("owner approved") == 1
+    assert len(shop.labels(ticket)) == 1
+
+
 def late_notice(shop: ReturnsShop) -> None:
     """A return of which the customer cannot be told at first."""
     shop.fault(status=503, times=4, match={"path": "*/comments"})
@@ -269,6 +282,7 @@ SCENARIOS: dict[str, list[Callable[[ReturnsShop], None]]] = {
     "return.enter": [paid],
     "return.gone": [gone],
     "return.moved": [paid, rejected],
+    "return.owner": [agreed_to],
     "return.postpone": [unknown_order],
     "return.receive": [paid],
 }
