@@ -10,12 +10,21 @@ from pydantic import ValidationError as ModelError
 from dispatch_returns.api import arguments
 from dispatch_returns.api.exact_json import loads
 from dispatch_returns.api.models import Model
-from dispatch_returns.api.operation import Operation, Page, Query, UnreadableError, nothing
+from dispatch_returns.api.operation import (
+    Operation,
+    Page,
+    Query,
+    UnreadableError,
+    UnreadableItem,
+    nothing,
+)
 from dispatch_returns.errors import PaginationError
 
 __all__ = ["keyed", "many", "nothing", "one", "pages"]
 
 M = TypeVar("M", bound=Model)
+
+_LONGEST_ID = 255
 
 
 def pages(
@@ -71,7 +80,19 @@ def _page(model: type[M], content: bytes, sent: str | None) -> Page[M]:
     cursor = _cursor(pagination) if has_more else None
     if cursor is not None and cursor == sent:
         raise UnreadableError("the cursor repeats", PaginationError)
-    return Page(_items(model, answer.get("data"), "data"), cursor, has_more)
+    data: list[M] = []
+    unreadable: list[UnreadableItem] = []
+    for item in _list(answer.get("data"), "data"):
+        try:
+            data.append(_model(model, item))
+        except UnreadableError as error:
+            unreadable.append(UnreadableItem(_id_of(item), error.problem))
+    return Page(data, cursor, has_more, tuple(unreadable))
+
+
+def _id_of(item: Any) -> str | None:
+    found = cast("dict[str, Any]", item).get("id") if isinstance(item, dict) else None
+    return found if isinstance(found, str) and len(found) <= _LONGEST_ID else None
 
 
 def _cursor(pagination: Mapping[str, Any]) -> str:
@@ -84,9 +105,13 @@ def _cursor(pagination: Mapping[str, Any]) -> str:
 
 
 def _items(model: type[M], value: Any, name: str) -> list[M]:
+    return [_model(model, item) for item in _list(value, name)]
+
+
+def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
         raise UnreadableError(f"{name} is not a list")
-    return [_model(model, item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _model(model: type[M], value: Any) -> M:

@@ -48,12 +48,27 @@ class Operation(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableItem:
+    """An item of a page that cannot be understood. ``problem`` names its fields, never a value."""
+
+    id: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"item {self.id or 'without an id'}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list. ``cursor`` asks for the next one; there is one while ``has_more``."""
+    """One page of a list. ``cursor`` asks for the next one; there is one while ``has_more``.
+
+    ``unreadable``: what else is on the page, and is not in ``data``. One bad item hides no other.
+    """
 
     data: list[T]
     cursor: str | None
     has_more: bool
+    unreadable: tuple[UnreadableItem, ...] = ()
 
 
 def get(path: str, answer: Callable[[bytes], T], query: Query = ()) -> Operation[T]:
@@ -135,9 +150,13 @@ class Walk(Generic[T]):
     def take(self, page: Page[T]) -> list[T]:
         """Return what the fetched `page` holds, and turn to the next one.
 
-        Raises `PaginationError` if its cursor was there before: the pages would never end.
+        Raises `PaginationError` if its cursor was there before: the pages would never end, and
+        `APIResponseError` where it holds an item that cannot be understood.
         """
         operation, self.operation = self.operation, None
+        if page.unreadable:
+            named = "; ".join(map(str, page.unreadable))
+            raise APIResponseError(f"{operation}: the answer cannot be understood: {named}")
         if page.cursor is not None and operation is not None and operation.following is not None:
             if page.cursor in self._seen:
                 raise PaginationError(f"{operation}: a page cursor repeats")

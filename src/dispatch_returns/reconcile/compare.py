@@ -10,19 +10,22 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from dispatch_returns.api import DispatchClient, Ticket
+from dispatch_returns.api.operation import UnreadableItem
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
+    APIResponseError,
     DispatchReturnsError,
     ErrorKind,
     InvalidArgumentError,
     NotFoundError,
+    PaginationError,
     UnsupportedFeatureError,
 )
 from dispatch_returns.reconcile import differences
@@ -105,16 +108,19 @@ class Reconciler:
         """
         adapter = self._listing()
         count = settled = 0
+        unreadable: list[UnreadableItem] = []
         with Books(tell) as books:
             lines = books.read(
-                self._tickets(since),
+                self._tickets(since, unreadable),
                 self._rows(since, until),
                 adapter.refunds_between(since, until),
             )
             if since is not None or until is not None:
                 # Somebody may refund by hand today what was paid last year.
                 books.add_rows(self._rows_of(books.payments_of_others()))
-            for number, difference in enumerate(self._differences(books), start=1):
+            for number, difference in enumerate(
+                chain(map(_unreadable, unreadable), self._differences(books)), start=1
+            ):
                 tell("differences", number)
                 told = self._fix(difference) if fix else difference
                 count, settled = count + 1, settled + told.settled
@@ -131,12 +137,14 @@ class Reconciler:
             )
         return adapter
 
-    def _tickets(self, since: datetime | None) -> Iterator[TicketLine]:
-        """Give the tickets that say refunded, until one was last changed before `since`."""
-        listed = self._client.tickets.list(
-            status=self._refunded_status, sort="updated_at", order="desc"
-        )
-        for tickets in _in_pages(_changed_since(listed, since)):
+    def _tickets(
+        self, since: datetime | None, unreadable: list[UnreadableItem]
+    ) -> Iterator[TicketLine]:
+        """Give the tickets that say refunded, until one was last changed before `since`.
+
+        Those that cannot be understood are added to `unreadable`.
+        """
+        for tickets in _in_pages(_changed_since(self._listed(unreadable), since)):
             of_ticket = {self._return_id(it.id): it for it in tickets}
             with self._store.read() as conn:
                 accepted = receipts.accepted(conn, of_ticket)
@@ -145,6 +153,22 @@ class Reconciler:
                 if ticket.id in before:
                     continue
                 yield self._line(ticket, accepted.get(return_id, _ONE))
+
+    def _listed(self, unreadable: list[UnreadableItem]) -> Iterator[Ticket]:
+        cursor: str | None = None
+        seen: set[str] = set()
+        while True:
+            page = self._client.tickets.list_page(
+                status=self._refunded_status, sort="updated_at", order="desc", cursor=cursor
+            )
+            unreadable.extend(page.unreadable)
+            yield from page.data
+            cursor = page.cursor
+            if cursor is None:
+                return
+            if cursor in seen:
+                raise PaginationError("the list of tickets does not end: a cursor repeats")
+            seen.add(cursor)
 
     def _return_id(self, ticket_id: str) -> str:
         return returns.return_id(self._workspace(), ticket_id)
@@ -251,6 +275,9 @@ class Reconciler:
             ticket = self._client.tickets.get(ticket_id)
         except _GONE:
             return
+        except APIResponseError as error:
+            yield Difference(Cause.UNREADABLE_TICKET, ticket_id, detail=error.message)
+            return
         if ticket.status != self._refunded_status:
             return
         with self._store.read() as conn:
@@ -342,6 +369,10 @@ class Reconciler:
         return replace(
             answer, refunds=[it for it in answer.refunds if it.result.processor_id == wanted]
         )
+
+
+def _unreadable(item: UnreadableItem) -> Difference:
+    return Difference(Cause.UNREADABLE_TICKET, item.id, detail=item.problem)
 
 
 def _changed_since(tickets: Iterable[Ticket], since: datetime | None) -> Iterator[Ticket]:

@@ -35,6 +35,7 @@ class Cause(enum.StrEnum):
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
     PARCEL_NOT_ENTERED = "parcel_not_entered"
     PARCEL_NOT_PAID = "parcel_not_paid"
+    UNREADABLE_TICKET = "unreadable_ticket"
 
 
 EXPLAINED: Mapping[Cause, tuple[str, str]] = {
@@ -111,6 +112,10 @@ EXPLAINED: Mapping[Cause, tuple[str, str]] = {
     Cause.PARCEL_NOT_PAID: (
         "An earlier parcel of the return was accepted, and its refund was not paid.",
         "Run for this refund: dispatch-returns refunds retry. It keeps the parcel's own amount.",
+    ),
+    Cause.UNREADABLE_TICKET: (
+        "The API's answer about this ticket cannot be understood, so it was not compared.",
+        "Correct the fields that are named on the ticket, then compare again.",
     ),
 }
 FIXABLE = frozenset(

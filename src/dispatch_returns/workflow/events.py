@@ -18,6 +18,7 @@ from dispatch_returns.api import Ticket
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
+    APIResponseError,
     EventError,
     InvalidArgumentError,
     LeaseLostError,
@@ -127,7 +128,7 @@ class EventProcessor:
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
-            if isinstance(error, NotShownError) and self._is_over(stored, error):
+            if isinstance(error, NotShownError | APIResponseError) and self._is_over(stored, error):
                 self._set_aside(stored, event, error)
             else:
                 self._postpone(stored, error)
@@ -280,22 +281,45 @@ class EventProcessor:
         since = failing_since(stored.failing_since, stored.error, _named(error), now)
         return now - since >= self._patience
 
-    def _set_aside(self, stored: StoredEvent, event: Event, error: NotShownError) -> None:
+    def _set_aside(
+        self, stored: StoredEvent, event: Event, error: NotShownError | APIResponseError
+    ) -> None:
         """Let nothing follow from an event but its handlers' calls, and say so to people."""
         log.error(
-            "event %s is set aside: the API has not shown for %s what it says. Look at the ticket,"
-            " then run: dispatch-returns events replay %s",
+            "event %s is set aside: for %s %s. Look at the ticket, then run:"
+            " dispatch-returns events replay %s",
             stored.event_id,
             self._patience,
+            "the API has not shown what it says"
+            if isinstance(error, NotShownError)
+            else "the ticket could not be understood",
             stored.id,
             extra=_ids(stored),
         )
 
         why = _named(error)
-        self._store.write(
-            "event.set_aside",
-            lambda conn: self._done(conn, stored, event, _Leads(), set_aside=why),
+
+        def record(conn: Connection) -> None:
+            self._done(conn, stored, event, _Leads(), set_aside=why)
+            if isinstance(error, APIResponseError):
+                self._tell_of_unreadable(conn, stored)
+
+        self._store.write("event.set_aside", record)
+
+    def _tell_of_unreadable(self, conn: Connection, stored: StoredEvent) -> None:
+        body = (
+            "Nothing is done for this ticket: for a day, fields of it could not be understood."
+            " The log and dispatch-returns events list name them. Correct them, then run:"
+            f" dispatch-returns events replay {stored.id}"
         )
+        message = outbox.NewMessage(
+            dedupe_key=f"unreadable-{stored.id}",
+            kind="note",
+            workspace_id=self._installation.workspace(),
+            ticket_id=stored.ticket_id,
+            payload={"body": body},
+        )
+        outbox.add(conn, message, self._clock())
 
     def _tell_of_before(self, conn: Connection, stored: StoredEvent, now: datetime) -> None:
         """Say why nothing is paid, once: a person may have set it to `refunded` at this moment."""

@@ -122,4 +122,6 @@ class GoLive:
             if self._refunded_status in {it.key for it in self._client.statuses.list()}:
                 raise
             return [], None  # a workspace without the status has no such ticket
-        return [it.id for it in page.data], page.cursor if page.has_more else None
+        # A ticket that cannot be understood was settled before as well.
+        unreadable = [it.id for it in page.unreadable if it.id is not None]
+        return [it.id for it in page.data] + unreadable, page.cursor if page.has_more else None

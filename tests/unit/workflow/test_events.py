@@ -118,6 +118,24 @@ def test_one_404_is_no_answer(shop: Workshop) -> None:
     assert len(shop.fake.refunds) == 1
 
 
+def test_a_ticket_that_cannot_be_understood_for_a_day_is_told_to_a_person(shop: Workshop) -> None:
+    ticket = shop.ticket()
+    record = shop.box.state.workspaces[ticket.workspace_id].tickets[ticket.id]
+    fields = record["customFields"]
+    record["customFields"] = [1]
+    event = shop.event(ticket.id)
+    for _ in range(25):
+        shop.work(hours=1)
+    aside = shop.found(event)
+    assert (aside.state, aside.due_at) == (EventState.NOT_SHOWN, None)
+    record["customFields"] = fields
+    (note,) = shop.comments(ticket)
+    assert f"dispatch-returns events replay {aside.id}" in note.body
+    shop.store.write("again", lambda conn: inbox.replay(conn, aside, shop.clock()))
+    shop.work()
+    assert len(shop.fake.refunds) == 1
+
+
 def test_what_the_api_has_not_shown_for_a_day_is_set_aside_and_can_be_replayed(
     shop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:

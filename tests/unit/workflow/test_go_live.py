@@ -53,6 +53,18 @@ def test_an_event_that_came_before_the_first_start_pays_nothing_of_before(new: W
     assert (paid(new), new.refund(ticket)) == (0, None)
 
 
+def test_a_ticket_of_before_that_cannot_be_understood_hides_no_other(new: Workshop) -> None:
+    poison, good = new.ticket(), new.ticket()
+    record = new.box.state.workspaces[poison.workspace_id].tickets[poison.id]
+    fields, record["customFields"] = record["customFields"], [1]
+    new.work()
+    record["customFields"] = fields
+    for ticket in (poison, good):
+        new.event(ticket.id)
+    new.work()
+    assert (paid(new), new.refund(poison), new.refund(good)) == (0, None, None)
+
+
 def test_the_daily_comparison_pays_nothing_of_before(new: Workshop) -> None:
     of_before(new)
     for _ in range(3):

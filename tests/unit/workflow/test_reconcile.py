@@ -16,7 +16,12 @@ from sqlalchemy import Connection
 
 from dispatch_returns import sandbox
 from dispatch_returns.connector import Connector
-from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+from dispatch_returns.errors import (
+    AdapterError,
+    APIResponseError,
+    ErrorKind,
+    UnsupportedFeatureError,
+)
 from dispatch_returns.reconcile.books import digits
 from dispatch_returns.reconcile.differences import EXPLAINED, FIXABLE, Cause, Difference
 from dispatch_returns.refunds import acts
@@ -105,6 +110,26 @@ def test_a_ticket_whose_event_never_arrived_is_entered(shop: Workshop) -> None:
     shop.work()
     assert row(shop, ticket).state is State.SUCCEEDED
     assert compare(shop) == []
+
+
+def test_a_ticket_that_cannot_be_understood_is_named_and_hides_no_other(shop: Workshop) -> None:
+    poison, good = shop.ticket(), shop.ticket()
+    shop.box.state.workspaces[poison.workspace_id].tickets[poison.id]["customFields"] = [1]
+    found = {it.ticket_id: it for it in compare(shop)}
+    assert found[good.id].cause is Cause.NEVER_ENTERED
+    assert found[poison.id].cause is Cause.UNREADABLE_TICKET
+    assert "dict_type" in found[poison.id].detail
+    assert len(found) == 2
+
+
+def test_a_plain_list_names_the_item_that_cannot_be_understood(shop: Workshop) -> None:
+    poison, good = shop.ticket(), shop.ticket()
+    shop.box.state.workspaces[poison.workspace_id].tickets[poison.id]["customFields"] = [1]
+    with pytest.raises(APIResponseError, match=f"item {poison.id}: "):
+        list(shop.client.tickets.list())
+    page = shop.client.tickets.list_page()
+    assert [it.id for it in page.data] == [good.id]
+    assert [it.id for it in page.unreadable] == [poison.id]
 
 
 def test_a_ticket_whose_event_waits_is_no_difference(shop: Workshop) -> None:
@@ -471,6 +496,8 @@ def test_every_cause_is_explained_and_only_the_safe_ones_are_fixed() -> None:
         Cause.REFUNDED_ELSEWHERE,
         Cause.PARCEL_NOT_ENTERED,
         Cause.PARCEL_NOT_PAID,
+        Cause.CLAIMED_TWICE,
+        Cause.UNREADABLE_TICKET,
     } == set(Cause) - FIXABLE
 
 
