@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -45,9 +45,9 @@ def proxies() -> Mapping[str, str]:
     return {scheme: known[scheme] for scheme in ("http", "https", "all") if known.get(scheme)}
 
 
-def unless_proxied(transport: type[T]) -> T | None:
+def unless_proxied(transport: Callable[..., T], **given: Any) -> T | None:
     """Return a new transport, or None where the environment names proxies."""
-    return None if proxies() else transport(verify=tls())
+    return None if proxies() else transport(verify=tls(), **given)
 
 
 def open_client(client: type[C], timeout: float, **given: Any) -> C:
@@ -87,6 +87,10 @@ def _variable(prefix: str) -> str:
     return f"{next(named, 'all').upper()}_PROXY"
 
 
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""The threads bound how many calls there are: none waits for a connection that others hang on."""
+
+
 class Connections:
     """The connections of this process: those of the `given` client, or else its own.
 
@@ -109,8 +113,10 @@ class Connections:
         _own.add(self)
 
     def _open(self) -> None:
-        self.transport = unless_proxied(httpx.HTTPTransport)
-        self.client = open_client(httpx.Client, self._timeout, transport=self.transport)
+        self.transport = unless_proxied(httpx.HTTPTransport, limits=_LIMITS)
+        self.client = open_client(
+            httpx.Client, self._timeout, transport=self.transport, limits=_LIMITS
+        )
 
     def begin_anew(self) -> None:
         """Open other connections; the old ones are dropped, and not told so."""

@@ -18,7 +18,7 @@ from dispatch_returns.workflow.queues import Queue
 SLOW = 0.5
 """Seconds after which an item no longer counts as one of those that run at once."""
 MORE = 4
-"""How many times as many of a kind are begun at once while one of it is slow: if many hang, the
+"""How many times as many of a kind, at least, are begun while one of it is slow: if many hang, the
 others are not far behind."""
 MOST_SLOW = 128
 """How many slow items of one kind may run beside the others: each is a thread that waits."""
@@ -69,7 +69,9 @@ class Crew:
         with self._changed:
             running = self._running.get(queue.name, [])
             slow = 0 if queue.keep else sum(work.seconds >= self._slow for work in running)
-            slots = self._slots * (MORE if slow else 1)
+            # The more are slow, the more are begun: all that hang are found after a few rounds.
+            more = max(self._slots * MORE, min(2 * slow, self._most_slow))
+            slots = more if slow else self._slots
             return max(0, slots - len(running) + min(slow, self._most_slow))
 
     def next_free(self) -> float | None:
