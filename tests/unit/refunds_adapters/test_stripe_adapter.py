@@ -614,3 +614,11 @@ def test_a_key_that_may_not_read_disputes_leaves_the_payment_disputed(
     refused = httpx.Response(403, json={"error": {"type": "invalid_request_error"}})
     server.will(PAID_INTENT | {"latest_charge": charge}, refused)
     assert adapter.payment(INTENT).disputed
+
+
+def test_a_check_says_that_the_key_may_not_read_disputes(
+    server: Stripe, adapter: StripeAdapter
+) -> None:
+    refused = httpx.Response(403, json={"error": {"type": "invalid_request_error"}})
+    server.will(a_list(), refused)
+    assert "may not read disputes" in adapter.check()

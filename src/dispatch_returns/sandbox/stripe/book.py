@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .objects import Charge, PaymentIntent, Refund, new_id
+from .objects import Charge, Dispute, DisputeStatus, PaymentIntent, Refund, new_id
 from .params import EXPANDABLE
 from .problems import missing
 
 _RETURNED = frozenset({"failed", "canceled"})
+_OVER = frozenset({"won", "warning_closed"})
 
 
 def moves_money(refund: Refund) -> bool:
@@ -25,6 +26,7 @@ class Book:
     charges: dict[str, Charge] = field(default_factory=dict[str, Charge])
     refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
     refunds_by_charge: dict[str, list[Refund]] = field(default_factory=dict[str, list[Refund]])
+    disputes: list[Dispute] = field(default_factory=list[Dispute])
 
     def payment_intent(self, object_id: str, param: str = "intent") -> PaymentIntent:
         """Return it, or raise Stripe's 404."""
@@ -50,6 +52,34 @@ class Book:
     def refunds_of(self, charge_id: str | None) -> list[Refund]:
         """Return a charge's refunds, oldest first."""
         return self.refunds_by_charge.get(charge_id, []) if charge_id else []
+
+    def dispute(self, charge: Charge, status: DisputeStatus, now: int) -> Dispute:
+        """Let the customer's bank dispute a charge, or the dispute that it has stand so now.
+
+        Stripe's charge stays ``disputed``, whatever came of it.
+        """
+        charge["disputed"] = True
+        for known in self.disputes:
+            if known["charge"] == charge["id"]:
+                known["status"] = status
+                return known
+        made = Dispute(
+            id=new_id("dp"),
+            object="dispute",
+            amount=charge["amount"],
+            charge=charge["id"],
+            created=now,
+            currency=charge["currency"],
+            payment_intent=charge["payment_intent"],
+            status=status,
+        )
+        self.disputes.append(made)
+        return made
+
+    def stands_disputed(self, charge: Charge) -> bool:
+        """Whether a dispute stands in the way of a refund: not one that was won or closed."""
+        of_it = [it["status"] for it in self.disputes if it["charge"] == charge["id"]]
+        return charge["disputed"] and not (of_it and _OVER.issuperset(of_it))
 
     def add_refund(self, refund: Refund) -> None:
         """File a refund that may not be in the book yet, and count it on its charge."""

@@ -111,6 +111,9 @@ ENDPOINTS: Mapping[EndpointName, Endpoint] = {
     "GET /v1/refunds": _many(
         "refund", queries.list_refunds, {**_PAGE, "charge": text, "payment_intent": text}
     ),
+    "GET /v1/disputes": Endpoint(
+        queries.list_disputes, {**_PAGE, "charge": text, "payment_intent": text}
+    ),
     "POST /v1/payment_intents": _one(
         "payment_intent",
         payments.create_payment_intent,

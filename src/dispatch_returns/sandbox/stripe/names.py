@@ -9,6 +9,7 @@ EndpointName: TypeAlias = Literal[
     "GET /v1/balance",
     "GET /v1/charges",
     "GET /v1/charges/:id",
+    "GET /v1/disputes",
     "GET /v1/payment_intents",
     "GET /v1/payment_intents/:id",
     "GET /v1/payment_intents/search",

@@ -78,6 +78,30 @@ class Charge(TypedDict):
     transfer_data: TransferData | None
 
 
+DisputeStatus = Literal[
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "needs_response",
+    "under_review",
+    "won",
+    "lost",
+]
+
+
+class Dispute(TypedDict):
+    """A Dispute, as far as a refund path reads it."""
+
+    id: str
+    object: Literal["dispute"]
+    amount: int
+    charge: str
+    created: int
+    currency: str
+    payment_intent: str | None
+    status: DisputeStatus
+
+
 class Refund(TypedDict):
     """A Refund."""
 

@@ -61,6 +61,17 @@ def list_refunds(call: Call) -> dict[str, Any]:
     return _page(call, "refund", refunds)
 
 
+def list_disputes(call: Call) -> dict[str, Any]:
+    """``GET /v1/disputes``, newest first, of one payment if asked."""
+    charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
+    disputes = [
+        it
+        for it in call.book.disputes
+        if charge_id in {None, it["charge"]} and intent_id in {None, it["payment_intent"]}
+    ]
+    return _page(call, "dispute", disputes)
+
+
 def _page(call: Call, kind: str, oldest_first: Iterable[Any]) -> dict[str, Any]:
     found = [entry for entry in oldest_first if _in_time(entry, call.params.get("created", {}))]
     found.reverse()

@@ -41,7 +41,7 @@ _CARD_COURSES = {
 def create_refund(call: Call) -> Refund:
     """``POST /v1/refunds``: all that is left, or ``amount`` of it."""
     charge = _charge(call)
-    _check_refundable(charge)
+    _check_refundable(charge, disputed=call.book.stands_disputed(charge))
     amount = _amount(call, charge)
     _check_connect(call, charge)
     course = _course(call, charge)
@@ -92,10 +92,10 @@ def _charge(call: Call) -> Charge:
     return call.book.charge(intent["latest_charge"])
 
 
-def _check_refundable(charge: Charge) -> None:
+def _check_refundable(charge: Charge, *, disputed: bool) -> None:
     if not charge["captured"] and charge["payment_intent"] is not None:
         raise _nothing_paid(charge["payment_intent"])
-    if charge["disputed"]:
+    if disputed:
         raise invalid(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",

@@ -20,10 +20,11 @@ from dispatch_returns.errors import InvalidArgumentError
 
 from .exchange import Answer, Request, answer
 from .faults import Fault, Seconds
+from .objects import DisputeStatus
 from .state import StripeState
 
 MARK = {"x-sandbox": "dispatch-returns"}
-_RESOURCES = ("refunds", "payment_intents", "charges", "balance", "account")
+_RESOURCES = ("refunds", "payment_intents", "charges", "disputes", "balance", "account")
 
 
 def routes(state: StripeState) -> list[BaseRoute]:
@@ -35,6 +36,7 @@ def routes(state: StripeState) -> list[BaseRoute]:
     return [
         *(Route(f"/v1/{name}{rest}", stripe) for name in _RESOURCES for rest in ("", "/{_:path}")),
         Route("/_sandbox/stripe/faults", control.faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_sandbox/stripe/disputes", control.disputes, methods=["POST"]),
         Route("/_sandbox/stripe/state", control.report),
         Route("/_sandbox/stripe/clock", control.clock, methods=["POST"]),
         Route("/_sandbox/stripe/webhooks", control.webhooks, methods=["GET", "POST", "DELETE"]),
@@ -119,6 +121,13 @@ class _Advance(BaseModel):
     advance: Seconds
 
 
+class _Disputed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    payment: str
+    status: DisputeStatus = "needs_response"
+
+
 class _Webhook(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -161,6 +170,18 @@ class _Control:
         if request.method == "DELETE":
             events.forget()
         return _json_response({"webhooks": events.dump()})
+
+    async def disputes(self, request: HTTPRequest) -> Response:
+        """Let a payment (``pi_...`` or ``ch_...``) be disputed, or its dispute stand so now."""
+        try:
+            asked = _Disputed.model_validate_json(await request.body())
+            made = self._state.dispute(asked.payment, asked.status)
+        except ValidationError as error:
+            return _refused(error)
+        except InvalidArgumentError as error:
+            problem = {"field": error.argument, "message": str(error)}
+            return _json_response({"errors": [problem]}, 400)
+        return _json_response(made, 201)
 
     async def report(self, _request: HTTPRequest) -> Response:
         """Tell the counts."""

@@ -17,7 +17,7 @@ from .book import Book, moves_money
 from .events import Events
 from .faults import Faults
 from .keys import IdempotencyKeys
-from .objects import Refund, new_id
+from .objects import Dispute, DisputeStatus, Refund, new_id
 
 PLATFORM = "acct_sandbox"
 """The account whose key this is; connected accounts are named by ``Stripe-Account``."""
@@ -81,6 +81,19 @@ class StripeState:
     def book(self, account: str = PLATFORM) -> Book:
         """Return an account's objects. Hold ``lock`` while using them."""
         return self._books.setdefault(account, Book())
+
+    def dispute(self, payment: str, status: DisputeStatus, account: str = PLATFORM) -> Dispute:
+        """Let a payment be disputed, or its dispute stand so now: ``won``, ``lost`` and so on.
+
+        Raises `InvalidArgumentError` for a payment that there is not.
+        """
+        with self.lock:
+            book = self.book(account)
+            intent = book.payment_intents.get(payment)
+            charge = book.charges.get((intent["latest_charge"] or "") if intent else payment)
+            if charge is None:
+                raise InvalidArgumentError("payment", "no charge of this account")
+            return book.dispute(charge, status, int(self.now()))
 
     def schedule(
         self, account: str, refund: Refund, after: float, change: Change, reason: str | None = None

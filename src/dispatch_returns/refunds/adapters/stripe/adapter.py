@@ -213,10 +213,21 @@ class StripeAdapter:
     def check(self) -> str:
         """Read one refund, as the key must be allowed to; return that it may, and in which mode.
 
-        For ``dispatch-returns doctor``. Raises `AdapterError`.
+        For ``dispatch-returns doctor``, so it says too where the key may not read disputes. Raises
+        `AdapterError`.
         """
         self._wire.get("/v1/refunds", None, limit=1)
-        return f"lets the key in ({self._mode} mode)"
+        said = f"lets the key in ({self._mode} mode)"
+        try:
+            self._wire.get("/v1/disputes", None, limit=1)
+        except AdapterError as error:
+            if error.kind not in _NOT_SHOWN:
+                raise
+            said += (
+                ". The key may not read disputes, so a payment whose dispute you won waits for"
+                " refunds approve: give the key the right to read disputes"
+            )
+        return said
 
     @property
     def mode(self) -> str | None:

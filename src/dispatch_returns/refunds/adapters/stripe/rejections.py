@@ -77,7 +77,7 @@ _NOT_FOUND = _Meaning(
 _AUTH = _Meaning(
     ErrorKind.AUTH,
     "Stripe does not accept the API key for this: check that it is complete and not revoked, and"
-    " that it may write refunds and read charges and payment intents.",
+    " that it may write refunds and read charges, payment intents and disputes.",
 )
 _CONFIG = _Meaning(
     ErrorKind.CONFIG,
