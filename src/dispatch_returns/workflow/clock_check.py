@@ -20,6 +20,7 @@ from dispatch_returns.store.schema import inbox, ledger, outbox, returns
 
 if TYPE_CHECKING:
     from dispatch_returns.api import DispatchClient
+from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
@@ -73,14 +74,16 @@ class ClockCheck:
     def look(self, ahead: timedelta | None) -> None:
         """Ask the API for the time while the clock is wrong; then bring forward what waits."""
         if ahead is not None:
-            log.error("this machine's clock is wrong by %s: set it (NTP)", ahead)
+            log.error("this machine's clock is wrong by %s: set it (NTP)", ahead, extra=ids())
             try:
                 self._client.workspaces.get()  # its Date may say that the clock is right by now
             except APIError as error:
-                log.warning("the API does not say the time: %s", type(error).__name__)
+                log.warning("the API does not say the time: %s", type(error).__name__, extra=ids())
             return
         moved = self._store.write("clock.forward", self._bring_forward)
-        log.warning("%d pieces of work waited for a time that a wrong clock had set", moved)
+        log.warning(
+            "%d pieces of work waited for a time that a wrong clock had set", moved, extra=ids()
+        )
 
     def _is_any_late(self) -> bool:
         latest = self._clock() + WRONG

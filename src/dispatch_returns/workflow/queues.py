@@ -70,7 +70,9 @@ class Queue(Generic[T]):
             if self.keep is not None:
                 self.keep(item, seconds)
         except Exception as error:  # noqa: BLE001 - the next look may be luckier
-            log.warning("%s: a lease cannot be kept up: %s", self.name, type(error).__name__)
+            log.warning(
+                "%s: a lease cannot be kept up: %s", self.name, type(error).__name__, extra=ids()
+            )
 
 
 def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:

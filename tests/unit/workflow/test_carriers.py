@@ -21,6 +21,7 @@ from dispatch_returns.workflow.notices.rendering import Templates
 from tests.support.postage_server import KEY, PostageServer, postage_server
 from tests.support.returns import Merchant, Orders, order
 from tests.support.returns_shop import ReturnsShop
+from tests.support.workshop import EMAIL
 
 JANE = Address("Jane Doe", "179 N Harbor Dr", "Redondo Beach", "90277", "US", state="CA")
 RETURNS = address_of("Acme; 417 Montgomery St; 94104; San Francisco; CA; US")
@@ -57,7 +58,7 @@ def shop(
 def known_order(address: Address | None = JANE, weight: int | None = 400) -> Any:
     whole = order(SKU_001="149.00", SKU_002="20.00")
     lines = tuple(replace(it, weight=weight, title=f"Article {it.sku}") for it in whole.lines)
-    return replace(whole, lines=lines, address=address)
+    return replace(whole, lines=lines, address=address, customer_email=EMAIL)
 
 
 def drafted(server: PostageServer) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def patch_after_ours(shop: ReturnsShop, monkeypatch: pytest.MonkeyPatch, **field
         return written
 
     monkeypatch.setattr(shop.client.tickets, "update", ours_then_theirs)
+    monkeypatch.setattr(shop.client.tickets, "with_options", lambda **_: shop.client.tickets)
 
 
 def test_an_amount_granted_in_one_currency_is_not_paid_in_another(shop: ReturnsShop) -> None:
@@ -125,7 +126,6 @@ def test_where_a_person_decides_their_amount_counts_also_a_higher_one(shop: Retu
     [
         ("is_spam", True, "is marked as spam"),
         ("merged_into_id", "tkt_other", "was merged into another ticket"),
-        ("deleted_at", PLACED, "is in the bin"),
     ],
 )
 def test_a_ticket_that_was_taken_away_is_not_paid(
@@ -142,3 +142,13 @@ def test_a_ticket_that_was_taken_away_is_not_paid(
         f"The ticket {said}.",
         [],
     )
+
+
+def test_a_ticket_that_was_deleted_is_not_paid(
+    shop: ReturnsShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = shop.ticket()
+    deleted = ticket.model_copy(update={"deleted_at": PLACED})
+    monkeypatch.setattr(shop.client.tickets, "get", lambda _ticket_id: deleted)
+    shop.run(ticket)
+    assert (shop.refund(ticket), shop.fake.refunds) == (None, [])

@@ -45,7 +45,7 @@ def test_a_handler_is_called_with_the_event_and_a_context(shop: Workshop) -> Non
     ((event, read, client),) = called
     assert isinstance(event, TicketUpdated)
     assert (event.id, event.ticket_id) == (event_id, ticket.id)
-    assert (read, client) == (ticket, shop.client)
+    assert (read, client) == (shop.now(ticket), shop.client)
     assert tell_warehouse.__name__ == "tell_warehouse", "the decorator gives the function back"
 
 
