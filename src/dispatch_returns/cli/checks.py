@@ -273,10 +273,11 @@ def _installation(settings: Settings) -> list[Check]:
             found = connector.installation.examine()
             with store.read() as conn:
                 strangers = inbox.strangers(conn)
+                others = ledger.count_of_other_adapters(conn, connector.adapter.name)
     except DispatchReturnsError:
         return []  # the checks of the settings, the API and the database have said so
     # Of a workspace that the key does not see, the check of the API has spoken.
-    return [*([] if found is None else [_belongs(found)]), *_strangers(strangers)]
+    return [*([] if found is None else [_belongs(found)]), *_strangers(strangers), *_others(others)]
 
 
 def _belongs(found: Belonging) -> Check:
@@ -291,6 +292,17 @@ def _belongs(found: Belonging) -> Check:
         remedy = "Let the key read it, so that a key of another account is noticed."
         return Check(name, "warning", "; ".join(found.warnings), remedy)
     return Check(name, "ok", f"the database is that of {found.workspace}")
+
+
+def _others(number: int) -> list[Check]:
+    if not number:
+        return []
+    remedy = (
+        "Run a worker with the adapter they were begun with (DISPATCH_RETURNS_ADAPTER), or settle"
+        " them at that processor by hand, then: dispatch-returns refunds cancel."
+    )
+    detail = f"{number} refunds wait for an adapter that is not the one that is set"
+    return [Check("other adapters", "warning", detail, remedy)]
 
 
 def _strangers(number: int) -> list[Check]:

@@ -340,6 +340,12 @@ def count_by_state(conn: Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 
+def count_of_other_adapters(conn: Connection, adapter: str) -> int:
+    """Return how many refunds wait for an adapter other than `adapter`."""
+    waits = (ledger.c.due_at.is_not(None), ledger.c.adapter != adapter)
+    return conn.execute(select(func.count()).select_from(ledger).where(*waits)).scalar_one()
+
+
 def record_attempt(
     conn: Connection,
     refund: Refund,

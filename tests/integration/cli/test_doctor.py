@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, heartbeats, inbox, outbox
+from dispatch_returns.store import NewEvent, heartbeats, inbox, ledger, outbox
+from dispatch_returns.store.ledger import State
 from tests.support.cli import Shop, run
 from tests.support.mail_server import PASSWORD, USER, certificate, mail_server
 from tests.support.postage_server import KEY, postage_server
@@ -440,6 +441,28 @@ def test_a_handler_over_its_limit_is_a_warning_and_so_is_one_that_waits_for_long
     assert found["status"] == "warning"
     assert found["detail"] == "1 run over their limit, 1 are not done"
     assert "give what they wait for a time limit" in found["remedy"]
+
+
+def test_refunds_that_wait_for_another_adapter_are_counted(shop: Shop) -> None:
+    assert "other adapters" not in checks(shop)
+    with shop.store() as store:
+        store.write(
+            "enter",
+            lambda conn: ledger.create(
+                conn,
+                "ws_1",
+                "tkt_1",
+                1,
+                utc_now(),
+                adapter="gone",
+                state=State.REQUESTED,
+                uncertain=False,
+                due_at=utc_now(),
+            ),
+        )
+    found = checks(shop)["other adapters"]
+    assert found["status"] == "warning"
+    assert found["detail"].startswith("1 refunds wait for an adapter")
 
 
 def test_refunds_that_wait_for_a_person_are_counted(shop: Shop) -> None:
