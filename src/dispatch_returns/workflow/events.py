@@ -129,7 +129,7 @@ class EventProcessor:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
             if isinstance(error, NotShownError | APIResponseError) and self._is_over(stored, error):
-                self._set_aside(stored, event, error)
+                self._set_aside(stored, parse(stored.body), error)
             else:
                 self._postpone(stored, error)
         else:
