@@ -86,7 +86,8 @@ class _Erasure:
         self.conn = conn
         self.address = address
         self.of = {"tickets": tickets}
-        self.removed = dict.fromkeys(("events", "returns", "labels", "refunds", "messages"), 0)
+        what = ("events", "returns", "labels", "refunds", "messages")
+        self.removed: dict[str, int] = dict.fromkeys(what, 0)
         self.kept: list[str] = []
 
     def events(self, events: list[Row[Any]]) -> None:
@@ -172,4 +173,5 @@ def _names(body: bytes, address: str) -> bool:
 
 
 def _plain(row: Row[Any], *, but: Collection[str] = ()) -> dict[str, Any]:
-    return {name: value for name, value in row._mapping.items() if name not in but}
+    values = row._mapping  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's public name for it
+    return {name: value for name, value in values.items() if name not in but}

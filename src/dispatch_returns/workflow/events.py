@@ -124,6 +124,10 @@ class EventProcessor:
             return
         try:
             event = parse(stored.body)
+        except EventError as error:
+            self._keep_unreadable(stored, error)
+            return
+        try:
             found = self._look(event, stored)
         except EventError as error:
             self._keep_unreadable(stored, error)

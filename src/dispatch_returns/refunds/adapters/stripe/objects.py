@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money, stripe_rule
@@ -96,12 +96,17 @@ def email_of(payment: StripeObject) -> str | None:
     payment method. A customer's own address is taken where the object was expanded: a restricted
     key need not be allowed to read customers.
     """
-    charge, customer = payment.get("latest_charge"), payment.get("customer")
-    known = [payment, charge if isinstance(charge, Mapping) else _NOTHING]
-    found = [it.get("receipt_email") for it in known]
-    found += [(it.get("billing_details") or _NOTHING).get("email") for it in known]
-    found += [customer.get("email") if isinstance(customer, Mapping) else None]
+    known = [payment, _expanded(payment, "latest_charge")]
+    found: list[Any] = [it.get("receipt_email") for it in known]
+    found += [_expanded(it, "billing_details").get("email") for it in known]
+    found += [_expanded(payment, "customer").get("email")]
     return next((it for it in found if isinstance(it, str) and it.strip()), None)
+
+
+def _expanded(of: StripeObject, name: str) -> StripeObject:
+    """Return an object inside another; an empty one where there is none, or its id alone."""
+    value = of.get(name)
+    return cast("StripeObject", value) if isinstance(value, Mapping) else _NOTHING
 
 
 def payments_found(page: StripeObject) -> list[PaymentRef]:
