@@ -2,6 +2,7 @@
 
     dispatch-returns sandbox                    # in another terminal; export what it prints
     dispatch-returns setup
+    export DISPATCH_RETURNS_DATABASE_URL=sqlite:///store-credit.db   # one processor, one database
     python examples/store_credit.py $(python examples/make_return.py 149.00)
 
 Here it is handed to the connector; docs/adapters.md shows the entry point that makes it one of

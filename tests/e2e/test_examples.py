@@ -111,6 +111,7 @@ def test_the_refund_script_pays_once(shop: Shop) -> None:
 def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:
     shop.set_up()
     ticket_id = shop.example("make_return.py", "149.00")
+    shop.environment["DISPATCH_RETURNS_DATABASE_URL"] = f"sqlite:///{shop.folder}/credit.db"
     given = shop.example("store_credit.py", ticket_id)
     assert given == "149.00 USD: succeeded (credit_1)"
     assert shop.box.state.stripe.report()["refunds"] == 0

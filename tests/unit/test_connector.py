@@ -118,6 +118,7 @@ def test_a_connector_builds_its_parts_from_the_settings(tmp_path: Path) -> None:
             "messages",
             "handlers",
             "clock",
+            "old events",
         ]
 
 

@@ -31,6 +31,7 @@ from dispatch_returns.api.raw import RawResponse
 from dispatch_returns.api.retry import Failed, Strategy, announce
 from dispatch_returns.api.scope import Scope
 from dispatch_returns.api.transfer import CHUNK, Download, Upload
+from dispatch_returns.clock import ClockWatch
 from dispatch_returns.errors import APIError
 
 T = TypeVar("T")
@@ -72,6 +73,10 @@ class AsyncCaller:
     def rate_limit(self) -> RateLimit | None:
         """What the last answer said of the rate limit; None if it, or no answer yet, said so."""
         return self._core.rate_limit
+
+    def watch_clock(self, watch: ClockWatch) -> None:
+        """Have `watch` hear of each answer's ``Date``."""
+        self._core.watch = watch
 
     def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Self:
         """Return a client with another `timeout` (seconds, of each attempt) or `max_retries`.

@@ -27,7 +27,10 @@ def export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show all that is stored of a customer: events, returns, labels, refunds, messages."""
+    """Show all that is stored of a customer.
+
+    Events, returns, labels, refunds and messages.
+    """
     from dispatch_returns.workflow import customers
 
     with open_store() as store:

@@ -77,7 +77,7 @@ def thin(
 
 @app.command()
 def adopt(*, who: people.Who = None, why: people.Why = None, json: Json = False) -> None:
-    """Let the database belong to the workspace and the processor account that are set now, too.
+    """Add the workspace and processor that are set to it.
 
     A database belongs to the workspace, the adapter, the processor's account and the mode (live,
     test, sandbox) it was first used with. Where the settings name others, nothing is paid. If they

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dispatch_returns.store.ledger import Refund
 
 app = typer.Typer(
-    help="List and show refunds; pay, retry, approve, cancel, confirm one.\n\n"
+    help="List, show, pay, retry, approve, cancel, confirm refunds.\n\n"
     "Looking needs the database alone; acting needs the service's settings.",
     no_args_is_help=True,
 )

@@ -46,8 +46,14 @@ class Retention:
         with self._lock:
             if self._after is None or (self._next is not None and self._clock() < self._next):
                 return []
+            if self._keep is None and not self._read(ledger.with_old_address, self._least_recent()):
+                self._next = self._clock() + _BETWEEN_PASSES
+                return []
             after, self._after = self._after, None
             return [after]
+
+    def _least_recent(self) -> datetime:
+        return self._clock() - KEEP_ADDRESSES
 
     def thin(self, after: int) -> None:
         """Delete what is old among the events that follow number `after`."""
@@ -75,7 +81,7 @@ class Retention:
 
     def _thin_records(self, now: datetime) -> None:
         """Drop what names a customer, in batches that are looked for before the write."""
-        while found := self._read(ledger.with_old_address, now - KEEP_ADDRESSES):
+        while found := self._read(ledger.with_old_address, self._least_recent()):
             batch = found
             self._store.write("address.thin", lambda conn: ledger.forget_addresses(conn, batch))  # noqa: B023
         while self._keep and (found := self._read(labels.thinnable, now - self._keep)):

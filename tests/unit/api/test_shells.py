@@ -37,7 +37,9 @@ PORTAL = {
 METHODS = [(resource, method) for resource in RESOURCES for method in RESOURCES[resource]]
 PORTAL_METHODS = [(resource, method) for resource in PORTAL for method in PORTAL[resource]]
 FILES = {"source", "target"}
-OF_A_CLIENT = {"call", "call_raw", "rate_limit", "run", "scope", "walk", "with_options"}
+OF_A_CLIENT = {
+    "call", "call_raw", "rate_limit", "run", "scope", "walk", "watch_clock", "with_options"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
