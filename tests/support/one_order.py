@@ -10,7 +10,6 @@ from typing import Any
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
-from dispatch_returns.store import returns
 from dispatch_returns.workflow.orders.model import Order
 from dispatch_returns.workflow.policy.policy import ReturnPolicy
 from tests.support.desk import usd
@@ -108,9 +107,8 @@ class OrderShop(ReturnsShop):
 
     def delete(self, ticket: Ticket) -> None:
         """Delete a ticket at Dispatch, and have its return looked at."""
-        row = self.row(ticket)
         self.client.tickets.delete(ticket.id)
-        self.store.write("wake", lambda conn: returns.wake(conn, row.id, self.clock()))
+        self.event(ticket.id, kind="ticket.deleted")
         self.work()
 
     @property

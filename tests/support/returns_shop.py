@@ -52,6 +52,7 @@ class ReturnsShop(Workshop):
             original_order_total=Decimal("149.00"),
             fields={"payment_intent": payment} | fields,
         )
+        self.opened_now(ticket)
         self.arrive(ticket)
         return ticket
 

@@ -96,12 +96,15 @@ class Workshop:
             customer_email=EMAIL,
             custom_fields={name: it for name, it in given.items() if it is not None},
         )
-        # Opened by the clock of the test, as the processor's refunds are made by it.
+        self.opened_now(ticket)
+        return ticket
+
+    def opened_now(self, ticket: Ticket) -> None:
+        """Let a ticket be opened by the test's clock, as the processor's refunds are made by it."""
         opened = self.clock().isoformat()
         workspace = self.box.state.workspaces[ticket.workspace_id]
         # It is listed by that time, so the list must learn of it.
         workspace.ticket_list.change(workspace.tickets[ticket.id], {"createdAt": opened})
-        return ticket
 
     def set(self, ticket: Ticket, status: str | None = None, **fields: Any) -> None:
         """Change a ticket as an agent does."""

@@ -36,6 +36,7 @@ def test_a_worker_that_keeps_up_is_well(shop: Shop) -> None:
         "messages_undelivered": 0,
         "kill_switch": True,
         "dry_run": False,
+        "restored": False,
         "events_of_other_workspaces": 0,
     }
     assert "1 held, 1 succeeded" in shop.offline("health").text

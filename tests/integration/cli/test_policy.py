@@ -231,6 +231,7 @@ def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
     """Have another return of the same customer, or order, in the store."""
     now = datetime(2026, 1, 20, tzinfo=UTC)
     given = {"items": [], "step": step, "status": step, "requested_at": now, "tries": 0} | values
+    given["order_key"] = given.get("order_id")
 
     def write(conn: Any) -> None:
         returns.enter(conn, "ws_sandbox", ticket, now, claims=0, **given)

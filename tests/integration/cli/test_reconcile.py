@@ -98,7 +98,12 @@ def test_a_time_that_is_none_is_a_usage_error(shop: Shop) -> None:
 
 
 def test_an_adapter_that_cannot_list_and_a_processor_that_is_away(shop: Shop) -> None:
-    said = shop.run("reconcile", "--json", DISPATCH_RETURNS_ADAPTER="manual")
+    by_hand = {
+        "DISPATCH_RETURNS_ADAPTER": "manual",
+        "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{shop.folder}/by-hand.db",
+    }
+    assert shop.run("db", "upgrade", **by_hand).code == 0
+    said = shop.run("reconcile", "--json", **by_hand)
     assert said.code == 1
     assert "the adapter manual cannot list its refunds" in said.json["error"]["message"]
     away = shop.run("reconcile", "--json", STRIPE_BASE_URL="http://127.0.0.1:1")

@@ -57,7 +57,7 @@ def machines(
 
 def take(shop: OrderShop) -> Callable[[], None]:
     """Claim the next return that is due; what is returned takes it as far as it goes."""
-    (_, walking, *_) = shop.connector.queues
+    (walking,) = (it for it in shop.connector.queues if it.name == "returns")
     (row,) = walking.claim(1)
     return lambda: walking.run(row)
 

@@ -154,7 +154,7 @@ def test_an_outcome_that_is_still_looked_up_leaves_the_status_alone(shop: Worksh
     shop.set(ticket, refund_amount=149)
     shop.fake.fail_next("lost_response")
     shop.event(ticket.id)
-    for queue in shop.connector.queues[:2]:
+    for queue in (it for it in shop.connector.queues if it.name in {"events", "refunds"}):
         for item in queue.claim(9):
             queue.run(item)
     shop.fake.fail_next(AdapterError(ErrorKind.AUTH, "the key is wrong"), call="find")
@@ -387,7 +387,7 @@ def test_an_older_message_that_is_slower_does_not_have_the_last_word(shop: Works
     ticket = shop.ticket()
     shop.event(ticket.id)
     for _ in range(2):
-        for queue in shop.connector.queues[:2]:
+        for queue in (it for it in shop.connector.queues if it.name in {"events", "refunds"}):
             for item in queue.claim(9):
                 queue.run(item)
     older = next(m for m in shop.connector.messenger.claim(9) if m.kind == "ticket")
