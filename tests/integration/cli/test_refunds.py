@@ -186,6 +186,7 @@ def test_a_refund_that_is_paid_cannot_be_canceled(shop: Shop) -> None:
 
 
 def test_a_refund_paid_by_hand_is_confirmed_with_its_reference(shop: Shop) -> None:
+    assert shop.run("db", "adopt", "--who", "Ann", **MANUAL).code == 0
     ticket = shop.ticket(payment_reference="IBAN-1")
     pending = shop.refund(ticket, **MANUAL)
     assert pending.state == "pending"

@@ -8,13 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from dispatch_returns import sandbox
 from dispatch_returns.api import Ticket
 from dispatch_returns.reconcile.differences import Cause, Difference
 from dispatch_returns.refunds import acts
 from dispatch_returns.refunds.adapter import RefundStatus
-from dispatch_returns.store import Store
+from dispatch_returns.store import Store, schema
 from dispatch_returns.store.ledger import Refund
 from dispatch_returns.workflow.steps.receiving import facts_of
 from tests.support.desk import usd
@@ -41,6 +42,9 @@ def two_parcels(shop: ReturnsShop, **prices: str) -> Ticket:
     prices = {"A": "10.00", "B": "20.00"} | prices
     shop.merchant.orders.known["1234"] = order(**prices)
     ticket = shop.ask("A", "B")
+    # Asked for by the test's clock, as the processor's refunds are made by it.
+    asked = update(schema.returns).values(requested_at=shop.clock())
+    shop.store.write("asked", lambda conn: conn.execute(asked))
     for sku in ("A", "B"):
         shop.connector.returns.receive(ticket.id, lines=[sku], who="Bob")
         shop.work()
