@@ -297,7 +297,7 @@ def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
     """Return what `read` makes of Stripe's answer, or raise that nobody can rely on it."""
     try:
         return read()
-    except (AttributeError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError):
         raise AdapterError(
             ErrorKind.UNKNOWN_OUTCOME,
             "Stripe's answer is not as Stripe documents it: it may have been carried out.",

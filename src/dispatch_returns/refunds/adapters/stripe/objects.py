@@ -142,12 +142,12 @@ def refund_result(
     _expect(refund, "refund")
     currency = refund["currency"].upper()
     return RefundResult(
-        processor_id=text(refund["id"]),
+        processor_id=_printable(refund["id"]),
         status=RefundStatus(refund["status"]),
         amount=Money(refund["amount"], currency, stripe_rule(currency).decimals),
         ours=ours,
         arn=_arn(refund),
-        failure_reason=refund.get("failure_reason"),
+        failure_reason=_said(refund.get("failure_reason")),
         request_id=request_id,
     )
 
@@ -224,7 +224,7 @@ def _arn(refund: StripeObject) -> str | None:
     way: StripeObject = (details.get(kind) if isinstance(kind, str) else None) or _NOTHING
     if kind == "card" and way.get("reference_type") != "acquirer_reference_number":
         return None
-    return way.get("reference") or None
+    return _said(way.get("reference"))
 
 
 def _expect(found: StripeObject, kind: str) -> None:
@@ -237,6 +237,18 @@ def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("not a text")
     return value
+
+
+def _printable(value: object) -> str:
+    found = text(value)
+    if not found.isprintable():  # and no database holds half a character, or NUL
+        raise ValueError("not printable")
+    return found
+
+
+def _said(value: object) -> str | None:
+    """Return what is only told to people, None where it is no text that can be printed."""
+    return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def noted(value: object) -> str | None:
