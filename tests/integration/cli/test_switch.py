@@ -18,7 +18,8 @@ from tests.support.waiting import wait_until
 
 
 def test_every_switch_can_be_thrown() -> None:
-    assert get_args(Name) == tuple(Switch)
+    # A restored database is switched by `db restored`, and by its comparison's end.
+    assert get_args(Name) == tuple(it for it in Switch if it is not Switch.RESTORED)
 
 
 def test_a_switch_stops_another_process_before_its_next_payment(shop: Shop) -> None:
