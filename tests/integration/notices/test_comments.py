@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dispatch_returns import DispatchClient, sandbox
-from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.errors import ConfigurationError, NotFoundError, NoticeError
 from dispatch_returns.workflow import notices
 from dispatch_returns.workflow.notices.notice import Notice, NoticeKind
 from dispatch_returns.workflow.notices.samples import sample
@@ -54,12 +54,11 @@ def test_a_notice_is_one_public_comment(box: sandbox.Sandbox, client: DispatchCl
     assert german.metadata == {"dispatch_returns": notice.key}
 
 
-def test_a_ticket_that_is_gone_is_not_asked_for_again(client: DispatchClient) -> None:
+def test_a_ticket_that_is_not_found_is_left_to_who_delivers(client: DispatchClient) -> None:
     notifier = notices.load(["comments"], client, smtp={})
     assert notifier is not None
-    with pytest.raises(NoticeError) as caught:
+    with pytest.raises(NotFoundError):  # one 404 is no answer: the messenger decides
         notifier.send(notice_about("tkt_gone"))
-    assert not caught.value.retryable
 
 
 def test_a_notifier_that_is_none_is_named(client: DispatchClient) -> None:
@@ -96,8 +95,7 @@ def test_a_comment_comes_before_the_mail_so_that_no_mail_is_sent_twice(
         both.send(notice, again=True)
         assert len(mailbox.mails) == 1
         assert len(client.comments.list(ticket.id)) == 1
-        with pytest.raises(NoticeError) as caught:
+        with pytest.raises(NotFoundError):
             both.send(replace(notice, ticket_id="tkt_gone", key="other"))
-        assert not caught.value.retryable
-        assert len(mailbox.mails) == 2
+        assert len(mailbox.mails) == 1
         both.close()
