@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
@@ -55,7 +55,7 @@ NUMBERS: st.SearchStrategy[Any] = st.sampled_from(
         Decimal(340434161094015902),
     ]
 )
-TEXTS = st.sampled_from(
+TEXTS: st.SearchStrategy[Any] = st.sampled_from(
     [
         "",
         " ",
@@ -96,9 +96,11 @@ TEXTS = st.sampled_from(
         "-1",
     ]
 )
-SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS | st.text(st.characters(), max_size=9)
+SCALARS: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | NUMBERS | TEXTS | st.text(st.characters(), max_size=9)
+)
 """`st.characters()` gives surrogates too."""
-VALUES = st.one_of(
+VALUES: st.SearchStrategy[Any] = st.one_of(
     SCALARS,
     st.lists(SCALARS, max_size=3),
     st.dictionaries(
@@ -133,14 +135,16 @@ FIELDS = (
 OF_TICKET = ("title", "body", "ticketNumber", "tags", "links", "metadata", "source", "dueAt")
 OF_CUSTOMER = ("email", "name")
 
-SAID = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES))
+SAID: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES))
 """Any of them; mostly a few, so that each one is also seen alone."""
-ONE = st.sampled_from(FIELDS).flatmap(lambda name: st.fixed_dictionaries({name: VALUES}))
-CUSTOM = ONE | ONE | SAID
-AROUND: st.SearchStrategy[Record] = st.just(dict[str, Any]()) | st.fixed_dictionaries(
+ONE: st.SearchStrategy[Any] = st.sampled_from(FIELDS).flatmap(
+    lambda name: st.fixed_dictionaries({name: VALUES})
+)
+CUSTOM: st.SearchStrategy[Any] = ONE | ONE | SAID
+AROUND: st.SearchStrategy[Any] = st.just(dict[str, Any]()) | st.fixed_dictionaries(
     {}, optional=dict.fromkeys(OF_TICKET, VALUES)
 )
-WHO: st.SearchStrategy[Record] = st.just(dict[str, Any]()) | st.fixed_dictionaries(
+WHO: st.SearchStrategy[Any] = st.just(dict[str, Any]()) | st.fixed_dictionaries(
     {}, optional=dict.fromkeys(OF_CUSTOMER, VALUES)
 )
 
@@ -193,7 +197,7 @@ def settles(shop: Workshop) -> None:
 
 
 @contextmanager
-def opened(kind: str, box: sandbox.Sandbox) -> Iterator[Workshop]:
+def opened(kind: str, box: sandbox.Sandbox) -> Generator[Workshop]:
     """Give a shop with an empty store."""
     with tempfile.TemporaryDirectory() as folder, stores.opened(kind, Path(folder)) as store:
         shop = Workshop(box, Path(folder), store=store, reconcile_every=0)
@@ -215,7 +219,7 @@ class _Escaped(logging.Handler):
 
 
 @contextmanager
-def nothing_escapes() -> Iterator[None]:
+def nothing_escapes() -> Generator[None]:
     """Fail where a queue had to catch what its work raised."""
     queues, escaped = logging.getLogger("dispatch_returns.workflow.queues"), _Escaped()
     queues.addHandler(escaped)
@@ -265,13 +269,13 @@ def test_a_ticket_that_is_refunded_is_paid_what_it_says_plainly_or_a_person_is_t
     holds()
 
 
-STRIPES = st.sampled_from(
+STRIPES: st.SearchStrategy[Any] = st.sampled_from(
     (
         *("id", "object", "amount", "currency", "status", "metadata", "payment_intent", "charge"),
         *("created", "failure_reason", "destination_details"),
     )
 )
-REFUND = {
+REFUND: Record = {
     "id": "re_1",
     "object": "refund",
     "amount": 14900,
@@ -282,10 +286,12 @@ REFUND = {
     "charge": "ch_1",
     "created": 1,
 }
-NOTES = st.dictionaries(
+NOTES: st.SearchStrategy[Any] = st.dictionaries(
     st.sampled_from(["dispatch_refund_id", "dispatch_ticket_id", "dispatch_workspace_id"]), VALUES
 ).map(lambda notes: {"metadata": notes})
-REFUNDS = (st.dictionaries(STRIPES, VALUES, max_size=3) | NOTES).map(lambda it: REFUND | it)
+REFUNDS: st.SearchStrategy[Any] = (st.dictionaries(STRIPES, VALUES, max_size=3) | NOTES).map(
+    lambda it: REFUND | it
+)
 
 
 @given(st.lists(REFUNDS, max_size=2))
