@@ -35,7 +35,9 @@ State = Literal[
 """`store.ledger.State`, spelled out: importing the store would make ``--help`` slow."""
 
 _SHOWN_OF_ID = 12
-_NOT_SHOWN = frozenset({"claims", "instructions_email", "approved_minor"})
+_NOT_SHOWN = frozenset(
+    {"claims", "instructions_email", "approved_minor", "approved_detail", "counted"}
+)
 
 _Id = Annotated[
     str,

@@ -50,7 +50,12 @@ def approve(
         if refund.reason == Reason.CUSTOMER_DIFFERS:
             return refund
         assert refund.amount is not None
-        return replace(refund, approved_by=who, approved_minor=refund.amount.minor)
+        return replace(
+            refund,
+            approved_by=who,
+            approved_minor=refund.amount.minor,
+            approved_detail=refund.detail,
+        )
 
     return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
 
@@ -179,8 +184,7 @@ def _judge_anew(
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
         agreed = _agreed(conn, decision, now, who=who) if differs else decision
-        approves = refund.detail if act == "approve" else None
-        return service.intake.judge_anew(conn, check(refund), agreed, approves=approves)
+        return service.intake.judge_anew(conn, check(refund), agreed)
 
     payments = decision.payment_ids
     return _act(service, refund_id, act, change, who=who, why=why, payments=payments)

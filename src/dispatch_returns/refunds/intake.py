@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -39,7 +39,13 @@ from dispatch_returns.store import go_live, ledger, outside, owners, switches
 from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outside import Outside
 from dispatch_returns.store.owners import Question
+from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
+
+NOT_APPROVED: Mapping[str, None] = dict.fromkeys(
+    ("approved_by", "approved_minor", "approved_detail")
+)
+"""The values of a row that nobody has approved, or not with what is said against it now."""
 
 _MOMENT = timedelta(seconds=5)
 _MOST_AT_ONCE = 10_000
@@ -251,18 +257,16 @@ class Intake:
             self._note_changed_amount(conn, known, decision)
         return known
 
-    def judge_anew(
-        self, conn: Connection, known: Refund, decision: Decision, *, approves: str | None = None
-    ) -> Refund:
+    def judge_anew(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
         """Write `decision` into the row of a refund of which nothing was paid; return the row.
 
-        An approval counts for the same amount of the same payment, and a key that was sent is
-        not used again. `approves` is the detail of the hold that a person agrees to now: where
-        there is more to say by now, they are asked again.
+        An approval counts for the same amount of the same payment, and for what the person was
+        told: where there is more to say by now, they are asked again. A key that was sent is not
+        used again.
         """
         now = self._clock()
         if known.payment != _payment(decision):
-            known = replace(known, approved_by=None, approved_minor=None)
+            known = _unapproved(known)
         elsewhere = self._elsewhere(conn, decision)
         if (settled := _settling(elsewhere, decision)) is not None:
             name = self.adapter.name
@@ -270,10 +274,10 @@ class Intake:
             adopted = ledger.take_over(conn, known, now, adapter=name, **values)
             return self._tell_adopted(conn, adopted, now)
         doubts = self._doubts(conn, decision, elsewhere, known.created_at)
-        hold = self._hold(conn, decision, doubts, known.approved_minor, approves)
+        hold = self._hold(conn, decision, doubts, known)
         if hold is not None and hold.reason in guard.APPROVABLE:
-            known = replace(known, approved_by=None, approved_minor=None)
-        values = _entry(decision, hold)
+            known = _unapproved(known)
+        values = _entry(decision, hold, elsewhere)
         if hold is None and known.first_sent_at is not None:
             values |= new_generation(known)
         refund = ledger.take_over(
@@ -284,6 +288,7 @@ class Intake:
             entered_at=now,
             approved_by=known.approved_by,
             approved_minor=known.approved_minor,
+            approved_detail=known.approved_detail,
             due_at=None if hold else now,
             **values,
         )
@@ -302,9 +307,9 @@ class Intake:
             adopted = self._insert(conn, decision, now, **_adoption(decision, settled))
             return adopted and self._tell_adopted(conn, adopted, now)
         doubts = self._doubts(conn, decision, elsewhere, now)
-        hold = self._hold(conn, decision, doubts, approved_minor=None)
+        hold = self._hold(conn, decision, doubts, None)
         waits: dict[str, object] = {"due_at": None} if hold else {"due_at": now} | unless_held
-        refund = self._insert(conn, decision, now, **_entry(decision, hold) | waits)
+        refund = self._insert(conn, decision, now, **_entry(decision, hold, elsewhere) | waits)
         if refund is not None and hold is not None:
             self._tell_held(conn, refund, decision, hold, now)
         return refund
@@ -369,6 +374,23 @@ class Intake:
         fitting = (it.processor_id for it in seen if settles_row(it, row))
         return next((by_id[it] for it in fitting if it in by_id), None)
 
+    def paid_since(
+        self, conn: Connection, row: Refund, listed: Sequence[KnownRefund]
+    ) -> Hold | None:
+        """Return the hold for a row that waits, where more was paid back elsewhere since its check.
+
+        Whether both are too much is judged anew, from the ticket.
+        """
+        if not listed or row.payment is None:
+            return None
+        ref = PaymentRef(**row.payment)
+        outside.look_alone(conn, self.adapter.name, [ref.id])
+        seen = self.elsewhere(conn, _names(ref, listed), listed)
+        counted = row.counted or ()
+        if all(storable(it.processor_id) in counted for it in seen):
+            return None
+        return refunded_elsewhere(seen)
+
     def is_dry(self, conn: Connection) -> bool:
         """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
@@ -393,7 +415,7 @@ class Intake:
         hold = decision.hold
         if hold is None:
             if (known.amount, known.payment) == (decision.amount, _payment(decision)):
-                if known.approved_minor is not None or not self._is_doubted(conn, decision):
+                if not self._is_doubted(conn, decision, known):
                     return known
                 return self.judge_anew(conn, known, decision)
             detail = f"The ticket was changed before the refund of {known.amount} was sent."
@@ -405,8 +427,7 @@ class Intake:
         conn: Connection,
         decision: Decision,
         doubts: Sequence[Hold],
-        approved_minor: int | None,
-        approves: str | None = None,
+        known: Refund | None,
     ) -> Hold | None:
         if decision.hold is not None:
             return decision.hold
@@ -415,9 +436,7 @@ class Intake:
         if self.rails.dry_run:
             return guard.dry_run_hold(amount)
         hold = guard.together(doubts)
-        if hold is None:
-            return None
-        if approved_minor == amount.minor and approves in {None, hold.detail}:
+        if hold is None or all(_was_approved(known, amount, it) for it in doubts):
             return None
         if Switch.DRY_RUN in switches.on(conn):
             # The switch is asked before each payment; here only so that no ticket is written to.
@@ -444,16 +463,20 @@ class Intake:
             found.append(needed)
         return found
 
-    def _is_doubted(self, conn: Connection, decision: Decision) -> bool:
-        """Whether there is more to say against a refund that waits than when it was entered."""
+    def _is_doubted(self, conn: Connection, decision: Decision, known: Refund) -> bool:
+        """Whether there is more to say against a refund that waits than when it was entered.
+
+        Or than the person was told who approved it.
+        """
         elsewhere = self._elsewhere(conn, decision)
         if _settling(elsewhere, decision) is not None:
             return True
-        assert decision.amount is not None
-        return bool(
-            decision.doubts
-            or (elsewhere and self._is_too_much(conn, decision, decision.amount, elsewhere))
-        )
+        amount = decision.amount
+        assert amount is not None
+        doubts = list(decision.doubts)
+        if elsewhere and self._is_too_much(conn, decision, amount, elsewhere):
+            doubts.append(refunded_elsewhere(elsewhere))
+        return not all(_was_approved(known, amount, it) for it in doubts)
 
     def _is_too_much(
         self,
@@ -515,6 +538,17 @@ def _doubts_of_payment(
     if not order.missing or noted or facts.parcel.without_order:
         return ()
     return (guard.order_unknown(facts),)
+
+
+def _was_approved(known: Refund | None, amount: Money, doubt: Hold) -> bool:
+    """Whether a person agreed to pay just this amount who was told of this doubt."""
+    if known is None or known.approved_minor != amount.minor:
+        return False
+    return storable(doubt.detail) in (known.approved_detail or "")
+
+
+def _unapproved(known: Refund) -> Refund:
+    return replace(known, approved_by=None, approved_minor=None, approved_detail=None)
 
 
 def _is_duplicate(other: Refund, facts: Facts) -> bool:
@@ -609,7 +643,7 @@ def _row_id(facts: Facts) -> str:
 
 def _adoption(decision: Decision, elsewhere: Outside) -> dict[str, object]:
     """Return the values of a row whose money was paid back by somebody else."""
-    return _entry(decision, None) | {
+    return _entry(decision, None, ()) | {
         "state": State(elsewhere.status),
         "processor_id": elsewhere.processor_id,
         "adopted": True,
@@ -631,8 +665,11 @@ def _payment(decision: Decision) -> dict[str, object] | None:
     return None if decision.payment is None else asdict(decision.payment)
 
 
-def _entry(decision: Decision, hold: Hold | None) -> dict[str, object]:
+def _entry(
+    decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]
+) -> dict[str, object]:
     return {
+        "counted": [storable(it.processor_id) for it in elsewhere] or None,
         "state": State.HELD if hold else State.REQUESTED,
         "reason": hold and hold.reason,
         "detail": hold and hold.detail,

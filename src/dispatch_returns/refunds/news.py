@@ -25,7 +25,7 @@ from dispatch_returns.refunds.adapter import (
     SupportsListing,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.intake import refunded_elsewhere, seen_of, settles_row
+from dispatch_returns.refunds.intake import NOT_APPROVED, refunded_elsewhere, seen_of, settles_row
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.store import ledger, outside
 from dispatch_returns.store.ledger import Refund, State
@@ -241,7 +241,7 @@ class News:
                 if dry and row.amount is not None:
                     hold = guard.dry_run_hold(row.amount)
                 # An approval was given before anybody knew of this.
-                self._service.hold(conn, row, hold, approved_by=None, approved_minor=None)
+                self._service.hold(conn, row, hold, **NOT_APPROVED)
         return None
 
     def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:

@@ -38,7 +38,7 @@ from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.clock import Clock, utc_now
 from dispatch_returns.refunds.facts import OrderOf, PaymentResolver, nobody_asked
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.intake import Decision, Intake
+from dispatch_returns.refunds.intake import NOT_APPROVED, Decision, Intake
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
@@ -225,10 +225,16 @@ class RefundService:
     def _look_and_send(self, refund: Refund) -> None:
         try:
             found = self._find(refund)
+            is_ours = found is not None and found.ours
+            if not is_ours and self._adopts(refund, waited=True):
+                return
+        except UnsupportedFeatureError as error:
+            self._unsupported(refund, error)
+            return
         except AdapterError as error:
             self._cannot_look_yet(refund, error)
             return
-        if found is not None and found.ours:
+        if found is not None and is_ours:
             self._record(refund, found, "find")
             return
         try:
@@ -501,10 +507,11 @@ class RefundService:
         else:
             self._refused(refund, error)
 
-    def _adopts(self, refund: Refund) -> bool:
+    def _adopts(self, refund: Refund, *, waited: bool = False) -> bool:
         """Take over a refund made elsewhere that is just what was asked for; say if there is one.
 
-        Raises `AdapterError`.
+        One that has `waited`, and of which nothing was paid, is held for any other that was made
+        since its check, and that is said as well. Raises `AdapterError`.
         """
         if not self.adapter.capabilities.lookup:
             return False  # ours may have been made as well
@@ -513,7 +520,11 @@ class RefundService:
         def record(conn: Connection) -> bool:
             known = self.intake.settled(conn, refund, listed)
             if known is None:
-                return False
+                hold = self.intake.paid_since(conn, refund, listed) if waited else None
+                if hold is not None:
+                    # An approval was given before anybody knew of this.
+                    self.hold(conn, refund, hold, **NOT_APPROVED)
+                return hold is not None
             self.apply(conn, refund, replace(known.result, ours=False), call="find")
             return True
 

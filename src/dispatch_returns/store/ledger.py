@@ -46,7 +46,9 @@ class Refund:
     ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
     present key may have been carried out; ``first_sent_at`` is when the first call that may have
     been was made. ``adopted``: somebody else made the refund. ``requested_at`` is when the
-    customer asked for it. ``claims`` is the fencing token. ``entered_at`` is when an event or a
+    customer asked for it. ``approved_detail`` is what the person was told who approved
+    ``approved_minor``. ``counted`` are the refunds made elsewhere (their processor's ids) that were
+    counted at the last check. ``claims`` is the fencing token. ``entered_at`` is when an event or a
     person last said that it is to be paid, and ``ticket_status`` what the ticket's status was
     then, where it was read.
     """
@@ -71,6 +73,8 @@ class Refund:
     sent_day: str | None
     approved_by: str | None
     approved_minor: int | None
+    approved_detail: str | None
+    counted: Sequence[str] | None
     processor_id: str | None
     adopted: bool
     arn: str | None

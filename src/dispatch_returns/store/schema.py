@@ -172,6 +172,8 @@ ledger = Table(
     Column("sent_day", Text),
     Column("approved_by", Told),
     Column("approved_minor", BigInteger),
+    Column("approved_detail", Told),
+    Column("counted", JSON(none_as_null=True)),
     Column("processor_id", Told),
     Column("adopted", Boolean, nullable=False),
     Column("arn", Told),

@@ -22,6 +22,7 @@ from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.store import Store, journal, ledger
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
 
 APPROVE = Rails(approve_above={"USD": Decimal(10)})
@@ -512,3 +513,81 @@ def test_an_approval_is_for_what_was_said_when_it_was_asked_for(desk: Desk) -> N
     assert "needs a second person" in (asked_again.detail or "")
     approved = acts.approve(desk.service, held.id, who="Ann", facts=facts())
     assert (approved.state, approved.approved_by) == (State.REQUESTED, "Ann")
+
+
+@pytest.fixture
+def refused(waiting: Desk) -> Desk:
+    """A desk whose approved refund the processor refused for another reason."""
+    waiting.act(acts.approve, facts=facts())
+    fail(waiting, ErrorKind.INSUFFICIENT_BALANCE)
+    waiting.step()
+    assert waiting.only().reason == "insufficient_balance"
+    return waiting
+
+
+def again(desk: Desk, how: str) -> Refund:
+    return desk.retry(facts=facts()) if how == "retry" else desk.enter()
+
+
+@pytest.mark.parametrize("how", ["retry", "event"])
+def test_an_approval_covers_no_dispute_that_came_later(refused: Desk, how: str) -> None:
+    refused.fake.dispute("pi_1")
+    held = again(refused, how)
+    assert (held.state, held.reason, held.approved_by) == (State.HELD, "disputed", None)
+    assert len(refused.fake.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["retry", "event"])
+def test_an_approval_covers_no_refund_made_elsewhere_later(desk: Desk, how: str) -> None:
+    desk.restart(APPROVE)
+    asked = facts(amount="20.00", payment_intent="pi_2")
+    desk.enter(asked)
+    desk.act(acts.approve, facts=asked)
+    fail(desk, ErrorKind.INSUFFICIENT_BALANCE)
+    desk.step()
+    desk.fake.refund_outside("pi_2", usd("5.00"))
+    held = desk.retry(facts=asked) if how == "retry" else desk.enter(asked)
+    assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
+    desk.act(acts.approve, facts=asked)
+    desk.run(minutes=1)
+    assert desk.paid == [usd("5.00"), usd("20.00")]
+
+
+@pytest.mark.parametrize("how", ["retry", "event"])
+def test_an_approval_still_covers_the_doubts_that_were_seen(refused: Desk, how: str) -> None:
+    assert again(refused, how).state is State.REQUESTED
+    refused.run(minutes=1)
+    assert refused.paid == [usd("149.00")]
+
+
+def test_an_approval_covers_what_is_left_of_the_doubts_that_were_seen(desk: Desk) -> None:
+    desk.restart(APPROVE)
+    desk.fake.dispute("pi_1")
+    desk.enter()
+    desk.act(acts.approve, facts=facts())
+    desk.step()
+    desk.restart(Rails())
+    assert again(desk, "retry").state is State.REQUESTED
+
+
+def stop_approved(waiting: Desk) -> Desk:
+    waiting.throw(Switch.KILL, is_on=True)
+    waiting.act(acts.approve, facts=facts())
+    waiting.run(hours=1)
+    return waiting
+
+
+def test_an_approved_refund_that_waits_for_the_switch_needs_no_second_approval(
+    waiting: Desk,
+) -> None:
+    approved = stop_approved(waiting).only()
+    assert waiting.enter() == approved
+    waiting.throw(Switch.KILL, is_on=False)
+    waiting.run(hours=1)
+    assert waiting.paid == [usd("149.00")]
+
+
+def test_an_approved_refund_that_waits_is_held_for_a_new_doubt(waiting: Desk) -> None:
+    stop_approved(waiting).fake.dispute("pi_1")
+    held = waiting.enter()
+    assert (held.state, held.reason, held.approved_by) == (State.HELD, "disputed", None)

@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection
 
-from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds import acts
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
 from dispatch_returns.refunds.facts import Facts, Parcel
 from dispatch_returns.store import ledger
 from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 
 
@@ -186,6 +188,89 @@ def test_our_own_refund_of_a_lost_row_takes_nothing_from_what_is_left(desk: Desk
     assert desk.enter(facts(amount="100.00")).uncertain
     desk.run(days=1)
     assert (desk.only().state, desk.paid) == (State.SUCCEEDED, [usd("100.00")])
+
+
+@pytest.fixture
+def stopped(desk: Desk) -> Desk:
+    """A desk with a refund of 9.00 of 500.00 that waits for the kill switch since an hour."""
+    desk.throw(Switch.KILL, is_on=True)
+    desk.enter(facts(amount="9.00", payment_intent="pi_2"))
+    desk.run(hours=1)
+    return desk
+
+
+def go_on(desk: Desk) -> Refund:
+    desk.throw(Switch.KILL, is_on=False)
+    desk.run(hours=1)
+    return desk.only()
+
+
+def test_a_refund_of_just_its_amount_settles_what_waits_although_nobody_told(
+    stopped: Desk,
+) -> None:
+    stopped.fake.refund_outside("pi_2", usd("9.00"))
+    adopted = go_on(stopped)
+    assert (adopted.state, adopted.adopted) == (State.SUCCEEDED, True)
+    assert (stopped.paid, stopped.fake.requests) == ([usd("9.00")], [])
+
+
+def test_a_refund_of_just_its_amount_settles_what_is_tried_again(desk: Desk) -> None:
+    desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "down"))
+    desk.enter(facts(amount="9.00", payment_intent="pi_2"))
+    desk.step()
+    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.run(hours=1)
+    assert (desk.only().adopted, desk.paid) == (True, [usd("9.00")])
+
+
+def test_a_refund_of_another_amount_holds_what_waits_although_nobody_told(stopped: Desk) -> None:
+    stopped.fake.refund_outside("pi_2", usd("10.00"))
+    held = go_on(stopped)
+    assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
+    assert held.detail == "This payment was already refunded elsewhere: 10.00 USD (fake_1)."
+    stopped.act(acts.approve, facts=facts(amount="9.00", payment_intent="pi_2"))
+    stopped.run(hours=1)
+    assert stopped.paid == [usd("10.00"), usd("9.00")]
+
+
+def test_a_retry_of_what_waits_hides_no_refund_made_meanwhile(stopped: Desk) -> None:
+    stopped.fake.refund_outside("pi_2", usd("10.00"))
+    stopped.clock.turn(minutes=5)
+    stopped.retry()
+    assert go_on(stopped).reason == "refunded_elsewhere"
+    assert stopped.paid == [usd("10.00")]
+
+
+def test_what_was_counted_at_the_check_does_not_hold_what_waits(desk: Desk) -> None:
+    desk.fake.refund_outside("pi_2", usd("10.00"))
+    desk.throw(Switch.KILL, is_on=True)
+    desk.enter(returned("49.00", accounted="10.00"))
+    desk.run(hours=1)
+    assert go_on(desk).state is State.SUCCEEDED
+    assert desk.paid == [usd("10.00"), usd("49.00")]
+
+
+def test_where_the_list_cannot_be_had_what_waits_is_put_off(stopped: Desk) -> None:
+    stopped.fake.refund_outside("pi_2", usd("9.00"))
+    stopped.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "down"), call="refunds_of")
+    stopped.throw(Switch.KILL, is_on=False)
+    stopped.clock.turn(minutes=2)
+    stopped.step()
+    assert (stopped.only().state, stopped.only().detail) == (State.REQUESTED, "down")
+    assert go_on(stopped).adopted
+    assert stopped.paid == [usd("9.00")]
+
+
+def test_where_a_payment_has_no_list_what_waits_is_held(
+    stopped: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_ref: PaymentRef) -> list[KnownRefund]:
+        raise UnsupportedFeatureError("no list of it")
+
+    monkeypatch.setattr(stopped.fake, "refunds_of", none)
+    held = go_on(stopped)
+    assert (held.state, held.reason) == (State.HELD, "unsupported")
+    assert stopped.paid == []
 
 
 def test_the_processor_is_asked_for_its_list_only_where_money_has_moved(desk: Desk) -> None:

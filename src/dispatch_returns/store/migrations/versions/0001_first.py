@@ -174,6 +174,8 @@ def _create_ledger() -> None:
         sa.Column("sent_day", sa.Text(), nullable=True),
         sa.Column("approved_by", sa.Text(), nullable=True),
         sa.Column("approved_minor", sa.BigInteger(), nullable=True),
+        sa.Column("approved_detail", sa.Text(), nullable=True),
+        sa.Column("counted", sa.JSON(), nullable=True),
         sa.Column("processor_id", sa.Text(), nullable=True),
         sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("arn", sa.Text(), nullable=True),
