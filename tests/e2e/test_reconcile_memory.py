@@ -42,9 +42,10 @@ def row(number):
         ordinal=1, adapter="stripe", state=State.SUCCEEDED, reason=None, detail=None,
         generation=1, amount=AMOUNT, payment={"kind": "payment_intent", "id": f"pi_{number}"},
         order_id=None, instructions_email=None, uncertain=False, first_sent_at=NOW,
-        sent_day=None, approved_by=None, approved_minor=None, processor_id=f"re_{number}",
-        adopted=False, arn=None, failure_reason=None, created_at=NOW, updated_at=NOW, tries=0,
-        claims=1, due_at=None)
+        sent_day=None, approved_by=None, approved_minor=None, approved_detail=None, counted=None,
+        processor_id=f"re_{number}", adopted=False, arn=None, failure_reason=None,
+        requested_at=None, ticket_status=None, entered_at=NOW, failing_since=None,
+        created_at=NOW, updated_at=NOW, tries=0, claims=1, due_at=None)
 
 def refund(number):
     status = RefundStatus.FAILED if number % EVERY == 1 else RefundStatus.SUCCEEDED
