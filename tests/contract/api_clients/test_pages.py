@@ -106,7 +106,6 @@ def test_one_page_that_leads_to_itself_raises_too(server: ApiServer, caller: Cal
         ({"data": [], "pagination": {}}, "pagination.hasMore"),
         ({"data": [], "pagination": {"hasMore": 1}}, "pagination.hasMore"),
         ({"data": {}, "pagination": {"hasMore": False}}, "data is not a list"),
-        ({"data": [{"id": "t"}], "pagination": {"hasMore": False}}, "workspace_id: missing"),
     ],
 )
 def test_what_is_not_a_page_says_what_it_lacks(
@@ -115,3 +114,13 @@ def test_what_is_not_a_page_says_what_it_lacks(
     server.reply_json(answer)
     with pytest.raises(APIResponseError, match=names):
         caller.call("tickets.list_page")
+
+
+def test_an_item_that_cannot_be_understood_is_named_beside_the_others(
+    server: ApiServer, caller: Caller
+) -> None:
+    server.reply_json({"data": [{"id": "t"}, ticket(1)], "pagination": {"hasMore": False}})
+    found = caller.call("tickets.list_page")
+    assert len(found.data) == 1
+    (bad,) = found.unreadable
+    assert (bad.id, "workspace_id: missing" in str(bad)) == ("t", True)
