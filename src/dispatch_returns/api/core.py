@@ -53,8 +53,6 @@ class Core:
     ) -> None:
         self.scope = Scope(workspace, style)
         self.base_url = arguments.web_address("base_url", base_url)
-        if "_live_" in api_key and not arguments.is_private_way(self.base_url):
-            raise InvalidArgumentError("base_url", "a live key goes over https only")
         self.hooks = hooks or Hooks()
         self.key_stays = key_stays
         self._clock = clock
@@ -62,6 +60,8 @@ class Core:
         self._last: httpx.Headers | None = None
         self.watch: ClockWatch | None = None
         self.use_key(api_key)
+        if "_live_" in api_key and not arguments.is_private_way(self.base_url):
+            raise InvalidArgumentError("base_url", "a live key goes over https only")
 
     def __str__(self) -> str:
         return f"{self.scope.workspace!r}, style={self.scope.style!r}, base_url={self.base_url!r}"

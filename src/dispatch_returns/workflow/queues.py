@@ -76,10 +76,19 @@ class Queue(Generic[T]):
 
 
 def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:
-    """Deal with everything that is due, in this thread; return how many items that were."""
+    """Deal with everything that is due, in this thread; return how many items that were.
+
+    Raises `StoreUnavailableError` where a queue cannot be claimed from. What was claimed before is
+    done: it would otherwise wait for the end of its lease.
+    """
     done = 0
-    while items := [(queue, item) for queue in queues for item in queue.claim(batch)]:
-        for queue, item in items:
-            queue.run_safely(item)
-        done += len(items)
+    busy = True
+    while busy:
+        busy = False
+        for queue in queues:
+            items = queue.claim(batch)
+            for item in items:
+                queue.run_safely(item)
+            done += len(items)
+            busy = busy or bool(items)
     return done

@@ -1,12 +1,13 @@
 """A write of the six steps that fails, or whose answer is lost: each thing is done once.
 
-Every other write of one name goes wrong, so that each place where it is made is met: the next
-attempt is made later, by whoever claims the work then.
+Of the writes of one name the first goes wrong, and then about every other one, so that each place
+where it is made is met. The next attempt is made later, by whoever claims the work then.
 """
 
 from __future__ import annotations
 
 import contextlib
+import random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -39,21 +40,28 @@ pytestmark = pytest.mark.crash
 
 
 class Faults:
-    """Lets every other write of one name go wrong, beginning with the first."""
+    """Lets writes of one name go wrong: the first, and then some, but never two in a row.
+
+    Not simply every other one: where two queues write in turn, that would always be the same queue.
+    """
 
     def __init__(self, store: Store, name: str, kind: str, lossy: Relay | None) -> None:
         self._write = store.write
         self._name = name
         self._kind = kind
         self._lossy = lossy
-        self._seen = 0
+        self._coin = random.Random(name)
+        self._spared = False
         self.made = 0
         store.write = self.write  # type: ignore[method-assign]
 
     def write(self, name: str, work: Callable[[Any], Any]) -> Any:
-        self._seen += name == self._name
-        if name != self._name or self._seen % 2 == 0:
+        if name != self._name:
             return self._write(name, work)
+        if self._spared:
+            self._spared = self._coin.random() < 0.5
+            return self._write(name, work)
+        self._spared = True
         self.made += 1
         if self._kind == "fails":
             return self._write(name, partial(_fails, work))

@@ -46,7 +46,7 @@ def test_a_status_is_changed_and_its_delivery_sent_again(
 
         hooks.wait_for(already + 1)
         assert shop.box.state.deliveries.wait_until_settled(10)
-        page.reload()
+        page.goto(page.url)
         sent = page.locator("li.delivery").last
         assert "success" in sent.inner_text()
         sent.get_by_role("link", name="ticket.updated").click()
@@ -57,7 +57,7 @@ def test_a_status_is_changed_and_its_delivery_sent_again(
         first, again = hooks.wait_for(already + 2)[-2:]
         assert first.json == again.json
         assert shop.box.state.deliveries.wait_until_settled(10)
-        page.reload()
+        page.goto(page.url)
         assert "success" in page.locator("h1").inner_text()
 
 
