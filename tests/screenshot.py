@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support.browser import CHROMIUM, browser_page, chromium
 from tests.support.hook_server import hook_server
 from tests.support.sandbox_shop import fill
@@ -18,7 +18,7 @@ def main() -> int:
     if CHROMIUM is None:
         print("Chromium is not there. On Debian or Ubuntu: sudo apt install chromium")
         return 1
-    with hook_server() as hooks, sandbox.running() as box, chromium() as browser:
+    with hook_server() as hooks, dispatch_sandbox.running() as box, chromium() as browser:
         shop = fill(box, hooks.url)
         with browser_page(browser) as page:
             page.goto(shop.ticket)

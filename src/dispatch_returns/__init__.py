@@ -6,35 +6,35 @@ next to nothing: no HTTP client, no database, no framework.
 
 from __future__ import annotations
 
+from dispatch_returns._version import __version__
+
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost more than all this
 if TYPE_CHECKING:
     from dispatch_returns import errors as errors
     from dispatch_returns import refunds as refunds
     from dispatch_returns import webhooks as webhooks
-    from dispatch_returns.api import AsyncDispatchClient as AsyncDispatchClient
-    from dispatch_returns.api import DispatchClient as DispatchClient
+    from dispatch_returns.client import AsyncDispatchClient as AsyncDispatchClient
+    from dispatch_returns.client import DispatchClient as DispatchClient
     from dispatch_returns.connector import Connector as Connector
     from dispatch_returns.connector import Context as Context
     from dispatch_returns.connector import RefundEvent as RefundEvent
+    from dispatch_returns.connector import Settings as Settings
     from dispatch_returns.money import Money as Money
-    from dispatch_returns.settings import Settings as Settings
+    from dispatch_returns.returns.policy import PolicyBook as PolicyBook
+    from dispatch_returns.returns.policy import ReturnPolicy as ReturnPolicy
     from dispatch_returns.store import Store as Store
-    from dispatch_returns.workflow.policy import PolicyBook as PolicyBook
-    from dispatch_returns.workflow.policy import ReturnPolicy as ReturnPolicy
-
-__version__ = "0.1.0"
 
 _SUBMODULES = frozenset({"errors", "refunds", "webhooks"})
 _HOMES = {
-    "AsyncDispatchClient": "api",
+    "AsyncDispatchClient": "client",
     "Connector": "connector",
     "Context": "connector",
-    "DispatchClient": "api",
+    "DispatchClient": "client",
     "Money": "money",
-    "PolicyBook": "workflow.policy",
-    "ReturnPolicy": "workflow.policy",
+    "PolicyBook": "returns.policy",
+    "ReturnPolicy": "returns.policy",
     "RefundEvent": "connector",
-    "Settings": "settings",
+    "Settings": "connector",
     "Store": "store",
 }
 

@@ -1,4 +1,7 @@
-"""Whether this machine's clock is right: a wrong one makes fresh deliveries look like replays."""
+"""The clock, which comes in as an argument so that tests can set it, and whether it is right.
+
+A wrong clock makes fresh deliveries look like replays.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+Clock = Callable[[], datetime]
+"""Returns the present time, in UTC."""
+
 WRONG = timedelta(minutes=5)
 """A clock that is off by more is taken as wrong."""
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+
+
+def utc_now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
 
 
 def since_boot() -> float:
@@ -22,9 +33,7 @@ class ClockWatch:
     against a clock that no one sets. Safe to use from many threads.
     """
 
-    def __init__(
-        self, clock: Callable[[], datetime], monotonic: Callable[[], float] = since_boot
-    ) -> None:
+    def __init__(self, clock: Clock, monotonic: Callable[[], float] = since_boot) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._known = clock(), monotonic()

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from dispatch_returns.store import Store, inbox, ledger
+from dispatch_returns.refunds import ledger
+from dispatch_returns.store import Store, inbox
 from tests.benchmarks.harness import Goal, Result, Side, interleave, repeated
 
 FEW, MANY, WAITING = 1_000, 1_000_000, 500

@@ -19,13 +19,15 @@ import stripe
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from dispatch_returns import DispatchClient, sandbox
-from dispatch_returns.connector import Connector
-from dispatch_returns.runner.threads import ThreadRunner
-from dispatch_returns.sandbox.stripe import API_KEY as STRIPE_KEY
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import NewEvent, inbox, ledger
-from dispatch_returns.workflow.queues import Queue
+import dispatch_sandbox
+from dispatch_returns import DispatchClient
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.queues import Queue
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.refunds import ledger
+from dispatch_returns.store import NewEvent, inbox
+from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 from tests.benchmarks import processes
 from tests.benchmarks.harness import Goal, Result, Side, interleave
 
@@ -73,7 +75,9 @@ class Shop:
 def shop() -> Generator[Shop]:
     with (
         processes.serving("tests.benchmarks.standing_in") as url,
-        DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=f"{url}/v1") as dispatch,
+        DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=f"{url}/v1"
+        ) as dispatch,
     ):
         dispatch.statuses.create(key="refunded", name="Refunded")
         yield Shop(url, dispatch, stripe.StripeClient(STRIPE_KEY, base_addresses={"api": url}))
@@ -116,7 +120,7 @@ def event(ticket_id: str) -> NewEvent:
         source="dispatch",
         event_id=event_id,
         type="ticket.updated",
-        workspace_id=sandbox.WORKSPACE,
+        workspace_id=dispatch_sandbox.WORKSPACE,
         ticket_id=ticket_id,
         body=json.dumps(body).encode(),
         occurred_at=now,
@@ -170,8 +174,8 @@ def refund() -> Result:
             return send(payment)
 
         settings = Settings(
-            api_key=SecretStr(sandbox.API_KEY),
-            workspace=sandbox.WORKSPACE,
+            api_key=SecretStr(dispatch_sandbox.API_KEY),
+            workspace=dispatch_sandbox.WORKSPACE,
             webhook_secrets=(SecretStr("whsec_bench"),),
             base_url=f"{one.url}/v1",
             database_url=f"sqlite:///{folder}/bench.db",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.benchmarks import processes
 
 
 def main() -> None:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         print(box.url, flush=True)
         asyncio.run(processes.stdin_closed())
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.cli.demo import books, cast, play, stage
-from dispatch_returns.store.ledger import State
+from dispatch_returns.refunds.ledger import State
+from dispatch_sandbox.demo import books, cast, play, stage
 
 COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 

@@ -14,9 +14,10 @@ from textwrap import dedent
 
 import pytest
 
-from dispatch_returns import DispatchClient, sandbox
+import dispatch_sandbox
+from dispatch_returns import DispatchClient
+from dispatch_returns.connector.settings import VARIABLES
 from dispatch_returns.refunds.guard import Reason
-from dispatch_returns.settings import VARIABLES
 from dispatch_returns.telemetry import otel
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +52,8 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    state = sandbox.SandboxState(api_key="sk_live_...", workspaces=["ws_xxx"])
-    with sandbox.running(state=state) as box:
+    state = dispatch_sandbox.SandboxState(api_key="sk_live_...", workspaces=["ws_xxx"])
+    with dispatch_sandbox.running(state=state) as box:
         workspace = {"api_key": "sk_live_...", "workspace": "ws_xxx", "base_url": box.api_url}
         _create_statuses(**workspace)
         yield os.environ | {
@@ -61,7 +62,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
             "DISPATCH_BASE_URL": box.api_url,
             "DISPATCH_WEBHOOK_SECRET": "whsec_test123",
             "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{tmp_path}/docs.db",
-            "STRIPE_API_KEY": sandbox.stripe.API_KEY,
+            "STRIPE_API_KEY": dispatch_sandbox.stripe.API_KEY,
             "STRIPE_BASE_URL": box.url,
         }
 

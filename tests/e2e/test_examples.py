@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dispatch_returns import DispatchClient, sandbox
-from dispatch_returns.api import Ticket
-from dispatch_returns.refunds.clock import utc_now
+import dispatch_sandbox
+from dispatch_returns import DispatchClient
+from dispatch_returns.client import Ticket
+from dispatch_returns.clock import utc_now
 from dispatch_returns.store import NewEvent, Store, heartbeats, inbox
 from tests.support import brokers
 from tests.support.ports import free_port
@@ -28,14 +29,14 @@ COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 class Shop:
     """A folder, the sandbox, and the environment that `dispatch-returns sandbox` prints."""
 
-    def __init__(self, box: sandbox.Sandbox, folder: Path) -> None:
+    def __init__(self, box: dispatch_sandbox.Sandbox, folder: Path) -> None:
         self.box = box
         self.folder = folder
         self.environment = os.environ | {
-            "DISPATCH_API_KEY": sandbox.API_KEY,
-            "DISPATCH_WORKSPACE": sandbox.WORKSPACE,
+            "DISPATCH_API_KEY": dispatch_sandbox.API_KEY,
+            "DISPATCH_WORKSPACE": dispatch_sandbox.WORKSPACE,
             "DISPATCH_BASE_URL": box.api_url,
-            "STRIPE_API_KEY": sandbox.stripe.API_KEY,
+            "STRIPE_API_KEY": dispatch_sandbox.stripe.API_KEY,
             "STRIPE_BASE_URL": box.url,
             "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{folder}/shop.db",
         }
@@ -83,7 +84,7 @@ class Shop:
 
     def ticket(self, ticket_id: str) -> Ticket:
         """Read a ticket."""
-        key, workspace = sandbox.API_KEY, sandbox.WORKSPACE
+        key, workspace = dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE
         with DispatchClient(key, workspace, base_url=self.box.api_url) as client:
             return client.tickets.get(ticket_id)
 
@@ -94,7 +95,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         yield Shop(box, tmp_path)
 
 
@@ -141,7 +142,7 @@ def test_a_command_of_flasks_starts_no_worker_and_pays_nothing(shop: Shop) -> No
     shop.environment["DISPATCH_WEBHOOK_SECRET"] = "whsec_test"
     url = shop.environment["DISPATCH_RETURNS_DATABASE_URL"]
     event = NewEvent(
-        "dispatch", "evt_1", "ticket.updated", sandbox.WORKSPACE, ticket_id, b"{}", None
+        "dispatch", "evt_1", "ticket.updated", dispatch_sandbox.WORKSPACE, ticket_id, b"{}", None
     )
     with Store.open(url) as store:
         store.write("accept", lambda conn: inbox.add(conn, event, utc_now()))

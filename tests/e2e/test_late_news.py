@@ -16,14 +16,16 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from dispatch_returns import Connector, Context, RefundEvent, Settings, sandbox, webhooks
-from dispatch_returns.api import DispatchClient, Ticket
+import dispatch_sandbox
+from dispatch_returns import Connector, Context, RefundEvent, Settings, webhooks
+from dispatch_returns.client import DispatchClient, Ticket
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.sandbox.server import serving
-from dispatch_returns.sandbox.stripe import API_KEY, Fault
-from dispatch_returns.store import inbox, ledger
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.store import inbox
 from dispatch_returns.store.schema import outbox
+from dispatch_sandbox.server import serving
+from dispatch_sandbox.stripe import API_KEY, Fault
 from tests.support import stores
 from tests.support.waiting import wait_until
 
@@ -35,7 +37,7 @@ PATIENCE = 15.0
 class Shop:
     """A merchant's web application, and what it is connected to."""
 
-    box: sandbox.Sandbox
+    box: dispatch_sandbox.Sandbox
     client: DispatchClient
     connector: Connector
     stripe: httpx.Client
@@ -100,15 +102,17 @@ class Shop:
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     with (
         stores.opened(request.param, tmp_path) as store,
-        sandbox.running() as box,
-        DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client,
+        dispatch_sandbox.running() as box,
+        DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client,
         httpx.Client(base_url=box.url, auth=(API_KEY, ""), trust_env=False) as stripe,
     ):
         for key in ("refunded", "needs_review"):
             client.statuses.create(key=key, name=key)
         settings = Settings(
-            api_key=SecretStr(sandbox.API_KEY),
-            workspace=sandbox.WORKSPACE,
+            api_key=SecretStr(dispatch_sandbox.API_KEY),
+            workspace=dispatch_sandbox.WORKSPACE,
             webhook_secrets=(SecretStr(SECRET),),
             base_url=box.api_url,
             adapter_options={"api_key": API_KEY, "base_url": box.url, "webhook_secret": SECRET},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from dispatch_returns.connector import Connector
+from dispatch_returns.connector.connector import Connector
 
 PAGE = Path(__file__).parents[2] / "docs" / "receivers.md"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.cli.sandbox import environment_of
+import dispatch_sandbox
+from dispatch_sandbox.command import environment_of
 from tests.support.cli import Shop
 
 
 @pytest.fixture
 def shop_served(tmp_path: Path) -> Iterator[Shop]:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         settings = {
             **environment_of(box),
             "DISPATCH_WEBHOOK_SECRET": "whsec_test",

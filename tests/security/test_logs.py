@@ -21,12 +21,14 @@ import httpx
 import pytest
 import stripe
 
-from dispatch_returns import AsyncDispatchClient, DispatchClient, sandbox, webhooks
-from dispatch_returns.connector import Connector
+import dispatch_sandbox
+from dispatch_returns import AsyncDispatchClient, DispatchClient, webhooks
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError
-from dispatch_returns.refunds.facts import Facts
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store, ledger
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.store import Store
 from tests.support import postgres
 
 EMAIL = "jane.customer+returns@example.com"
@@ -56,8 +58,8 @@ class Log:
             "customer's e-mail": EMAIL,
             "customer's name in it": "jane.customer",
             "customer's address": PRIVATE,
-            "API key": sandbox.API_KEY,
-            "Stripe key": sandbox.stripe.API_KEY,
+            "API key": dispatch_sandbox.API_KEY,
+            "Stripe key": dispatch_sandbox.stripe.API_KEY,
             "webhook secret": SECRET,
             "Stripe's webhook secret": STRIPE_SECRET,
         }
@@ -96,9 +98,11 @@ def log() -> Iterator[Log]:
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
-        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
             for key in ("item_received", "refunded", "needs_review"):
                 client.statuses.create(key=key, name=key)
         yield box
@@ -113,15 +117,15 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def settings(box: sandbox.Sandbox, database: str, **changes: Any) -> Settings:
+def settings(box: dispatch_sandbox.Sandbox, database: str, **changes: Any) -> Settings:
     given: dict[str, Any] = {
-        "api_key": sandbox.API_KEY,
-        "workspace": sandbox.WORKSPACE,
+        "api_key": dispatch_sandbox.API_KEY,
+        "workspace": dispatch_sandbox.WORKSPACE,
         "webhook_secrets": SECRET,
         "base_url": box.api_url,
         "database_url": database,
         "adapter_options": {
-            "api_key": sandbox.stripe.API_KEY,
+            "api_key": dispatch_sandbox.stripe.API_KEY,
             "base_url": box.url,
             "webhook_secret": STRIPE_SECRET,
         },
@@ -132,7 +136,7 @@ def settings(box: sandbox.Sandbox, database: str, **changes: Any) -> Settings:
 class Run:
     """A shop in which everything happens once."""
 
-    def __init__(self, box: sandbox.Sandbox, connector: Connector, log: Log) -> None:
+    def __init__(self, box: dispatch_sandbox.Sandbox, connector: Connector, log: Log) -> None:
         self.box = box
         self.connector = connector
         connector.go_live.complete()
@@ -141,7 +145,7 @@ class Run:
     def ticket(self, **fields: Any) -> str:
         paid = httpx.post(
             f"{self.box.url}/v1/payment_intents",
-            auth=(sandbox.stripe.API_KEY, ""),
+            auth=(dispatch_sandbox.stripe.API_KEY, ""),
             data={"amount": "14900", "currency": "usd", "confirm": "true",
                   "payment_method": "pm_card_visa"},
         )  # fmt: skip
@@ -162,7 +166,7 @@ class Run:
         envelope = {
             "id": event_id,
             "event": "ticket.updated",
-            "brand_id": sandbox.WORKSPACE,
+            "brand_id": dispatch_sandbox.WORKSPACE,
             "data": {"id": ticket, "title": PRIVATE, "customerEmail": EMAIL},
             "timestamp": datetime.now(UTC).isoformat(),
         } | changes
@@ -176,7 +180,7 @@ class Run:
 
 
 def test_a_complete_run_at_debug_logs_nothing_private(
-    box: sandbox.Sandbox, database: str, log: Log
+    box: dispatch_sandbox.Sandbox, database: str, log: Log
 ) -> None:
     # What a handler of the merchant's raises is in its words: this is the run that keeps it out.
     with Connector(settings(box, database, handler_tracebacks=False)) as connector:
@@ -192,7 +196,7 @@ def test_a_complete_run_at_debug_logs_nothing_private(
             run.deliver(ticket, f"evt_{number}")
         run.deliver(paid, "evt_old", timestamp="2001-01-01T00:00:00Z")
         run.deliver(paid, f"{EMAIL}\n", data=[PRIVATE])
-        box.state.faults.add(sandbox.FaultRule("api", "status", times=1, status=500))
+        box.state.faults.add(dispatch_sandbox.FaultRule("api", "status", times=1, status=500))
         connector.work_off()
         box.state.faults.clear()
         with connector.store.read() as conn:
@@ -213,15 +217,17 @@ def test_a_complete_run_at_debug_logs_nothing_private(
 
 
 def test_stripes_own_words_are_kept_where_the_merchant_makes_the_call(
-    box: sandbox.Sandbox, log: Log, tmp_path: Path
+    box: dispatch_sandbox.Sandbox, log: Log, tmp_path: Path
 ) -> None:
     with Connector(settings(box, f"sqlite:///{tmp_path}/returns.db")):
-        client = stripe.StripeClient(sandbox.stripe.API_KEY, base_addresses={"api": box.url})
+        client = stripe.StripeClient(
+            dispatch_sandbox.stripe.API_KEY, base_addresses={"api": box.url}
+        )
         client.raw_request("get", "/v1/refunds")
     assert "stripe DEBUG" in log.text
 
 
-def shown(box: sandbox.Sandbox, folder: Path) -> Iterator[object]:
+def shown(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[object]:
     """Everything that a program may print, and that knows a secret or a customer."""
     found = settings(box, f"sqlite:///{folder}/returns.db")
     yield found
@@ -241,24 +247,26 @@ def shown(box: sandbox.Sandbox, folder: Path) -> Iterator[object]:
 
             yield from inbox.newest(conn, limit=9)
             yield from outbox.of_refund(conn, ledger.newest(conn, limit=1)[0].id)
-    yield AsyncDispatchClient(sandbox.API_KEY, "ws_1")
+    yield AsyncDispatchClient(dispatch_sandbox.API_KEY, "ws_1")
 
 
-def test_nothing_that_is_printed_shows_it(box: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_nothing_that_is_printed_shows_it(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> None:
     secrets = {*Log().secrets.values(), PRIVATE.replace(" ", "")}
     for thing in shown(box, tmp_path):
         for text in (repr(thing), str(thing)):
             assert not [secret for secret in secrets if secret in text], type(thing).__name__
 
 
-def wrong(box: sandbox.Sandbox, folder: Path) -> Iterator[Any]:
+def wrong(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[Any]:
     """Calls that fail for what was given to them."""
     key = "sk_live_wrong"
     url = f"sqlite:///{folder}/returns.db"
     with (
         DispatchClient(key, "ws_1", base_url=box.api_url) as stranger,
         DispatchClient(key, "ws_1", base_url="http://127.0.0.1:1", max_retries=0) as unreachable,
-        DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client,
+        DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client,
     ):
         yield lambda: stranger.tickets.get("tkt_1")
         yield lambda: unreachable.tickets.get("tkt_1")
@@ -272,13 +280,13 @@ def wrong(box: sandbox.Sandbox, folder: Path) -> Iterator[Any]:
     yield lambda: Connector(settings(box, url, adapter_options={"api_key": key, "timeout": key}))
 
 
-def test_no_error_names_what_it_was_given(box: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_no_error_names_what_it_was_given(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> None:
     for call in wrong(box, tmp_path):
         with pytest.raises((DispatchReturnsError, ConfigurationError)) as caught:
             call()
         chain: BaseException | None = caught.value
         while chain is not None:
             for text in (str(chain), repr(chain)):
-                for secret in (EMAIL, "sk_live_wrong", SECRET, sandbox.API_KEY):
+                for secret in (EMAIL, "sk_live_wrong", SECRET, dispatch_sandbox.API_KEY):
                     assert secret not in text, f"{type(chain).__name__}: {text}"
             chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)

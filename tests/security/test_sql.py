@@ -11,21 +11,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import DispatchClient
-from dispatch_returns.connector import Connector
+import dispatch_sandbox
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import (
-    NewEvent,
-    Store,
-    inbox,
-    journal,
-    ledger,
-    outbox,
-    schema,
-    switches,
-)
+from dispatch_returns.store import NewEvent, Store, audit_log, inbox, outbox, schema, switches
 from dispatch_returns.store.outbox import NewMessage
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
@@ -67,9 +59,11 @@ def store(url: str) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
-        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
             client.statuses.create(key="refunded", name="refunded")
             client.statuses.create(key="needs_review", name="needs_review")
         yield box
@@ -112,7 +106,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
             conn, changed, text, text, NOW,
             processor_id=text, code=text, request_id=text, message=text,
         )  # fmt: skip
-        journal.record(conn, text, NOW, who=text, why=text, refund_id=refund.id, subject=text)
+        audit_log.record(conn, text, NOW, who=text, why=text, refund_id=refund.id, subject=text)
         switches.throw(conn, Switch.KILL, NOW, is_on=False, who=text, why=text)
         message = NewMessage(text, text, text, text, refund.id, {"body": text})
         assert outbox.add(conn, message, NOW)
@@ -131,7 +125,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
             assert ledger.matching(conn, text, limit=9) == [refund]
             (attempt,) = ledger.attempts_of(conn, refund.id)
             assert (attempt.call, attempt.code, attempt.message) == (text, text, text)
-            (act,) = journal.of_refund(conn, refund.id)
+            (act,) = audit_log.of_refund(conn, refund.id)
             assert (act.act, act.who, act.why, act.subject) == (text, text, text, text)
             (message,) = outbox.of_refund(conn, refund.id)
             assert (message.dedupe_key, message.payload) == (text, {"body": text})
@@ -141,11 +135,15 @@ def test_through_every_text_of_the_store(store: Store) -> None:
     assert {found[name] for name in ("inbox", "ledger", "attempts", "outbox")} == {len(NASTY)}
 
 
-def test_through_tickets_from_the_client_to_the_payment(box: sandbox.Sandbox, store: Store) -> None:
+def test_through_tickets_from_the_client_to_the_payment(
+    box: dispatch_sandbox.Sandbox, store: Store
+) -> None:
     texts = [*NASTY, *UNSTORABLE]
     adapter = FakeAdapter({f"pi_{number}": usd("149.00") for number in range(len(texts))})
     settings = Settings(
-        api_key=SecretStr(sandbox.API_KEY), workspace=sandbox.WORKSPACE, base_url=box.api_url
+        api_key=SecretStr(dispatch_sandbox.API_KEY),
+        workspace=dispatch_sandbox.WORKSPACE,
+        base_url=box.api_url,
     )
     asked: list[str] = []
 

@@ -6,7 +6,7 @@ import asyncio
 from operator import attrgetter
 from typing import Any, Protocol
 
-from dispatch_returns.api import (
+from dispatch_returns.client import (
     AsyncDispatchClient,
     AsyncPortalClient,
     DispatchClient,

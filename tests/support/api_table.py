@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dispatch_returns.api import resources
-from dispatch_returns.api.scope import Scope
-from dispatch_returns.api.views import Method
-from dispatch_returns.sandbox import resources as served
+from dispatch_returns.client import resources
+from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.views import Method
+from dispatch_sandbox import resources as served
 
 PAGE = Path(__file__).parents[2] / "docs" / "api-coverage.md"
 

@@ -21,13 +21,14 @@ from unittest import mock
 import httpx
 
 from dispatch_returns import cli
-from dispatch_returns.api import DispatchClient
-from dispatch_returns.connector import Connector
-from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.sandbox import Sandbox
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import NewEvent, Store, inbox, ledger
-from dispatch_returns.store.ledger import Refund
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.clock import utc_now
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.store import NewEvent, Store, inbox
+from dispatch_sandbox import Sandbox
 
 COMMAND = (
     sys.executable,

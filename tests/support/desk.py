@@ -11,14 +11,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
-from dispatch_returns.refunds.facts import Facts, OrderOf, PaymentResolver, nobody_asked
 from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.ledger import Attempt, Refund, State
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.store import Store, ledger, outbox, switches
-from dispatch_returns.store.ledger import Attempt, Refund, State
+from dispatch_returns.refunds.ticket_facts import Facts, OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.store import Store, outbox, switches
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
@@ -176,7 +176,7 @@ class Desk:
 
     def retry(self, **given: Any) -> Refund:
         """Retry the one refund there is, with its ticket as it is."""
-        return self.act(acts.retry, **given)
+        return self.act(actions.retry, **given)
 
     # What there is.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pypdf import PdfReader
 
-from dispatch_returns.workflow.labels.provider import Address, LabelRequest, PackingLine
+from dispatch_returns.returns.labels.provider import Address, LabelRequest, PackingLine
 
 COLOGNE = Address("Acme Retouren GmbH", "Gewerbestraße 12", "Köln", "50667", "DE", street2="Tor 3")
 SPRINGFIELD = Address("Acme Returns", "1200 Commerce St", "Springfield", "62701", "US", state="IL")

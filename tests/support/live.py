@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.connector.go_live import GoLive
 from dispatch_returns.store import Store
-from dispatch_returns.workflow.go_live import GoLive
 
 
 def go_live(store: Store | str, client: DispatchClient) -> None:

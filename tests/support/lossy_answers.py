@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.client import DispatchClient
 from tests.support.workshop import Workshop
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import Ticket
-from dispatch_returns.workflow.orders.model import Order
-from dispatch_returns.workflow.policy.policy import ReturnPolicy
+import dispatch_sandbox
+from dispatch_returns.client import Ticket
+from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.returns.policy.policy import ReturnPolicy
 from tests.support.desk import usd
 from tests.support.purchases import line, order
 from tests.support.returns import Orders
@@ -63,7 +63,7 @@ class OrderShop(ReturnsShop):
 
     def __init__(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         folder: Path,
         *,
         bought: Order = BOUGHT,

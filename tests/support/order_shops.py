@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.api import Ticket
+from dispatch_returns.client import Ticket
 
 DATA = Path(__file__).parents[1] / "data" / "orders"
 

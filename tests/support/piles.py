@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dispatch_returns.workflow.queues import Queue
+from dispatch_returns.connector.queues import Queue
 
 SOON = 10.0
 

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dispatch_returns.money import Money, stripe_rule
-from dispatch_returns.workflow.orders.model import Order, OrderLine
-from dispatch_returns.workflow.policy.verdict import Item, ReturnRequest
+from dispatch_returns.returns.orders.model import Order, OrderLine
+from dispatch_returns.returns.policy.verdict import Item, ReturnRequest
 
 PLACED = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from dispatch_returns.api import Ticket
+from dispatch_returns.client import Ticket
 from dispatch_returns.errors import LabelError
 from dispatch_returns.money import Money
-from dispatch_returns.workflow.labels.provider import Address, Label, LabelRequest
-from dispatch_returns.workflow.notices.notice import Notice
-from dispatch_returns.workflow.orders.model import Order, OrderLine
-from dispatch_returns.workflow.policy.verdict import (
+from dispatch_returns.returns.labels.provider import Address, Label, LabelRequest
+from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.returns.orders.model import Order, OrderLine
+from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
     Item,
@@ -28,7 +28,7 @@ from dispatch_returns.workflow.policy.verdict import (
     Spoken,
     Verdict,
 )
-from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.returns.steps.protocols import Parts
 
 PLACED = datetime(2024, 1, 2, tzinfo=UTC)
 WAREHOUSE = Address("Returns", "Dock 3", "Springfield", "12345", "US")

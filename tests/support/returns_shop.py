@@ -6,13 +6,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import Ticket
-from dispatch_returns.store import labels, ledger, receipts, returns
-from dispatch_returns.store.labels import LabelRow
-from dispatch_returns.store.ledger import Refund
-from dispatch_returns.store.receipts import Receipt
-from dispatch_returns.store.returns import Decision, Return
+import dispatch_sandbox
+from dispatch_returns.client import Ticket
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.returns import label_records as labels
+from dispatch_returns.returns import receipts, records
+from dispatch_returns.returns.label_records import LabelRow
+from dispatch_returns.returns.receipts import Receipt
+from dispatch_returns.returns.records import Decision, Return
 from tests.support.desk import usd
 from tests.support.returns import Merchant
 from tests.support.workshop import EMAIL, Workshop
@@ -23,7 +25,7 @@ class ReturnsShop(Workshop):
 
     def __init__(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         folder: Path,
         merchant: Merchant | None = None,
         parts: dict[str, Any] | None = None,
@@ -74,7 +76,7 @@ class ReturnsShop(Workshop):
 
     def decisions(self, ticket: Ticket) -> list[Decision]:
         with self.store.read() as conn:
-            return returns.decisions_of(conn, self.row(ticket).id)
+            return records.decisions_of(conn, self.row(ticket).id)
 
     def story(self, ticket: Ticket) -> list[str]:
         """What was decided, in a few words each."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from dispatch_returns import DispatchClient, sandbox
+import dispatch_sandbox
+from dispatch_returns import DispatchClient
 
 STATUSES = (
     ("return_requested", "Return requested"),
@@ -19,13 +20,13 @@ STATUSES = (
 
 @dataclass(frozen=True)
 class Shop:
-    box: sandbox.Sandbox
+    box: dispatch_sandbox.Sandbox
     ticket_id: str
 
     @property
     def page(self) -> str:
         """The address of the workspace's page."""
-        return f"{self.box.url}/page/{sandbox.WORKSPACE}"
+        return f"{self.box.url}/page/{dispatch_sandbox.WORKSPACE}"
 
     @property
     def ticket(self) -> str:
@@ -33,9 +34,11 @@ class Shop:
         return f"{self.page}/tickets/{self.ticket_id}"
 
 
-def fill(box: sandbox.Sandbox, hook: str) -> Shop:
+def fill(box: dispatch_sandbox.Sandbox, hook: str) -> Shop:
     """Make statuses, a webhook and a return in the middle of its way."""
-    with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as dispatch:
+    with DispatchClient(
+        dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+    ) as dispatch:
         for key, name in STATUSES:
             dispatch.statuses.create(key=key, name=name)
         dispatch.webhooks.create(url=hook, events=["*"])

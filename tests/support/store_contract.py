@@ -17,27 +17,15 @@ from sqlalchemy.exc import StatementError
 
 from dispatch_returns.errors import LeaseLostError, StoreUnavailableError
 from dispatch_returns.money import Money
-from dispatch_returns.store import (
-    NewEvent,
-    Store,
-    inbox,
-    jobs,
-    journal,
-    labels,
-    ledger,
-    outbox,
-    outside,
-    receipts,
-    returns,
-    schema,
-    switches,
-)
+from dispatch_returns.refunds import external, ledger
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.returns import label_records, receipts, records
+from dispatch_returns.returns.label_records import LabelRow, LabelState
+from dispatch_returns.returns.receipts import Receipt, ReceiptState
+from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.store import NewEvent, Store, audit_log, inbox, jobs, outbox, schema, switches
 from dispatch_returns.store.inbox import EventState, StoredEvent
-from dispatch_returns.store.labels import LabelRow, LabelState
-from dispatch_returns.store.ledger import Refund, State
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
-from dispatch_returns.store.receipts import Receipt, ReceiptState
-from dispatch_returns.store.returns import NewDecision, Return, Step
 from dispatch_returns.store.switches import Switch
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -579,12 +567,12 @@ class StoreContract:
                 conn, row, "refund", "failed", LATER, processor_id="re_1", code="c",
                 request_id="req_1", message="m",
             )  # fmt: skip
-            journal.record(conn, "retry", LATER, who="Ann", why=None, refund_id=row.id)
+            audit_log.record(conn, "retry", LATER, who="Ann", why=None, refund_id=row.id)
 
         store.write("record", record)
         with store.read() as conn:
             first, then = ledger.attempts_of(conn, row.id)
-            (act,) = journal.of_refund(conn, row.id)
+            (act,) = audit_log.of_refund(conn, row.id)
             assert ledger.tried_since(conn, row) == NOW
             assert ledger.tried_since(conn, replace(row, generation=2)) is None
             assert ledger.attempts_of(conn, "rfd_0") == []
@@ -612,9 +600,9 @@ class StoreContract:
 
         def record(conn: Connection) -> None:
             ledger.record_attempt(conn, row, "refund", "sent", NOW)
-            journal.record(conn, "retry", NOW, who="Ann", why=None, refund_id=row.id)
+            audit_log.record(conn, "retry", NOW, who="Ann", why=None, refund_id=row.id)
             returned = enter(conn)
-            returns.record(conn, returned, NewDecision("eligibility", "approve", "policy"), NOW)
+            records.record(conn, returned, NewDecision("eligibility", "approve", "policy"), NOW)
 
         store.write("record", record)
         for statement in (update(table).values(at=LATER), table.delete()):
@@ -640,52 +628,52 @@ class StoreContract:
             store.write("enter", lambda conn: enter(conn, order_id="other"))
         assert (row.step, row.items, row.due_at) == (Step.REQUESTED, [{"sku": "A"}], NOW)
         assert (row.working, row.woken, row.claims, row.planned) == (False, False, 0, None)
-        assert row.id == returns.return_id("ws_1", "tkt_1")
+        assert row.id == records.return_id("ws_1", "tkt_1")
         assert "digest" not in repr(row)
         with store.read() as conn:
-            assert returns.get(conn, row.id) == row
-            assert returns.get(conn, "ret_0") is None
+            assert records.get(conn, row.id) == row
+            assert records.get(conn, "ret_0") is None
             for text in ("tkt_1", row.number, row.number.lower(), row.id[:10]):
-                assert returns.matching(conn, text, limit=2) == [row]
-            assert returns.matching(conn, "%", limit=2) == []
-            assert returns.newest(conn, limit=1, step=Step.REQUESTED) == [row]
-            assert returns.newest(conn, limit=1, step=Step.REVIEW) == []
+                assert records.matching(conn, text, limit=2) == [row]
+            assert records.matching(conn, "%", limit=2) == []
+            assert records.newest(conn, limit=1, step=Step.REQUESTED) == [row]
+            assert records.newest(conn, limit=1, step=Step.REVIEW) == []
 
     def test_a_return_is_taken_by_hand_only_while_no_worker_holds_it(self, store: Store) -> None:
         row = store.write("enter", enter)
 
         def take(now: datetime) -> Return | None:
-            return store.write("take", lambda conn: returns.take(conn, row, now, LEASE))
+            return store.write("take", lambda conn: records.take(conn, row, now, LEASE))
 
         later = NOW + timedelta(days=9)
-        store.write("rest", lambda conn: returns.release(conn, row, NOW, later))
+        store.write("rest", lambda conn: records.release(conn, row, NOW, later))
         taken = take(NOW)
         assert taken is not None
         assert (taken.working, taken.due_at, taken.claims) == (True, NOW + LEASE, row.claims + 1)
         assert (take(NOW), claim_returns(store, NOW)) == (None, [])
         again = take(NOW + LEASE)
         assert again is not None, "the lease has ended"
-        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
-        freed = store.write("give", lambda conn: returns.release(conn, again, NOW, later))
+        store.write("wake", lambda conn: records.wake(conn, row.id, NOW))
+        freed = store.write("give", lambda conn: records.release(conn, again, NOW, later))
         assert freed.due_at == NOW, "what woke it meanwhile counts"
         with pytest.raises(LeaseLostError):
-            store.write("late", lambda conn: returns.release(conn, taken, NOW, later))
+            store.write("late", lambda conn: records.release(conn, taken, NOW, later))
 
     def test_a_return_is_held_by_one_worker_and_fenced(self, store: Store) -> None:
         store.write("enter", enter)
         (held,) = claim_returns(store, NOW)
         assert (held.working, held.claims, held.due_at) == (True, 1, AFTER_THE_LEASE)
         assert claim_returns(store, NOW) == []
-        kept = store.write("keep", lambda conn: returns.change(conn, held, LATER, tries=3))
+        kept = store.write("keep", lambda conn: records.change(conn, held, LATER, tries=3))
         assert (kept.tries, kept.updated_at, kept.working) == (3, LATER, True)
         (again,) = claim_returns(store, AFTER_THE_LEASE)
         for late in (
-            lambda conn: returns.change(conn, held, NOW, tries=9),
-            lambda conn: returns.release(conn, held, NOW, None, tries=9),
+            lambda conn: records.change(conn, held, NOW, tries=9),
+            lambda conn: records.release(conn, held, NOW, None, tries=9),
         ):
             with pytest.raises(LeaseLostError):
                 store.write("late", late)
-        done = store.write("done", lambda conn: returns.release(conn, again, NOW, LATER, tries=0))
+        done = store.write("done", lambda conn: records.release(conn, again, NOW, LATER, tries=0))
         assert (done.working, done.due_at, done.tries, done.claims) == (False, LATER, 0, 2)
 
     def test_what_wakes_a_return_that_is_held_makes_it_due_when_it_is_given_back(
@@ -693,15 +681,15 @@ class StoreContract:
     ) -> None:
         row = store.write("enter", enter)
         (held,) = claim_returns(store, NOW)
-        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
+        store.write("wake", lambda conn: records.wake(conn, row.id, NOW))
         assert claim_returns(store, NOW) == [], "nobody else takes it meanwhile"
-        given_back = store.write("done", lambda conn: returns.release(conn, held, LATER, None))
+        given_back = store.write("done", lambda conn: records.release(conn, held, LATER, None))
         assert given_back.due_at == LATER
         (second,) = claim_returns(store, LATER)
         assert not second.woken
-        resting = store.write("done", lambda conn: returns.release(conn, second, LATER, None))
+        resting = store.write("done", lambda conn: records.release(conn, second, LATER, None))
         assert resting.due_at is None
-        store.write("wake", lambda conn: returns.wake(conn, row.id, LATER))
+        store.write("wake", lambda conn: records.wake(conn, row.id, LATER))
         assert len(claim_returns(store, LATER)) == 1
 
     def test_a_return_left_by_a_dead_worker_is_due_at_the_end_of_its_lease(
@@ -709,7 +697,7 @@ class StoreContract:
     ) -> None:
         row = store.write("enter", enter)
         claim_returns(store, NOW)
-        store.write("wake", lambda conn: returns.wake(conn, row.id, NOW))
+        store.write("wake", lambda conn: records.wake(conn, row.id, NOW))
         assert claim_returns(store, NOW) == []
         assert len(claim_returns(store, AFTER_THE_LEASE)) == 1
 
@@ -724,20 +712,20 @@ class StoreContract:
         for ticket, values in others.items():
             store.write("enter", lambda conn: enter(conn, ticket, **values))  # noqa: B023
         with store.read() as conn:
-            of_order = [found.ticket_id for found in returns.of_order(conn, row)]
+            of_order = [found.ticket_id for found in records.of_order(conn, row)]
             assert sorted(of_order) == ["tkt_2", "tkt_4"]
-            of_customer = [found.ticket_id for found in returns.of_customer(conn, row)]
+            of_customer = [found.ticket_id for found in records.of_customer(conn, row)]
             assert sorted(of_customer) == ["tkt_2", "tkt_3"]
-            assert returns.of_order(conn, replace(row, order_key=None)) == []
-            assert returns.of_customer(conn, replace(row, customer=None)) == []
+            assert records.of_order(conn, replace(row, order_key=None)) == []
+            assert records.of_customer(conn, replace(row, customer=None)) == []
 
     def test_decisions_are_kept_in_order(self, store: Store) -> None:
         row = store.write("enter", enter)
         decided = NewDecision("eligibility", "review", "policy", "too late", {"days": 31})
-        store.write("record", lambda conn: returns.record(conn, row, decided, NOW))
-        store.write("record", lambda conn: returns.record(conn, row, decided, LATER))
+        store.write("record", lambda conn: records.record(conn, row, decided, NOW))
+        store.write("record", lambda conn: records.record(conn, row, decided, LATER))
         with store.read() as conn:
-            first, then = returns.decisions_of(conn, row.id)
+            first, then = records.decisions_of(conn, row.id)
         assert (first.kind, first.outcome, first.who, first.why, first.data, first.at) == (
             "eligibility", "review", "policy", "too late", {"days": 31}, NOW,
         )  # fmt: skip
@@ -747,14 +735,14 @@ class StoreContract:
         row = store.write("enter", enter)
 
         def want(conn: Connection, now: datetime = NOW) -> LabelRow:
-            return labels.want(conn, row.id, 1, now, provider="pdf")
+            return label_records.want(conn, row.id, 1, now, provider="pdf")
 
         wanted = store.write("want", want)
         assert store.write("want", lambda conn: want(conn, LATER)) == wanted
         assert (wanted.state, wanted.cost, wanted.document) == (LabelState.WANTED, None, None)
         bought = store.write(
             "bought",
-            lambda conn: labels.change(
+            lambda conn: label_records.change(
                 conn, wanted, LATER, state=LabelState.BOUGHT, cost=Money(495, "USD"), pdf=b"%PDF",
                 document={"language": "de"},
             ),
@@ -763,9 +751,9 @@ class StoreContract:
             LabelState.BOUGHT, Money(495, "USD"), b"%PDF", {"language": "de"},
         )  # fmt: skip
         with store.read() as conn:
-            assert labels.of_return(conn, row.id) == [bought]
-            assert labels.get(conn, bought.id) == bought
-            assert labels.get(conn, "lbl_0") is None
+            assert label_records.of_return(conn, row.id) == [bought]
+            assert label_records.get(conn, bought.id) == bought
+            assert label_records.get(conn, "lbl_0") is None
 
     def test_receipts_are_numbered_and_a_key_is_noted_once(self, store: Store) -> None:
         row = store.write("enter", enter)
@@ -820,7 +808,7 @@ class StoreContract:
         throw(Switch.DRY_RUN, True, "again")
         with second.read() as conn:
             last = switches.last_thrown(conn, Switch.KILL)
-            acts = journal.newest(conn, limit=9)
+            acts = audit_log.newest(conn, limit=9)
         assert [(act.subject, act.act, act.who, act.why) for act in acts] == [
             ("switch dry-run", "on", "Ann", "again"),
             ("switch kill", "off", "Ann", "it was nothing"),
@@ -835,22 +823,22 @@ class StoreContract:
     def test_a_refund_made_elsewhere_is_found_by_its_payment_until_a_row_has_it(
         self, store: Store
     ) -> None:
-        seen = outside.Outside(
+        seen = external.Outside(
             "stripe", "re_1", "pi_1", "ch_1", None, None, Money(14900, "USD"), "pending", NOW
         )
 
-        def of(payment: str, adapter: str = "stripe") -> list[outside.Outside]:
-            def look(conn: Connection) -> list[outside.Outside]:
-                outside.look_alone(conn, adapter, ["ch_1", "pi_1"])
-                return outside.of_no_row(conn, outside.of_payment(conn, adapter, [payment]))
+        def of(payment: str, adapter: str = "stripe") -> list[external.Outside]:
+            def look(conn: Connection) -> list[external.Outside]:
+                external.look_alone(conn, adapter, ["ch_1", "pi_1"])
+                return external.of_no_row(conn, external.of_payment(conn, adapter, [payment]))
 
             return store.write("look", look)
 
-        assert store.write("note", lambda conn: outside.note(conn, seen, NOW))
+        assert store.write("note", lambda conn: external.note(conn, seen, NOW))
         now_paid = replace(seen, status="succeeded")
-        assert not store.write("note", lambda conn: outside.note(conn, now_paid, LATER))
+        assert not store.write("note", lambda conn: external.note(conn, now_paid, LATER))
         named = replace(seen, processor_id="re_2", refund_id="rfd_1", ticket_id="tkt_1")
-        store.write("note", lambda conn: outside.note(conn, named, NOW))
+        store.write("note", lambda conn: external.note(conn, named, NOW))
         assert of("pi_1") == of("ch_1") == [now_paid, named]
         assert (of("pi_2"), of("pi_1", "acme")) == ([], [])
 
@@ -964,15 +952,15 @@ def enter(conn: Connection, ticket_id: str = "tkt_1", **values: Any) -> Return:
         "customer": "digest",
         "requested_at": NOW,
     } | values
-    assert returns.enter(conn, "ws_1", ticket_id, NOW, **given)
-    found = returns.get(conn, returns.return_id("ws_1", ticket_id))
+    assert records.enter(conn, "ws_1", ticket_id, NOW, **given)
+    found = records.get(conn, records.return_id("ws_1", ticket_id))
     assert found is not None
     return found
 
 
 def claim_returns(store: Store, now: datetime) -> list[Return]:
     """Claim returns."""
-    return store.write("claim", lambda conn: returns.claim(conn, now, LEASE, 9))
+    return store.write("claim", lambda conn: records.claim(conn, now, LEASE, 9))
 
 
 def refund(store: Store, row_id: str) -> Refund:

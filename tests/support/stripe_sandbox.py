@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dispatch_returns.sandbox.stripe import API_KEY, StripeState, routes
+from dispatch_sandbox.stripe import API_KEY, StripeState, routes
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, RefundCreateParams

@@ -11,16 +11,17 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import Comment, DispatchClient, Ticket
-from dispatch_returns.connector import Connector
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import NewEvent, Store, inbox, ledger, outbox
+import dispatch_sandbox
+from dispatch_returns.client import Comment, DispatchClient, Ticket
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.store import NewEvent, Store, inbox, outbox
 from dispatch_returns.store.inbox import StoredEvent
-from dispatch_returns.store.ledger import Refund
 from dispatch_returns.store.outbox import Message
 from dispatch_returns.testing import FakeAdapter
-from dispatch_returns.workflow.steps.parts import Parts
 from tests.support.desk import Clock, usd
 from tests.support.stores import open_store
 
@@ -34,13 +35,13 @@ class Workshop:
 
     def __init__(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         folder: Path,
         *,
         fake: FakeAdapter | None = None,
         store: Store | None = None,
         workflow: Parts | None = None,
-        workspace: str = sandbox.WORKSPACE,
+        workspace: str = dispatch_sandbox.WORKSPACE,
         live: bool = True,
         **settings: Any,
     ) -> None:
@@ -49,14 +50,14 @@ class Workshop:
         self.fake = fake or FakeAdapter({}, clock=self.clock)
         self.store: Store = store or open_store(folder, durable=False)
         self.client = DispatchClient(
-            sandbox.API_KEY,
+            dispatch_sandbox.API_KEY,
             workspace,
             base_url=box.api_url,
             max_retries=0,
             style=settings.get("style", "workspaces"),
         )
         self.settings = Settings(
-            api_key=SecretStr(sandbox.API_KEY),
+            api_key=SecretStr(dispatch_sandbox.API_KEY),
             workspace=workspace,
             webhook_secrets=SECRET,  # type: ignore[arg-type]
             base_url=box.api_url,
@@ -124,7 +125,7 @@ class Workshop:
 
     def fault(self, action: str = "status", **given: Any) -> None:
         """Let a call to the API go wrong."""
-        self.box.state.faults.add(sandbox.FaultRule("api", action, **given))
+        self.box.state.faults.add(dispatch_sandbox.FaultRule("api", action, **given))
 
     # What arrives.
 
@@ -137,7 +138,7 @@ class Workshop:
         envelope = {
             "id": event_id,
             "event": kind,
-            "brand_id": sandbox.WORKSPACE,
+            "brand_id": dispatch_sandbox.WORKSPACE,
             "data": data,
             "timestamp": self.clock().isoformat(),
         } | changes

@@ -10,7 +10,7 @@ from typing import Any, assert_type
 import httpx
 
 from dispatch_returns import AsyncDispatchClient, Connector, Context, DispatchClient, RefundEvent
-from dispatch_returns.api import (
+from dispatch_returns.client import (
     UNSET,
     Account,
     ApiKey,

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from dispatch_returns.clock import ClockWatch
-from dispatch_returns.health import Health
+from dispatch_returns.connector.clock_check import ClockCheck
+from dispatch_returns.connector.health import Health
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.store import NewEvent, Store, inbox
 from dispatch_returns.webhooks import sign
 from dispatch_returns.webhooks.receiver import ProcessorReceiver, Receiver
 from dispatch_returns.webhooks.signature import HEADER
-from dispatch_returns.workflow.clock_check import ClockCheck
 from tests.support.stores import open_store
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -16,9 +16,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from dispatch_returns import sandbox, webhooks
-from dispatch_returns.api import DispatchClient
-from dispatch_returns.connector import Connector
+import dispatch_sandbox
+from dispatch_returns import webhooks
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.clock import utc_now
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import (
     APIError,
     ConfigurationError,
@@ -28,12 +31,10 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
-from dispatch_returns.refunds.clock import utc_now
 from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.settings import Settings
 from dispatch_returns.store import heartbeats
-from dispatch_returns.store.ledger import State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd
 from tests.support.waiting import wait_until
@@ -41,16 +42,18 @@ from tests.support.workshop import SECRET, Workshop
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
-        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
             for key in ("item_received", "refunded", "needs_review"):
                 client.statuses.create(key=key, name=key)
         yield box
 
 
 @pytest.fixture
-def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
+def shop(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
     shop = Workshop(box, tmp_path)
     yield shop
     shop.close()
@@ -71,7 +74,7 @@ def delivery(shop: Workshop, ticket_id: str) -> tuple[dict[str, str], bytes]:
     envelope = {
         "id": f"evt_{ticket_id}",
         "event": "ticket.updated",
-        "brand_id": sandbox.WORKSPACE,
+        "brand_id": dispatch_sandbox.WORKSPACE,
         "data": {"id": ticket_id},
         "timestamp": shop.clock().isoformat(),
     }
@@ -154,7 +157,9 @@ def test_without_a_webhook_secret_nothing_is_accepted(tmp_path: Path) -> None:
             webhooks.verify(body, headers["X-Dispatch-Signature"], ())
 
 
-def test_a_look_up_finds_the_payment_of_an_order(box: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_a_look_up_finds_the_payment_of_an_order(
+    box: dispatch_sandbox.Sandbox, tmp_path: Path
+) -> None:
     shop = Workshop(box, tmp_path)
     shop.fake.add_payment("pi_by_order", usd("149.00"))
     connector = Connector(
@@ -285,7 +290,7 @@ def test_any_runner_records_that_it_runs_once_a_minute(shop: Workshop) -> None:
 
 
 def test_closing_stops_and_closes_everything_and_may_be_repeated(
-    box: sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: dispatch_sandbox.Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = Workshop(box, tmp_path)
     closed: list[str] = []

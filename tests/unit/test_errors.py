@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import errors, sandbox
-from dispatch_returns.api import DispatchClient
+import dispatch_sandbox
+from dispatch_returns import errors
+from dispatch_returns.client import DispatchClient
 from dispatch_returns.errors import (
     AdapterError,
     APIConnectionError,
@@ -176,8 +177,8 @@ def test_a_process_of_a_pool_hands_its_error_back() -> None:
 def test_what_is_carried_holds_no_key() -> None:
     key = "sk_live_of_somebody_else"
     with (
-        sandbox.running() as box,
-        DispatchClient(key, sandbox.WORKSPACE, base_url=box.api_url) as client,
+        dispatch_sandbox.running() as box,
+        DispatchClient(key, dispatch_sandbox.WORKSPACE, base_url=box.api_url) as client,
         pytest.raises(AuthenticationError) as caught,
     ):
         client.tickets.get("tkt_1")

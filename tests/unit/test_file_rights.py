@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.api import transfer
 from dispatch_returns.cli import files
+from dispatch_returns.client import transfer
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 

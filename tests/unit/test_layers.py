@@ -1,194 +1,117 @@
-"""Imports point down, and only where the design lets them: read from the source.
+"""Six floors: a room stands above all that it imports, and no file is part of a circle.
 
-Imports inside functions count, and so do those for types alone: knowing a type is knowing.
+Read from the source. Imports inside functions count, and so do those for types alone.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import resolve_name
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-PACKAGE = "dispatch_returns"
-SOURCE = Path(__file__).parents[2] / "src" / PACKAGE
+from tests.support import structure
+from tests.support.structure import PACKAGE, SANDBOX, room
 
-# The mounts live in webhooks/, and stand above it.
-MOUNTS = {
-    "webhooks.asgi",
-    "webhooks.django",
-    "webhooks.fastapi",
-    "webhooks.flask",
-    "webhooks.wsgi",
-}
-LEVELS = [
-    {"clock", "emails", "errors", "money", "plugins", "settings", "telemetry"},
-    {"api", "store"},
+FLOORS = [
+    {"_version"},
+    {"clock", "emails", "errors", "telemetry"},
+    {"client", "money", "plugins", "store"},
     {"refunds", "webhooks"},
-    {"workflow"},
-    {"reconcile"},
-    {"health", "runner"},
-    {"connector"},
-    {"sandbox", "webhooks.asgi", "webhooks.wsgi"},
-    # Each is one of the two above in its framework's words.
-    {"webhooks.django", "webhooks.fastapi", "webhooks.flask"},
-    {"cli", "testing"},
+    {"returns"},
+    {"connector", "testing"},
+    {"cli"},
 ]
-GROUND = {
-    "emails": set[str](),
-    "clock": set[str](),
-    "errors": set[str](),
-    "money": {"errors"},
-    "plugins": {"errors"},
-    "settings": {"errors", "money"},
-    "telemetry": set[str](),
-}
-SANDBOX_MAY = {"api.models", "errors", "webhooks.signature"}
+# The indexes, which hand on what is below them: nothing of ours needs them.
+INDEXES = {PACKAGE, SANDBOX}
 # What no one has who did not ask for it, and the only places that may import it.
 EXTRAS = {
-    "easypost": {"workflow.labels"},
-    "requests": {"workflow.labels"},
-    "shippo": {"workflow.labels"},
-    "anyascii": {"workflow.labels"},
-    "babel": {"workflow.labels", "workflow.notices"},
-    "idna": {"workflow.notices"},
-    "celery": {"runner.celery"},
-    "django": {"webhooks.django"},
-    "font_roboto": {"workflow.labels"},
-    "jinja2": {"sandbox", "workflow.notices", "workflow.timeline"},
-    "reportlab": {"workflow.labels"},
-    "fastapi": {"webhooks.fastapi"},
-    "flask": {"webhooks.flask"},
-    "opentelemetry": {"telemetry.otel"},
-    "psycopg": {"store.postgres"},
-    "pytest": {"testing"},
-    "rich": {"cli"},
-    "starlette": {"cli.demo", "sandbox", "webhooks.fastapi"},
-    "stripe": {"cli.demo", "refunds.adapters.stripe"},
-    "typer": {"cli"},
-    "uvicorn": {"cli", "sandbox"},
+    "easypost": {"dispatch_returns.returns.labels"},
+    "requests": {"dispatch_returns.returns.labels"},
+    "shippo": {"dispatch_returns.returns.labels"},
+    "anyascii": {"dispatch_returns.returns.labels"},
+    "babel": {"dispatch_returns.returns.labels", "dispatch_returns.returns.notifications"},
+    "idna": {"dispatch_returns.returns.notifications"},
+    "celery": {"dispatch_returns.connector.celery"},
+    "django": {"dispatch_returns.webhooks.django"},
+    "font_roboto": {"dispatch_returns.returns.labels"},
+    "jinja2": {
+        SANDBOX,
+        "dispatch_returns.returns.notifications",
+        "dispatch_returns.returns.timeline",
+    },
+    "reportlab": {"dispatch_returns.returns.labels"},
+    "fastapi": {"dispatch_returns.webhooks.fastapi"},
+    "flask": {"dispatch_returns.webhooks.flask"},
+    "opentelemetry": {"dispatch_returns.telemetry.otel"},
+    "psycopg": {"dispatch_returns.store.postgres"},
+    "pytest": {"dispatch_returns.testing"},
+    "rich": {"dispatch_returns.cli", "dispatch_sandbox.demo"},
+    "starlette": {SANDBOX, "dispatch_returns.webhooks.fastapi"},
+    "stripe": {"dispatch_sandbox.demo", "dispatch_returns.refunds.adapters.stripe"},
+    "typer": {"dispatch_returns.cli", "dispatch_sandbox.command", "dispatch_sandbox.demo.command"},
+    "uvicorn": {"dispatch_returns.cli", SANDBOX},
 }
 
 
-class Import(NamedTuple):
-    """`target` is a full dotted name; `name` may be a module in it, or something it defines."""
-
-    target: str
-    name: str | None
-    line: int
-
-
-@dataclass(frozen=True)
-class Module:
-    """One of our files: `name` is its place in the package, '' for the package itself."""
-
-    name: str
-    folder: str
-    tree: ast.Module
-
-    @classmethod
-    def read(cls, path: Path) -> Module:
-        *folder, file = path.relative_to(SOURCE.parent).with_suffix("").parts
-        name = folder[1:] if file == "__init__" else [*folder[1:], file]
-        return cls(".".join(name), ".".join(folder), ast.parse(path.read_text(encoding="utf-8")))
-
-    def imports(self) -> Iterator[Import]:
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                yield from (Import(alias.name, None, node.lineno) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                dots = "." * node.level
-                target = resolve_name(f"{dots}{node.module or ''}", self.folder)
-                yield from (Import(target, alias.name, node.lineno) for alias in node.names)
-
-
-MODULES = [Module.read(path) for path in sorted(SOURCE.rglob("*.py"))]
-NAMES = {module.name for module in MODULES}
-
-
-def inner(imported: Import) -> str | None:
-    """The module of ours that an import reaches; None for somebody else's, and for the version."""
-    if imported.target.partition(".")[0] != PACKAGE or imported.name == "__version__":
-        return None
-    place = imported.target.removeprefix(PACKAGE).lstrip(".")
-    deeper = ".".join(filter(None, (place, imported.name)))
-    return deeper if deeper in NAMES else place
-
-
-def unit(module: str) -> str:
-    """The part of the design a module belongs to: a top folder or file, or a mount."""
-    return module if module in MOUNTS else module.partition(".")[0]
-
-
-def level(module: str) -> int:
-    found = [number for number, units in enumerate(LEVELS) if unit(module) in units]
-    assert len(found) == 1, f"{module}: what level is it on? Say so in LEVELS"
+def floor(module: str) -> int:
+    found = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
+    assert len(found) == 1, f"{module}: what floor is it on? Say so in FLOORS"
     return found[0]
 
 
 def may(importer: str, imported: str) -> bool:
     """Whether the design lets `importer` know `imported` (both modules of ours)."""
-    if unit(importer) == unit(imported):
+    if importer in INDEXES or importer.startswith(f"{SANDBOX}."):
         return True
-    if unit(imported) in {"", "testing"}:  # "" is the package's own file, which is for users
+    if imported in INDEXES or imported.startswith(f"{SANDBOX}."):
         return False
-    if importer == "webhooks" and imported in MOUNTS:  # its index names them, for type checkers
-        return True
-    if unit(importer) == "sandbox":
-        return imported in SANDBOX_MAY
-    if level(importer) == 0:
-        return imported in GROUND[importer]
-    return level(importer) > level(imported)
+    return room(importer) == room(imported) or floor(importer) > floor(imported)
 
 
 def test_imports_point_down() -> None:
     wrong = [
-        f"{module.name}:{found.line} imports {place}"
-        for module in MODULES
-        if module.name  # the package's own file is the index of all the others
-        for found in module.imports()
-        if (place := inner(found)) is not None and not may(module.name, place)
+        f"{importer}:{found.line} imports {imported}"
+        for importer, imported, found in structure.edges()
+        if not may(importer, imported)
     ]
     assert wrong == []
+
+
+def test_no_file_is_part_of_a_circle() -> None:
+    known = [
+        (importer, imported)
+        for importer, imported, _found in structure.edges()
+        if importer not in INDEXES and not importer.startswith(f"{SANDBOX}.")
+    ]
+    assert structure.circle(known) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert set(structure.circle([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")])) == {
+        "a",
+        "b",
+        "c",
+    }
+    assert structure.circle([("a", "b"), ("a", "c"), ("b", "c")]) == []
 
 
 @pytest.mark.parametrize(
     ("importer", "imported", "allowed"),
     [
-        ("store.inbox", "store.schema", True),
-        ("store.inbox", "errors", True),
-        ("store.inbox", "api.models", False),
-        ("api.models", "store", False),
-        ("refunds.service", "store.ledger", True),
-        ("refunds.service", "webhooks.events", False),
-        ("refunds.service", "connector", False),
-        ("webhooks.receiver", "webhooks.flask", False),
-        ("webhooks.flask", "webhooks.receiver", True),
-        ("webhooks.flask", "webhooks.fastapi", False),
-        ("webhooks.flask", "webhooks.wsgi", True),
-        ("webhooks.wsgi", "webhooks.flask", False),
-        ("webhooks.django", "webhooks.wsgi", True),
-        ("webhooks.django", "webhooks.flask", False),
-        ("webhooks", "webhooks.flask", True),
-        ("webhooks.flask", "connector", True),
-        ("connector", "runner.threads", True),
-        ("runner.threads", "connector", False),
-        ("runner.celery", "workflow.queues", True),
-        ("runner.celery", "connector", False),
-        ("sandbox.app", "api.models", True),
-        ("sandbox.app", "api.client", False),
-        ("sandbox.app", "webhooks.signature", True),
-        ("sandbox.app", "money", False),
-        ("cli.demo", "sandbox.app", True),
-        ("cli.demo", "testing", False),
-        ("cli.demo", "", False),
-        ("testing.contract", "refunds.adapter", True),
-        ("money", "errors", True),
-        ("errors", "money", False),
+        ("dispatch_returns.store.inbox", "dispatch_returns.store.schema", True),
+        ("dispatch_returns.store.inbox", "dispatch_returns.errors", True),
+        ("dispatch_returns.store.inbox", "dispatch_returns.client.models", False),
+        ("dispatch_returns.store.inbox", "dispatch_returns.refunds.ledger", False),
+        ("dispatch_returns.refunds.service", "dispatch_returns.refunds.ledger", True),
+        ("dispatch_returns.refunds.service", "dispatch_returns.webhooks.events", False),
+        ("dispatch_returns.refunds.service", "dispatch_returns.connector.connector", False),
+        ("dispatch_returns.webhooks.flask", "dispatch_returns.connector.health", False),
+        ("dispatch_returns.connector.connector", "dispatch_returns.returns.service", True),
+        ("dispatch_returns.returns.service", "dispatch_returns.connector.settings", False),
+        ("dispatch_returns.cli.app", "dispatch_returns", False),
+        ("dispatch_returns.cli.app", "dispatch_sandbox.command", False),
+        ("dispatch_sandbox.app", "dispatch_returns.client", True),
+        ("dispatch_returns.errors", "dispatch_returns.money", False),
     ],
 )
 def test_the_rule_itself_says_yes_and_no(importer: str, imported: str, allowed: bool) -> None:
@@ -198,7 +121,7 @@ def test_the_rule_itself_says_yes_and_no(importer: str, imported: str, allowed: 
 def test_an_optional_dependency_is_imported_only_in_its_place() -> None:
     wrong = [
         f"{module.name}:{found.line} imports {found.target}"
-        for module in MODULES
+        for module in structure.modules().values()
         for found in module.imports()
         if (places := EXTRAS.get(found.target.partition(".")[0])) is not None
         and not any(f"{module.name}.".startswith(f"{place}.") for place in places)
@@ -220,10 +143,10 @@ def reads_environment(node: ast.AST) -> bool:
 def test_only_settings_reads_the_environment() -> None:
     readers = {
         module.name
-        for module in MODULES
+        for module in structure.modules().values()
         if any(reads_environment(node) for node in ast.walk(module.tree))
     }
-    assert readers <= {"settings"}
+    assert readers <= {"dispatch_returns.connector.settings"}
 
 
 @pytest.mark.parametrize(

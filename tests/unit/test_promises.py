@@ -13,7 +13,7 @@ NAMED = re.compile(r"`?\b(tests/[\w/.-]+?)(?:::(\w+))?(?=[`)\s,;]|\.\s|$)", re.M
 
 # What makes no promise: it says how to write something or what was decided, or is generated.
 NO_PROMISE = {
-    "docs/api-coverage.md",  # generated, and held complete by tests/unit/api/test_coverage.py
+    "docs/api-coverage.md",  # generated, and held complete by tests/unit/client/test_coverage.py
     "docs/benchmarks.md",  # measured, and written by a command
     "docs/decisions.md",
     "docs/getting-started.md",  # its blocks run in tests/e2e/test_docs.py

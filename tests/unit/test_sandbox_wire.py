@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES
-from dispatch_returns.sandbox.wire import MAX_DEPTH, dumps, loads, stamp
+from dispatch_sandbox.naming import BRANDS, WORKSPACES
+from dispatch_sandbox.wire import MAX_DEPTH, dumps, loads, stamp
 
 numbers = st.from_regex(r"\A-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?(E[+-]?[0-9]{1,3})?\Z")
 

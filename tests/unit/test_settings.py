@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 import dispatch_returns
+from dispatch_returns.connector.settings import VARIABLES, Settings, read_one
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.settings import VARIABLES, Settings, read_one
 
 NEEDED = {"DISPATCH_API_KEY": "sk_live_secret", "DISPATCH_WORKSPACE": "ws_1"}
 

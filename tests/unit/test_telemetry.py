@@ -19,15 +19,16 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from dispatch_returns import sandbox, telemetry, webhooks
-from dispatch_returns.api import DispatchClient
+import dispatch_sandbox
+from dispatch_returns import telemetry, webhooks
+from dispatch_returns.client import DispatchClient
 from dispatch_returns.errors import AdapterError, ErrorKind, LabelError, OrderError
+from dispatch_returns.returns.steps.statuses import STEPS
 from dispatch_returns.telemetry.otel import OpenTelemetry
-from dispatch_returns.workflow.steps.statuses import STEPS
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import EMAIL, SECRET, Workshop
 
-OURS = ("dispatch_returns.refunds", "dispatch_returns.workflow", "dispatch_returns.webhooks")
+OURS = tuple(f"dispatch_returns.{it}" for it in ("connector", "refunds", "returns", "webhooks"))
 JOINED = ("event_id", "ticket_id", "refund_id")
 
 
@@ -80,16 +81,18 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collected]:
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
-        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
             for key in STEPS:
                 client.statuses.create(key=key, name=key)
         yield box
 
 
 @pytest.fixture
-def shop(collected: Collected, box: sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
+def shop(collected: Collected, box: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
     shop = Workshop(box, tmp_path)
     yield shop
     shop.close()
@@ -104,7 +107,7 @@ def event_about(shop: Workshop, ticket: str, event_id: str, **changes: Any) -> b
     envelope = {
         "id": event_id,
         "event": "ticket.updated",
-        "brand_id": sandbox.WORKSPACE,
+        "brand_id": dispatch_sandbox.WORKSPACE,
         "data": {"id": ticket},
         "timestamp": shop.clock().isoformat(),
     }
@@ -176,7 +179,7 @@ def test_an_outcome_is_named_by_its_kind(shop: Workshop, collected: Collected) -
 
 @pytest.fixture
 def returns_shop(
-    collected: Collected, box: sandbox.Sandbox, tmp_path: Path
+    collected: Collected, box: dispatch_sandbox.Sandbox, tmp_path: Path
 ) -> Iterator[ReturnsShop]:
     shop = ReturnsShop(box, tmp_path)
     yield shop
@@ -209,7 +212,7 @@ def test_each_step_of_a_return_is_traced_and_counted_by_what_came_of_it(
     assert found == {*walked, rests}
     assert not any(EMAIL in it.to_json() for it in spans)
     assert collected.points("returns") == [
-        ({"workspace": sandbox.WORKSPACE, "step": "label_sent"}, 1)
+        ({"workspace": dispatch_sandbox.WORKSPACE, "step": "label_sent"}, 1)
     ]
 
 
@@ -240,7 +243,7 @@ def test_gauges_show_the_lag_and_the_refunds_and_let_go_of_what_is_gone(
     shop.run(shop.ticket(received_date=None))
     shop.event("tkt_1")
     shop.clock.turn(seconds=45)
-    workspace = {"workspace": sandbox.WORKSPACE}
+    workspace = {"workspace": dispatch_sandbox.WORKSPACE}
     assert collected.points("events.lag") == [(workspace, 45.0)]
     states = {it["state"]: number for it, number in collected.points("refunds")}
     assert states == {"held": 1, "succeeded": 1}
@@ -288,7 +291,7 @@ def test_every_line_of_the_refund_path_carries_the_same_three_ids(
 
 def test_no_line_of_these_folders_is_written_without_ids() -> None:
     package = Path(telemetry.__file__).parents[1]
-    folders = ("refunds", "reconcile", "webhooks", "workflow")
+    folders = ("connector", "refunds", "returns", "webhooks")
     without = [
         f"{path.relative_to(package)}:{node.lineno}"
         for folder in folders

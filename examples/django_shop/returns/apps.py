@@ -14,7 +14,7 @@ class ReturnsConfig(AppConfig):
     def ready(self) -> None:
         """Give the work to the Celery workers, or to threads of the processes that serve."""
         from dispatch_returns import webhooks
-        from dispatch_returns.runner.celery import install
+        from dispatch_returns.connector.celery import install
         from returns.connector import connector
         from shop.celery import app
 

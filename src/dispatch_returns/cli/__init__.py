@@ -1,9 +1,56 @@
-"""The command ``dispatch-returns``. Only `main` is here, so that it starts without its extra."""
+"""The command ``dispatch-returns``, and what a command of another package is written with.
+
+Such a package registers its commands under the entry point ``dispatch_returns.commands``: a name,
+and a function that typer can read. `main` alone is loaded at once, so that it starts without its
+extra.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch_returns.cli.errors import REFUSED
+    from dispatch_returns.cli.files import write
+    from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, warn
+    from dispatch_returns.cli.serve import cannot_listen
+    from dispatch_returns.cli.stopping import Stop, stop_signals
+
+__all__ = [
+    "REFUSED",
+    "Json",
+    "Part",
+    "Stop",
+    "Table",
+    "Verbatim",
+    "cannot_listen",
+    "main",
+    "show",
+    "stop_signals",
+    "warn",
+    "write",
+]
+
+_HOMES = {
+    "REFUSED": "errors",
+    "Stop": "stopping",
+    "cannot_listen": "serve",
+    "stop_signals": "stopping",
+    "write": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'output')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

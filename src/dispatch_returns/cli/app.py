@@ -1,4 +1,8 @@
-"""All commands, and how one is run. A new command is registered here and nowhere else."""
+"""All commands, and how one is run.
+
+A new command of ours is registered here and nowhere else; those of other packages are found by
+the entry point ``dispatch_returns.commands``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from dispatch_returns import __version__
+from dispatch_returns._version import __version__
 from dispatch_returns.cli import (
     customers,
     db,
@@ -17,17 +21,16 @@ from dispatch_returns.cli import (
     health,
     labels,
     notices,
+    plugins,
     policy,
     reconcile,
     refunds,
     returns,
-    sandbox,
     serve,
     setup,
     switch,
     trigger,
 )
-from dispatch_returns.cli.demo.command import demo
 from dispatch_returns.cli.errors import explain, fail
 from dispatch_returns.errors import DispatchReturnsError
 
@@ -47,8 +50,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("demo")(demo)
-app.command("sandbox")(sandbox.sandbox)
+for name, command in plugins.commands():
+    app.command(name)(command)
 app.command("setup")(setup.setup)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)

@@ -9,9 +9,6 @@ from functools import partial
 
 import httpx
 
-from dispatch_returns.api import DispatchClient
-from dispatch_returns.api.direct import open_client
-from dispatch_returns.api.models import Webhook
 from dispatch_returns.cli import step_checks
 from dispatch_returns.cli.check import Check, Checkable, Outcome, look
 from dispatch_returns.cli.errors import explain
@@ -19,18 +16,22 @@ from dispatch_returns.cli.late_news import wanted_news
 from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned
-from dispatch_returns.connector import Connector
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.client.direct import open_client
+from dispatch_returns.client.models import Webhook
+from dispatch_returns.connector.build import book_of
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.health import missed
+from dispatch_returns.connector.installation import Belonging
+from dispatch_returns.connector.provision import Finding, Step, listens
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
-from dispatch_returns.health import missed
+from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.registry import load_adapter
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import go_live, heartbeats, inbox, ledger, outbox, switches
+from dispatch_returns.returns.policy import PolicyBook
+from dispatch_returns.store import go_live, heartbeats, inbox, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
-from dispatch_returns.workflow.building import book_of
-from dispatch_returns.workflow.installation import Belonging
-from dispatch_returns.workflow.policy import PolicyBook
-from dispatch_returns.workflow.setup import Finding, Step, listens
 
 _CLOCK_WARNING = timedelta(seconds=30)
 _CLOCK_FAILURE = timedelta(minutes=5)

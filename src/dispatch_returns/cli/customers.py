@@ -31,7 +31,7 @@ def export(
 
     Events, returns, labels, refunds and messages.
     """
-    from dispatch_returns.workflow import customers
+    from dispatch_returns.connector import customers
 
     with open_store() as store:
         found = customers.export(store, _checked(address))
@@ -57,7 +57,7 @@ def erase(
     Amounts, ids and times stay. What is under way stays until it is over: run it again then.
     That it was done is recorded, without the address.
     """
-    from dispatch_returns.workflow import customers
+    from dispatch_returns.connector import customers
 
     name = people.name(who)
     with open_store() as store:

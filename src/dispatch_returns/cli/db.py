@@ -54,8 +54,8 @@ def thin(
     Workers do the same by themselves where DISPATCH_RETURNS_KEEP_EVENTS is set. The ledger, its
     attempts and acts are never deleted.
     """
-    from dispatch_returns.store import inbox, journal
-    from dispatch_returns.workflow.retention import thin_all
+    from dispatch_returns.connector.retention import thin_all
+    from dispatch_returns.store import audit_log, inbox
 
     days, who = older_than or _days(), people.name(who)
     now = datetime.now(UTC)
@@ -69,7 +69,7 @@ def thin(
             subject = f"{number} events older than {days} days"
             store.write(
                 "act.thin",
-                lambda conn: journal.record(conn, "thin", now, who=who, why=why, subject=subject),
+                lambda conn: audit_log.record(conn, "thin", now, who=who, why=why, subject=subject),
             )
     said = f"{number} events {'would be' if dry_run else 'were'} deleted."
     show({"events": number, "older_than_days": days, "dry_run": dry_run}, said, as_json=json)
@@ -84,8 +84,8 @@ def adopt(*, who: people.Who = None, why: people.Why = None, json: Json = False)
     are to share the database, or one of them has rightly changed, this adds them; what stands there
     already stays. Sandbox, test and live should each have a database of their own.
     """
-    from dispatch_returns.connector import Connector
-    from dispatch_returns.settings import Settings
+    from dispatch_returns.connector.connector import Connector
+    from dispatch_returns.connector.settings import Settings
 
     who = people.name(who)
     with open_store() as store, Connector(Settings.from_env(), store=store) as connector:
@@ -127,7 +127,7 @@ def restored(
 
 def _days() -> int:
     """Return the setting. Raises `ConfigurationError`."""
-    from dispatch_returns.settings import read_one
+    from dispatch_returns.connector.settings import read_one
 
     text = read_one("keep_events") or ""
     if not (text.isascii() and text.isdigit() and _LEAST_DAYS <= int(text) <= 36_500):

@@ -87,7 +87,7 @@ def replay(
     What it leads to is decided anew, from its ticket as it is then. A refund that was made
     already is not made twice.
     """
-    from dispatch_returns.store import inbox, journal
+    from dispatch_returns.store import audit_log, inbox
 
     who = people.name(who)
 
@@ -95,7 +95,7 @@ def replay(
         now = datetime.now(UTC)
         event = _find(conn, event_id)
         inbox.replay(conn, event, now)
-        journal.record(conn, "replay", now, who=who, why=why, subject=f"event {event.event_id}")
+        audit_log.record(conn, "replay", now, who=who, why=why, subject=f"event {event.event_id}")
         return _find(conn, str(event.id))
 
     with open_store() as store:
@@ -113,7 +113,7 @@ def discard(
     For one that fails for ever, and keeps the lag probe from being ok. It is kept, and can be
     replayed.
     """
-    from dispatch_returns.store import inbox, journal
+    from dispatch_returns.store import audit_log, inbox
 
     who = people.name(who)
     if not (why or "").strip():
@@ -123,7 +123,7 @@ def discard(
         now = datetime.now(UTC)
         event = _find(conn, event_id)
         inbox.discard(conn, event, now)
-        journal.record(conn, "discard", now, who=who, why=why, subject=f"event {event.event_id}")
+        audit_log.record(conn, "discard", now, who=who, why=why, subject=f"event {event.event_id}")
         return _find(conn, str(event.id))
 
     with open_store() as store:

@@ -1,4 +1,4 @@
-"""``health``: the probes of `dispatch_returns.health` for what serves no HTTP, such as a worker."""
+"""``health``: the probes of a connector for what serves no HTTP, such as a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import Json, Listing, show
 
 if TYPE_CHECKING:
-    from dispatch_returns.health import Report
+    from dispatch_returns.connector.health import Report
 
 
 def health(
@@ -26,8 +26,8 @@ def health(
     Needs the database and no other setting; upgrades nothing. Exits with 1 if the store is not
     ready or the oldest event waits too long, and with 4 if the database cannot be reached.
     """
-    from dispatch_returns.health import Health, Report
-    from dispatch_returns.refunds.clock import utc_now
+    from dispatch_returns.clock import utc_now
+    from dispatch_returns.connector.health import Health, Report
     from dispatch_returns.store import switches
     from dispatch_returns.store.database import mismatch
 

@@ -15,7 +15,7 @@ from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Part, Table, plain, show, working
 
 if TYPE_CHECKING:
-    from dispatch_returns.workflow.labels.provider import LabelRequest
+    from dispatch_returns.returns.labels.provider import LabelRequest
 
 app = typer.Typer(
     help="Show, write and void the labels of returns; print a sample.",
@@ -44,13 +44,13 @@ def show_labels(
 
     It is the document that the customer got. Needs the database alone.
     """
-    from dispatch_returns.store import labels
-    from dispatch_returns.workflow.returns import found
-    from dispatch_returns.workflow.voiding import usable
+    from dispatch_returns.returns import label_records
+    from dispatch_returns.returns.service import found
+    from dispatch_returns.returns.void_label import usable
 
     with open_store() as store, store.read() as conn:
         row = found(conn, ticket)
-        known = labels.of_return(conn, row.id)
+        known = label_records.of_return(conn, row.id)
     document = {
         "ticket": row.ticket_id,
         "return": row.number,
@@ -82,11 +82,11 @@ def void(
     whoever asks again; a note on the ticket says who did it, and why. Exits with 1 if its cost
     does not come back, or nothing was done.
     """
-    from dispatch_returns.refunds.clock import utc_now
-    from dispatch_returns.settings import Settings
-    from dispatch_returns.store.labels import LabelState
-    from dispatch_returns.workflow import voiding
-    from dispatch_returns.workflow.labels import registry
+    from dispatch_returns.clock import utc_now
+    from dispatch_returns.connector.settings import Settings
+    from dispatch_returns.returns import void_label
+    from dispatch_returns.returns.label_records import LabelState
+    from dispatch_returns.returns.labels import registry
 
     name = people.name(who)
     if not why.strip():
@@ -94,7 +94,7 @@ def void(
     settings = Settings.from_env()
     provider = registry.load(settings.labels, settings.label_options)
     with contextlib.closing(provider), open_store() as store, working("Giving the label back"):
-        done = voiding.void(store, provider, utc_now, ticket, who=name, why=why.strip())
+        done = void_label.void(store, provider, utc_now, ticket, who=name, why=why.strip())
     document = {
         "ticket": done.row.ticket_id,
         "return": done.row.number,
@@ -123,7 +123,7 @@ def sample(
 
     To look at, and to try a scanner with.
     """
-    from dispatch_returns.workflow.labels import registry
+    from dispatch_returns.returns.labels import registry
 
     options = {"paper": paper, **({"font": str(font)} if font else {})}
     made = registry.load("printable", options).buy(_request(language))
@@ -132,7 +132,7 @@ def sample(
 
 
 def _request(language: str) -> LabelRequest:
-    from dispatch_returns.workflow.labels.provider import Address, LabelRequest, PackingLine
+    from dispatch_returns.returns.labels.provider import Address, LabelRequest, PackingLine
 
     return LabelRequest(
         key="sample",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dispatch_returns.settings import Settings
+    from dispatch_returns.connector.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dispatch_returns.cli.output import Json, Table, show
 from dispatch_returns.errors import NoticeError
 
 if TYPE_CHECKING:
-    from dispatch_returns.workflow.notices.rendering import Message, Templates
+    from dispatch_returns.returns.notifications.rendering import Message, Templates
 
 app = typer.Typer(help="Look at what customers are told.", no_args_is_help=True)
 
@@ -31,9 +31,9 @@ def preview(
 
     With a page that shows them all.
     """
-    from dispatch_returns.workflow.notices.notice import NoticeKind
-    from dispatch_returns.workflow.notices.rendering import Templates
-    from dispatch_returns.workflow.notices.samples import sample
+    from dispatch_returns.returns.notifications.notice import NoticeKind
+    from dispatch_returns.returns.notifications.rendering import Templates
+    from dispatch_returns.returns.notifications.samples import sample
 
     words = Templates(shop=shop, folder=templates)
     if language is not None and language not in words.languages:
@@ -63,7 +63,7 @@ def check(
 
     With all that a return can tell, and with nothing. Ends with 1 if one fails.
     """
-    from dispatch_returns.workflow.notices.rendering import Templates
+    from dispatch_returns.returns.notifications.rendering import Templates
 
     problems = problems_of(Templates(folder=folder), folder)
     rows = [(problem,) for problem in problems]
@@ -77,8 +77,8 @@ def check(
 
 def problems_of(words: Templates, folder: Path) -> list[str]:
     """Return what is wrong with the templates in a merchant's folder."""
-    from dispatch_returns.workflow.notices.notice import NoticeKind
-    from dispatch_returns.workflow.notices.samples import every_case
+    from dispatch_returns.returns.notifications.notice import NoticeKind
+    from dispatch_returns.returns.notifications.samples import every_case
 
     found: dict[str, None] = {}
     for code in words.languages:

@@ -7,13 +7,13 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dispatch_returns.connector import Connector
+    from dispatch_returns.connector.connector import Connector
     from dispatch_returns.store import Store
 
 
 def database_url() -> str:
     """Return where the store is. No other setting is asked for."""
-    from dispatch_returns.settings import DATABASE_URL, read_one
+    from dispatch_returns.connector.settings import DATABASE_URL, read_one
 
     return read_one("database_url") or DATABASE_URL
 
@@ -31,9 +31,9 @@ def acting() -> Generator[Connector]:
 
     Raises `ConfigurationError` where it is another workspace's, or of another processor account.
     """
-    from dispatch_returns.connector import Connector
+    from dispatch_returns.connector.connector import Connector
+    from dispatch_returns.connector.settings import Settings
     from dispatch_returns.errors import ConfigurationError
-    from dispatch_returns.settings import Settings
 
     settings = Settings.from_env()
     with open_store() as store, Connector(settings, store=store) as connector:

@@ -14,11 +14,11 @@ from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
 from dispatch_returns.errors import ConfigurationError, NotFoundError, ReturnStateError
 
 if TYPE_CHECKING:
-    from dispatch_returns.store.returns import Return
-    from dispatch_returns.workflow.policy import PolicyBook, ReturnPolicy
-    from dispatch_returns.workflow.policy.cases import Result
-    from dispatch_returns.workflow.policy.check import Finding
-    from dispatch_returns.workflow.policy.verdict import Verdict
+    from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
+    from dispatch_returns.returns.policy.cases import Result
+    from dispatch_returns.returns.policy.lint import Finding
+    from dispatch_returns.returns.policy.verdict import Verdict
+    from dispatch_returns.returns.records import Return
 
 app = typer.Typer(help="Check, test, show and explain the return policy.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def check(files: _Files = None, *, json: Json = False) -> None:
 
     Ends with 1 if something is found.
     """
-    from dispatch_returns.workflow.policy.check import check as find
+    from dispatch_returns.returns.policy.lint import check as find
 
     book = _book(files)
     findings = find(book)
@@ -59,8 +59,8 @@ def try_cases(
     json: Json = False,
 ) -> None:
     """Try a policy on a table of cases. Ends with 1 if one does not come out as it should."""
-    from dispatch_returns.workflow.policy import PolicyBook
-    from dispatch_returns.workflow.policy.cases import load_cases, try_case
+    from dispatch_returns.returns.policy import PolicyBook
+    from dispatch_returns.returns.policy.cases import load_cases, try_case
 
     book = PolicyBook.from_toml(policy)
     results = [try_case(book, case) for case in load_cases(cases)]
@@ -122,8 +122,8 @@ def _found(finding: Finding) -> list[Part]:
 
 
 def _book(files: list[Path] | None) -> PolicyBook:
-    from dispatch_returns.settings import read_one
-    from dispatch_returns.workflow.policy import PolicyBook
+    from dispatch_returns.connector.settings import read_one
+    from dispatch_returns.returns.policy import PolicyBook
 
     named = files or [Path(part.strip()) for part in (read_one("policy") or "").split(",")]
     if named == [Path()]:
@@ -171,13 +171,13 @@ def _written(value: Any) -> Any:
 
 def _stored(ticket: str) -> tuple[Return | None, dict[str, Any] | None]:
     """Return a ticket's return, and the newest decision of the policy as the engine has kept it."""
-    from dispatch_returns.store import returns
+    from dispatch_returns.returns import records
 
     with open_store() as store, store.read() as conn:
-        rows = returns.matching(conn, ticket, limit=2)
+        rows = records.matching(conn, ticket, limit=2)
         if len(rows) > 1:
             raise ConfigurationError(f"{ticket} means several returns: write it whole")
-        decisions = returns.decisions_of(conn, rows[0].id) if rows else []
+        decisions = records.decisions_of(conn, rows[0].id) if rows else []
     found = [it for it in decisions if it.kind == "eligibility"]
     row = rows[0] if rows else None
     return row, {"outcome": found[-1].outcome, **found[-1].data} if found else None
@@ -186,14 +186,14 @@ def _stored(ticket: str) -> tuple[Return | None, dict[str, Any] | None]:
 def _live(text: str, row: Return | None) -> dict[str, Any]:
     """Judge a ticket now, by the settings of the environment."""
     from dispatch_returns.cli.setup import client_for
-    from dispatch_returns.refunds.clock import utc_now
-    from dispatch_returns.settings import Settings
-    from dispatch_returns.store import returns
-    from dispatch_returns.workflow.orders import registry
-    from dispatch_returns.workflow.owners import Owners
-    from dispatch_returns.workflow.steps.asked import request_of
-    from dispatch_returns.workflow.steps.eligibility import Eligibility
-    from dispatch_returns.workflow.steps.parts import Parts
+    from dispatch_returns.clock import utc_now
+    from dispatch_returns.connector.settings import Settings
+    from dispatch_returns.returns import records
+    from dispatch_returns.returns.orders import registry
+    from dispatch_returns.returns.owners import Owners
+    from dispatch_returns.returns.steps.eligibility import Eligibility
+    from dispatch_returns.returns.steps.protocols import Parts
+    from dispatch_returns.returns.steps.request import request_of
 
     settings = Settings.from_env()
     book = _book(None)
@@ -207,7 +207,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
             ) from None
     if row is None:  # no event of it has arrived yet
         requested_at = request_of(ticket, now).requested_at
-        row = returns.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
+        row = records.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)
@@ -217,7 +217,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
 
 def _document(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict in the form in which the engine keeps it."""
-    from dispatch_returns.workflow.steps.eligibility import breakdown_json
+    from dispatch_returns.returns.steps.eligibility import breakdown_json
 
     found = verdict.to_json()
     expected = verdict.expected
@@ -262,6 +262,6 @@ def _amounts(expected: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _money(amount: Mapping[str, Any]) -> str:
-    from dispatch_returns.workflow.steps.plan import money_of
+    from dispatch_returns.returns.steps.plan import money_of
 
     return str(money_of(amount))

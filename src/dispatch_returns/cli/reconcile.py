@@ -23,8 +23,8 @@ from dispatch_returns.cli.output import Json, Part, Table, printable, show
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from dispatch_returns.reconcile.compare import Report
-    from dispatch_returns.reconcile.differences import Difference
+    from dispatch_returns.connector.reconcile.compare import Report
+    from dispatch_returns.connector.reconcile.differences import Difference
     from dispatch_returns.store import Store
 
 _SHOWN = 100
@@ -78,12 +78,12 @@ def reconcile(
 
 def _record(store: Store, since: str, who: str, why: str | None, now: datetime) -> None:
     """Record that a person lets differences be fixed, before the first one is."""
-    from dispatch_returns.store import journal
+    from dispatch_returns.store import audit_log
 
     subject = f"reconcile since {since}"
     store.write(
         "act.reconcile",
-        lambda conn: journal.record(conn, "fix", now, who=who, why=why, subject=subject),
+        lambda conn: audit_log.record(conn, "fix", now, who=who, why=why, subject=subject),
     )
 
 

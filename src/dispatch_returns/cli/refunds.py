@@ -17,10 +17,10 @@ from dispatch_returns.errors import RefundStateError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from dispatch_returns.connector import Connector
-    from dispatch_returns.refunds.facts import Facts
+    from dispatch_returns.connector.connector import Connector
+    from dispatch_returns.refunds.ledger import Refund
+    from dispatch_returns.refunds.ticket_facts import Facts
     from dispatch_returns.store import Store
-    from dispatch_returns.store.ledger import Refund
 
 app = typer.Typer(
     help="List, show, pay, retry, approve, cancel, confirm refunds.\n\n"
@@ -57,7 +57,7 @@ def list_refunds(
     json: Json = False,
 ) -> None:
     """List the refunds, newest first."""
-    from dispatch_returns.store import ledger
+    from dispatch_returns.refunds import ledger
 
     wanted = ledger.State(state) if state else None
     with open_store() as store, store.read() as conn:
@@ -116,13 +116,13 @@ def approve(
 
     The approval is for this amount: another amount needs another one.
     """
-    from dispatch_returns.refunds import acts
+    from dispatch_returns.refunds import actions
 
     who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
         ticket = _facts(connector, found)
-        refund = acts.approve(connector.refunds, found.id, who=who, facts=ticket, why=why)
+        refund = actions.approve(connector.refunds, found.id, who=who, facts=ticket, why=why)
     _report(refund, as_json=json)
 
 
@@ -131,12 +131,12 @@ def cancel(
     refund_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
 ) -> None:
     """Give up a refund of which nothing was sent."""
-    from dispatch_returns.refunds import acts
+    from dispatch_returns.refunds import actions
 
     who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
-        refund = acts.cancel(connector.refunds, found.id, who=who, why=why)
+        refund = actions.cancel(connector.refunds, found.id, who=who, why=why)
     _report(refund, as_json=json)
 
 
@@ -152,12 +152,12 @@ def confirm(
     json: Json = False,
 ) -> None:
     """Say that you have paid a refund of the manual adapter."""
-    from dispatch_returns.refunds import acts
+    from dispatch_returns.refunds import actions
 
     who = people.name(who)
     with acting() as connector:
         found = _found(connector.store, refund_id)
-        refund = acts.confirm(connector.refunds, found.id, who=who, why=why, reference=reference)
+        refund = actions.confirm(connector.refunds, found.id, who=who, why=why, reference=reference)
     _report(refund, as_json=json)
 
 
@@ -182,19 +182,19 @@ def retry(
     An unknown one is looked up at the processor, any other judged anew from its ticket as it is
     now. Exits with 1 if it is held.
     """
-    from dispatch_returns.refunds import acts
+    from dispatch_returns.refunds import actions
 
     who = people.name(who)
     if nothing_was_paid and not (why or "").strip():
         raise typer.BadParameter("--nothing-was-paid needs --why: how do you know?")
     with acting() as connector:
         found = _found(connector.store, refund_id)
-        refund = acts.retry(
+        refund = actions.retry(
             connector.refunds,
             found.id,
             who=who,
             why=why,
-            facts=_facts(connector, found) if found.state in acts.JUDGED_ANEW else None,
+            facts=_facts(connector, found) if found.state in actions.JUDGED_ANEW else None,
             nothing_was_paid=nothing_was_paid,
         )
     _report(refund, as_json=json)
@@ -219,7 +219,7 @@ def _found(store: Store, text: str) -> Refund:
 
 def _find(conn: Connection, text: str) -> Refund:
     """Return the one refund that `text` means. Raises `RefundStateError`."""
-    from dispatch_returns.store import ledger
+    from dispatch_returns.refunds import ledger
 
     found = ledger.matching(conn, text, limit=6) if text else []
     exact = [refund for refund in found if refund.id == text]
@@ -233,7 +233,7 @@ def _find(conn: Connection, text: str) -> Refund:
 
 def _report(refund: Refund, *, as_json: bool) -> None:
     """Say how the refund stands after an act; one that is held is no success."""
-    from dispatch_returns.store.ledger import State as Standing
+    from dispatch_returns.refunds.ledger import State as Standing
 
     said: list[Part] = [f"Refund {refund.id} is {refund.state}."]
     if refund.due_at is not None:
@@ -273,13 +273,14 @@ def _listing(refund: Refund) -> Listing:
 
 
 def _history(conn: Connection, refund: Refund) -> dict[str, list[dict[str, Any]]]:
-    from dispatch_returns.store import journal, ledger, outbox
+    from dispatch_returns.refunds import ledger
+    from dispatch_returns.store import audit_log, outbox
 
     messages = outbox.of_refund(conn, refund.id)
     shown = ("id", "kind", "state", "error", "tries", "created_at", "finished_at")
     return {
         "attempts": [asdict(attempt) for attempt in ledger.attempts_of(conn, refund.id)],
-        "acts": [asdict(act) for act in journal.of_refund(conn, refund.id)],
+        "acts": [asdict(act) for act in audit_log.of_refund(conn, refund.id)],
         "messages": [{name: getattr(message, name) for name in shown} for message in messages],
     }
 

@@ -14,8 +14,8 @@ from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
 
 if TYPE_CHECKING:
-    from dispatch_returns.store.returns import Return
-    from dispatch_returns.workflow.timeline.story import Story
+    from dispatch_returns.returns.records import Return
+    from dispatch_returns.returns.timeline.story import Story
 
 app = typer.Typer(help="List and show returns. Both need the database alone.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ Step = Literal[
     "return_requested", "eligibility_check", "approved", "label_sent", "item_received",
     "refunded", "needs_review", "rejected", "expired", "elsewhere", "gone",
 ]  # fmt: skip
-"""`store.returns.Step`, spelled out: importing the store would make ``--help`` slow."""
+"""`returns.records.Step`, spelled out: importing the store would make ``--help`` slow."""
 
 _Which = Annotated[
     str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
@@ -42,11 +42,11 @@ def list_returns(
     json: Json = False,
 ) -> None:
     """List the returns, newest first."""
-    from dispatch_returns.store import returns
+    from dispatch_returns.returns import records
 
-    wanted = returns.Step(step) if step else None
+    wanted = records.Step(step) if step else None
     with open_store() as store, store.read() as conn:
-        found = returns.newest(conn, limit=limit, step=wanted)
+        found = records.newest(conn, limit=limit, step=wanted)
     now = datetime.now(UTC)
     table = Table(
         ("return", "ticket", "order", "step", "since", "put off"),
@@ -63,12 +63,12 @@ def list_returns(
 @app.command("show")
 def show_return(ticket: _Which, *, json: Json = False) -> None:
     """Show a return: where it is, its labels, and what arrived of it."""
-    from dispatch_returns.store import labels, receipts
-    from dispatch_returns.workflow.returns import found
+    from dispatch_returns.returns import label_records, receipts
+    from dispatch_returns.returns.service import found
 
     with open_store() as store, store.read() as conn:
         row = found(conn, ticket)
-        sent = labels.of_return(conn, row.id)
+        sent = label_records.of_return(conn, row.id)
         arrived = receipts.of_return(conn, row.id)
     document = {
         "return": _document(row),
@@ -106,13 +106,13 @@ def receive(
 
     A running worker takes it up: it works out what is paid back, and sets the ticket.
     """
-    from dispatch_returns.refunds.clock import utc_now
-    from dispatch_returns.workflow import returns
+    from dispatch_returns.clock import utc_now
+    from dispatch_returns.returns import service
 
     name = people.name(who)
     lines = [_line(text) for text in line] if line else None
     with open_store() as store:
-        receipt = returns.receive(
+        receipt = service.receive(
             store,
             utc_now,
             ticket,
@@ -121,7 +121,7 @@ def receive(
             received_date=received_on and received_on.date(),
             who=name,
         )
-        row = returns.read(store, ticket)
+        row = service.read(store, ticket)
     what = ", ".join(f"{it['quantity']} x {it['sku']}" for it in receipt.lines)
     said = (
         f"Parcel {receipt.ordinal} of {row.ticket_id} ({row.number}) is recorded: {what},"
@@ -143,11 +143,11 @@ def timeline(
 
     Steps, decisions, parcels, money and messages: who did what, when, and why.
     """
-    from dispatch_returns.settings import status_names
-    from dispatch_returns.workflow.returns import found
-    from dispatch_returns.workflow.steps.statuses import Statuses
-    from dispatch_returns.workflow.timeline import page
-    from dispatch_returns.workflow.timeline.story import tell
+    from dispatch_returns.connector.settings import status_names
+    from dispatch_returns.returns.service import found
+    from dispatch_returns.returns.steps.statuses import Statuses
+    from dispatch_returns.returns.timeline import page
+    from dispatch_returns.returns.timeline.story import tell
 
     with open_store() as store, store.read() as conn:
         story = tell(conn, found(conn, ticket))
@@ -181,7 +181,7 @@ def _document(row: Return) -> dict[str, Any]:
 
 
 def _items(row: Return) -> str:
-    from dispatch_returns.workflow.steps.eligibility import item_lines
+    from dispatch_returns.returns.steps.eligibility import item_lines
 
     return item_lines(row.items)
 

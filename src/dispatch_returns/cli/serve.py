@@ -22,7 +22,7 @@ from dispatch_returns.errors import ConfigurationError
 if TYPE_CHECKING:
     from uvicorn import Server
 
-    from dispatch_returns.connector import Connector
+    from dispatch_returns.connector.connector import Connector
     from dispatch_returns.webhooks.asgi import Mount, Probes, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def serve(
     how many refunds are held: where --port is public, use --health-port or --no-health.
     Ctrl-C or SIGTERM stops it: what is under way is finished first.
     """
-    from dispatch_returns.settings import Settings
+    from dispatch_returns.connector.settings import Settings
     from dispatch_returns.webhooks import asgi
     from dispatch_returns.webhooks.receiver import DISPATCH
 
@@ -206,7 +206,7 @@ class _Paths:
 
 @contextlib.contextmanager
 def _connector() -> Generator[Connector]:
-    from dispatch_returns.connector import Connector
+    from dispatch_returns.connector.connector import Connector
 
     with Connector.from_env() as connector:
         yield connector

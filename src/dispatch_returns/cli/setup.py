@@ -9,11 +9,11 @@ import typer
 from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, working
 
 if TYPE_CHECKING:
-    from dispatch_returns.api import DispatchClient
-    from dispatch_returns.api.models import Webhook
-    from dispatch_returns.settings import Settings
-    from dispatch_returns.workflow.policy import PolicyBook
-    from dispatch_returns.workflow.setup import Step
+    from dispatch_returns.client import DispatchClient
+    from dispatch_returns.client.models import Webhook
+    from dispatch_returns.connector.provision import Step
+    from dispatch_returns.connector.settings import Settings
+    from dispatch_returns.returns.policy import PolicyBook
 
 _DONE = {"missing": "created", "inactive": "switched on"}
 _WOULD_BE_DONE = {"missing": "would be created", "inactive": "would be switched on"}
@@ -39,8 +39,8 @@ def setup(
     of an order are made too, if orders come from tickets. What is there already is left as it is,
     so it may be run again at any time. The webhook's secret is shown once, when it is made.
     """
-    from dispatch_returns.settings import Settings
-    from dispatch_returns.workflow.building import book_of
+    from dispatch_returns.connector.build import book_of
+    from dispatch_returns.connector.settings import Settings
 
     settings = Settings.from_env()
     book = book_of(settings)
@@ -60,7 +60,7 @@ def setup(
 
 def client_for(settings: Settings, **options: Any) -> DispatchClient:
     """Return a client for the environment's workspace."""
-    from dispatch_returns.api import DispatchClient
+    from dispatch_returns.client import DispatchClient
 
     return DispatchClient(
         settings.api_key.get_secret_value(),
@@ -75,8 +75,8 @@ def planned(
     client: DispatchClient, settings: Settings, book: PolicyBook | None, url: str | None
 ) -> list[Step]:
     """Return how everything stands in the workspace that the workflow, and its policy, want."""
-    from dispatch_returns.workflow.orders import ticket
-    from dispatch_returns.workflow.setup import plan, status_keys
+    from dispatch_returns.connector.provision import plan, status_keys
+    from dispatch_returns.returns.orders import ticket
 
     queues = book.queues if book is not None else ()
     from_tickets = book is not None and ticket.TicketOrders.name in settings.orders
@@ -103,7 +103,7 @@ def _check_url(url: str) -> None:
 
 
 def _apply(client: DispatchClient, steps: list[Step]) -> Webhook | None:
-    from dispatch_returns.workflow.setup import apply
+    from dispatch_returns.connector.provision import apply
 
     made = None
     for step in steps:
@@ -115,7 +115,7 @@ def _apply(client: DispatchClient, steps: list[Step]) -> Webhook | None:
 
 def _go_live(settings: Settings) -> int | None:
     """List what was settled before; return how many tickets, None where it is too early for it."""
-    from dispatch_returns.connector import Connector
+    from dispatch_returns.connector.connector import Connector
     from dispatch_returns.errors import ConfigurationError, StoreError
 
     try:
@@ -151,7 +151,7 @@ def _document(
 
 
 def _note(step: Step, settings: Settings) -> str | None:
-    from dispatch_returns.workflow.setup import Finding
+    from dispatch_returns.connector.provision import Finding
 
     if step.kind == "webhook" and step.finding is Finding.EXISTS and not settings.webhook_secrets:
         return (

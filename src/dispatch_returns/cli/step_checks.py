@@ -13,21 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.api import DispatchClient, Ticket
 from dispatch_returns.cli.check import Check, Checkable, look
 from dispatch_returns.cli.notices import problems_of
 from dispatch_returns.cli.setup import client_for
+from dispatch_returns.client import DispatchClient, Ticket
+from dispatch_returns.clock import utc_now
+from dispatch_returns.connector.build import address_of, book_of
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError
-from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.settings import Settings
-from dispatch_returns.workflow import notices
-from dispatch_returns.workflow.building import address_of, book_of
-from dispatch_returns.workflow.labels import registry as label_providers
-from dispatch_returns.workflow.labels.provider import LabelRequest, PackingLine
-from dispatch_returns.workflow.notices.rendering import Templates
-from dispatch_returns.workflow.orders import registry as order_sources
-from dispatch_returns.workflow.orders.sql import SqlOrders
-from dispatch_returns.workflow.policy.check import check as find_mistakes
+from dispatch_returns.returns import notifications
+from dispatch_returns.returns.labels import registry as label_providers
+from dispatch_returns.returns.labels.provider import LabelRequest, PackingLine
+from dispatch_returns.returns.notifications.rendering import Templates
+from dispatch_returns.returns.orders import registry as order_sources
+from dispatch_returns.returns.orders.sql import SqlOrders
+from dispatch_returns.returns.policy.lint import check as find_mistakes
 
 _NOWHERE = "dispatch-returns-doctor"
 """An order, and a ticket, that nobody has."""
@@ -125,7 +125,7 @@ def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
 
     def check() -> Check:
         given: Mapping[str, Any] = {"smtp": settings.smtp_options, "templates": folder}
-        notifier = notices.load([name], client, **given)
+        notifier = notifications.load([name], client, **given)
         assert notifier is not None
         with contextlib.closing(notifier):
             said = notifier.check() if isinstance(notifier, Checkable) else "written on the ticket"

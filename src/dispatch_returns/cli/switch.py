@@ -69,10 +69,10 @@ def acts(
 
     To refunds, labels, switches and events; by whom, and why.
     """
-    from dispatch_returns.store import journal
+    from dispatch_returns.store import audit_log
 
     with open_store() as store, store.read() as conn:
-        found = journal.newest(conn, limit=limit)
+        found = audit_log.newest(conn, limit=limit)
     table = Table(
         ("at", "who", "act", "on", "why"),
         [(act.at, act.who, act.act, act.subject or act.refund_id, act.why) for act in found],

@@ -66,7 +66,7 @@ def trigger(
 
 def _secret() -> str:
     """Return the first of the environment's secrets: while they rotate, each is accepted."""
-    from dispatch_returns.settings import read_one
+    from dispatch_returns.connector.settings import read_one
 
     secret = (read_one("webhook_secrets") or "").partition(",")[0].strip()
     if not secret:
@@ -75,7 +75,7 @@ def _secret() -> str:
 
 
 def _body(event: str, ticket: str, status: str) -> bytes:
-    from dispatch_returns.settings import read_one
+    from dispatch_returns.connector.settings import read_one
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     envelope = {

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dispatch_returns.store.ledger import Refund
+from dispatch_returns.refunds.ledger import Refund
 
 Announce = Callable[[Connection, Refund, datetime], None]
 """Called with a refund that has come to another state, in the transaction that brought it there.

@@ -11,9 +11,9 @@ from typing import Any
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
-from dispatch_returns.refunds.facts import ORDER_ID_LIMIT, Facts, Parcel, digest_of
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
-from dispatch_returns.store.ledger import Refund
+from dispatch_returns.refunds.ticket_facts import ORDER_ID_LIMIT, Facts, Parcel, digest_of
 from dispatch_returns.store.switches import Switch
 
 

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
+from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError, UnsupportedFeatureError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import guard, notices, outcomes
+from dispatch_returns.refunds import external, guard, ledger, messages, outcomes, owners
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
@@ -23,22 +24,21 @@ from dispatch_returns.refunds.adapter import (
     SupportsListing,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
-from dispatch_returns.refunds.clock import Clock, utc_now
-from dispatch_returns.refunds.facts import (
+from dispatch_returns.refunds.external import Outside
+from dispatch_returns.refunds.guard import Hold, Rails, Reason
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.order_ids import same_order
+from dispatch_returns.refunds.orders import OrderRecord
+from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
+from dispatch_returns.refunds.owners import Question
+from dispatch_returns.refunds.ticket_facts import (
     Facts,
     NamedPayment,
     OrderOf,
     PaymentResolver,
     nobody_asked,
 )
-from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.order_ids import same_order
-from dispatch_returns.refunds.orders import OrderRecord
-from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
-from dispatch_returns.store import go_live, ledger, outside, owners, switches
-from dispatch_returns.store.ledger import Refund, State
-from dispatch_returns.store.outside import Outside
-from dispatch_returns.store.owners import Question
+from dispatch_returns.store import go_live, switches
 from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
 
@@ -252,7 +252,7 @@ class Intake:
             return self._hold_if_changed(conn, known, decision)
         if known.reason is not None:
             # Only a person goes on with it, and the ticket says again that it is done.
-            notices.tell_held(conn, known, notices.hold_of(known), self._clock())
+            messages.tell_held(conn, known, messages.hold_of(known), self._clock())
         else:
             self._note_changed_amount(conn, known, decision)
         return known
@@ -319,7 +319,7 @@ class Intake:
     ) -> None:
         if hold.reason is Reason.CUSTOMER_DIFFERS:
             owners.ask(conn, decision.question, now)
-        notices.tell_held(conn, refund, hold, now)
+        messages.tell_held(conn, refund, hold, now)
         self._announce(conn, refund, now)
 
     def _insert(
@@ -341,7 +341,7 @@ class Intake:
             return []
         listed = decision.listed or ()
         names = decision.payment_ids.union(_names(decision.payment, listed))
-        outside.look_alone(conn, self.adapter.name, names)
+        external.look_alone(conn, self.adapter.name, names)
         found = self.elsewhere(conn, names, listed)
         found = [it for it in found if it.refund_id != _row_id(decision.facts)]
         # A dry run writes to no ticket, and so takes nothing over.
@@ -355,11 +355,11 @@ class Intake:
         They are those that the processor `listed`, and those that its webhook has told of.
         """
         adapter = self.adapter.name
-        seen = {it.processor_id: it for it in outside.of_payment(conn, adapter, names)}
+        seen = {it.processor_id: it for it in external.of_payment(conn, adapter, names)}
         seen |= {it.result.processor_id: seen_of(adapter, it) for it in listed}
         moving = [it for it in seen.values() if RefundStatus(it.status) not in NO_MONEY_MOVED]
         moving.sort(key=lambda it: (it.made_at, it.processor_id))
-        return outside.of_no_row(conn, moving)
+        return external.of_no_row(conn, moving)
 
     def settled(
         self, conn: Connection, row: Refund, listed: Sequence[KnownRefund]
@@ -368,7 +368,7 @@ class Intake:
         if not listed or row.payment is None:
             return None
         ref = PaymentRef(**row.payment)
-        outside.look_alone(conn, self.adapter.name, [ref.id])
+        external.look_alone(conn, self.adapter.name, [ref.id])
         by_id = {it.result.processor_id: it for it in listed}
         seen = self.elsewhere(conn, _names(ref, listed), listed)
         fitting = (it.processor_id for it in seen if settles_row(it, row))
@@ -384,7 +384,7 @@ class Intake:
         if not listed or row.payment is None:
             return None
         ref = PaymentRef(**row.payment)
-        outside.look_alone(conn, self.adapter.name, [ref.id])
+        external.look_alone(conn, self.adapter.name, [ref.id])
         seen = self.elsewhere(conn, _names(ref, listed), listed)
         counted = row.counted or ()
         if all(storable(it.processor_id) in counted for it in seen):
@@ -405,8 +405,8 @@ class Intake:
         return _settling(self._elsewhere(conn, decision), decision) is not None
 
     def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:
-        notices.tell_change(conn, refund, now)
-        notices.tell_adopted(conn, refund, now)
+        messages.tell_change(conn, refund, now)
+        messages.tell_adopted(conn, refund, now)
         self._announce(conn, refund, now)
         return refund
 
@@ -523,7 +523,7 @@ class Intake:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:
             return
         detail = f"refund_amount is now {decision.amount}; the refund is of {known.amount}."
-        notices.tell_agents(conn, known, Hold(Reason.AMOUNT_CHANGED, detail), self._clock())
+        messages.tell_agents(conn, known, Hold(Reason.AMOUNT_CHANGED, detail), self._clock())
 
 
 def _doubts_of_payment(

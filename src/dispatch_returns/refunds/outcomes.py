@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import RefundResult
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
 
 
 class Verdict(enum.Enum):

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
+from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
@@ -27,7 +28,7 @@ from dispatch_returns.errors import (
     NotShownError,
     UnsupportedFeatureError,
 )
-from dispatch_returns.refunds import guard, notices, outcomes
+from dispatch_returns.refunds import guard, ledger, messages, outcomes
 from dispatch_returns.refunds.adapter import (
     PaymentRef,
     RefundAdapter,
@@ -35,15 +36,14 @@ from dispatch_returns.refunds.adapter import (
     RefundResult,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
-from dispatch_returns.refunds.clock import Clock, utc_now
-from dispatch_returns.refunds.facts import OrderOf, PaymentResolver, nobody_asked
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import NOT_APPROVED, Decision, Intake
+from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
-from dispatch_returns.store import Store, ledger, switches
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.store import Store, switches
 from dispatch_returns.store.queue import failing_since
 from dispatch_returns.store.switches import Switch
 
@@ -152,7 +152,7 @@ class RefundService:
                     f"It was begun with the adapter {refund.adapter}, and"
                     f" DISPATCH_RETURNS_ADAPTER is {self.adapter.name} now."
                 )
-                notices.tell_agents(conn, refund, Hold(Reason.UNREACHABLE, why), now)
+                messages.tell_agents(conn, refund, Hold(Reason.UNREACHABLE, why), now)
 
         self.store.write("refund.postpone", record)
 
@@ -420,7 +420,7 @@ class RefundService:
             changed = ledger.change(conn, refund, now, due_at=now + wait)
             if error.kind is ErrorKind.KEY_CONFLICT:
                 hold = Hold(Reason.PAID_TWICE, error.message)
-                notices.tell_agents(conn, changed, hold, now)
+                messages.tell_agents(conn, changed, hold, now)
 
         self.store.write("refund.postpone", record)
 
@@ -488,7 +488,7 @@ class RefundService:
         since = refund.first_sent_at or ledger.tried_since(conn, refund) or refund.created_at
         if now > since + self.pace.patience:
             told = ledger.change(conn, refund, now, reason=_NOT_KNOWN.reason)
-            notices.tell_held(conn, told, _NOT_KNOWN, now)
+            messages.tell_held(conn, told, _NOT_KNOWN, now)
             self.announce(conn, told, now)
 
     def _look(self, refund: Refund, error: AdapterError) -> None:
@@ -569,7 +569,7 @@ class RefundService:
             due_at=None,
             **values,
         )
-        notices.tell_held(conn, held, hold, now)
+        messages.tell_held(conn, held, hold, now)
         self.announce(conn, held, now)
         return held
 
@@ -596,7 +596,7 @@ class RefundService:
                 uncertain=True,
                 due_at=None,
             )
-            notices.tell_held(conn, parked, hold, now)
+            messages.tell_held(conn, parked, hold, now)
             if refund.reason is None:
                 self.announce(conn, parked, now)
 
@@ -659,11 +659,11 @@ class RefundService:
         if before.state is not after.state:
             self.announce(conn, after, now)
         if after.reason is not None:
-            notices.tell_held(conn, after, notices.hold_of(after), now)
+            messages.tell_held(conn, after, messages.hold_of(after), now)
         else:
-            notices.tell_outcome(conn, after, now, again=again)
+            messages.tell_outcome(conn, after, now, again=again)
         if after.adopted:
-            notices.tell_adopted(conn, after, now)
+            messages.tell_adopted(conn, after, now)
 
     def _postpone(
         self, refund: Refund, wait: timedelta | None, detail: str | None, tries: int | None = None

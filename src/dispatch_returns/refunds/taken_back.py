@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.store.ledger import Refund
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.ticket_facts import Facts
 
 
 def taken_back(

@@ -1,45 +1,13 @@
-"""The truth: inbox, returns, ledger, outbox and what people did, in one SQL database.
+"""The engine room: connections, transactions, queues, inbox, outbox and audit log, in one database.
 
-`Store` opens it; `inbox`, `returns`, `labels`, `receipts`, `ledger`, `outbox`, `journal` and
-`switches` hold the statements, each taking the connection of the transaction it belongs to.
+`Store` opens it. Each module holds the statements of one table; they take the connection of the
+transaction they belong to. The ledger's are in `dispatch_returns.refunds`, those of returns in
+`dispatch_returns.returns`.
 """
 
 from __future__ import annotations
 
-from dispatch_returns.store import (
-    go_live,
-    heartbeats,
-    inbox,
-    installation,
-    jobs,
-    journal,
-    labels,
-    ledger,
-    outbox,
-    outside,
-    receipts,
-    restores,
-    returns,
-    switches,
-)
 from dispatch_returns.store.database import Store
 from dispatch_returns.store.inbox import NewEvent
 
-__all__ = [
-    "NewEvent",
-    "Store",
-    "go_live",
-    "heartbeats",
-    "inbox",
-    "installation",
-    "jobs",
-    "journal",
-    "labels",
-    "ledger",
-    "outbox",
-    "outside",
-    "receipts",
-    "restores",
-    "returns",
-    "switches",
-]
+__all__ = ["NewEvent", "Store"]

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, update
 
-from dispatch_returns.store import journal, queue
-from dispatch_returns.store.journal import Act
+from dispatch_returns.store import audit_log, queue
+from dispatch_returns.store.audit_log import Act
 from dispatch_returns.store.schema import switches
 
 
@@ -44,9 +44,9 @@ def throw(
     if not queue.insert_new(conn, switches, {"name": switch, "is_on": is_on}):
         conn.execute(update(switches).where(switches.c.name == switch).values(is_on=is_on))
     act = "on" if is_on else "off"
-    journal.record(conn, act, now, who=who, why=why, subject=switch.subject)
+    audit_log.record(conn, act, now, who=who, why=why, subject=switch.subject)
 
 
 def last_thrown(conn: Connection, switch: Switch) -> Act | None:
     """Return the act that put `switch` where it is, or None if nobody ever touched it."""
-    return next(iter(journal.newest(conn, limit=1, subject=switch.subject)), None)
+    return next(iter(audit_log.newest(conn, limit=1, subject=switch.subject)), None)

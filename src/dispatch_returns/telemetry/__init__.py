@@ -8,32 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dispatch_returns.telemetry.types import Span, Standing
 
 if TYPE_CHECKING:
     from dispatch_returns.telemetry.otel import OpenTelemetry
 
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the gauges show: seconds that the oldest event waits, refunds by state, and returns by
-    step.
-    """
-
-    workspace: str
-    lag: float
-    refunds: Mapping[str, int]
-    returns: Mapping[str, int]
-
-
-class Span(Protocol):
-    """A part of the work, while it lasts."""
-
-    def set(self, **attributes: str | None) -> None:
-        """Say what has been found out meanwhile."""
-        ...
+__all__ = ["Span", "Standing", "count", "ids", "observe", "processor_call", "span"]
 
 
 class _NoSpan:

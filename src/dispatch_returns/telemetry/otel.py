@@ -11,8 +11,8 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanKind, StatusCode
 
-from dispatch_returns import __version__
-from dispatch_returns.telemetry import Span, Standing
+from dispatch_returns._version import __version__
+from dispatch_returns.telemetry.types import Span, Standing
 
 NAME = "dispatch_returns"
 COUNTERS = {

@@ -7,11 +7,12 @@ import hmac
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
+from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
@@ -45,10 +46,6 @@ Call = Literal["payment", "refund", "find", "refunds_of"]
 
 _SIGNATURE = "fake-signature"
 _ERROR_500 = AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the processor answered 500")
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +112,7 @@ class FakeAdapter:
         key_lifetime: timedelta | None = timedelta(hours=24),
         lookup: bool = True,
         first_status: RefundStatus = RefundStatus.SUCCEEDED,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self.capabilities = Capabilities(
             key_lifetime=key_lifetime, lookup=lookup, asynchronous=True

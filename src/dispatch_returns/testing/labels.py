@@ -23,14 +23,14 @@ from typing import Any, ClassVar
 import pytest
 
 from dispatch_returns.errors import LabelError
-from dispatch_returns.testing.hooks import Cannot, not_overridden
-from dispatch_returns.workflow.labels.provider import (
+from dispatch_returns.returns.labels.provider import (
     Address,
     Label,
     LabelProvider,
     LabelRequest,
     PackingLine,
 )
+from dispatch_returns.testing.hooks import Cannot, not_overridden
 
 
 class LabelProviderContract(Cannot):

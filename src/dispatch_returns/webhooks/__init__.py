@@ -22,12 +22,8 @@ from dispatch_returns.webhooks.signature import sign, verify
 
 if TYPE_CHECKING:
     from dispatch_returns.webhooks import asgi, django, fastapi, flask, wsgi
-    from dispatch_returns.webhooks.receiver import (
-        Answer,
-        HasReceivers,
-        ProcessorReceiver,
-        Receiver,
-    )
+    from dispatch_returns.webhooks.http import Answer
+    from dispatch_returns.webhooks.receiver import HasReceivers, ProcessorReceiver, Receiver
 
 _MOUNTS = frozenset({"asgi", "django", "fastapi", "flask", "wsgi"})
 _RECEIVER = frozenset({"Answer", "HasReceivers", "ProcessorReceiver", "Receiver"})

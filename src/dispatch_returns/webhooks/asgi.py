@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from dispatch_returns.health import MAX_LAG, HasHealth
+from dispatch_returns.webhooks.http import MAX_LAG, Answer, HasHealth
 from dispatch_returns.webhooks.receiver import (
-    Answer,
     HasReceivers,
     check_sender,
     receiver_for,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
-from dispatch_returns.webhooks.receiver import Answer, HasReceivers
+from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer, HasHealth
+from dispatch_returns.webhooks.receiver import HasReceivers
 from dispatch_returns.webhooks.starting import Startable, start_at_first
 from dispatch_returns.webhooks.wsgi import Readable, body_of, headers_of
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks import asgi
+from dispatch_returns.webhooks.http import MAX_LAG, PROBES, HasHealth
 from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 
 try:

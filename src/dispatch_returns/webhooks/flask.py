@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.health import MAX_LAG, PROBES, HasHealth
-from dispatch_returns.webhooks.receiver import DISPATCH, Answer, HasReceivers
+from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer, HasHealth
+from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 from dispatch_returns.webhooks.starting import Startable, start_at_first
 from dispatch_returns.webhooks.wsgi import body_of, headers_of
 

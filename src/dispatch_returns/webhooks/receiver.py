@@ -9,12 +9,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
 from dispatch_returns import telemetry
-from dispatch_returns.clock import never_wrong
+from dispatch_returns.clock import Clock, never_wrong, utc_now
 from dispatch_returns.errors import (
     EventError,
     InvalidArgumentError,
@@ -31,6 +30,7 @@ from dispatch_returns.webhooks.fields import (
     identifier,
     optional_identifier,
 )
+from dispatch_returns.webhooks.http import Answer
 from dispatch_returns.webhooks.signature import HEADER, verify
 
 if TYPE_CHECKING:
@@ -99,15 +99,6 @@ class Processor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the web framework sends back: ``body`` is JSON."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...]
-
-
 def _answer(status: int, word: str, *headers: tuple[str, str]) -> Answer:
     body = json.dumps({"status": word}).encode()
     return Answer(status, body, (("content-type", "application/json"), *headers))
@@ -126,11 +117,6 @@ _TOO_LARGE = _answer(413, "too large")
 _UNAVAILABLE = _answer(503, "unavailable", ("retry-after", str(_RETRY_AFTER)))
 
 
-def utc_now() -> datetime:
-    """Return the time now, in UTC."""
-    return datetime.now(UTC)
-
-
 def _nothing() -> None:
     pass
 
@@ -141,7 +127,7 @@ class Options(TypedDict, total=False):
     max_body: int
     max_read: timedelta
     max_wait: timedelta
-    clock: Callable[[], datetime]
+    clock: Clock
     on_accept: Callable[[], None]
     clock_wrong_by: Callable[[], timedelta | None]
 
@@ -166,7 +152,7 @@ class BaseReceiver(ABC):
         max_body: int = 1_048_576,
         max_read: timedelta = timedelta(seconds=10),
         max_wait: timedelta = timedelta(seconds=8),
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
         on_accept: Callable[[], None] = _nothing,
         clock_wrong_by: Callable[[], timedelta | None] = never_wrong,
     ) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from dispatch_returns.health import MAX_LAG, HasHealth
+from dispatch_returns.webhooks.http import MAX_LAG, Answer, HasHealth
 from dispatch_returns.webhooks.receiver import (
-    Answer,
     BaseReceiver,
     HasReceivers,
     check_sender,

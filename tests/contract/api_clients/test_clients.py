@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns.api import (
+from dispatch_returns.client import (
     AsyncDispatchClient,
     DispatchClient,
     Hooks,

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns.api import AsyncDispatchClient, DispatchClient, RateLimit, RawResponse
-from dispatch_returns.api.rates import Gate
+from dispatch_returns.client import AsyncDispatchClient, DispatchClient, RateLimit, RawResponse
+from dispatch_returns.client.rates import Gate
 from dispatch_returns.errors import (
     AuthenticationError,
     InvalidArgumentError,
@@ -185,7 +185,7 @@ def test_the_log_tells_of_each_attempt_and_of_nobody(
     server.reply(Reply(503, {"message": "jane@example.com"}), Reply(200, [], {"x-request-id": "r"}))
     with caplog.at_level(logging.DEBUG):
         make_caller().call("customers.search", "jane@example.com")
-    lines = [it.getMessage() for it in caplog.records if it.name == "dispatch_returns.api"]
+    lines = [it.getMessage() for it in caplog.records if it.name == "dispatch_returns.client"]
     assert [line.rpartition(" in ")[0] for line in lines] == [
         "GET /workspaces/ws_1/customers/search: 503",
         "GET /workspaces/ws_1/customers/search: 200",

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, closing, contextmanager
 import httpx
 import pytest
 
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.client import DispatchClient
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.workflow.orders.woocommerce import WooCommerceOrders
+from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 from tests.support.api_server import ApiServer, Received, Reply
 from tests.support.forks import forks, in_a_child
 from tests.support.order_shops import ticket

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from dispatch_returns.errors import (
     AuthenticationError,
     ConflictError,
@@ -40,21 +40,25 @@ CLIENTS = [
 
 
 @pytest.fixture(scope="module")
-def module_box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
+def module_box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
         yield box
 
 
 @pytest.fixture
-def box(module_box: sandbox.Sandbox) -> sandbox.Sandbox:
+def box(module_box: dispatch_sandbox.Sandbox) -> dispatch_sandbox.Sandbox:
     module_box.state.reset()
     return module_box
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda it: f"{it[0].__name__}-{it[1]}")
-def caller(request: pytest.FixtureRequest, box: sandbox.Sandbox) -> Iterator[Caller]:
+def caller(request: pytest.FixtureRequest, box: dispatch_sandbox.Sandbox) -> Iterator[Caller]:
     make, style, box.state.delete_answers = request.param
-    given = {"key": sandbox.API_KEY, "workspace": sandbox.WORKSPACE, "style": style}
+    given = {
+        "key": dispatch_sandbox.API_KEY,
+        "workspace": dispatch_sandbox.WORKSPACE,
+        "style": style,
+    }
     made = make(box.api_url, **given)
     yield made
     made.close()
@@ -68,7 +72,11 @@ def do(caller: Caller) -> Do:
 def test_tickets(caller: Caller, do: Do) -> None:
     fields = {"order_id": "1234", "isGift": True, "original_order_total": Decimal("149.00")}
     made = do("tickets.create", subject="s", customer_email="j@example.com", custom_fields=fields)
-    assert (made.subject, made.status, made.workspace_id) == ("s", "open", sandbox.WORKSPACE)
+    assert (made.subject, made.status, made.workspace_id) == (
+        "s",
+        "open",
+        dispatch_sandbox.WORKSPACE,
+    )
     assert (made.customer_email, made.custom_fields) == ("j@example.com", fields)
     changed = do(
         "tickets.update",
@@ -175,8 +183,8 @@ def test_customers(caller: Caller, do: Do, people: str) -> None:
 
 
 def test_workspaces(do: Do) -> None:
-    assert [workspace.id for workspace in do("workspaces.list")] == [sandbox.WORKSPACE]
-    assert do("workspaces.get") == do("workspaces.get", sandbox.WORKSPACE)
+    assert [workspace.id for workspace in do("workspaces.list")] == [dispatch_sandbox.WORKSPACE]
+    assert do("workspaces.get") == do("workspaces.get", dispatch_sandbox.WORKSPACE)
     made = do("workspaces.create", name="My Shop", ticket_prefix="RET", metadata={"isNew": 1})
     assert (made.slug, made.ticket_prefix, made.metadata) == ("my-shop", "RET", {"isNew": 1})
     with pytest.raises(ConflictError):
@@ -200,7 +208,7 @@ def test_the_account_and_its_usage(do: Do) -> None:
     assert usage.plan.workspace_limit is None
 
 
-def test_api_keys(caller: Caller, do: Do, box: sandbox.Sandbox) -> None:
+def test_api_keys(caller: Caller, do: Do, box: dispatch_sandbox.Sandbox) -> None:
     other = do("workspaces.create", name="Other").id
     made = do("api_keys.create", name="Warehouse", workspace_ids=[other])
     assert made.key.startswith("sk_test_")
@@ -208,7 +216,7 @@ def test_api_keys(caller: Caller, do: Do, box: sandbox.Sandbox) -> None:
     [listed] = do("api_keys.list")
     assert (listed.id, listed.key, listed.key_preview[-4:]) == (made.id, None, made.key[-4:])
     make = Blocking if isinstance(caller, Blocking) else Asynchronous
-    scoped = make(box.api_url, key=made.key, workspace=sandbox.WORKSPACE)
+    scoped = make(box.api_url, key=made.key, workspace=dispatch_sandbox.WORKSPACE)
     assert [workspace.id for workspace in scoped.call("workspaces.list")] == [other]
     for forbidden in ("tickets.list_page", "accounts.me"):
         with pytest.raises(PermissionDeniedError):
@@ -341,7 +349,9 @@ def test_an_attachment_that_did_not_arrive_cannot_be_confirmed(do: Do) -> None:
     assert do("attachments.list", ticket_id) == []
 
 
-def test_the_customers_side(caller: Caller, do: Do, box: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_the_customers_side(
+    caller: Caller, do: Do, box: dispatch_sandbox.Sandbox, tmp_path: Path
+) -> None:
     token = do("portal.create_token", email="jane@example.com", name="Jane")
     assert (token.email, token.name) == ("jane@example.com", "Jane")
     make = PortalBlocking if isinstance(caller, Blocking) else PortalAsynchronous
@@ -375,7 +385,9 @@ def test_the_customers_side(caller: Caller, do: Do, box: sandbox.Sandbox, tmp_pa
     portal.close()
 
 
-def test_a_magic_link_lets_a_customer_in_once(caller: Caller, do: Do, box: sandbox.Sandbox) -> None:
+def test_a_magic_link_lets_a_customer_in_once(
+    caller: Caller, do: Do, box: dispatch_sandbox.Sandbox
+) -> None:
     address = "https://shop.example.com/portal"
     do("portal.send_magic_link", email="jane@example.com", portal_url=address)
     [link] = box.state.magic_links.values()

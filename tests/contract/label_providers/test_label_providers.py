@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import pytest
 
+from dispatch_returns.returns.labels import registry
+from dispatch_returns.returns.labels.printable import PrintableLabels
+from dispatch_returns.returns.labels.provider import LabelProvider
 from dispatch_returns.testing import LabelProviderContract
-from dispatch_returns.workflow.labels import registry
-from dispatch_returns.workflow.labels.printable import PrintableLabels
-from dispatch_returns.workflow.labels.provider import LabelProvider
 from tests.support.ports import free_port
 from tests.support.postage_server import KEY, PostageServer, postage_server
 

@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from dispatch_returns.money import Money
-from dispatch_returns.workflow.orders.model import Order, OrderSource
-from dispatch_returns.workflow.orders.shopify import ShopifyOrders
-from dispatch_returns.workflow.orders.sql import SqlOrders
-from dispatch_returns.workflow.orders.ticket import TicketOrders
-from dispatch_returns.workflow.orders.woocommerce import WooCommerceOrders
-from dispatch_returns.workflow.policy.policy import ReturnPolicy
-from dispatch_returns.workflow.policy.verdict import Item
+from dispatch_returns.returns.orders.model import Order, OrderSource
+from dispatch_returns.returns.orders.shopify import ShopifyOrders
+from dispatch_returns.returns.orders.sql import SqlOrders
+from dispatch_returns.returns.orders.ticket import TicketOrders
+from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
+from dispatch_returns.returns.policy.policy import ReturnPolicy
+from dispatch_returns.returns.policy.verdict import Item
 from tests.support.api_server import ApiServer, Received, Reply
 from tests.support.order_shops import document, ticket
 

@@ -13,10 +13,10 @@ import pytest
 
 from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.workflow.labels.provider import Address
-from dispatch_returns.workflow.orders.model import Order, OrderSource
-from dispatch_returns.workflow.orders.shopify import ShopifyOrders
-from dispatch_returns.workflow.orders.woocommerce import WooCommerceOrders
+from dispatch_returns.returns.labels.provider import Address
+from dispatch_returns.returns.orders.model import Order, OrderSource
+from dispatch_returns.returns.orders.shopify import ShopifyOrders
+from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 from tests.support.api_server import ApiServer, Received, Reply
 from tests.support.order_shops import document, ticket
 

@@ -19,14 +19,14 @@ from starlette.applications import Starlette
 from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.sandbox import stripe as stand_in
-from dispatch_returns.workflow.labels.provider import Address
-from dispatch_returns.workflow.orders.model import Order
-from dispatch_returns.workflow.orders.records import order_of
-from dispatch_returns.workflow.orders.registry import PLUGINS, Orders, load
-from dispatch_returns.workflow.orders.sql import SqlOrders
-from dispatch_returns.workflow.orders.stripe import StripeOrders
-from dispatch_returns.workflow.orders.ticket import FIELDS, TicketOrders
+from dispatch_returns.returns.labels.provider import Address
+from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.returns.orders.records import order_of
+from dispatch_returns.returns.orders.registry import PLUGINS, Orders, load
+from dispatch_returns.returns.orders.sql import SqlOrders
+from dispatch_returns.returns.orders.stripe import StripeOrders
+from dispatch_returns.returns.orders.ticket import FIELDS, TicketOrders
+from dispatch_sandbox import stripe as stand_in
 from tests.support.order_shops import ticket
 from tests.support.stripe_sandbox import serving
 

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.sandbox import stripe as stand_in
+from dispatch_sandbox import stripe as stand_in
 from tests.support.peers import start_localstripe, start_stateful_mock
 from tests.support.stripe_contract import StripeContract
 from tests.support.stripe_sandbox import serving

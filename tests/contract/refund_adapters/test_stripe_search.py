@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.sandbox import stripe as stand_in
+from dispatch_sandbox import stripe as stand_in
 from tests.support.stripe_sandbox import serving
 
 

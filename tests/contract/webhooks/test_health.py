@@ -17,10 +17,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from dispatch_returns import webhooks
-from dispatch_returns.health import PROBES, Health
-from dispatch_returns.store import NewEvent, Store, heartbeats, inbox, ledger, switches
-from dispatch_returns.store.ledger import State
+from dispatch_returns.connector.health import Health
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.store import NewEvent, Store, heartbeats, inbox, switches
 from dispatch_returns.store.switches import Switch
+from dispatch_returns.webhooks.http import PROBES
 
 from tests.support.django_project import wsgi_project  # isort: skip
 from tests.support.stores import open_store

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from dispatch_returns.store import Store, ledger, schema
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.store import Store, schema
 from dispatch_returns.store.inbox import EventState
-from dispatch_returns.store.ledger import Refund, State
 from tests.e2e.chaos.plan import Kind, Plan
 from tests.e2e.chaos.shop import Shop
 

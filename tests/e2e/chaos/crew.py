@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.connector import Connector
+from dispatch_returns.connector.connector import Connector
 from tests.e2e.chaos.workers import Orders, beat, receive, work, work_with_celery
 from tests.support.ports import free_port
 

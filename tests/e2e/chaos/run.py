@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dispatch_returns import sandbox
-from dispatch_returns.refunds import acts
+import dispatch_sandbox
+from dispatch_returns.refunds import actions
 from dispatch_returns.store import Store, database
 from tests.e2e.chaos.books import Books, compare, to_do, unknown
 from tests.e2e.chaos.crew import Crew
@@ -92,18 +92,18 @@ def _storm(plan: Plan, lease: float, *, celery: bool) -> Iterator[tuple[Storm, C
     with (
         cluster() as server,
         _broker(celery) as messages,
-        sandbox.running() as box,
+        dispatch_sandbox.running() as box,
         lossy_proxy(box.url) as proxy,
         contextlib.closing(Shop(box, plan)) as shop,
     ):
         database.upgrade(server.url)
         settings = {
-            "api_key": sandbox.API_KEY,
-            "workspace": sandbox.WORKSPACE,
+            "api_key": dispatch_sandbox.API_KEY,
+            "workspace": dispatch_sandbox.WORKSPACE,
             "webhook_secrets": SECRET,
             "base_url": box.api_url,
             "database_url": server.url,
-            "adapter_options": {"api_key": sandbox.stripe.API_KEY, "base_url": proxy.url},
+            "adapter_options": {"api_key": dispatch_sandbox.stripe.API_KEY, "base_url": proxy.url},
         }
         orders = Orders(
             settings, lease, str(folder), broker=None if messages is None else messages.url
@@ -140,7 +140,7 @@ def _a_day_passes(storm: Storm, crew: Crew, shop: Shop, store: Store) -> int:
     with crew.connector() as connector:
         for refund in left:
             assert refund.id not in paid, f"{refund.id} was paid, and nobody found it"
-            acts.retry(connector.refunds, refund.id, who="Ann", nothing_was_paid=True)
+            actions.retry(connector.refunds, refund.id, who="Ann", nothing_was_paid=True)
     return len(left)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import httpx
 
-from dispatch_returns import sandbox, webhooks
-from dispatch_returns.api import DispatchClient
-from dispatch_returns.sandbox import Sandbox
+import dispatch_sandbox
+from dispatch_returns import webhooks
+from dispatch_returns.client import DispatchClient
+from dispatch_sandbox import Sandbox
 from tests.e2e.chaos.plan import Delivery, Kind, Plan, PlannedReturn
 from tests.support.live import go_live
 
@@ -38,9 +39,14 @@ class Shop:
     def __init__(self, box: Sandbox, plan: Plan) -> None:
         self._plan = plan
         self._client = DispatchClient(
-            sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url, max_retries=8
+            dispatch_sandbox.API_KEY,
+            dispatch_sandbox.WORKSPACE,
+            base_url=box.api_url,
+            max_retries=8,
         )
-        self._stripe = httpx.Client(base_url=box.url, auth=(sandbox.stripe.API_KEY, ""), timeout=30)
+        self._stripe = httpx.Client(
+            base_url=box.url, auth=(dispatch_sandbox.stripe.API_KEY, ""), timeout=30
+        )
         self._refunded: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._early = {it.number for it in plan.returns if it.kind is Kind.EARLY}
         self.charges: dict[int, Charge] = {}
@@ -70,7 +76,7 @@ class Shop:
         envelope = {
             "id": delivery.event_id,
             "event": "ticket.updated",
-            "brand_id": sandbox.WORKSPACE,
+            "brand_id": dispatch_sandbox.WORKSPACE,
             "data": {"id": ticket_id, "changes": ["status"]},
             "timestamp": datetime.now(UTC).isoformat(),
         }

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import httpx
 
 from dispatch_returns.errors import StoreUnavailableError
-from dispatch_returns.sandbox import FaultRule, Sandbox
-from dispatch_returns.sandbox.stripe import Fault
+from dispatch_sandbox import FaultRule, Sandbox
+from dispatch_sandbox.stripe import Fault
 from tests.e2e.chaos.crew import Crew, Post
 from tests.e2e.chaos.plan import Blow, Delivery, Plan, PlannedBlow
 from tests.e2e.chaos.shop import Shop

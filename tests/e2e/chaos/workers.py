@@ -16,11 +16,11 @@ from typing import Any
 import uvicorn
 from celery import Celery
 
-from dispatch_returns.connector import Connector
+from dispatch_returns.connector.celery import install
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import StoreError
 from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.runner.celery import install
-from dispatch_returns.settings import Settings
 from dispatch_returns.webhooks import asgi
 
 FIRST_RETRY = timedelta(seconds=0.2)

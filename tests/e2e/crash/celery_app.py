@@ -16,10 +16,10 @@ from typing import Any
 
 from celery import Celery
 
-from dispatch_returns.connector import Connector
+from dispatch_returns.connector.celery import install
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.runner.celery import install
-from dispatch_returns.settings import Settings
 from tests.e2e.crash import merchant
 from tests.e2e.crash.worker import arm
 

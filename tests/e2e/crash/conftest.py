@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.workflow.steps.statuses import STEPS
+import dispatch_sandbox
+from dispatch_returns.returns.steps.statuses import STEPS
 from tests.e2e.crash.returns import Place, Processor, client_of
 from tests.support import peers, postgres
 
 
 @pytest.fixture(scope="module")
-def dispatch() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as running:
+def dispatch() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as running:
         with client_of(running) as client:
             client.statuses.create(key="refunded", name="Refunded")
             client.statuses.create(key="needs_review", name="Needs review")
@@ -25,7 +25,7 @@ def dispatch() -> Iterator[sandbox.Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def workspace(dispatch: sandbox.Sandbox) -> sandbox.Sandbox:
+def workspace(dispatch: dispatch_sandbox.Sandbox) -> dispatch_sandbox.Sandbox:
     with client_of(dispatch) as client:
         there = {status.key for status in client.statuses.list()}
         for key in STEPS:
@@ -35,9 +35,9 @@ def workspace(dispatch: sandbox.Sandbox) -> sandbox.Sandbox:
 
 
 @pytest.fixture(scope="module")
-def stand_in(dispatch: sandbox.Sandbox) -> Iterator[Processor]:
+def stand_in(dispatch: dispatch_sandbox.Sandbox) -> Iterator[Processor]:
     """Our own stand-in for Stripe: PaymentIntents."""
-    key = sandbox.stripe.API_KEY
+    key = dispatch_sandbox.stripe.API_KEY
     http = httpx.Client(base_url=dispatch.url, auth=(key, ""))
 
     def pay() -> dict[str, str]:
@@ -85,7 +85,7 @@ def stateful_mock() -> Iterator[Processor]:
     ids="-".join,
 )
 def place(
-    request: pytest.FixtureRequest, dispatch: sandbox.Sandbox, tmp_path: Path
+    request: pytest.FixtureRequest, dispatch: dispatch_sandbox.Sandbox, tmp_path: Path
 ) -> Iterator[Place]:
     database, name = request.param
     processor: Processor = request.getfixturevalue(name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispatch_returns.workflow.labels.provider import Label, LabelRequest
-from dispatch_returns.workflow.notices.notice import Notice
-from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.returns.labels.provider import Label, LabelRequest
+from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.returns.steps.protocols import Parts
 from tests.support.returns import WAREHOUSE, Orders, Rules, order
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import DispatchClient, JsonValue
-from dispatch_returns.store import NewEvent, Store, inbox, ledger
-from dispatch_returns.store.ledger import State
+import dispatch_sandbox
+from dispatch_returns.client import DispatchClient, JsonValue
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.store import NewEvent, Store, inbox
 from tests.support.live import go_live
 from tests.support.webhooks import SECRET
 
@@ -34,7 +35,7 @@ class Place:
     """Where a return is worked on: the store's URL, Dispatch, and the processor."""
 
     database_url: str
-    dispatch: sandbox.Sandbox
+    dispatch: dispatch_sandbox.Sandbox
     processor: Processor
 
 
@@ -90,8 +91,8 @@ def a_return(place: Place) -> Return:
             subject="Return Request - Order #1234", status="refunded", custom_fields=fields
         )
     settings = {
-        "api_key": sandbox.API_KEY,
-        "workspace": sandbox.WORKSPACE,
+        "api_key": dispatch_sandbox.API_KEY,
+        "workspace": dispatch_sandbox.WORKSPACE,
         "base_url": place.dispatch.api_url,
         "database_url": place.database_url,
         "adapter_options": {"api_key": place.processor.key, "base_url": place.processor.url},
@@ -105,7 +106,7 @@ def event_body(ticket_id: str) -> bytes:
     envelope = {
         "id": f"evt_{ticket_id}",
         "event": "ticket.updated",
-        "brand_id": sandbox.WORKSPACE,
+        "brand_id": dispatch_sandbox.WORKSPACE,
         "data": {"id": ticket_id, "status": "refunded", "changes": ["status"]},
         "timestamp": datetime.now(UTC).isoformat(),
     }
@@ -114,12 +115,14 @@ def event_body(ticket_id: str) -> bytes:
 
 def _event(ticket_id: str) -> NewEvent:
     now, body = datetime.now(UTC), event_body(ticket_id)
-    workspace = sandbox.WORKSPACE
+    workspace = dispatch_sandbox.WORKSPACE
     return NewEvent(
         "dispatch", f"evt_{ticket_id}", "ticket.updated", workspace, ticket_id, body, now
     )
 
 
-def client_of(dispatch: sandbox.Sandbox) -> DispatchClient:
+def client_of(dispatch: dispatch_sandbox.Sandbox) -> DispatchClient:
     """A client for the stand-in's one workspace."""
-    return DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=dispatch.api_url)
+    return DispatchClient(
+        dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=dispatch.api_url
+    )

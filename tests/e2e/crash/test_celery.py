@@ -12,11 +12,12 @@ import pytest
 from celery import Celery
 from sqlalchemy import func, select
 
-from dispatch_returns import sandbox
-from dispatch_returns.connector import Connector
-from dispatch_returns.runner.celery import install
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import Store, inbox, ledger
+import dispatch_sandbox
+from dispatch_returns.connector.celery import install
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.refunds import ledger
+from dispatch_returns.store import Store, inbox
 from dispatch_returns.store.schema import inbox as events
 from dispatch_returns.store.schema import ledger as refunds
 from dispatch_returns.store.schema import outbox
@@ -56,7 +57,10 @@ def conf(request: pytest.FixtureRequest) -> Iterator[brokers.Conf]:
 
 @pytest.fixture
 def shop(
-    request: pytest.FixtureRequest, dispatch: sandbox.Sandbox, stand_in: Processor, tmp_path: Path
+    request: pytest.FixtureRequest,
+    dispatch: dispatch_sandbox.Sandbox,
+    stand_in: Processor,
+    tmp_path: Path,
 ) -> Iterator[Place]:
     if request.param == "sqlite":
         yield Place(f"sqlite:///{tmp_path}/returns.db", dispatch, stand_in)
@@ -184,7 +188,7 @@ def test_processes_killed_at_every_point_leave_exactly_one_refund_for_each_retur
 
 @on(FIRST_LONG, SECOND_LONG)
 def test_processes_killed_at_every_point_of_the_six_steps_leave_each_thing_done_once(
-    workspace: sandbox.Sandbox, shop: Place, conf: brokers.Conf, tmp_path: Path
+    workspace: dispatch_sandbox.Sandbox, shop: Place, conf: brokers.Conf, tmp_path: Path
 ) -> None:
     payment = shop.processor.pay()
     walk = begin(workspace, tmp_path, shop.database_url, **payment)

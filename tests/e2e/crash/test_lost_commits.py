@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.connector import Connector
+import dispatch_sandbox
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import StoreUnavailableError
-from dispatch_returns.settings import Settings
 from dispatch_returns.store import Store
 from dispatch_returns.webhooks.receiver import Receiver
 from tests.e2e.crash.points import ON_THE_WAY
@@ -32,7 +32,7 @@ def lossy() -> Iterator[Relay]:
 
 
 @pytest.fixture
-def place(lossy: Relay, dispatch: sandbox.Sandbox, stand_in: Processor) -> Place:
+def place(lossy: Relay, dispatch: dispatch_sandbox.Sandbox, stand_in: Processor) -> Place:
     return Place(lossy.url, dispatch, stand_in)
 
 

@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import Ticket
+import dispatch_sandbox
+from dispatch_returns.client import Ticket
 from dispatch_returns.errors import LabelError, OrderError, ReturnStateError, StoreUnavailableError
-from dispatch_returns.store import Store, journal
-from dispatch_returns.store.labels import LabelState
-from dispatch_returns.store.ledger import State
-from dispatch_returns.store.receipts import ReceiptState
-from dispatch_returns.store.returns import Step
-from dispatch_returns.workflow import voiding
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.returns import void_label
+from dispatch_returns.returns.label_records import LabelState
+from dispatch_returns.returns.receipts import ReceiptState
+from dispatch_returns.returns.records import Step
+from dispatch_returns.store import Store, audit_log
 from tests.e2e.crash import points
 from tests.e2e.crash.walks import DECIDED, PATH, TOLD
 from tests.support import postgres
@@ -208,7 +208,7 @@ def given_back(shop: ReturnsShop) -> None:
     ticket = ask(shop)
 
     def void() -> None:
-        voiding.void(
+        void_label.void(
             shop.store, shop.merchant.labels, shop.clock, ticket.id, who="Ann", why="Wrong size."
         )
 
@@ -226,7 +226,7 @@ def given_back(shop: ReturnsShop) -> None:
     assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED]
     assert shop.story(ticket).count("label voided") == 1
     with shop.store.read() as conn:
-        assert [it.act for it in journal.newest(conn, limit=9)] == ["void"]
+        assert [it.act for it in audit_log.newest(conn, limit=9)] == ["void"]
     walked(shop, ticket, PATH[:3], TOLD[:3])
 
 
@@ -315,7 +315,7 @@ Open = Callable[..., ReturnsShop]
 
 
 @pytest.fixture
-def open_shop(workspace: sandbox.Sandbox, tmp_path: Path) -> Iterator[Open]:
+def open_shop(workspace: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
         def opened(**given: Any) -> ReturnsShop:

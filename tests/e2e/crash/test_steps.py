@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.connector import Connector
-from dispatch_returns.settings import Settings
+import dispatch_sandbox
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
 from tests.e2e.crash import merchant
@@ -136,7 +136,7 @@ def test_every_point_is_met() -> None:
 
 @pytest.mark.parametrize(("phase", "point"), [_marked(*place) for place in _PLACES])
 def test_a_worker_that_dies_leaves_each_thing_done_once(
-    workspace: sandbox.Sandbox, store: Store, tmp_path: Path, phase: str, point: str
+    workspace: dispatch_sandbox.Sandbox, store: Store, tmp_path: Path, phase: str, point: str
 ) -> None:
     walk = begin(workspace, tmp_path, "sqlite:///unused.db", payment_intent="pi_1")
     walk.adapter = FakeAdapter(
@@ -157,7 +157,7 @@ def test_a_worker_that_dies_leaves_each_thing_done_once(
 
 @pytest.mark.parametrize("point", _KILLED)
 def test_a_killed_worker_leaves_each_thing_done_once(
-    workspace: sandbox.Sandbox, stand_in: Processor, tmp_path: Path, point: str
+    workspace: dispatch_sandbox.Sandbox, stand_in: Processor, tmp_path: Path, point: str
 ) -> None:
     place = Place(f"sqlite:///{tmp_path}/returns.db", workspace, stand_in)
     payment = place.processor.pay()

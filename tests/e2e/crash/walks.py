@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns import sandbox
-from dispatch_returns.store import NewEvent, Store, inbox, labels, ledger, receipts, returns
-from dispatch_returns.store.labels import LabelState
-from dispatch_returns.store.ledger import State
+import dispatch_sandbox
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.returns import label_records, receipts, records
+from dispatch_returns.returns.label_records import LabelState
+from dispatch_returns.store import NewEvent, Store, inbox
 from dispatch_returns.testing import FakeAdapter
 from tests.e2e.crash import merchant
 from tests.e2e.crash.returns import client_of
@@ -31,7 +33,7 @@ DECIDED = [
 class Walk:
     """One return, from its request to the money, by workers that may die."""
 
-    dispatch: sandbox.Sandbox
+    dispatch: dispatch_sandbox.Sandbox
     folder: Path
     database_url: str
     settings: dict[str, Any]
@@ -48,7 +50,7 @@ class Walk:
         envelope = {
             "id": event_id,
             "event": "ticket.updated",
-            "brand_id": sandbox.WORKSPACE,
+            "brand_id": dispatch_sandbox.WORKSPACE,
             "data": {"id": self.ticket_id, "changes": ["status"]},
             "timestamp": now.isoformat(),
         }
@@ -56,7 +58,7 @@ class Walk:
             "dispatch",
             event_id,
             "ticket.updated",
-            sandbox.WORKSPACE,
+            dispatch_sandbox.WORKSPACE,
             self.ticket_id,
             json.dumps(envelope).encode(),
             now,
@@ -76,11 +78,11 @@ class Walk:
     def was_done_once(self, store: Store) -> None:
         """Look at everything that was made, bought, told and paid."""
         with store.read() as conn:
-            (row,) = returns.matching(conn, self.ticket_id, limit=2)
-            (label,) = labels.of_return(conn, row.id)
+            (row,) = records.matching(conn, self.ticket_id, limit=2)
+            (label,) = label_records.of_return(conn, row.id)
             (receipt,) = receipts.of_return(conn, row.id)
             (refund,) = ledger.newest(conn, limit=9, ticket_id=self.ticket_id)
-            decided = [f"{it.kind} {it.outcome}" for it in returns.decisions_of(conn, row.id)]
+            decided = [f"{it.kind} {it.outcome}" for it in records.decisions_of(conn, row.id)]
         assert merchant.lines(self.folder / "labels") == [label.id]
         assert label.state is LabelState.BOUGHT
         assert (receipt.ordinal, refund.ordinal, refund.state) == (1, 1, State.SUCCEEDED)
@@ -105,14 +107,14 @@ class Walk:
     def _bytes_at_dispatch(self) -> int:
         """How many files have bytes. What a worker announced before it died has none."""
         workspace, blobs = (
-            self.dispatch.state.workspaces[sandbox.WORKSPACE],
+            self.dispatch.state.workspaces[dispatch_sandbox.WORKSPACE],
             self.dispatch.state.blobs,
         )
         ours = [it for it in workspace.attachments.values() if it["ticketId"] == self.ticket_id]
         return sum(blobs.size(it["id"]) is not None for it in ours)
 
 
-def begin(dispatch: sandbox.Sandbox, folder: Path, url: str, **fields: Any) -> Walk:
+def begin(dispatch: dispatch_sandbox.Sandbox, folder: Path, url: str, **fields: Any) -> Walk:
     with client_of(dispatch) as client:
         ticket = client.tickets.create(
             subject="Return Request - Order #1234",
@@ -121,8 +123,8 @@ def begin(dispatch: sandbox.Sandbox, folder: Path, url: str, **fields: Any) -> W
             custom_fields={"order_id": "1234", "items_to_return": ["SKU-001"], **fields},
         )
     settings = {
-        "api_key": sandbox.API_KEY,
-        "workspace": sandbox.WORKSPACE,
+        "api_key": dispatch_sandbox.API_KEY,
+        "workspace": dispatch_sandbox.WORKSPACE,
         "base_url": dispatch.api_url,
         "database_url": url,
     }

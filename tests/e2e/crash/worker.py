@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.connector import Connector
-from dispatch_returns.settings import Settings
-from dispatch_returns.workflow.steps.parts import Parts
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.returns.steps.protocols import Parts
 from tests.e2e.crash import merchant
 
 

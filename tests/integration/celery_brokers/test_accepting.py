@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from dispatch_returns import Connector, Settings
-from dispatch_returns.runner.celery import install
+from dispatch_returns.connector.celery import install
 from tests.support import brokers, webhooks
 from tests.support.ports import free_port
 from tests.support.stores import open_store

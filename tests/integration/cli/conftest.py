@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns import sandbox
-from dispatch_returns.cli.sandbox import environment_of
-from dispatch_returns.sandbox import Sandbox
+import dispatch_sandbox
+from dispatch_sandbox import Sandbox
+from dispatch_sandbox.command import environment_of
 from tests.support.cli import Shop
 
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[Sandbox]:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         yield box
 
 

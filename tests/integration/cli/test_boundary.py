@@ -19,9 +19,9 @@ from dispatch_returns import __version__, cli, errors
 from dispatch_returns.cli.app import app
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.errors import AdapterError, DispatchReturnsError, ErrorKind
-from dispatch_returns.sandbox.stripe import Fault
-from dispatch_returns.store import ledger
-from dispatch_returns.store.ledger import State
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import State
+from dispatch_sandbox.stripe import Fault
 from tests.support.cli import COMMAND, PATIENCE, Shop, run, started
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_returns.cli import db
-from dispatch_returns.settings import MIN_KEEP_EVENTS
+from dispatch_returns.connector.settings import MIN_KEEP_EVENTS
 from dispatch_returns.store.schema import REVISION
 from tests.support.cli import Shop, run
 

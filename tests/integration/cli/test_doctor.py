@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, heartbeats, inbox, ledger, outbox
-from dispatch_returns.store.ledger import State
+from dispatch_returns.clock import utc_now
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.store import NewEvent, heartbeats, inbox, outbox
 from tests.support.cli import Shop, run
 from tests.support.mail_server import PASSWORD, USER, certificate, mail_server
 from tests.support.postage_server import KEY, postage_server

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 
 from dispatch_returns.cli.events import State
-from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import NewEvent, inbox, journal
+from dispatch_returns.clock import utc_now
+from dispatch_returns.store import NewEvent, audit_log, inbox
 from dispatch_returns.store.inbox import EventState
 from tests.support.cli import Shop
 
@@ -137,5 +137,5 @@ def test_an_event_that_fails_for_ever_is_given_up_with_who_and_why(shop: Shop) -
     lag = shop.offline("health", "--json").json
     assert (lag["oldest_event_seconds"], lag["events_set_aside"]) == (0.0, {"discarded": 1})
     with shop.store() as store, store.read() as conn:
-        (given_up,) = journal.newest(conn, limit=1)
+        (given_up,) = audit_log.newest(conn, limit=1)
     assert (given_up.act, given_up.who, given_up.why) == ("discard", "Ann", "no such ticket")

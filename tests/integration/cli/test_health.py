@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import httpx
 
-from dispatch_returns.refunds.clock import utc_now
+from dispatch_returns.clock import utc_now
 from dispatch_returns.store import NewEvent, inbox
 from tests.support.cli import Shop, started
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.workflow.notices.notice import NoticeKind
+from dispatch_returns.returns.notifications.notice import NoticeKind
 from tests.support.cli import run
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.store import returns
-from dispatch_returns.store.returns import NewDecision
-from dispatch_returns.workflow.policy.policy import ReturnPolicy
-from dispatch_returns.workflow.policy.verdict import History, Item
-from dispatch_returns.workflow.steps.eligibility import breakdown_json
+from dispatch_returns.returns import records
+from dispatch_returns.returns.policy.policy import ReturnPolicy
+from dispatch_returns.returns.policy.verdict import History, Item
+from dispatch_returns.returns.records import NewDecision
+from dispatch_returns.returns.steps.eligibility import breakdown_json
 from tests.support.cli import Said, Shop, run
 from tests.support.purchases import line, order, request
 
@@ -158,9 +158,9 @@ def decide(shop: Shop, ticket: str) -> None:
             "requested_at": now,
             "tries": 0,
         }
-        returns.enter(conn, "ws_sandbox", ticket, now, claims=0, **values)
-        row = returns.matching(conn, ticket, limit=1)[0]
-        returns.record(conn, row, decision, now)
+        records.enter(conn, "ws_sandbox", ticket, now, claims=0, **values)
+        row = records.matching(conn, ticket, limit=1)[0]
+        records.record(conn, row, decision, now)
 
     with shop.store() as store:
         store.write("return.enter", write)
@@ -234,7 +234,7 @@ def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
     given["order_key"] = given.get("order_id")
 
     def write(conn: Any) -> None:
-        returns.enter(conn, "ws_sandbox", ticket, now, claims=0, **given)
+        records.enter(conn, "ws_sandbox", ticket, now, claims=0, **given)
 
     with shop.store() as store:
         store.write("return.enter", write)
@@ -243,7 +243,7 @@ def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
 def test_explain_judges_now_with_what_was_returned_before(shop: Shop, write: Any) -> None:
     """An empty history would promise what the workflow then does not give."""
     piece = [{"sku": "SKU-001", "quantity": 1}]
-    jane = returns.customer_digest("jane@example.com")
+    jane = records.customer_digest("jane@example.com")
     _earlier(shop, "tkt_paid", "refunded", order_id="1234", items=piece, customer=jane)
     _earlier(shop, "tkt_no", "rejected", order_id="1234", items=piece, customer=jane)
     said = ask(shop, write, "--json", order_lines=LINES, delivered_date="2026-01-01")
@@ -269,7 +269,7 @@ def test_explain_judges_a_return_that_is_known_and_not_decided(shop: Shop, write
     ticket = shop.ticket(**fields)
     _earlier(shop, ticket, "return_requested", order_id="1234")
     setting = {"DISPATCH_RETURNS_POLICY": write("version = 'live'")}
-    number = returns.return_number("ws_sandbox", ticket)
+    number = records.return_number("ws_sandbox", ticket)
     said = shop.run("policy", "explain", number, "--json", **setting)
     assert (said.code, said.json["stored"]) == (0, False)
     assert said.json["decision"]["facts"]["returned"] == {}, "it is not its own earlier return"

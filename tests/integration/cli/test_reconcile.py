@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dispatch_returns.cli.reconcile import _cell
-from dispatch_returns.sandbox.stripe import API_KEY
+from dispatch_sandbox.stripe import API_KEY
 from tests.support.cli import Shop
 
 

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import pytest
 
 from dispatch_returns.cli.refunds import State as Asked
+from dispatch_returns.clock import utc_now
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.clock import utc_now
-from dispatch_returns.store import ledger
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.ledger import Refund, State
 from tests.support.cli import Shop
 
 APPROVAL = {"DISPATCH_RETURNS_APPROVE_ABOVE": "100 USD"}

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_returns.api.models import Field, Status, Webhook
-from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.workflow.orders.ticket import FIELDS as ORDER_FIELDS
-from dispatch_returns.workflow.setup import (
+from dispatch_returns.client.models import Field, Status, Webhook
+from dispatch_returns.connector.provision import (
     EVENTS,
     FIELDS,
     Finding,
@@ -15,6 +13,8 @@ from dispatch_returns.workflow.setup import (
     plan,
     status_keys,
 )
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.returns.orders.ticket import FIELDS as ORDER_FIELDS
 from tests.support.cli import Shop
 
 URL = "http://127.0.0.1:9/webhooks/dispatch"

@@ -11,7 +11,7 @@ from collections.abc import Generator
 
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support import cli
 from tests.support.cli import Shop, started
 from tests.support.waiting import wait_until
@@ -25,7 +25,7 @@ def drain(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     """How long the command waits for what is under way: as it is, and for less."""
     seconds: int = request.param
     shorter = f"Connector.stop.__defaults__ = ({seconds},)"
-    code = f"import sys; from dispatch_returns.connector import Connector; {shorter};"
+    code = f"import sys; from dispatch_returns.connector.connector import Connector; {shorter};"
     code += " from dispatch_returns.cli import main; sys.exit(main())"
     if seconds != PROMISED:
         monkeypatch.setattr(cli, "COMMAND", (sys.executable, "-c", code))
@@ -39,7 +39,9 @@ def hanging(shop: Shop, what: str) -> Generator[dict[str, str]]:
     if what == "a ticket":
         shop.event(shop.ticket(payment_intent=shop.pay()))
         faults = shop.box.state.faults
-        faults.add(sandbox.FaultRule("api", "slow", match={"path": "*/tickets/*"}, seconds=60))
+        faults.add(
+            dispatch_sandbox.FaultRule("api", "slow", match={"path": "*/tickets/*"}, seconds=60)
+        )
         yield {}
         wait_until(lambda: not faults.rules(), 30)
         return

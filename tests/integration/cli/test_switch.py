@@ -8,9 +8,10 @@ import httpx
 import pytest
 
 from dispatch_returns.cli.switch import Name
-from dispatch_returns.connector import Connector
-from dispatch_returns.settings import Settings
-from dispatch_returns.store import inbox, ledger
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.refunds import ledger
+from dispatch_returns.store import inbox
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.switches import Switch
 from tests.support.cli import Shop, started

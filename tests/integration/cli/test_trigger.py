@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from dispatch_returns.cli.serve import PATH
-from dispatch_returns.connector import Connector
-from dispatch_returns.settings import Settings
+from dispatch_returns.connector.connector import Connector
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.store import inbox
 from dispatch_returns.webhooks import asgi, parse
 from tests.support.cli import Shop

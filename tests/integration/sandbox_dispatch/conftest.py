@@ -7,27 +7,27 @@ from collections.abc import Generator
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support.hook_server import HookServer, hook_server
 
-QUICK = sandbox.DeliveryPolicy(attempts=4, first_retry=0.02, timeout=5.0)
-KEY = {"authorization": f"Bearer {sandbox.API_KEY}"}
+QUICK = dispatch_sandbox.DeliveryPolicy(attempts=4, first_retry=0.02, timeout=5.0)
+KEY = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
 
 
 @pytest.fixture(scope="module")
-def module_box() -> Generator[sandbox.Sandbox]:
-    with sandbox.running(state=sandbox.SandboxState(deliveries=QUICK)) as box:
+def module_box() -> Generator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running(state=dispatch_sandbox.SandboxState(deliveries=QUICK)) as box:
         yield box
 
 
 @pytest.fixture
-def box(module_box: sandbox.Sandbox) -> sandbox.Sandbox:
+def box(module_box: dispatch_sandbox.Sandbox) -> dispatch_sandbox.Sandbox:
     module_box.state.reset()
     return module_box
 
 
 @pytest.fixture
-def api(box: sandbox.Sandbox) -> Generator[httpx.Client]:
+def api(box: dispatch_sandbox.Sandbox) -> Generator[httpx.Client]:
     """Give a client of the workspaces style."""
     base = f"{box.api_url}/workspaces/ws_sandbox"
     with httpx.Client(base_url=base, headers=KEY) as client:
@@ -35,7 +35,7 @@ def api(box: sandbox.Sandbox) -> Generator[httpx.Client]:
 
 
 @pytest.fixture
-def brands(box: sandbox.Sandbox) -> Generator[httpx.Client]:
+def brands(box: dispatch_sandbox.Sandbox) -> Generator[httpx.Client]:
     """Give a client of the brands style."""
     base = f"{box.api_url}/brands/ws_sandbox"
     with httpx.Client(base_url=base, headers=KEY) as client:
@@ -43,7 +43,7 @@ def brands(box: sandbox.Sandbox) -> Generator[httpx.Client]:
 
 
 @pytest.fixture
-def control(box: sandbox.Sandbox) -> Generator[httpx.Client]:
+def control(box: dispatch_sandbox.Sandbox) -> Generator[httpx.Client]:
     with httpx.Client(base_url=f"{box.url}/_sandbox") as client:
         yield client
 

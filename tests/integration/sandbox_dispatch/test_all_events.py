@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from dispatch_returns.webhooks.events import parse
 from tests.support.hook_server import HookServer
 
@@ -26,7 +26,9 @@ def upload(api: httpx.Client, ticket: str) -> str:
 
 
 @pytest.fixture
-def told(box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer) -> dict[str, dict[str, Any]]:
+def told(
+    box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+) -> dict[str, dict[str, Any]]:
     """The data of one event of each kind, after something of each kind was done."""
     assert api.post("webhooks", json={"url": hooks.url, "events": ["*"]}).status_code == 201
     body = {"subject": "Return", "customer_email": "jane@example.com", "customer_name": "Jane"}
@@ -77,7 +79,7 @@ def test_an_attachment_tells_what_it_is_and_not_where(told: dict[str, dict[str, 
 
 
 def test_a_webhook_gets_the_name_of_the_event_it_subscribed_to(
-    box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+    box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
 ) -> None:
     for name in ("comment.created", "ticket.comment.created"):
         api.post("webhooks", json={"url": f"{hooks.url}/{name}", "events": [name]})
@@ -101,7 +103,7 @@ class TestPresigned:
         return answer
 
     def test_a_key_of_ones_own_is_refused(self, made: dict[str, Any]) -> None:
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         answer = httpx.put(made["upload_url"], content=b"hello", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (400, "two_permissions")
         assert answer.headers["x-request-id"]
@@ -122,9 +124,9 @@ class TestPresigned:
 
 def test_attachments_keys_and_workspaces_outlive_a_restart(tmp_path: Any) -> None:
     file = tmp_path / "sandbox.db"
-    headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+    headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
     with (
-        sandbox.running(file=file) as box,
+        dispatch_sandbox.running(file=file) as box,
         httpx.Client(base_url=f"{box.api_url}/workspaces/ws_sandbox", headers=headers) as api,
     ):
         ticket = api.post("tickets", json={"subject": "Return"}).json()["id"]
@@ -133,7 +135,7 @@ def test_attachments_keys_and_workspaces_outlive_a_restart(tmp_path: Any) -> Non
         gone = api.post(f"{box.api_url}/workspaces", json={"name": "Gone"}).json()["id"]
         api.delete(f"{box.api_url}/workspaces/{gone}", params={"confirm": "true"})
     with (
-        sandbox.running(file=file) as box,
+        dispatch_sandbox.running(file=file) as box,
         httpx.Client(
             base_url=f"{box.api_url}/workspaces/ws_sandbox",
             headers={"authorization": f"Bearer {key}"},
@@ -147,12 +149,12 @@ def test_a_portal_token_ends_after_an_hour(tmp_path: Any) -> None:
     from datetime import UTC, datetime, timedelta
 
     now = [datetime(2026, 1, 1, tzinfo=UTC)]
-    state = sandbox.SandboxState(clock=lambda: now[0])
-    with sandbox.running(state=state) as box:
+    state = dispatch_sandbox.SandboxState(clock=lambda: now[0])
+    with dispatch_sandbox.running(state=state) as box:
         made = httpx.post(
             f"{box.api_url}/brands/ws_sandbox/portal/token",
             json={"email": "jane@example.com"},
-            headers={"authorization": f"Bearer {sandbox.API_KEY}"},
+            headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}"},
         ).json()
         assert made["token"].count(".") == 2
         assert made["expiresAt"] == "2026-01-01T01:00:00.000Z"
@@ -166,7 +168,7 @@ def test_a_portal_token_ends_after_an_hour(tmp_path: Any) -> None:
 
 
 def test_the_bytes_go_with_an_attachment_and_with_a_workspace(
-    box: sandbox.Sandbox, api: httpx.Client
+    box: dispatch_sandbox.Sandbox, api: httpx.Client
 ) -> None:
     ticket = api.post("tickets", json={"subject": "Return"}).json()["id"]
     first, second = upload(api, ticket), upload(api, ticket)

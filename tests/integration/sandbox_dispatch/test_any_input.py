@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_returns import sandbox
-from dispatch_returns.sandbox import tokens
+import dispatch_sandbox
+from dispatch_sandbox import tokens
 
 WORDS = [
     "tickets", "comments", "webhooks", "deliveries", "statuses", "fields", "ticket", "customer",
@@ -63,16 +63,16 @@ headers = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def served() -> Generator[sandbox.Sandbox]:
-    policy = sandbox.DeliveryPolicy(attempts=1, timeout=0.5)
-    with sandbox.running(state=sandbox.SandboxState(deliveries=policy)) as box:
+def served() -> Generator[dispatch_sandbox.Sandbox]:
+    policy = dispatch_sandbox.DeliveryPolicy(attempts=1, timeout=0.5)
+    with dispatch_sandbox.running(state=dispatch_sandbox.SandboxState(deliveries=policy)) as box:
         yield box
 
 
 async def ask(
-    state: sandbox.SandboxState, method: str, path: str, **request: Any
+    state: dispatch_sandbox.SandboxState, method: str, path: str, **request: Any
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(sandbox.create_app(state), client=("127.0.0.1", 1))
+    transport = httpx.ASGITransport(dispatch_sandbox.create_app(state), client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.request(method, path, **request)
 
@@ -94,7 +94,7 @@ def test_any_call_gets_an_answer(  # noqa: PLR0917 - drawn by name
     body: bytes,
     header: dict[str, bytes],
 ) -> None:
-    state = sandbox.SandboxState()
+    state = dispatch_sandbox.SandboxState()
     ticket = state.add_ticket(title="x", customerEmail="jane@example.com")
     path = path.replace("TICKET", ticket["id"])
     answer = asyncio.run(
@@ -104,7 +104,7 @@ def test_any_call_gets_an_answer(  # noqa: PLR0917 - drawn by name
             f"/v1/{style}/ws_sandbox/{path}",
             params=query,
             content=body,
-            headers={"authorization": f"Bearer {sandbox.API_KEY}", **header},
+            headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}", **header},
         )
     )
     assert answer.status_code < 500
@@ -131,12 +131,12 @@ def test_any_call_gets_an_answer(  # noqa: PLR0917 - drawn by name
 def test_any_call_outside_a_workspace_gets_an_answer(
     method: str, path: str, query: dict[str, str], body: bytes, key: str
 ) -> None:
-    state = sandbox.SandboxState()
+    state = dispatch_sandbox.SandboxState()
     ticket = state.add_ticket(title="x", customerEmail="jane@example.com")
     customer = ticket["customerId"]
     claims = {"sub": customer, "brandId": "ws_sandbox", "exp": 10**10}
     token = tokens.issue(claims, state.portal_secret)
-    given = {"key": f"Bearer {sandbox.API_KEY}", "token": f"Bearer {token}"}.get(key, key)
+    given = {"key": f"Bearer {dispatch_sandbox.API_KEY}", "token": f"Bearer {token}"}.get(key, key)
     answer = asyncio.run(
         ask(
             state,
@@ -155,7 +155,7 @@ def test_any_call_outside_a_workspace_gets_an_answer(
 @given(path=st.sampled_from(["faults", "redeliver", "reset", "state"]), body=bodies)
 @settings(max_examples=60)
 def test_any_control_call_gets_an_answer(path: str, body: bytes) -> None:
-    state = sandbox.SandboxState()
+    state = dispatch_sandbox.SandboxState()
     answer = asyncio.run(ask(state, "POST", f"/_sandbox/{path}", content=body))
     assert answer.status_code < 500
 
@@ -173,12 +173,12 @@ def test_any_control_call_gets_an_answer(path: str, body: bytes) -> None:
     ],
 )
 def test_raw_bytes_get_an_answer(
-    served: sandbox.Sandbox, line: bytes, caplog: pytest.LogCaptureFixture
+    served: dispatch_sandbox.Sandbox, line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def talk() -> bytes:
         host, port = served.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        key = sandbox.API_KEY.encode()
+        key = dispatch_sandbox.API_KEY.encode()
         writer.write(line + b"\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer " + key)
         writer.write(b"\r\nx-idempotency-key: \xff\r\n\r\n")
         answer = await reader.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 
 
 class TestCustomers:
@@ -155,8 +155,10 @@ class TestFields:
 
 
 class TestWorkspaces:
-    def test_a_workspace_is_listed_and_read_in_both_styles(self, box: sandbox.Sandbox) -> None:
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+    def test_a_workspace_is_listed_and_read_in_both_styles(
+        self, box: dispatch_sandbox.Sandbox
+    ) -> None:
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         for style, created in (("workspaces", "created_at"), ("brands", "createdAt")):
             listed = httpx.get(f"{box.api_url}/{style}", headers=headers).json()
             assert [workspace["id"] for workspace in listed] == ["ws_sandbox"]
@@ -165,10 +167,10 @@ class TestWorkspaces:
             assert created in read
 
     def test_workspaces_do_not_see_each_others_tickets(self) -> None:
-        state = sandbox.SandboxState(workspaces=("ws_one", "ws_two"))
+        state = dispatch_sandbox.SandboxState(workspaces=("ws_one", "ws_two"))
         ticket = state.add_ticket("ws_one", title="x")
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
-        with sandbox.running(state=state) as box:
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
+        with dispatch_sandbox.running(state=state) as box:
             codes = [
                 httpx.get(
                     f"{box.api_url}/workspaces/{workspace}/tickets/{ticket['id']}", headers=headers

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from dispatch_returns.webhooks.signature import verify
 from tests.support.hook_server import HookServer
 
@@ -91,12 +91,12 @@ class TestWebhooks:
         assert [problem["field"] for problem in answer.json()["errors"]] == [field]
 
     def test_another_machine_can_be_allowed(self) -> None:
-        state = sandbox.SandboxState(allow_remote=True)
+        state = dispatch_sandbox.SandboxState(allow_remote=True)
         with (
-            sandbox.running(state=state) as box,
+            dispatch_sandbox.running(state=state) as box,
             httpx.Client(
                 base_url=f"{box.api_url}/workspaces/ws_sandbox",
-                headers={"authorization": f"Bearer {sandbox.API_KEY}"},
+                headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}"},
             ) as api,
         ):
             subscribe(api, "https://merchant.example.com/hooks")
@@ -174,7 +174,7 @@ class TestEvents:
         }
 
     def test_a_webhook_gets_what_it_subscribed_to(
-        self, box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
     ) -> None:
         subscribe(api, hooks.url, "ticket.updated", "ticket.comment.created")
         ticket = create(api)
@@ -208,7 +208,7 @@ class TestDelivering:
         assert post.json["data"]["title"] == "Größe 🙂"
 
     def test_a_delivery_leaves_a_record(
-        self, box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
     ) -> None:
         webhook = subscribe(api, hooks.url)
         create(api)
@@ -234,7 +234,7 @@ class TestDelivering:
         assert shown["last_triggered"] == record["last_attempt"]
 
     def test_a_refused_delivery_is_repeated_unchanged(
-        self, box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
     ) -> None:
         webhook = subscribe(api, hooks.url)
         hooks.statuses = [500, 302]
@@ -248,7 +248,7 @@ class TestDelivering:
         assert api.get(f"webhooks/{webhook['id']}").json()["failure_count"] == 2
 
     def test_a_delivery_that_never_arrives_fails(
-        self, box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
     ) -> None:
         webhook = subscribe(api, hooks.url)
         hooks.statuses = [503] * 9
@@ -261,7 +261,7 @@ class TestDelivering:
         assert len(hooks.posts) == 4
 
     def test_nobody_there_is_an_error_in_the_record(
-        self, box: sandbox.Sandbox, api: httpx.Client
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client
     ) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # and never listens
@@ -273,14 +273,14 @@ class TestDelivering:
         assert "ConnectError" in record["error"]
 
     def test_a_receiver_that_is_silent_is_given_up(self, hooks: HookServer) -> None:
-        policy = sandbox.DeliveryPolicy(attempts=2, first_retry=0.01, timeout=0.1)
-        state = sandbox.SandboxState(deliveries=policy)
+        policy = dispatch_sandbox.DeliveryPolicy(attempts=2, first_retry=0.01, timeout=0.1)
+        state = dispatch_sandbox.SandboxState(deliveries=policy)
         hooks.answering.clear()
         with (
-            sandbox.running(state=state) as box,
+            dispatch_sandbox.running(state=state) as box,
             httpx.Client(
                 base_url=f"{box.api_url}/workspaces/ws_sandbox",
-                headers={"authorization": f"Bearer {sandbox.API_KEY}"},
+                headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}"},
             ) as api,
         ):
             webhook = subscribe(api, hooks.url)
@@ -291,7 +291,7 @@ class TestDelivering:
         assert record["error"] == "no answer in time"
 
     def test_a_slow_receiver_keeps_only_its_own_webhook_waiting(
-        self, api: httpx.Client, hooks: HookServer, box: sandbox.Sandbox
+        self, api: httpx.Client, hooks: HookServer, box: dispatch_sandbox.Sandbox
     ) -> None:
         slow = subscribe(api, hooks.url + "/slow", "ticket.created")
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -305,7 +305,7 @@ class TestDelivering:
             box.state.reset()
 
     def test_a_deleted_webhook_gets_nothing_more(
-        self, box: sandbox.Sandbox, api: httpx.Client, hooks: HookServer
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client, hooks: HookServer
     ) -> None:
         webhook = subscribe(api, hooks.url)
         hooks.statuses = [500] * 9
@@ -316,7 +316,7 @@ class TestDelivering:
         assert len(hooks.posts) < 4
 
     def test_an_answer_that_is_no_http_is_an_error_in_the_record(
-        self, box: sandbox.Sandbox, api: httpx.Client
+        self, box: dispatch_sandbox.Sandbox, api: httpx.Client
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             webhook = subscribe(api, f"http://127.0.0.1:{server.getsockname()[1]}/")

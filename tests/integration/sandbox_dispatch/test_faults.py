@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import errors, sandbox
+import dispatch_sandbox
+from dispatch_returns import errors
 from tests.support.hook_server import HookServer
 from tests.support.waiting import wait_until
 
@@ -36,7 +37,7 @@ def webhook(api: httpx.Client, hooks: HookServer) -> dict[str, Any]:
 class TestDeliveries:
     def test_duplicate_delivers_an_event_twice(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         hooks: HookServer,
@@ -62,7 +63,7 @@ class TestDeliveries:
 
     def test_what_was_under_way_before_overtakes_nothing(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         hooks: HookServer,
@@ -99,7 +100,7 @@ class TestDeliveries:
 
     def test_drop_sends_only_the_retry(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         hooks: HookServer,
@@ -114,7 +115,7 @@ class TestDeliveries:
 
     def test_a_rule_can_be_about_one_ticket_or_event(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         hooks: HookServer,
@@ -133,7 +134,7 @@ class TestDeliveries:
 
     def test_an_event_can_be_delivered_once_more(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         hooks: HookServer,
@@ -218,13 +219,13 @@ class TestCalls:
 def test_a_rule_made_in_python_is_checked_too() -> None:
     for scope, action, match in (("api", "drop", {}), ("api", "slow", {"event": "x"})):
         with pytest.raises(errors.InvalidArgumentError):
-            sandbox.FaultRule(scope, action, match=match)  # type: ignore[arg-type]
+            dispatch_sandbox.FaultRule(scope, action, match=match)  # type: ignore[arg-type]
 
 
 class TestControl:
     def test_the_counts_are_told(
         self,
-        box: sandbox.Sandbox,
+        box: dispatch_sandbox.Sandbox,
         api: httpx.Client,
         control: httpx.Client,
         webhook: dict[str, Any],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 
 SCRIPT = Path(__file__).parents[2] / "data" / "foreign_client.mjs"
 NODE = shutil.which("node")
@@ -22,10 +22,10 @@ def seen(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the client saw, where a DELETE is answered with nothing, and with JSON."""
     if NODE is None:
         pytest.skip("needs Node.js")
-    state = sandbox.SandboxState(delete_answers=request.param)
-    with sandbox.running(state=state) as box:
+    state = dispatch_sandbox.SandboxState(delete_answers=request.param)
+    with dispatch_sandbox.running(state=state) as box:
         done = subprocess.run(
-            [NODE, str(SCRIPT), box.api_url, sandbox.API_KEY, sandbox.WORKSPACE],
+            [NODE, str(SCRIPT), box.api_url, dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE],
             capture_output=True,
             text=True,
             timeout=60,

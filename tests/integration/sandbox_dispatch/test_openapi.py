@@ -17,16 +17,16 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from dispatch_returns import sandbox
-from dispatch_returns.sandbox import openapi
-from dispatch_returns.sandbox.api import AccountApi, DispatchApi, Request
-from dispatch_returns.sandbox.naming import BRANDS, WORKSPACES
+import dispatch_sandbox
+from dispatch_sandbox import openapi
+from dispatch_sandbox.api import AccountApi, DispatchApi, Request
+from dispatch_sandbox.naming import BRANDS, WORKSPACES
 from tests.support import api_table
 
-STATE = sandbox.SandboxState(allow_remote=True)  # nothing is delivered: no server runs
-APP = sandbox.create_app(STATE)
-HOME = sandbox.WORKSPACE
-KEY = f"Bearer {sandbox.API_KEY}"
+STATE = dispatch_sandbox.SandboxState(allow_remote=True)  # nothing is delivered: no server runs
+APP = dispatch_sandbox.create_app(STATE)
+HOME = dispatch_sandbox.WORKSPACE
+KEY = f"Bearer {dispatch_sandbox.API_KEY}"
 
 # What no schema can say: whether it is there, has arrived, or fits what else is said.
 OF_THE_MOMENT = {

@@ -13,35 +13,39 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import errors, sandbox
+import dispatch_sandbox
+from dispatch_returns import errors
 from tests.support.hook_server import HookServer
 
-KEY = {"authorization": f"Bearer {sandbox.API_KEY}"}
+KEY = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
 WORKSPACE = "workspaces/ws_sandbox"
 WAIT = 10.0
 
 
-def call(box: sandbox.Sandbox, method: str, path: str, **body: Any) -> Any:
+def call(box: dispatch_sandbox.Sandbox, method: str, path: str, **body: Any) -> Any:
     url = f"{box.api_url}/{WORKSPACE}/{path}"
     answer = httpx.request(method, url, json=body or None, headers=KEY)
     assert answer.status_code < 300, answer.text
     return answer.json()
 
 
-def test_it_listens_on_this_machine_unless_told(box: sandbox.Sandbox) -> None:
+def test_it_listens_on_this_machine_unless_told(box: dispatch_sandbox.Sandbox) -> None:
     assert box.url.startswith("http://127.0.0.1:")
     assert box.api_url == f"{box.url}/v1"
-    with pytest.raises(errors.InvalidArgumentError, match="host"), sandbox.running(host="0.0.0.0"):
+    with (
+        pytest.raises(errors.InvalidArgumentError, match="host"),
+        dispatch_sandbox.running(host="0.0.0.0"),
+    ):
         pass
 
 
 def test_it_can_listen_for_others_but_its_controls_stay_here() -> None:
-    with sandbox.running(host="0.0.0.0", expose=True) as box:
+    with dispatch_sandbox.running(host="0.0.0.0", expose=True) as box:
         assert httpx.get(box.url.replace("0.0.0.0", "127.0.0.1")).status_code == 200
 
     async def ask(client: str) -> int:
         transport = httpx.ASGITransport(
-            sandbox.create_app(sandbox.SandboxState()), client=(client, 1)
+            dispatch_sandbox.create_app(dispatch_sandbox.SandboxState()), client=(client, 1)
         )
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as remote:
             return (await remote.get("/_sandbox/state")).status_code
@@ -52,32 +56,32 @@ def test_it_can_listen_for_others_but_its_controls_stay_here() -> None:
 
 def test_it_listens_on_ipv6_too() -> None:
     try:
-        with sandbox.running(host="::1") as box:
+        with dispatch_sandbox.running(host="::1") as box:
             assert httpx.get(box.url).status_code == 200
     except OSError:
         pytest.skip("needs IPv6 on this machine")
 
 
-def test_a_taken_port_is_an_error_at_once(box: sandbox.Sandbox) -> None:
+def test_a_taken_port_is_an_error_at_once(box: dispatch_sandbox.Sandbox) -> None:
     port = int(box.url.rpartition(":")[2])
-    with pytest.raises(OSError, match="in use"), sandbox.running(port=port):
+    with pytest.raises(OSError, match="in use"), dispatch_sandbox.running(port=port):
         pass
 
 
 def test_it_stops_quickly_with_deliveries_and_slow_answers_under_way(hooks: HookServer) -> None:
     hooks.answering.clear()
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
         call(box, "POST", "tickets", subject="x")
         hooks.wait_for(1)
-        box.state.faults.add(sandbox.FaultRule("api", "slow", seconds=60))
+        box.state.faults.add(dispatch_sandbox.FaultRule("api", "slow", seconds=60))
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(f"{box.api_url}/{WORKSPACE}/tickets", headers=KEY, timeout=0.05)
         began = time.monotonic()
     assert time.monotonic() - began < 5
 
 
-def test_an_answer_does_not_wait_for_an_acknowledgement(box: sandbox.Sandbox) -> None:
+def test_an_answer_does_not_wait_for_an_acknowledgement(box: dispatch_sandbox.Sandbox) -> None:
     """Nagle's algorithm and a delayed acknowledgement together make 40 ms of each call."""
     with httpx.Client(base_url=box.url) as client:
         taken = [client.get("/").elapsed for _ in range(21)]
@@ -85,19 +89,19 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(box: sandbox.Sandbox) ->
 
 
 def test_the_port_is_closed_afterwards() -> None:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         pass
     with pytest.raises(httpx.ConnectError):
         httpx.get(box.url)
 
 
 def test_a_state_can_be_served_again_and_goes_on_delivering(hooks: HookServer) -> None:
-    state = sandbox.SandboxState()
-    with sandbox.running(state=state) as box:
+    state = dispatch_sandbox.SandboxState()
+    with dispatch_sandbox.running(state=state) as box:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
     ticket = state.add_ticket(title="made between")
     assert not state.deliveries.wait_until_settled(0)
-    with sandbox.running(state=state) as box:
+    with dispatch_sandbox.running(state=state) as box:
         assert call(box, "GET", f"tickets/{ticket['id']}")["subject"] == "made between"
         [post] = hooks.wait_for(1)
         assert post.json["data"]["id"] == ticket["id"]
@@ -105,20 +109,20 @@ def test_a_state_can_be_served_again_and_goes_on_delivering(hooks: HookServer) -
 
 
 def test_events_made_in_this_process_are_delivered(hooks: HookServer) -> None:
-    with sandbox.running() as box:
+    with dispatch_sandbox.running() as box:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
         ticket = box.state.add_ticket(title="x")
         assert hooks.wait_for(1)[0].json["data"]["id"] == ticket["id"]
 
 
-def create_once(box: sandbox.Sandbox) -> Any:
+def create_once(box: dispatch_sandbox.Sandbox) -> Any:
     url = f"{box.api_url}/{WORKSPACE}/tickets"
     headers = {**KEY, "x-idempotency-key": "k1"}
     return httpx.post(url, json={"subject": "x"}, headers=headers).json()
 
 
 class TestFile:
-    def everything(self, box: sandbox.Sandbox) -> list[Any]:
+    def everything(self, box: dispatch_sandbox.Sandbox) -> list[Any]:
         paths = ["", "tickets", "statuses", "fields", "customers", "webhooks"]
         [webhook] = call(box, "GET", "webhooks")
         paths.append(f"webhooks/{webhook['id']}/deliveries")
@@ -127,7 +131,7 @@ class TestFile:
         stripe = httpx.get(f"{box.api_url}/charges", headers=headers).json()
         return [*(call(box, "GET", path) for path in paths), stripe]
 
-    def fill(self, box: sandbox.Sandbox, hooks: HookServer) -> None:
+    def fill(self, box: dispatch_sandbox.Sandbox, hooks: HookServer) -> None:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
         call(box, "POST", "statuses", name="Refunded", key="refunded")
         call(box, "POST", "fields/ticket", key="order_id", label="Order", type="text")
@@ -146,10 +150,10 @@ class TestFile:
         self, tmp_path: Path, hooks: HookServer
     ) -> None:
         file = tmp_path / "sandbox.sqlite"
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             self.fill(box, hooks)
             before = self.everything(box)
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             assert self.everything(box) == before
             ticket = call(box, "GET", "tickets")["data"][1]
             raw = httpx.get(f"{box.api_url}/{WORKSPACE}/tickets/{ticket['id']}", headers=KEY).text
@@ -162,7 +166,7 @@ class TestFile:
 
     def test_what_was_deleted_stays_deleted(self, tmp_path: Path, hooks: HookServer) -> None:
         file = tmp_path / "sandbox.sqlite"
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             self.fill(box, hooks)
             tickets = call(box, "GET", "tickets")["data"]
             comment = call(box, "POST", f"tickets/{tickets[0]['id']}/comments", body="x")
@@ -176,7 +180,7 @@ class TestFile:
                 assert httpx.delete(url, headers=KEY).status_code == 204
             assert box.state.deliveries.wait_until_settled(WAIT)
             before = self.everything(box)
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             assert self.everything(box) == before
 
     def test_a_killed_sandbox_has_what_it_answered_and_still_delivers(
@@ -198,13 +202,15 @@ class TestFile:
             text=True,
         ) as process:
             assert process.stdout is not None
-            killed = sandbox.Sandbox(process.stdout.readline().strip(), sandbox.SandboxState())
+            killed = dispatch_sandbox.Sandbox(
+                process.stdout.readline().strip(), dispatch_sandbox.SandboxState()
+            )
             call(killed, "POST", "webhooks", url=hooks.url, events=["*"])
             ticket = create_once(killed)
             hooks.wait_for(1)
             process.kill()
         hooks.answering.set()
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             assert call(box, "GET", f"tickets/{ticket['id']}") == ticket
             assert create_once(box) == ticket
             posts = hooks.wait_for(2)
@@ -212,10 +218,10 @@ class TestFile:
 
     def test_reset_empties_the_file(self, tmp_path: Path, hooks: HookServer) -> None:
         file = tmp_path / "sandbox.sqlite"
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             self.fill(box, hooks)
             box.state.reset()
-        with sandbox.running(file=file) as box:
+        with dispatch_sandbox.running(file=file) as box:
             assert call(box, "GET", "tickets")["data"] == []
             assert len(call(box, "GET", "statuses")) == 4
             headers = {"authorization": "Bearer sk_test_sandbox_stripe"}
@@ -223,19 +229,19 @@ class TestFile:
             assert charges["data"] == []
 
     def test_answers_kept_for_a_repeat_are_bounded(self, tmp_path: Path) -> None:
-        state = sandbox.SandboxState(file=tmp_path / "sandbox.sqlite")
+        state = dispatch_sandbox.SandboxState(file=tmp_path / "sandbox.sqlite")
         with state.transaction():
             for number in range(10_001):
                 state.keep_replay({"id": str(number)})
         state.close()
-        for kept in (state, sandbox.SandboxState(file=tmp_path / "sandbox.sqlite")):
+        for kept in (state, dispatch_sandbox.SandboxState(file=tmp_path / "sandbox.sqlite")):
             assert list(kept.replays) == [str(number) for number in range(1, 10_001)]
         kept.close()
 
     def test_a_state_has_its_own_file(self, tmp_path: Path) -> None:
-        state = sandbox.SandboxState()
+        state = dispatch_sandbox.SandboxState()
         with (
             pytest.raises(errors.InvalidArgumentError, match="file"),
-            sandbox.running(state=state, file=tmp_path / "x"),
+            dispatch_sandbox.running(state=state, file=tmp_path / "x"),
         ):
             pass

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,12 +29,12 @@ class Clock:
 
 @pytest.fixture
 def api() -> Iterator[httpx.Client]:
-    state = sandbox.SandboxState(clock=Clock())
+    state = dispatch_sandbox.SandboxState(clock=Clock())
     with (
-        sandbox.running(state=state) as box,
+        dispatch_sandbox.running(state=state) as box,
         httpx.Client(
             base_url=f"{box.api_url}/workspaces/ws_sandbox",
-            headers={"authorization": f"Bearer {sandbox.API_KEY}"},
+            headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}"},
         ) as client,
     ):
         yield client
@@ -180,7 +180,7 @@ def test_a_query_that_cannot_be_read_names_its_parameter(
 
 def test_the_cost_of_a_page_does_not_grow_with_what_is_before_it() -> None:
     """Counted, not timed: how many tickets a page deep in the list looks at."""
-    state = sandbox.SandboxState()
+    state = dispatch_sandbox.SandboxState()
     for number in range(3000):
         state.add_ticket(title=str(number))
     looked_at = 0
@@ -194,9 +194,9 @@ def test_the_cost_of_a_page_does_not_grow_with_what_is_before_it() -> None:
             yield entry
 
     listing.walk = counting  # type: ignore[method-assign]
-    with sandbox.running(state=state) as box:
+    with dispatch_sandbox.running(state=state) as box:
         url = f"{box.api_url}/workspaces/ws_sandbox/tickets"
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         with httpx.Client(headers=headers) as client:
             query: dict[str, str] = {"limit": "100"}
             while query.get("cursor", "") is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 
 TICKET_FIELDS = {
     "id", "brandId", "ticketNumber", "title", "body", "status", "priority", "assigneeId",
@@ -155,12 +155,14 @@ def test_an_update_merges_custom_fields(api: httpx.Client) -> None:
 
 
 def test_the_switch_makes_an_update_replace_custom_fields() -> None:
-    with sandbox.running(state=sandbox.SandboxState(custom_fields="replace")) as box:
+    with dispatch_sandbox.running(
+        state=dispatch_sandbox.SandboxState(custom_fields="replace")
+    ) as box:
         ticket = box.state.add_ticket(title="Return", customFields={"order_id": "1234"})
         changed = httpx.patch(
             f"{box.api_url}/workspaces/ws_sandbox/tickets/{ticket['id']}",
             json={"custom_fields": {"condition": "good"}},
-            headers={"authorization": f"Bearer {sandbox.API_KEY}"},
+            headers={"authorization": f"Bearer {dispatch_sandbox.API_KEY}"},
         ).json()
     assert changed["custom_fields"] == {"condition": "good"}
 

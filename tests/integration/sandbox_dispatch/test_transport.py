@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 
 ANSWERS = [
     ("GET", "tickets", 200),
@@ -45,13 +45,15 @@ def test_every_error_has_the_documented_body(
 @pytest.mark.parametrize(
     "key", ["", "Bearer", "Bearer sk_test_other", "sk_test_sandbox", "Basic x"]
 )
-def test_another_key_is_refused(box: sandbox.Sandbox, key: str) -> None:
+def test_another_key_is_refused(box: dispatch_sandbox.Sandbox, key: str) -> None:
     url = f"{box.api_url}/workspaces/ws_sandbox/tickets"
     answer = httpx.get(url, headers={"authorization": key})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
-def test_an_unknown_workspace_is_not_found(box: sandbox.Sandbox, api: httpx.Client) -> None:
+def test_an_unknown_workspace_is_not_found(
+    box: dispatch_sandbox.Sandbox, api: httpx.Client
+) -> None:
     for style in ("workspaces", "brands"):
         assert api.get(f"{box.api_url}/{style}/ws_other/tickets").status_code == 404
     assert api.get(f"{box.api_url}/workspaces//tickets").status_code == 404
@@ -63,14 +65,14 @@ def test_a_wrong_method_names_the_right_ones(api: httpx.Client) -> None:
     assert answer.headers["allow"] == "GET, PATCH, DELETE"
 
 
-def test_paths_outside_the_api_are_not_found_in_json(box: sandbox.Sandbox) -> None:
+def test_paths_outside_the_api_are_not_found_in_json(box: dispatch_sandbox.Sandbox) -> None:
     for path in ("/v1", "/v1/nothing", "/nothing", "/v1/workspaces_"):
         answer = httpx.get(box.url + path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert answer.headers["x-request-id"]
 
 
-def test_the_root_says_that_it_is_a_test_double(box: sandbox.Sandbox) -> None:
+def test_the_root_says_that_it_is_a_test_double(box: dispatch_sandbox.Sandbox) -> None:
     assert "test double" in httpx.get(box.url).json()["about"]
 
 
@@ -103,9 +105,9 @@ def test_a_body_that_is_too_large_is_a_413(api: httpx.Client) -> None:
 
 
 def test_too_many_calls_are_told_when_to_come_back() -> None:
-    with sandbox.running(state=sandbox.SandboxState(rate_limit=2)) as box:
+    with dispatch_sandbox.running(state=dispatch_sandbox.SandboxState(rate_limit=2)) as box:
         url = f"{box.api_url}/workspaces"
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         answers = [httpx.get(url, headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["1", "0", "0"]

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support.hook_server import HookServer, hook_server
 from tests.support.sandbox_shop import Shop, fill
 
@@ -18,12 +18,12 @@ def hooks() -> Generator[HookServer]:
 
 
 @pytest.fixture(scope="module")
-def module_box() -> Generator[sandbox.Sandbox]:
-    with sandbox.running() as box:
+def module_box() -> Generator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
         yield box
 
 
 @pytest.fixture
-def shop(module_box: sandbox.Sandbox, hooks: HookServer) -> Shop:
+def shop(module_box: dispatch_sandbox.Sandbox, hooks: HookServer) -> Shop:
     module_box.state.reset()
     return fill(module_box, hooks.url)

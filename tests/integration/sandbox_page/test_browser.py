@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support.browser import browser_page, chromium, needs_chromium
 from tests.support.hook_server import HookServer
 from tests.support.sandbox_shop import Shop
@@ -78,7 +78,7 @@ def test_a_page_of_another_origin_cannot_post_to_it(
         with page.expect_navigation():
             page.get_by_role("button", name="Win").click()
         assert "another origin" in page.content()
-    [ticket] = shop.box.state.workspaces[sandbox.WORKSPACE].tickets.values()
+    [ticket] = shop.box.state.workspaces[dispatch_sandbox.WORKSPACE].tickets.values()
     assert ticket["status"] == "label_sent"
 
 

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from tests.support.sandbox_shop import Shop
 
 HTML = {"accept": "text/html"}
@@ -27,7 +27,7 @@ def test_a_post_for_another_origin_is_refused(shop: Shop, path: str, origin: str
     url = shop.box.url + path.format(shop.ticket_id)
     answer = httpx.post(url, headers={"origin": origin}, data={"status": "closed"})
     assert (answer.status_code, "another origin" in answer.text) == (403, True)
-    [ticket] = shop.box.state.workspaces[sandbox.WORKSPACE].tickets.values()
+    [ticket] = shop.box.state.workspaces[dispatch_sandbox.WORKSPACE].tickets.values()
     assert ticket["status"] == "label_sent"
 
 
@@ -50,7 +50,7 @@ def test_a_name_that_may_be_anybodys_is_refused(shop: Shop, path: str, host: str
 @pytest.mark.parametrize("path", ["/", "/page/ws_sandbox"])
 def test_it_is_for_this_machine(path: str) -> None:
     async def ask(client: str) -> int:
-        app = sandbox.create_app(sandbox.SandboxState())
+        app = dispatch_sandbox.create_app(dispatch_sandbox.SandboxState())
         transport = httpx.ASGITransport(app, client=(client, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return (await http.get(path, headers=HTML)).status_code
@@ -84,10 +84,10 @@ def test_a_form_that_cannot_be_is_refused(
 
 
 def test_a_delivery_of_another_workspace_is_not_here() -> None:
-    state = sandbox.SandboxState(workspaces=["ws_a", "ws_b"])
-    with sandbox.running(state=state) as box:
+    state = dispatch_sandbox.SandboxState(workspaces=["ws_a", "ws_b"])
+    with dispatch_sandbox.running(state=state) as box:
         hook = {"url": "http://127.0.0.1:9/", "events": ["*"]}
-        headers = {"authorization": f"Bearer {sandbox.API_KEY}"}
+        headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         httpx.post(f"{box.api_url}/brands/ws_a/webhooks", json=hook, headers=headers)
         state.add_ticket("ws_a", title="x")
         [made] = state.deliveries.of_workspace(state.workspaces["ws_a"])

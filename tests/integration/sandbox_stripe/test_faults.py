@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dispatch_returns.errors import ErrorKind
 from dispatch_returns.refunds.adapters.stripe.rejections import rejection
-from dispatch_returns.sandbox.stripe import Fault
-from dispatch_returns.sandbox.stripe.problems import Refusal
+from dispatch_sandbox.stripe import Fault
+from dispatch_sandbox.stripe.problems import Refusal
 from tests.support.stripe_sandbox import Sandbox, Stage, error_body
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from dispatch_returns.sandbox.stripe import API_KEY, StripeState, routes
-from dispatch_returns.sandbox.stripe.endpoints import ENDPOINTS
-from dispatch_returns.sandbox.stripe.exchange import Request, answer
-from dispatch_returns.sandbox.stripe.names import EndpointName
+from dispatch_sandbox.stripe import API_KEY, StripeState, routes
+from dispatch_sandbox.stripe.endpoints import ENDPOINTS
+from dispatch_sandbox.stripe.exchange import Request, answer
+from dispatch_sandbox.stripe.names import EndpointName
 from tests.support.stripe_sandbox import Sandbox
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import stripe
 
-from dispatch_returns.sandbox.stripe import API_KEY, Fault, StripeState
-from dispatch_returns.sandbox.stripe.exchange import Request, answer
+from dispatch_sandbox.stripe import API_KEY, Fault, StripeState
+from dispatch_sandbox.stripe.exchange import Request, answer
 from tests.support.stripe_sandbox import Sandbox, error_body
 from tests.support.waiting import wait_until
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_returns.sandbox.stripe import Fault, StripeState
+from dispatch_sandbox.stripe import Fault, StripeState
 from tests.support.stripe_sandbox import NOW, Sandbox, Stage, sandbox_on
 
 

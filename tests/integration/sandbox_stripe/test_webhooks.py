@@ -8,23 +8,23 @@ import httpx
 import pytest
 import stripe
 
-from dispatch_returns import sandbox
+import dispatch_sandbox
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_returns.sandbox.stripe import API_KEY, Fault, StripeState
-from dispatch_returns.sandbox.stripe.events import Events, sign
+from dispatch_sandbox.stripe import API_KEY, Fault, StripeState
+from dispatch_sandbox.stripe.events import Events, sign
 from tests.support.hook_server import HookServer, Post, hook_server
 
 SECRET = "whsec_stand_in"
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
         yield box
 
 
 @pytest.fixture
-def hook(box: sandbox.Sandbox) -> Iterator[HookServer]:
+def hook(box: dispatch_sandbox.Sandbox) -> Iterator[HookServer]:
     with hook_server() as hook:
         box.state.stripe.events.listen(hook.url, SECRET)
         yield hook
@@ -32,7 +32,7 @@ def hook(box: sandbox.Sandbox) -> Iterator[HookServer]:
 
 
 @pytest.fixture
-def client(box: sandbox.Sandbox) -> stripe.StripeClient:
+def client(box: dispatch_sandbox.Sandbox) -> stripe.StripeClient:
     return stripe.StripeClient(API_KEY, base_addresses={"api": box.url})
 
 
@@ -69,7 +69,7 @@ def test_a_new_refund_makes_events_that_stripes_library_reads(
 
 
 def test_a_refund_that_fails_later_is_told_while_nobody_asks(
-    box: sandbox.Sandbox, hook: HookServer, client: stripe.StripeClient
+    box: dispatch_sandbox.Sandbox, hook: HookServer, client: stripe.StripeClient
 ) -> None:
     intent = pay(client)
     box.state.stripe.faults.add(Fault(kind="fail_later", seconds=0.2, payment_intent=intent.id))
@@ -93,7 +93,7 @@ def test_changes_of_a_refund_are_told_under_both_names(
 
 
 def test_a_delivery_that_is_refused_is_made_again(
-    hook: HookServer, client: stripe.StripeClient, box: sandbox.Sandbox
+    hook: HookServer, client: stripe.StripeClient, box: dispatch_sandbox.Sandbox
 ) -> None:
     hook.statuses += [500, 503]
     client.v1.refunds.create({"payment_intent": pay(client).id})
@@ -115,7 +115,7 @@ def test_an_event_of_a_connected_account_names_it(
     assert {post.json.get("account") for post in hook.wait_for(2)} == {"acct_other"}
 
 
-def test_over_http_an_address_is_set_listed_and_forgotten(box: sandbox.Sandbox) -> None:
+def test_over_http_an_address_is_set_listed_and_forgotten(box: dispatch_sandbox.Sandbox) -> None:
     with httpx.Client(base_url=box.url, trust_env=False) as http:
         path = "/_sandbox/stripe/webhooks"
         wanted = {"url": "http://127.0.0.1:1/hook", "enabled_events": ["refund.failed"]}

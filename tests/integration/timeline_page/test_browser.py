@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pypdf import PdfReader
 
-from dispatch_returns import sandbox
-from dispatch_returns.api import DispatchClient, Ticket
-from dispatch_returns.workflow.policy.verdict import Outcome
-from dispatch_returns.workflow.steps.statuses import STEPS
+import dispatch_sandbox
+from dispatch_returns.client import DispatchClient, Ticket
+from dispatch_returns.returns.policy.verdict import Outcome
+from dispatch_returns.returns.steps.statuses import STEPS
 from tests.support.browser import browser_page, chromium, needs_chromium
 from tests.support.cli import run
 from tests.support.returns_shop import ReturnsShop
@@ -35,16 +35,18 @@ def browser() -> Generator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running() as box:
-        with DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url) as client:
+def box() -> Iterator[dispatch_sandbox.Sandbox]:
+    with dispatch_sandbox.running() as box:
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
             for key in STEPS:
                 client.statuses.create(key=key, name=key)
         yield box
 
 
 @pytest.fixture
-def shop(box: sandbox.Sandbox, tmp_path: Path) -> Iterator[ReturnsShop]:
+def shop(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[ReturnsShop]:
     shop = ReturnsShop(box, tmp_path)
     yield shop
     shop.close()

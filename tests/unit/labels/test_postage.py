@@ -12,8 +12,8 @@ import pytest
 
 from dispatch_returns.errors import ConfigurationError, LabelError
 from dispatch_returns.money import Money
-from dispatch_returns.workflow.labels import registry
-from dispatch_returns.workflow.labels.provider import Address, LabelProvider
+from dispatch_returns.returns.labels import registry
+from dispatch_returns.returns.labels.provider import Address, LabelProvider
 from tests.support.label_requests import CUSTOMER, label_request
 from tests.support.postage_server import KEY, PDF, PostageServer, postage_server
 

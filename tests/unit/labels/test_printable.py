@@ -10,9 +10,9 @@ import zxingcpp
 from pypdf import PdfReader
 
 from dispatch_returns.errors import ConfigurationError, LabelError
-from dispatch_returns.workflow.labels import registry
-from dispatch_returns.workflow.labels.printable import PrintableLabels
-from dispatch_returns.workflow.labels.provider import Address, LabelRequest, PackingLine
+from dispatch_returns.returns.labels import registry
+from dispatch_returns.returns.labels.printable import PrintableLabels
+from dispatch_returns.returns.labels.provider import Address, LabelRequest, PackingLine
 from tests.support.label_requests import COLOGNE, SPRINGFIELD, label_request, text_of
 
 

@@ -16,12 +16,12 @@ from dispatch_returns.errors import (
     LeaseLostError,
     RefundStateError,
 )
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.store import Store, journal, ledger
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.store import Store, audit_log
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
 
@@ -43,7 +43,7 @@ def fail(desk: Desk, kind: ErrorKind, times: int = 1, call: Any = "refund") -> N
 
 def recorded(desk: Desk) -> list[tuple[str, str, str | None]]:
     with desk.store.read() as conn:
-        return [(a.act, a.who, a.why) for a in journal.of_refund(conn, desk.only().id)]
+        return [(a.act, a.who, a.why) for a in audit_log.of_refund(conn, desk.only().id)]
 
 
 # Who.
@@ -51,32 +51,34 @@ def recorded(desk: Desk) -> list[tuple[str, str, str | None]]:
 
 @pytest.mark.parametrize("who", ["", "  "])
 @pytest.mark.parametrize(
-    "act", [acts.cancel, acts.confirm, acts.retry, acts.approve], ids=lambda it: it.__name__
+    "act",
+    [actions.cancel, actions.confirm, actions.retry, actions.approve],
+    ids=lambda it: it.__name__,
 )
 def test_an_act_needs_a_name(waiting: Desk, act: Callable[..., Refund], who: str) -> None:
-    given = {"facts": facts()} if act in {acts.retry, acts.approve} else {}
+    given = {"facts": facts()} if act in {actions.retry, actions.approve} else {}
     with pytest.raises(InvalidArgumentError, match=r"^who: "):
         waiting.act(act, who=who, **given)
     assert recorded(waiting) == []
     assert waiting.only().reason == "approval_needed"
 
 
-@pytest.mark.parametrize("act", [acts.cancel, acts.confirm, acts.retry, acts.approve])
+@pytest.mark.parametrize("act", [actions.cancel, actions.confirm, actions.retry, actions.approve])
 def test_there_must_be_such_a_refund(desk: Desk, act: Callable[..., Refund]) -> None:
-    given = {"facts": facts()} if act is acts.approve else {}
+    given = {"facts": facts()} if act is actions.approve else {}
     with pytest.raises(RefundStateError, match="there is no refund rfd_0"):
         act(desk.service, "rfd_0", who="Ann", **given)
 
 
 def test_an_act_is_recorded_with_who_and_why(waiting: Desk) -> None:
-    waiting.act(acts.approve, facts=facts(), who="Ann", why="she called")
+    waiting.act(actions.approve, facts=facts(), who="Ann", why="she called")
     assert recorded(waiting) == [("approve", "Ann", "she called")]
 
 
 def test_an_act_that_is_refused_is_not_recorded(desk: Desk) -> None:
     desk.enter()
     with pytest.raises(RefundStateError):
-        desk.act(acts.confirm)
+        desk.act(actions.confirm)
     assert recorded(desk) == []
 
 
@@ -84,7 +86,7 @@ def test_an_act_that_is_refused_is_not_recorded(desk: Desk) -> None:
 
 
 def test_an_approved_refund_is_paid(waiting: Desk) -> None:
-    approved = waiting.act(acts.approve, facts=facts())
+    approved = waiting.act(actions.approve, facts=facts())
     assert (approved.state, approved.reason, approved.approved_by) == (
         State.REQUESTED,
         None,
@@ -95,20 +97,20 @@ def test_an_approved_refund_is_paid(waiting: Desk) -> None:
 
 
 def test_an_event_after_the_approval_changes_nothing(waiting: Desk) -> None:
-    approved = waiting.act(acts.approve, facts=facts())
+    approved = waiting.act(actions.approve, facts=facts())
     assert waiting.enter() == approved
 
 
 def test_another_amount_needs_another_approval(waiting: Desk) -> None:
-    assert waiting.act(acts.approve, facts=facts(amount="148.00")).reason == "approval_needed"
+    assert waiting.act(actions.approve, facts=facts(amount="148.00")).reason == "approval_needed"
     assert waiting.paid == []
-    waiting.act(acts.approve, facts=facts(amount="148.00"))
+    waiting.act(actions.approve, facts=facts(amount="148.00"))
     waiting.run(minutes=1)
     assert waiting.paid == [usd("148.00")]
 
 
 def test_the_approval_is_kept_while_the_ticket_is_completed(waiting: Desk) -> None:
-    row = waiting.act(acts.approve, facts=facts(received_date=None))
+    row = waiting.act(actions.approve, facts=facts(received_date=None))
     assert (row.state, row.reason) == (State.HELD, "evidence_missing")
     waiting.enter()
     waiting.run(minutes=1)
@@ -116,7 +118,7 @@ def test_the_approval_is_kept_while_the_ticket_is_completed(waiting: Desk) -> No
 
 
 def test_the_approval_is_for_one_payment(waiting: Desk) -> None:
-    waiting.act(acts.approve, facts=facts())
+    waiting.act(actions.approve, facts=facts())
     fail(waiting, ErrorKind.NOT_REFUNDABLE)
     waiting.step()
     for _ in range(2):
@@ -131,7 +133,7 @@ def test_after_a_refusal_an_approved_refund_has_a_new_key(desk: Desk) -> None:
     desk.step()
     desk.restart(APPROVE)
     assert desk.enter(facts(amount="20.00")).reason == "approval_needed"
-    desk.act(acts.approve, facts=facts(amount="20.00"))
+    desk.act(actions.approve, facts=facts(amount="20.00"))
     desk.run(minutes=1)
     assert (desk.keys, desk.paid) == (["g1", "g2"], [usd("20.00")])
 
@@ -139,13 +141,13 @@ def test_after_a_refusal_an_approved_refund_has_a_new_key(desk: Desk) -> None:
 def test_only_what_waits_for_an_approval_can_be_approved(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     with pytest.raises(RefundStateError, match=r"does not wait .* held \(no_amount\)"):
-        desk.act(acts.approve, facts=facts())
+        desk.act(actions.approve, facts=facts())
 
 
 def test_a_canceled_refund_cannot_be_approved(waiting: Desk) -> None:
-    waiting.act(acts.cancel)
+    waiting.act(actions.cancel)
     with pytest.raises(RefundStateError, match="does not wait for an approval"):
-        waiting.act(acts.approve, facts=facts())
+        waiting.act(actions.approve, facts=facts())
 
 
 # Cancel.
@@ -154,7 +156,7 @@ def test_a_canceled_refund_cannot_be_approved(waiting: Desk) -> None:
 def test_a_held_refund_can_be_canceled_and_events_do_not_revive_it(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     desk.deliver()
-    canceled = desk.act(acts.cancel)
+    canceled = desk.act(actions.cancel)
     assert (canceled.state, canceled.due_at) == (State.CANCELED, None)
     assert (canceled.reason, canceled.detail) == ("refund_canceled", "Canceled by Ann.")
     assert len(desk.told("ticket")) == 2
@@ -168,7 +170,7 @@ def test_a_refund_that_was_not_sent_can_be_canceled(desk: Desk) -> None:
     fail(desk, ErrorKind.NOT_SENT)
     desk.enter()
     desk.step()
-    assert desk.act(acts.cancel, why="settled by voucher").due_at is None
+    assert desk.act(actions.cancel, why="settled by voucher").due_at is None
     desk.run(days=2)
     assert (desk.only().state, desk.paid) == (State.CANCELED, [])
     assert recorded(desk) == [("cancel", "Ann", "settled by voucher")]
@@ -177,7 +179,7 @@ def test_a_refund_that_was_not_sent_can_be_canceled(desk: Desk) -> None:
 def test_a_worker_that_holds_a_canceled_refund_does_not_send_it(desk: Desk) -> None:
     desk.enter()
     (claimed,) = desk.service.claim(1)
-    desk.act(acts.cancel)
+    desk.act(actions.cancel)
     desk.service.advance(claimed)
     assert (desk.only().state, desk.fake.requests) == (State.CANCELED, [])
 
@@ -189,14 +191,14 @@ def test_what_was_sent_cannot_be_canceled(desk: Desk, fault: Any) -> None:
     desk.enter()
     desk.step()
     with pytest.raises(RefundStateError, match="only a refund of which nothing was sent"):
-        desk.act(acts.cancel)
+        desk.act(actions.cancel)
 
 
 def test_what_may_have_been_sent_before_a_backup_cannot_be_canceled(desk: Desk) -> None:
     desk.cannot_tell()
     desk.enter(facts(payment_intent="pi_2"))
     with pytest.raises(RefundStateError) as caught:
-        desk.act(acts.cancel)
+        desk.act(actions.cancel)
     assert str(caught.value) == (
         f"{desk.only().id} is requested: only a refund of which nothing was sent can be canceled"
         " here. Cancel it at the processor."
@@ -218,7 +220,7 @@ def by_hand(store: Store) -> Desk:
 
 
 def test_a_person_who_has_paid_confirms_it(by_hand: Desk) -> None:
-    confirmed = by_hand.act(acts.confirm, reference="transfer 17", why="by hand")
+    confirmed = by_hand.act(actions.confirm, reference="transfer 17", why="by hand")
     assert (confirmed.state, confirmed.processor_id) == (State.SUCCEEDED, "transfer 17")
     assert confirmed.due_at is None
     assert by_hand.calls() == ["refund pending", "confirm succeeded"]
@@ -227,22 +229,22 @@ def test_a_person_who_has_paid_confirms_it(by_hand: Desk) -> None:
 
 def test_without_a_reference_the_processors_number_stays(by_hand: Desk) -> None:
     number = by_hand.only().processor_id
-    assert by_hand.act(acts.confirm).processor_id == number
+    assert by_hand.act(actions.confirm).processor_id == number
 
 
 def test_a_reference_that_another_refund_has_confirms_nothing(by_hand: Desk) -> None:
-    first = by_hand.act(acts.confirm, reference="transfer 17")
+    first = by_hand.act(actions.confirm, reference="transfer 17")
     by_hand.enter(facts("tkt_2", payment_intent="pi_2"))
     by_hand.step()
     second = next(it for it in by_hand.refunds() if it.ticket_id == "tkt_2")
     with pytest.raises(RefundStateError, match=f"another refund, {first.id} .ticket tkt_1."):
-        acts.confirm(by_hand.service, second.id, who="Ann", reference="transfer 17")
+        actions.confirm(by_hand.service, second.id, who="Ann", reference="transfer 17")
 
 
 def test_what_is_paid_is_not_confirmed_twice(by_hand: Desk) -> None:
-    by_hand.act(acts.confirm)
+    by_hand.act(actions.confirm)
     with pytest.raises(RefundStateError, match="succeeded at manual: only a refund that a person"):
-        by_hand.act(acts.confirm)
+        by_hand.act(actions.confirm)
 
 
 def test_a_processors_refund_is_not_confirmed_by_a_person(desk: Desk) -> None:
@@ -250,10 +252,10 @@ def test_a_processors_refund_is_not_confirmed_by_a_person(desk: Desk) -> None:
     desk.enter()
     desk.step()
     with pytest.raises(RefundStateError, match="pending at fake"):
-        desk.act(acts.confirm)
+        desk.act(actions.confirm)
     desk.restart(adapter=ManualAdapter())
     with pytest.raises(RefundStateError, match="pending at fake"):
-        desk.act(acts.confirm)
+        desk.act(actions.confirm)
 
 
 # Retry.
@@ -328,7 +330,7 @@ def test_a_retry_after_a_restored_backup_finds_what_the_first_retry_paid(desk: D
 
 
 def test_cancel_and_retry_is_no_way_around_the_second_person(waiting: Desk) -> None:
-    waiting.act(acts.cancel)
+    waiting.act(actions.cancel)
     row = waiting.retry(facts=facts())
     assert (row.state, row.reason) == (State.HELD, "approval_needed")
     waiting.run(days=1)
@@ -337,14 +339,14 @@ def test_cancel_and_retry_is_no_way_around_the_second_person(waiting: Desk) -> N
 
 def test_a_canceled_refund_without_a_payment_is_held_again(desk: Desk) -> None:
     desk.enter(facts(payment_intent=None))
-    desk.act(acts.cancel)
+    desk.act(actions.cancel)
     assert desk.retry(facts=facts(payment_intent=None)).reason == "no_payment"
     assert desk.step() == 0
 
 
 def test_a_canceled_refund_can_be_retried(desk: Desk) -> None:
     desk.enter()
-    desk.act(acts.cancel)
+    desk.act(actions.cancel)
     desk.retry(facts=facts())
     desk.run(minutes=1)
     assert (desk.paid, desk.keys) == ([usd("149.00")], ["g1"])
@@ -472,7 +474,7 @@ def test_while_it_is_looked_up_nobody_can_say_that_nothing_was_paid(desk: Desk) 
 def test_two_people_cannot_both_have_their_way(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     row = desk.only()
-    desk.act(acts.cancel)
+    desk.act(actions.cancel)
     with pytest.raises(LeaseLostError):
         desk.store.write("late", lambda conn: ledger.take_over(conn, row, desk.clock(), tries=9))
 
@@ -484,7 +486,7 @@ def test_the_capabilities_of_the_manual_adapter_are_what_these_tests_rely_on() -
 
 
 def test_a_hold_takes_back_an_approval_that_was_given_without_knowing(waiting: Desk) -> None:
-    approved = waiting.act(acts.approve, facts=facts())
+    approved = waiting.act(actions.approve, facts=facts())
     assert (approved.approved_by, approved.approved_minor) == ("Ann", 14900)
     hold = Hold(Reason.REFUNDED_ELSEWHERE, "somebody paid it back")
     nobody = {"approved_by": None, "approved_minor": None}
@@ -498,7 +500,7 @@ def test_an_approval_pays_a_disputed_payment_where_the_processor_allows_it(desk:
     desk.fake.dispute("pi_1")
     held = desk.enter()
     assert (held.reason, desk.fake.requests) == ("disputed", [])
-    acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    actions.approve(desk.service, held.id, who="Ann", facts=facts())
     desk.step()
     assert (desk.only().state, desk.only().reason) == (State.HELD, "disputed")
     assert len(desk.fake.requests) == 1, "the processor was asked, and refused"
@@ -508,17 +510,17 @@ def test_an_approval_is_for_what_was_said_when_it_was_asked_for(desk: Desk) -> N
     desk.restart(Rails(approve_above={"USD": Decimal(100)}))
     held = desk.enter()
     desk.fake.dispute("pi_1")
-    asked_again = acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    asked_again = actions.approve(desk.service, held.id, who="Ann", facts=facts())
     assert (asked_again.state, asked_again.reason) == (State.HELD, "disputed")
     assert "needs a second person" in (asked_again.detail or "")
-    approved = acts.approve(desk.service, held.id, who="Ann", facts=facts())
+    approved = actions.approve(desk.service, held.id, who="Ann", facts=facts())
     assert (approved.state, approved.approved_by) == (State.REQUESTED, "Ann")
 
 
 @pytest.fixture
 def refused(waiting: Desk) -> Desk:
     """A desk whose approved refund the processor refused for another reason."""
-    waiting.act(acts.approve, facts=facts())
+    waiting.act(actions.approve, facts=facts())
     fail(waiting, ErrorKind.INSUFFICIENT_BALANCE)
     waiting.step()
     assert waiting.only().reason == "insufficient_balance"
@@ -542,13 +544,13 @@ def test_an_approval_covers_no_refund_made_elsewhere_later(desk: Desk, how: str)
     desk.restart(APPROVE)
     asked = facts(amount="20.00", payment_intent="pi_2")
     desk.enter(asked)
-    desk.act(acts.approve, facts=asked)
+    desk.act(actions.approve, facts=asked)
     fail(desk, ErrorKind.INSUFFICIENT_BALANCE)
     desk.step()
     desk.fake.refund_outside("pi_2", usd("5.00"))
     held = desk.retry(facts=asked) if how == "retry" else desk.enter(asked)
     assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
-    desk.act(acts.approve, facts=asked)
+    desk.act(actions.approve, facts=asked)
     desk.run(minutes=1)
     assert desk.paid == [usd("5.00"), usd("20.00")]
 
@@ -564,7 +566,7 @@ def test_an_approval_covers_what_is_left_of_the_doubts_that_were_seen(desk: Desk
     desk.restart(APPROVE)
     desk.fake.dispute("pi_1")
     desk.enter()
-    desk.act(acts.approve, facts=facts())
+    desk.act(actions.approve, facts=facts())
     desk.step()
     desk.restart(Rails())
     assert again(desk, "retry").state is State.REQUESTED
@@ -572,7 +574,7 @@ def test_an_approval_covers_what_is_left_of_the_doubts_that_were_seen(desk: Desk
 
 def stop_approved(waiting: Desk) -> Desk:
     waiting.throw(Switch.KILL, is_on=True)
-    waiting.act(acts.approve, facts=facts())
+    waiting.act(actions.approve, facts=facts())
     waiting.run(hours=1)
     return waiting
 

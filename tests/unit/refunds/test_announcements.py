@@ -11,11 +11,11 @@ from decimal import Decimal
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.ledger import State
 from dispatch_returns.store import Store
-from dispatch_returns.store.ledger import State
 from tests.support.desk import Desk, facts
 
 
@@ -33,7 +33,7 @@ def held_and_released(desk: Desk) -> None:
 
 def canceled_by_a_person(desk: Desk) -> None:
     refused(desk)
-    desk.act(acts.cancel, why="paid in cash")
+    desk.act(actions.cancel, why="paid in cash")
 
 
 def paid_later(desk: Desk) -> None:

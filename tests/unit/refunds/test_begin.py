@@ -10,8 +10,8 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, LeaseLostError
 from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.store import Store
-from dispatch_returns.store.ledger import Refund, State
 from tests.support.desk import Desk, facts
 
 

@@ -10,10 +10,10 @@ from threading import Barrier
 
 import pytest
 
-from dispatch_returns.refunds import acts
-from dispatch_returns.refunds.facts import Facts, Parcel
+from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ticket_facts import Facts, Parcel
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import open_store
 from tests.unit.refunds.test_whose_payment import Processor
@@ -47,7 +47,7 @@ def test_a_second_ticket_for_the_same_money_waits(desk: Desk) -> None:
 def test_an_approval_pays_both(desk: Desk) -> None:
     enter(desk, ask("tkt_1"))
     second = enter(desk, ask("tkt_2"))
-    acts.approve(desk.service, second.id, who="Ann", facts=ask("tkt_2"))
+    actions.approve(desk.service, second.id, who="Ann", facts=ask("tkt_2"))
     desk.step()
     assert desk.paid == [usd("50.00")] * 2
 

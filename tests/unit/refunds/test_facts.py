@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.refunds.facts import NamedPayment, PaymentResolver
 from dispatch_returns.refunds.orders import OrderRecord
+from dispatch_returns.refunds.ticket_facts import NamedPayment, PaymentResolver
 from tests.support.desk import EMAIL, facts
 
 

@@ -14,8 +14,8 @@ from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds import guard
 from dispatch_returns.refunds.adapter import Payment
-from dispatch_returns.refunds.facts import Parcel
 from dispatch_returns.refunds.guard import REMEDIES, Hold, Rails, Reason
+from dispatch_returns.refunds.ticket_facts import Parcel
 from tests.support.desk import facts, usd
 
 NO_EVIDENCE = Rails(evidence={})

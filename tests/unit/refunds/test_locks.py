@@ -15,15 +15,15 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
-from dispatch_returns.refunds import acts
+from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.refunds import actions, external, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus
-from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.news import Met
-from dispatch_returns.store import Store, ledger, outside
-from dispatch_returns.store.ledger import Refund, State
-from dispatch_returns.workflow.late_news import Found, LateNews
-from dispatch_returns.workflow.tickets import Tickets
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.sync import Met
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.store import Store
 from tests.support import postgres
 from tests.support.desk import WORKSPACE, Desk, facts, usd
 from tests.support.races import SOON, inside, waits
@@ -88,9 +88,9 @@ def test_an_approval_and_an_event_of_the_same_payment_do_not_lock_each_other_out
     (known,) = here.fake.refunds_of(payment_of(here))
     crossing = Crossing(monkeypatch)
     crossing.after(ledger, "lock")
-    crossing.after(outside, "look_alone")
+    crossing.after(external, "look_alone")
     with ThreadPoolExecutor(2) as people:
-        approval = people.submit(acts.approve, here.service, held.id, who="Ann", facts=given)
+        approval = people.submit(actions.approve, here.service, held.id, who="Ann", facts=given)
         event = people.submit(there.store.write, "event.done", meeting(there, known))
         assert event.result(SOON) == [Met.ADOPTED]
         refused = approval.exception(SOON)
@@ -120,7 +120,7 @@ def test_two_events_of_the_same_payment_do_not_lock_each_other_out(
     assert (len(first), len(second)) == (2, 3)
     crossing = Crossing(monkeypatch)
     crossing.after(ledger, "take_over")
-    crossing.after(outside, "look_alone")
+    crossing.after(external, "look_alone")
     with ThreadPoolExecutor(2) as workers:
         events = [
             workers.submit(desk.store.write, "event.done", meeting(desk, *known))
@@ -141,7 +141,7 @@ def test_two_events_that_enter_a_ticket_of_the_others_payment_do_not_lock_each_o
         known = here.fake.refunds_of(PaymentRef("payment_intent", payment))
         lost = facts(f"tkt_{other}", payment_intent=other)
         found.append(Found(known, [here.service.intake.judge(lost)]))
-    Crossing(monkeypatch).after(outside, "look_alone")
+    Crossing(monkeypatch).after(external, "look_alone")
     with ThreadPoolExecutor(2) as workers:
         events = [
             workers.submit(desk.store.write, "event.done", writing(desk, it))
@@ -219,7 +219,7 @@ def test_of_two_tickets_for_the_same_money_at_once_one_waits(
 ) -> None:
     for desk in desks:
         desk.restart()
-    Crossing(monkeypatch).after(outside, "look_alone")
+    Crossing(monkeypatch).after(external, "look_alone")
     with ThreadPoolExecutor(2) as pool:
         entered = [
             pool.submit(desk.enter, facts(ticket_id, "50.00"))

@@ -32,13 +32,13 @@ from dispatch_returns.errors import (
     InvalidArgumentError,
     RefundStateError,
 )
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
-from dispatch_returns.refunds.facts import Facts
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.intake import Decision
-from dispatch_returns.store import Store, ledger, outbox
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.store import Store, outbox
 from dispatch_returns.store.outbox import MessageState
 from dispatch_returns.testing import FakeAdapter
 from tests.support import postgres
@@ -255,12 +255,12 @@ class Returns(RuleBasedStateMachine):
 
     # People.
 
-    @rule(ticket=tickets, act=st.sampled_from([acts.approve, acts.cancel, acts.retry]))
+    @rule(ticket=tickets, act=st.sampled_from([actions.approve, actions.cancel, actions.retry]))
     def a_person_acts(self, ticket: str, act: Callable[..., Refund]) -> None:
         row = self.row(ticket)
         if row is None:
             return
-        given = {} if act is acts.cancel else {"facts": self.facts(ticket)}
+        given = {} if act is actions.cancel else {"facts": self.facts(ticket)}
         with contextlib.suppress(RefundStateError, AdapterError):
             act(self.desk.service, row.id, who="Ann", **given)
 
@@ -270,7 +270,7 @@ class Returns(RuleBasedStateMachine):
         if row is None or row.state is not State.UNKNOWN or self.made(ticket):
             return
         with contextlib.suppress(RefundStateError, InvalidArgumentError):
-            acts.retry(self.desk.service, row.id, who="Ann", nothing_was_paid=True)
+            actions.retry(self.desk.service, row.id, who="Ann", nothing_was_paid=True)
 
     # What must always hold.
 
@@ -334,7 +334,7 @@ class Returns(RuleBasedStateMachine):
             self.correct(ticket, {"amount": "20.00"})
             self.set_to_refunded_again(ticket)
             if (held := self.row(ticket)) is not None and held.reason == "dry_run":
-                self.a_person_acts(ticket, acts.retry)
+                self.a_person_acts(ticket, actions.retry)
             self.desk.run(days=60)
             self.one_refund_at_most()
             self.the_ledger_never_denies_a_payment()

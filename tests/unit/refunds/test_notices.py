@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds import notices
+from dispatch_returns.refunds import messages
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.store.outbox import MessageState
@@ -48,7 +48,7 @@ def test_the_same_fact_has_the_same_key_and_is_kept_once(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     hold = Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
     row, before = desk.only(), desk.messages()
-    for tell in (notices.tell_held, notices.tell_held):
+    for tell in (messages.tell_held, messages.tell_held):
         desk.store.write("again", lambda conn: tell(conn, row, hold, NOW))  # noqa: B023
     assert desk.messages() == before
 

@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
-from dispatch_returns.refunds.facts import Facts, Parcel
-from dispatch_returns.store import ledger
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ticket_facts import Facts, Parcel
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 
@@ -71,7 +70,7 @@ def test_a_person_may_pay_it_as_well(desk: Desk) -> None:
     desk.fake.refund_outside("pi_2", usd("10.00"))
     asked = facts(amount="9.00", payment_intent="pi_2")
     held = desk.enter(asked)
-    acts.approve(desk.service, held.id, who="Ann", facts=asked)
+    actions.approve(desk.service, held.id, who="Ann", facts=asked)
     desk.run(minutes=1)
     assert desk.paid == [usd("10.00"), usd("9.00")]
 
@@ -145,7 +144,7 @@ def test_of_two_adoptions_at_once_the_second_looks_again(
     desk.fake.refund_outside("pi_2", usd("9.00"))
     desk.enter(facts("tkt_1", "9.00", payment_intent="pi_2"))
     with monkeypatch.context() as patch:
-        patch.setattr("dispatch_returns.store.outside.of_no_row", lambda _conn, seen: list(seen))
+        patch.setattr("dispatch_returns.refunds.external.of_no_row", lambda _conn, seen: list(seen))
         with pytest.raises(ledger.TakenError):
             desk.enter(facts("tkt_2", "9.00", payment_intent="pi_2"))
     assert desk.enter(facts("tkt_2", "9.00", payment_intent="pi_2")).reason == "possible_duplicate"
@@ -228,7 +227,7 @@ def test_a_refund_of_another_amount_holds_what_waits_although_nobody_told(stoppe
     held = go_on(stopped)
     assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
     assert held.detail == "This payment was already refunded elsewhere: 10.00 USD (fake_1)."
-    stopped.act(acts.approve, facts=facts(amount="9.00", payment_intent="pi_2"))
+    stopped.act(actions.approve, facts=facts(amount="9.00", payment_intent="pi_2"))
     stopped.run(hours=1)
     assert stopped.paid == [usd("10.00"), usd("9.00")]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest
-from dispatch_returns.store.ledger import State
+from dispatch_returns.refunds.ledger import State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
 
@@ -107,7 +107,7 @@ def test_a_dry_run_stays_held_until_a_person_retries(desk: Desk) -> None:
     desk.enter()  # an event about the ticket, whatever it says
     desk.run(hours=1)
     assert (desk.only().state, desk.only().reason) == (State.HELD, "dry_run")
-    desk.act(acts.retry, facts=facts())
+    desk.act(actions.retry, facts=facts())
     desk.run(hours=1)
     assert desk.only().state is State.SUCCEEDED
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundResult, RefundStatus
-from dispatch_returns.store.ledger import State
+from dispatch_returns.refunds.ledger import State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import EMAIL, NOW, Desk, facts, pace, usd
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
-from dispatch_returns.refunds import acts
+from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
-from dispatch_returns.refunds.facts import Facts, PaymentResolver
+from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.orders import MISSING, OrderRecord
-from dispatch_returns.store.ledger import State
+from dispatch_returns.refunds.ticket_facts import Facts, PaymentResolver
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import open_store
@@ -92,7 +92,7 @@ def test_an_approval_settles_it_for_that_payment_and_amount(open_desk: OpenDesk)
     desk = open_desk(order_of=knows(JANES))
     asked = facts(payment_intent="pi_2")
     desk.enter(asked)
-    approved = desk.act(acts.approve, facts=asked)
+    approved = desk.act(actions.approve, facts=asked)
     assert (approved.state, approved.payment and approved.payment["id"]) == ("requested", "pi_2")
     desk.step()
     assert desk.paid == [usd("149.00")]
@@ -101,7 +101,7 @@ def test_an_approval_settles_it_for_that_payment_and_amount(open_desk: OpenDesk)
 def test_an_approval_for_one_payment_is_none_for_another(open_desk: OpenDesk) -> None:
     desk = open_desk(order_of=knows(PaymentRef("payment_intent", "pi_own")))
     desk.enter(facts(payment_intent="pi_1"))
-    again = desk.act(acts.approve, facts=facts(payment_intent="pi_2"))
+    again = desk.act(actions.approve, facts=facts(payment_intent="pi_2"))
     assert (again.state, again.reason, again.approved_by) == ("held", "payment_differs", None)
 
 
@@ -150,7 +150,7 @@ def test_an_order_that_the_shop_does_not_know_pays_no_card_without_a_person(
     desk = open_desk(order_of=not_found)
     asked = facts(order_id=order_id)
     assert desk.enter(asked).reason == "order_unknown"
-    assert desk.act(acts.approve, facts=asked).state is State.REQUESTED
+    assert desk.act(actions.approve, facts=asked).state is State.REQUESTED
 
 
 def test_a_payment_that_names_the_order_vouches_for_it(open_desk: OpenDesk) -> None:

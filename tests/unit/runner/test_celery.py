@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from dispatch_returns.connector import celery as runner
+from dispatch_returns.connector.celery import Bell, install, take_turn
+from dispatch_returns.connector.crew import Crew
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError, StoreUnavailableError
-from dispatch_returns.runner import celery as runner
-from dispatch_returns.runner.celery import Bell, install, take_turn
-from dispatch_returns.runner.crew import Crew
 from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.runner.celery import take_turn
-from dispatch_returns.runner.crew import MORE, Crew
-from dispatch_returns.runner.threads import ThreadRunner
-from dispatch_returns.workflow.queues import Queue
+from dispatch_returns.connector.celery import take_turn
+from dispatch_returns.connector.crew import MORE, Crew
+from dispatch_returns.connector.queues import Queue
+from dispatch_returns.connector.threads import ThreadRunner
 from tests.support.piles import SOON, Pile
 from tests.support.waiting import wait_until
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from dispatch_returns.connector.threads import ThreadRunner
 from dispatch_returns.errors import StoreUnavailableError
-from dispatch_returns.runner.threads import ThreadRunner
 from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
 

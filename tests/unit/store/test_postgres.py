@@ -20,10 +20,12 @@ from dispatch_returns.errors import (
     MissingExtraError,
     StoreUnavailableError,
 )
+from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.store import Store, database, inbox, ledger, migrate, receipts, schema
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.returns import receipts
+from dispatch_returns.store import Store, database, inbox, migrate, schema
 from dispatch_returns.store import postgres as dialect
-from dispatch_returns.store.ledger import Refund, State
 from tests.support import postgres
 from tests.support.desk import Desk, facts, usd
 from tests.support.races import SOON, inside, waits

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.store import Store, forking, inbox, ledger, migrate, outbox, schema, sqlite
+from dispatch_returns.refunds import ledger
+from dispatch_returns.store import Store, forking, inbox, migrate, outbox, schema, sqlite
 from dispatch_returns.store.database import revision
 from dispatch_returns.store.writer import GroupWriter
 from tests.support.forks import forks, in_a_child

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dispatch_returns.connector.health import Health
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.health import Health
 from dispatch_returns.store import Store, database
 from tests.support import postgres, stores
 from tests.support.pooler import pooling

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import (
     AdapterError,
     ConfigurationError,
@@ -45,10 +46,6 @@ _PRINTABLE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class StripeAdapter:
     """A `RefundAdapter` for PaymentIntents and Charges, on Stripe's own SDK.
 
@@ -78,7 +75,7 @@ class StripeAdapter:
         timeout: float = 30.0,
         webhook_secrets: str | Sequence[str] = (),
         http_client: httpx.Client | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         _check_api_key(api_key)
         if base_url is not None:

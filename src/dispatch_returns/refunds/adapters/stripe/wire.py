@@ -14,7 +14,7 @@ from typing import Any, cast
 import httpx
 import stripe
 
-from dispatch_returns.api import direct
+from dispatch_returns.client import direct
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapters.stripe.rejections import plain, rejection
 

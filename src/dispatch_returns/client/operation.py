@@ -1,0 +1,165 @@
+"""What a call is, before anybody makes it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from dispatch_returns.client import arguments
+from dispatch_returns.client.arguments import UNSET
+from dispatch_returns.client.scope import Scope
+from dispatch_returns.errors import APIResponseError, PaginationError
+
+T = TypeVar("T")
+
+Query = tuple[tuple[str, str], ...]
+
+
+class UnreadableError(Exception):
+    """An answer is not what was asked for. ``problem`` names the field, never a value."""
+
+    def __init__(self, problem: str, raises: type[APIResponseError] = APIResponseError) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.raises = raises
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One call: what to send, and ``answer``, which reads the body of a good answer.
+
+    ``following`` is there for pages: from a cursor it makes the operation for the next one.
+    What may be a customer's stays out of the ``repr``.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[bytes], T] = field(repr=False)
+    query: Query = field(default=(), repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    idempotency_key: str | None = None
+    following: Callable[[str], Operation[T]] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableItem:
+    """An item of a page that cannot be understood. ``problem`` names its fields, never a value."""
+
+    id: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"item {self.id or 'without an id'}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list. ``cursor`` asks for the next one; there is one while ``has_more``.
+
+    ``unreadable``: what else is on the page, and is not in ``data``. One bad item hides no other.
+    """
+
+    data: list[T]
+    cursor: str | None
+    has_more: bool
+    unreadable: tuple[UnreadableItem, ...] = ()
+
+
+def get(path: str, answer: Callable[[bytes], T], query: Query = ()) -> Operation[T]:
+    """Return a GET."""
+    return Operation("GET", path, answer, query)
+
+
+def post(
+    scope: Scope,
+    path: str,
+    answer: Callable[[bytes], T],
+    fields: Mapping[str, object],
+    idempotency_key: str | None,
+) -> Operation[T]:
+    """Return a POST of those `fields` that are not None."""
+    if idempotency_key is not None:
+        arguments.token("idempotency_key", idempotency_key)
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Operation("POST", path, answer, (), scope.body(given), idempotency_key)
+
+
+def patch(
+    scope: Scope, path: str, answer: Callable[[bytes], T], fields: Mapping[str, object]
+) -> Operation[T]:
+    """Return a PATCH of those `fields` that are not `UNSET`: None clears a field."""
+    return Operation("PATCH", path, answer, (), changes(scope, fields))
+
+
+def changes(scope: Scope, fields: Mapping[str, object]) -> bytes:
+    """Return a body of those `fields` that are not `UNSET`."""
+    return scope.body({name: value for name, value in fields.items() if value is not UNSET})
+
+
+def delete(path: str) -> Operation[None]:
+    """Return a DELETE. Its answer may be empty or JSON, and is not looked at."""
+    return Operation("DELETE", path, nothing)
+
+
+def query(scope: Scope, filters: Mapping[str, str | list[str] | datetime | None]) -> Query:
+    """Return those `filters` that are not None as query parameters, lists with commas."""
+    return tuple(
+        (scope.name(name), _parameter(name, value))
+        for name, value in filters.items()
+        if value is not None
+    )
+
+
+def signature(build: Callable[..., Operation[Any]], answer: str) -> inspect.Signature:
+    """Return the signature of the method made of `build`, for ``help`` and for editors.
+
+    `answer` is what the method returns, ``{}`` in it standing for what is asked for.
+    """
+    asked = inspect.signature(build)
+    # The annotation is a string: Operation[Ticket], Operation[Page[Ticket]] or Flow[Ticket].
+    wanted = asked.return_annotation.partition("[")[2].removesuffix("]")
+    item = wanted.removeprefix("Page[").removesuffix("]") if "Iterator" in answer else wanted
+    _scope, *parameters = asked.parameters.values()
+    return asked.replace(parameters=parameters, return_annotation=answer.format(item))
+
+
+def nothing(content: bytes) -> None:
+    """Read an answer that is not looked at."""
+    del content
+
+
+def _parameter(name: str, value: str | list[str] | datetime) -> str:
+    if isinstance(value, datetime):
+        return arguments.moment(name, value)
+    return arguments.text(name, ",".join(value) if isinstance(value, list) else value)
+
+
+class Walk(Generic[T]):
+    """A walk over all pages: ``operation`` is the page to fetch now, None at the end."""
+
+    def __init__(self, first: Operation[Page[T]]) -> None:
+        self.operation: Operation[Page[T]] | None = first
+        self._seen: set[str] = set()
+
+    def take(self, page: Page[T]) -> list[T]:
+        """Return what the fetched `page` holds, and turn to the next one.
+
+        Raises `PaginationError` if its cursor was there before: the pages would never end, and
+        `APIResponseError` where it holds an item that cannot be understood.
+        """
+        operation, self.operation = self.operation, None
+        if page.unreadable:
+            named = "; ".join(map(str, page.unreadable))
+            raise APIResponseError(f"{operation}: the answer cannot be understood: {named}")
+        if page.cursor is not None and operation is not None and operation.following is not None:
+            if page.cursor in self._seen:
+                raise PaginationError(f"{operation}: a page cursor repeats")
+            self._seen.add(page.cursor)
+            self.operation = operation.following(page.cursor)
+        return page.data

@@ -1,0 +1,84 @@
+"""Builds the workflow's parts from the settings, by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.returns import notifications
+from dispatch_returns.returns.labels import registry as label_providers
+from dispatch_returns.returns.labels.provider import Address, LabelProvider
+from dispatch_returns.returns.notifications.notice import Notifier
+from dispatch_returns.returns.orders import registry as order_sources
+from dispatch_returns.returns.orders.registry import Orders
+from dispatch_returns.returns.policy.book import PolicyBook
+from dispatch_returns.returns.steps.protocols import Parts
+
+if TYPE_CHECKING:
+    from dispatch_returns.client import DispatchClient
+    from dispatch_returns.connector.settings import Settings
+
+_ADDRESS = (
+    "name; street; postal code; city; country, with a state before the country where the post"
+    " wants one, such as: Acme; Dock 3; 62701; Springfield; IL; US"
+)
+
+
+def book_of(settings: Settings) -> PolicyBook | None:
+    """Return the return policy, None where none is set. Raises `ConfigurationError`."""
+    return PolicyBook.from_toml(*settings.policy) if settings.policy else None
+
+
+def orders_of(settings: Settings) -> Orders | None:
+    """Return the order sources, None where the ticket alone would say its order, and proves nobody.
+
+    Raises `ConfigurationError`.
+    """
+    if settings.orders == ("ticket",):
+        return None
+    return order_sources.load(settings.orders, settings.order_options)
+
+
+def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
+    """Return the parts of the six steps, None where no policy is set: then refunds are all.
+
+    Raises `ConfigurationError`.
+    """
+    book = book_of(settings)
+    if book is None:
+        return None
+    address: Address | None = None
+    labels: LabelProvider | None = None
+    if settings.return_address is not None:  # without it there is nowhere to send a parcel to
+        address = address_of(settings.return_address)
+        labels = label_providers.load(settings.labels, settings.label_options)
+    return Parts(
+        book=book,
+        orders=order_sources.load(settings.orders, settings.order_options),
+        labels=labels,
+        recipient=address,
+        notifier=notifier_of(settings, client),
+        language=settings.language,
+    )
+
+
+def notifier_of(settings: Settings, client: DispatchClient) -> Notifier | None:
+    """Return the notifier that the settings ask for. Raises `ConfigurationError`."""
+    return notifications.load(
+        settings.notices,
+        client,
+        smtp=settings.smtp_options,
+        shop=settings.shop,
+        templates=settings.notice_templates,
+    )
+
+
+def address_of(text: str) -> Address:
+    """Read ``name; street; postal code; city; country``, with a state before the country or
+    without. Raises `ConfigurationError`.
+    """
+    parts = [part.strip() for part in text.split(";")]
+    if len(parts) not in {5, 6} or not all(parts) or len(parts[-1]) != 2:
+        raise ConfigurationError(f"DISPATCH_RETURNS_RETURN_ADDRESS: write {_ADDRESS}")
+    name, street, code, city, *state, country = parts
+    return Address(name, street, city, code, country.upper(), state=state[0] if state else None)

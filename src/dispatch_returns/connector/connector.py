@@ -1,0 +1,530 @@
+"""`Connector`: the wiring of client, store, refunds and workflow. The object users hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self, TypeVar, overload
+
+from sqlalchemy import Connection
+
+from dispatch_returns import telemetry
+from dispatch_returns.client import DispatchClient, Ticket
+from dispatch_returns.clock import Clock, ClockWatch, never_wrong, utc_now
+from dispatch_returns.connector.build import orders_of, parts_of
+from dispatch_returns.connector.clock_check import ClockCheck
+from dispatch_returns.connector.events import EventProcessor
+from dispatch_returns.connector.go_live import GoLive
+from dispatch_returns.connector.handlers import (
+    CommentEventName,
+    Context,
+    Handler,
+    Handlers,
+    RefundEvent,
+    RefundEventName,
+    check_event,
+)
+from dispatch_returns.connector.health import NO_WORKER_AFTER, Health
+from dispatch_returns.connector.heartbeat import Heartbeat
+from dispatch_returns.connector.installation import Installation
+from dispatch_returns.connector.queues import Queue, work_off
+from dispatch_returns.connector.reconcile.compare import Reconciler
+from dispatch_returns.connector.reconcile.schedule import Schedule
+from dispatch_returns.connector.rereading import Rereading
+from dispatch_returns.connector.restored import Restored
+from dispatch_returns.connector.retention import Retention
+from dispatch_returns.connector.settings import Settings
+from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.writeback import Messenger
+from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, SupportsWebhooks
+from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.registry import load_adapter
+from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.refunds.ticket_facts import Facts, OrderLookup, PaymentResolver
+from dispatch_returns.returns import records
+from dispatch_returns.returns.notifications.comments import TicketComments
+from dispatch_returns.returns.order_records import OrderRecords
+from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.service import Returns
+from dispatch_returns.returns.steps.engine import ReturnsEngine
+from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.receiving import facts_of
+from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.store import Store, audit_log, heartbeats
+from dispatch_returns.webhooks.events import (
+    CommentCreated,
+    OtherEventName,
+    TicketCreated,
+    TicketUpdated,
+    UnknownEvent,
+)
+from dispatch_returns.webhooks.receiver import (
+    DISPATCH,
+    BaseReceiver,
+    Options,
+    ProcessorReceiver,
+    Receiver,
+)
+
+__all__ = ["Connector", "Context", "RefundEvent"]
+
+_Returned = Awaitable[None] | None
+_OnRefund = TypeVar("_OnRefund", bound=Callable[[RefundEvent, Context], _Returned])
+_OnCreated = TypeVar("_OnCreated", bound=Callable[[TicketCreated, Context], _Returned])
+_OnUpdated = TypeVar("_OnUpdated", bound=Callable[[TicketUpdated, Context], _Returned])
+_OnComment = TypeVar("_OnComment", bound=Callable[[CommentCreated, Context], _Returned])
+_OnOther = TypeVar("_OnOther", bound=Callable[[UnknownEvent, Context], _Returned])
+
+_DRAIN_SECONDS = 30
+
+log = logging.getLogger(__name__)
+
+
+class Connector:
+    """Receives events, walks returns through their steps, pays back once, tells the tickets.
+
+    Built with `from_env` or `from_settings`; with its own parts where a test or a special shop
+    needs them. `lookups` find a payment by order id, in their order, for tickets that do not
+    name it. Without a `workflow` (a policy, and what goes with it) refunds are all it does.
+
+    Example::
+
+        connector = Connector.from_env()
+        app = FastAPI(lifespan=connector.lifespan)
+        app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client: DispatchClient | None = None,
+        store: Store | None = None,
+        adapter: RefundAdapter | None = None,
+        lookups: tuple[OrderLookup, ...] = (),
+        workflow: Parts | None = None,
+        pace: Pace | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.client = client or _client(settings)
+        self.adapter = adapter or load_adapter(settings.adapter).from_settings(
+            settings.adapter_options
+        )
+        wrong_by = never_wrong
+        if clock is utc_now:
+            watch = ClockWatch(clock)
+            self.client.watch_clock(watch)
+            wrong_by = watch.wrong_by
+        self._clock_wrong_by = wrong_by
+        self._clock = clock
+        self.store = store or Store.open(settings.database_url)
+        self.installation = Installation(
+            self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
+        )
+        pace = pace or Pace()
+        resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
+        self._handlers = Handlers()
+        self._built = None if workflow is not None else parts_of(settings, self.client)
+        workflow = workflow or self._built
+        # Without a policy the orders say whose they are, and nothing else is asked of them.
+        self._orders = None if workflow is not None else orders_of(settings)
+        orders = self._orders if workflow is None else workflow.orders
+        self._owners = Owners(self.store, clock)
+        tickets = Tickets(self.store, self.client)
+        self.refunds = RefundService(
+            self.store,
+            self.adapter,
+            resolver,
+            _rails(settings),
+            pace=pace,
+            clock=clock,
+            announce=self._handlers.announce,
+            taken_back=Rereading(
+                self.store,
+                tickets,
+                refunded_status=settings.refunded_status,
+                review_status=settings.review_status,
+            ),
+            order_of=OrderRecords(orders, self._owners).of_facts,
+            workspace=self.installation.workspace,
+        )
+        timing: dict[str, Any] = {
+            "lease": pace.lease,
+            "first_retry": pace.first_retry,
+            "patience": pace.patience,
+            "clock": clock,
+        }
+        statuses = Statuses(settings.statuses)
+        self._engine: ReturnsEngine | None = None
+        notifying: dict[str, Any] = {}
+        if workflow is not None:
+            statuses.check()
+            notifying = {"notifier": workflow.notifier, "language": workflow.language}
+            self._engine = ReturnsEngine(
+                self.store,
+                self.client,
+                workflow,
+                self.refunds.intake,
+                self._owners,
+                workspace=self.installation.workspace,
+                statuses=statuses,
+                **timing,
+            )
+        self.returns = Returns(
+            self.store,
+            self.client,
+            self._engine,
+            statuses,
+            clock,
+            workspace=self.installation.known_workspace,
+        )
+        self.go_live = GoLive(
+            self.store,
+            self.client,
+            workspace=self.installation.workspace,
+            refunded_status=settings.refunded_status,
+            clock=clock,
+        )
+        self.events = EventProcessor(
+            self.store,
+            tickets,
+            self.refunds,
+            self._handlers,
+            installation=self.installation,
+            returns=self._engine,
+            refunded_status=settings.refunded_status,
+            **timing,
+        )
+        notifier = None if workflow is None else workflow.notifier
+        self.restored = Restored(
+            self.store,
+            self.events.late_news,
+            self.go_live,
+            workspace=self.installation.workspace,
+            can_look_for_notices=notifier is None or notifier.name == TicketComments.name,
+            clock=clock,
+        )
+        self.messenger = Messenger(
+            self.store,
+            self.client,
+            self._handlers,
+            refunded_status=settings.refunded_status,
+            review_status=settings.review_status,
+            handler_tracebacks=settings.handler_tracebacks,
+            handler_limit=timedelta(seconds=settings.handler_limit),
+            workspace=self.installation.workspace,
+            **notifying,
+            **timing,
+        )
+        self.reconciler = Reconciler(
+            self.store,
+            self.client,
+            self.events.late_news,
+            workspace=self.installation.workspace,
+            refunded_status=settings.refunded_status,
+        )
+        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by, pace=pace)
+        self._upkeep = (
+            Queue("clock", check.claim, check.look),
+            *_retention(settings, self.store, clock),
+            *_schedule(settings, self.store, self.reconciler, self.adapter, clock),
+        )
+        self._heartbeat = Heartbeat(self.store, clock)
+        self.runner = ThreadRunner(self.queues, settings.workers)
+        self._wakes = [self.runner.wake]
+        self._accepted = False
+        self.receivers = self._receivers(clock)
+        self.health = Health(
+            self.store,
+            self.refunds.stopped_by,
+            clock,
+            self._clock_wrong_by,
+            self.installation.differing_setting,
+        )
+        telemetry.observe(self._standing)
+
+    def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
+        """Return who is listened to: the processor where its adapter can, and Dispatch."""
+        options: Options = {
+            "clock_wrong_by": self._clock_wrong_by,
+            "on_accept": self._on_accept,
+            "clock": clock,
+        }
+        secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
+        receivers: dict[str, BaseReceiver] = {}
+        if isinstance(self.adapter, SupportsWebhooks):
+            receivers[self.adapter.name] = ProcessorReceiver(self.store, self.adapter, **options)
+        receivers[DISPATCH] = Receiver(self.store, secrets, **options)
+        return receivers
+
+    @classmethod
+    def from_env(cls, **parts: Any) -> Self:
+        """Build a connector from the environment. Raises `ConfigurationError`."""
+        return cls(Settings.from_env(), **parts)
+
+    def __repr__(self) -> str:
+        return f"Connector(workspace={self.settings.workspace!r}, adapter={self.adapter.name!r})"
+
+    @property
+    def queues(self) -> tuple[Queue[Any], ...]:
+        """The work between "accepted" and "done", for any runner."""
+        live, whole = self.go_live.is_complete, self.restored.is_over
+        queues: list[Queue[Any]] = [
+            Queue("go-live", self.go_live.claim, self.go_live.run),
+            Queue("restored", self.restored.claim, self.restored.run),
+            Queue("events", self.events.claim, self.events.process).only_if(live).only_if(whole),
+            *self._finishing,
+            *self._upkeep,
+        ]
+        if self._engine is not None:
+            walking = Queue("returns", self._engine.claim, self._engine.advance)
+            queues.insert(3, walking.only_if(live).only_if(whole))
+        heartbeat = Queue("heartbeat", self._heartbeat.claim, self._heartbeat.run)
+        return (heartbeat, *(queue.only_if(self.installation.ready) for queue in queues))
+
+    @property
+    def _finishing(self) -> tuple[Queue[Any], ...]:
+        """What brings a refund that is in the ledger to its end, and tells of it."""
+        whole = self.restored.is_over
+        handlers = Queue(
+            "handlers",
+            self.messenger.claim_handlers,
+            self.messenger.deliver,
+            keep=self.messenger.keep_handler,
+        )
+        return (
+            Queue("refunds", self.refunds.claim, self.refunds.advance),
+            Queue("messages", self.messenger.claim, self.messenger.deliver).only_if(whole),
+            handlers.only_if(whole),
+        )
+
+    @overload
+    def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
+    @overload
+    def on(self, event_type: Literal["ticket.created"]) -> Callable[[_OnCreated], _OnCreated]: ...
+    @overload
+    def on(self, event_type: Literal["ticket.updated"]) -> Callable[[_OnUpdated], _OnUpdated]: ...
+    @overload
+    def on(self, event_type: CommentEventName) -> Callable[[_OnComment], _OnComment]: ...
+    @overload
+    def on(self, event_type: OtherEventName) -> Callable[[_OnOther], _OnOther]: ...
+    def on(self, event_type: str) -> Callable[[Any], Any]:
+        """Call the decorated function ``(event, context)`` for every event of `event_type`.
+
+        Dispatch's own, such as ``ticket.updated``, and what became of a refund, as a
+        `RefundEvent`: ``refund.succeeded``, ``refund.failed``, ``refund.held`` and its other
+        states. The function may be ``async def``.
+
+        It runs in a worker, at least once for each event, and again later if it raises: so
+        make it idempotent. What it raises is logged with its traceback, for your error tracker
+        (`Settings.handler_tracebacks` turns that off).
+
+        Raises `InvalidArgumentError` for an event that does not exist.
+        """
+
+        check_event(event_type)
+
+        def register(handler: Handler) -> Handler:
+            self._handlers.add(event_type, handler)
+            return handler
+
+        return register
+
+    def refund(self, ticket_id: str, *, who: str | None = None, why: str | None = None) -> Refund:
+        """Pay back a ticket that is `refunded` now, without waiting for an event.
+
+        The same path, guards and ledger as for an event: a ticket that was paid back already
+        is not paid again. It is a person's word, recorded with `who` and `why` where they are
+        given: so it also pays a ticket that was `refunded` before this installation went live,
+        and what a dry run has held. Returns the refund as it stands then; what is not finished
+        goes on in the workers. Raises `RefundStateError` for a ticket in another status,
+        `APIError` and `AdapterError` when the ticket or the payment cannot be read, and
+        `ConfigurationError` where the database belongs to another workspace or processor account.
+        """
+        self.installation.require()
+        ticket = self.client.tickets.get(ticket_id)
+        if ticket.status != self.settings.refunded_status:
+            raise RefundStateError(
+                f"{ticket_id} is {ticket.status}: set it to {self.settings.refunded_status} first"
+            )
+        decision = self.refunds.intake.judge(self.facts(ticket))
+
+        def enter(conn: Connection) -> Refund:
+            entered = self.refunds.intake.enter(conn, decision, by_person=True)
+            assert entered is not None  # a person's word is always entered
+            if who is not None:
+                now = self.refunds.now()
+                audit_log.record(conn, "pay", now, who=who, why=why, refund_id=entered.id)
+            return entered
+
+        entered = self.store.write("refund.enter", enter)
+        work_off(self._finishing)
+        with self.store.read() as conn:
+            return ledger.get(conn, entered.id) or entered
+
+    def proof(self, order_id: str) -> str:
+        """Return our signature for a ticket that your own backend opens for this order.
+
+        On the ticket's field ``order_proof`` it stands for the order's address: for marketplace
+        relays and phone orders, whose customer writes from another one. Give it to no browser and
+        no mail: whoever has it can open a return of this order.
+        """
+        return self._owners.proof(order_id)
+
+    def _standing(self) -> telemetry.Standing | None:
+        """Return what the gauges show, None where the store cannot be read."""
+        found = self.health.lag().document
+        if "refunds" not in found:
+            return None
+        try:
+            with self.store.read() as conn:
+                by_step = records.count_by_step(conn)
+        except StoreError:
+            return None
+        return telemetry.Standing(
+            self.settings.workspace, found["oldest_event_seconds"], found["refunds"], by_step
+        )
+
+    def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
+        """Return what `ticket` says of `refund`, or of the refund of its newest parcel."""
+        with self.store.read() as conn:
+            return facts_of(conn, ticket, self.installation.workspace(), refund)
+
+    def start(self) -> None:
+        """Start the worker threads, which also pick up what a crash left behind."""
+        self.runner.start()
+
+    def stop(self, timeout: float = _DRAIN_SECONDS) -> bool:
+        """Wait up to `timeout` seconds for the work under way; return whether it ended."""
+        return self.runner.stop(timeout)
+
+    def wake(self) -> None:
+        """Say to whoever runs the work that there is some."""
+        for wake in self._wakes:
+            wake()
+
+    def _on_accept(self) -> None:
+        self.wake()
+        if self._accepted:
+            return
+        self._accepted = True
+        if self.runner.is_running or len(self._wakes) > 1:
+            return
+        # Not read here: an event loop may be waiting for this.
+        with contextlib.suppress(StoreError):  # it was closed meanwhile
+            last = self.store.submit("worker.seen", heartbeats.last)
+            last.add_done_callback(self._warn_without_worker)
+
+    def _warn_without_worker(self, last: Future[datetime | None]) -> None:
+        if last.exception() is not None:
+            return  # the store's own probes say so
+        beat = last.result()
+        if beat is None or self._clock() - beat > NO_WORKER_AFTER:
+            log.warning(
+                "an event was accepted, and no worker runs: nothing is paid. Start the workers with"
+                " the application (lifespan=connector.lifespan of the app that is served,"
+                " start_with_first_request, or connector.start()), or run: dispatch-returns worker"
+            )
+
+    def wake_also(self, wake: Callable[[], None]) -> None:
+        """Call `wake` too when there is work: for what runs it beside the threads.
+
+        It must return at once.
+        """
+        self._wakes.append(wake)
+
+    def work_off(self) -> int:
+        """Do everything that is due, in this thread; return how many steps that were."""
+        return work_off(self.queues)
+
+    def close(self) -> None:
+        """Stop the workers, then close store, client and adapter. May be called twice.
+
+        What hangs and does not end in time keeps them open: they close with the process.
+        """
+        if not self.stop():
+            log.warning("what is under way did not end in time: it is taken up again later")
+            return
+        self.store.close()
+        self.client.close()
+        self.adapter.close()
+        for built in (self._built, self._orders):
+            if built is not None:
+                built.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object = None) -> AsyncGenerator[None]:
+        """Run the workers while an ASGI app runs: ``FastAPI(lifespan=connector.lifespan)``."""
+        import asyncio
+
+        self.start()
+        try:
+            yield
+        finally:
+            # Draining may take seconds; the loop still has answers to send.
+            await asyncio.to_thread(self.stop)
+
+
+def _client(settings: Settings) -> DispatchClient:
+    return DispatchClient(
+        settings.api_key.get_secret_value(),
+        settings.workspace,
+        base_url=settings.base_url,
+        style=settings.style,
+    )
+
+
+def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ...]:
+    """Return the processor's own search by order id, where it was asked for."""
+    if not settings.stripe_search:
+        return ()
+    find_payment: OrderLookup | None = getattr(adapter, "find_payment", None)
+    if find_payment is None:
+        raise ConfigurationError(
+            f"DISPATCH_RETURNS_STRIPE_SEARCH is on, and the adapter {adapter.name} cannot search"
+        )
+    return (find_payment,)
+
+
+def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[Any], ...]:
+    """Return the deletion of what is old as work."""
+    keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
+    retention = Retention(store, keep, clock)
+    return (Queue("old events", retention.claim, retention.thin),)
+
+
+def _schedule(
+    settings: Settings, store: Store, reconciler: Reconciler, adapter: RefundAdapter, clock: Clock
+) -> tuple[Queue[Any], ...]:
+    """Return the comparison of the books as work, where it is wanted and can be made."""
+    if not settings.reconcile_every or not isinstance(adapter, SupportsListing):
+        return ()
+    every = timedelta(hours=settings.reconcile_every)
+    schedule = Schedule(store, reconciler, every=every, days=settings.reconcile_days, clock=clock)
+    return (Queue("reconcile", schedule.claim, schedule.run),)
+
+
+def _rails(settings: Settings) -> Rails:
+    return Rails(
+        kill_switch=settings.kill_switch,
+        dry_run=settings.dry_run,
+        max_refund=settings.max_refund,
+        max_per_day=settings.max_per_day,
+        approve_above=settings.approve_above,
+        evidence=settings.evidence,
+    )

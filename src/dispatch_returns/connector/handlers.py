@@ -1,0 +1,205 @@
+"""The merchant's own functions, run beside ours."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from dispatch_returns.errors import InvalidArgumentError
+from dispatch_returns.money import Money
+from dispatch_returns.store import outbox
+from dispatch_returns.webhooks.events import OtherEventName
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dispatch_returns.client import DispatchClient, Ticket
+    from dispatch_returns.refunds.ledger import Refund
+
+Handler = Callable[[Any, "Context"], Awaitable[None] | None]
+
+CommentEventName = Literal["ticket.comment.created", "comment.created"]
+RefundEventName = Literal[
+    "refund.succeeded",
+    "refund.failed",
+    "refund.held",
+    "refund.canceled",
+    "refund.pending",
+    "refund.requires_action",
+    "refund.unknown",
+]
+EVENT_NAMES: tuple[str, ...] = (
+    "ticket.created",
+    "ticket.updated",
+    *get_args(CommentEventName),
+    *get_args(OtherEventName),
+    *get_args(RefundEventName),
+)
+"""What a handler can be for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a handler has at hand besides the event."""
+
+    client: DispatchClient
+    ticket_id: str | None
+
+    def ticket(self) -> Ticket:
+        """Read the event's ticket through the API, as it is now. Raises `APIError`."""
+        if self.ticket_id is None:
+            raise InvalidArgumentError("event", "this event is not about a ticket")
+        return self.client.tickets.get(self.ticket_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundEvent:
+    """What became of a refund, for ``connector.on("refund.failed")``.
+
+    ``type`` is ``refund.`` and the state it came to: succeeded, failed, held, canceled, pending,
+    requires_action, unknown. ``id`` is the same at each delivery of the event. ``at`` is when it
+    happened, in UTC. ``adopted``: somebody else made the refund. ``reason`` and ``detail`` say
+    why a person must look, where one must.
+    """
+
+    id: str
+    type: str
+    at: datetime
+    refund_id: str
+    ticket_id: str
+    order_id: str | None
+    state: str
+    amount: Money | None
+    processor_id: str | None
+    adopted: bool
+    reason: str | None
+    detail: str | None
+    failure_reason: str | None
+    arn: str | None
+
+    @classmethod
+    def of(cls, refund: Refund, at: datetime) -> RefundEvent:
+        """Return the event of a refund that has come to its state at `at`."""
+        kind = f"refund.{refund.state}"
+        return cls(
+            id=f"{refund.id}-{refund.state}-{at.isoformat()}",
+            type=kind,
+            at=at,
+            refund_id=refund.id,
+            ticket_id=refund.ticket_id,
+            order_id=refund.order_id,
+            state=str(refund.state),
+            amount=refund.amount,
+            processor_id=refund.processor_id,
+            adopted=refund.adopted,
+            reason=refund.reason,
+            detail=refund.detail,
+            failure_reason=refund.failure_reason,
+            arn=refund.arn,
+        )
+
+    def as_payload(self) -> dict[str, Any]:
+        """Return it as JSON that `from_payload` reads."""
+        amount = self.amount and [self.amount.minor, self.amount.currency, self.amount.decimals]
+        return asdict(self) | {"at": self.at.isoformat(), "amount": amount}
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> RefundEvent:
+        """Return what `as_payload` wrote."""
+        amount = payload["amount"] and Money(*payload["amount"])
+        at = datetime.fromisoformat(payload["at"])
+        values: dict[str, Any] = {**payload, "at": at, "amount": amount}
+        return cls(**values)
+
+
+def check_event(event_type: str) -> None:
+    """Raise `InvalidArgumentError` for an event that does not exist, with the nearest that does."""
+    if event_type in EVENT_NAMES:
+        return
+    alike = difflib.get_close_matches(event_type, EVENT_NAMES, n=1, cutoff=0.5)
+    hint = f"did you mean {alike[0]}?" if alike else f"they are {', '.join(EVENT_NAMES)}"
+    raise InvalidArgumentError("event_type", f"there is no event {event_type}; {hint}")
+
+
+class Handlers:
+    """The handlers by the event type they are for, each under a name that lasts.
+
+    The name is kept with the event, so that after a restart the same function is called.
+    """
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, dict[str, Handler]] = {}
+
+    def add(self, event_type: str, handler: Handler) -> None:
+        """Call `handler` for every event of `event_type`, at least once."""
+        name = f"{handler.__module__}.{handler.__qualname__}"
+        known = self._by_type.setdefault(_one_name(event_type), {})
+        if name in known:
+            raise InvalidArgumentError(
+                "handler", f"{name} handles {event_type} already: give it another name"
+            )
+        known[name] = handler
+
+    def names(self, event_type: str) -> list[str]:
+        """Return the names of the handlers for `event_type`."""
+        return list(self._by_type.get(_one_name(event_type), ()))
+
+    def announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
+        """Put a message into the outbox for each handler of what became of `refund`."""
+        for name in self.names(f"refund.{refund.state}"):
+            event = RefundEvent.of(refund, now)
+            message = outbox.NewMessage(
+                dedupe_key=f"{event.id}-{name}",
+                kind="handler",
+                workspace_id=refund.workspace_id,
+                ticket_id=refund.ticket_id,
+                payload={"type": event.type, "handler": name, "refund": event.as_payload()},
+            )
+            outbox.add(conn, message, now)
+
+    def get(self, event_type: str, name: str) -> Handler | None:
+        """Return a handler by its name, or None if the program has no such one any more."""
+        return self._by_type.get(_one_name(event_type), {}).get(name)
+
+
+def _one_name(event_type: str) -> str:
+    """Return the name of an event that is sent under two: a handler of either is called."""
+    return "comment.created" if event_type == "ticket.comment.created" else event_type
+
+
+def call(handler: Handler, event: object, context: Context) -> None:
+    """Call a handler; an ``async def`` one is run to its end, in an event loop of its own."""
+    returned = handler(event, context)
+    if inspect.isawaitable(returned):
+        _run(returned)
+
+
+def _run(awaitable: Awaitable[None]) -> None:
+    async def wait() -> None:
+        await awaitable
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(wait())
+        return
+    # `connector.refund()` or `work_off()` was called inside a loop, where another cannot run.
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(wait())
+        except BaseException as error:  # noqa: BLE001 - it is raised again below
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="dispatch-returns-handler")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]

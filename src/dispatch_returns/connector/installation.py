@@ -1,0 +1,396 @@
+"""Holds the settings to what the database belongs to: workspace, adapter, account and mode.
+
+The first start writes them down. From then on another workspace, account or mode is a mistake
+(a database's URL that was copied, a key of another account), and nothing is paid until it is put
+right, or the new one is added on purpose. Deliveries are stored all the while: the receivers never
+look here. It is asked once for each process, by whoever wants to work; what could not be asked is
+asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.clock import Clock
+from dispatch_returns.errors import (
+    AdapterError,
+    APIError,
+    ConfigurationError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from dispatch_returns.refunds.adapter import RefundAdapter, SupportsAccount
+from dispatch_returns.store import Store, audit_log, installation
+from dispatch_returns.store.installation import Entry
+from dispatch_returns.telemetry import ids
+
+log = logging.getLogger(__name__)
+
+WORKSPACE = "DISPATCH_WORKSPACE"
+ADAPTER = "DISPATCH_RETURNS_ADAPTER"
+_ADD = (
+    "give this one a database of its own (DISPATCH_RETURNS_DATABASE_URL), or, if they are to share"
+    " it, run: dispatch-returns db adopt --who NAME"
+)
+_LOOK_AGAIN = timedelta(minutes=1)
+_FIRST_LOOK_AGAIN = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the settings mean, as far as the API and the processor say so at this moment.
+
+    ``workspace`` is what the API calls it, None if that is not known; ``also`` are other names that
+    the API gives the same workspace for. ``gone``: the API knows no such workspace.
+    ``unreachable``: what could not be asked now. ``denied``: what the keys may not read.
+    """
+
+    setting: str
+    workspace: str | None
+    adapter: str
+    mode: str | None = None
+    account: str | None = None
+    also: frozenset[str] = frozenset()
+    gone: bool = False
+    unreachable: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """What follows from an `Identity`.
+
+    ``workspace`` is what our ids hang on. ``setting`` names the one that differs, and ``refusal``
+    says how: then nothing is done until it is put right. ``waits``: nothing is done until it is
+    known. ``new`` are rows that are missing, or say less than is known.
+    """
+
+    workspace: str | None = None
+    setting: str | None = None
+    refusal: str | None = None
+    waits: str | None = None
+    warnings: tuple[str, ...] = ()
+    new: tuple[Entry, ...] = ()
+    complete: bool = False
+
+    @property
+    def may_work(self) -> bool:
+        """Whether the database is known to be this installation's."""
+        return self.refusal is None and self.waits is None
+
+
+def judge(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False) -> Belonging:
+    """Return what follows from what the database belongs to and what the settings mean.
+
+    With `adopting`, what differs is added instead.
+    """
+    found = _workspace(entries, seen, adopting=adopting)
+    if not found.may_work:
+        return found
+    adapter = _adapter(entries, seen, adopting=adopting)
+    if not adapter.may_work:
+        return replace(adapter, workspace=found.workspace)
+    unknown = (*seen.unreachable, *seen.denied)
+    return Belonging(
+        workspace=found.workspace,
+        warnings=tuple(f"{it}: whose database this is, is not known whole" for it in unknown),
+        new=(*found.new, *adapter.new),
+        complete=not seen.unreachable,
+    )
+
+
+def _workspace(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Belonging:
+    names = {it.name: it for it in entries if it.kind == "workspace"}
+    ours = {name: it.account for name, it in names.items() if it.account is not None}
+    if seen.gone:
+        detail = f"{WORKSPACE} is {seen.setting}, and this key sees no such workspace: correct it"
+        return Belonging(setting=WORKSPACE, refusal=detail)
+    if seen.workspace is None and seen.setting in ours:
+        return Belonging(workspace=ours[seen.setting])
+    called = seen.workspace
+    if called is None:
+        if ours or seen.unreachable:
+            asked = ", ".join((*seen.unreachable, *seen.denied))
+            return Belonging(waits=f"the workspace's own id is not known yet ({asked})")
+        called = seen.setting  # the key may not read it, and no ticket says it
+    known = next((ours[it] for it in (called, *sorted(seen.also)) if it in ours), None)
+    if known is None and ours and not adopting:
+        belongs = ", ".join(sorted(set(ours.values())))
+        detail = (
+            f"{WORKSPACE} is {seen.setting} ({called}), and this database belongs to {belongs}:"
+            f" {_ADD}"
+        )
+        return Belonging(setting=WORKSPACE, refusal=detail)
+    account = known or called
+    missing = [it for it in dict.fromkeys((seen.setting, called)) if ours.get(it) != account]
+    new = [replace(names.get(it, Entry("workspace", it)), account=account) for it in missing]
+    return Belonging(workspace=account, new=tuple(new))
+
+
+def _adapter(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Belonging:
+    known = [it for it in entries if it.kind == "adapter"]
+    this = Entry("adapter", seen.adapter, seen.account, seen.mode)
+    same = next((it for it in known if it.name == seen.adapter and _agree(it, seen)), None)
+    if same is not None:
+        full = replace(same, account=same.account or this.account, mode=same.mode or this.mode)
+        return Belonging(new=() if full == same else (full,))
+    if known and not adopting:
+        named = any(it.name == seen.adapter for it in known)
+        setting = f"{this.name.upper()}_API_KEY" if named else ADAPTER
+        belongs = ", ".join(_described(it) for it in known)
+        is_of = f"{setting} is of {_described(this)}"
+        detail = f"{is_of}, and this database belongs to {belongs}: {_ADD}"
+        return Belonging(setting=setting, refusal=detail)
+    if seen.account is None and seen.adapter in seen.unreachable and not known:
+        return Belonging(waits=f"the account at {seen.adapter} is not known yet: it gave no answer")
+    return Belonging(new=(this,))
+
+
+def _agree(entry: Entry, seen: Identity) -> bool:
+    pairs = ((entry.account, seen.account), (entry.mode, seen.mode))
+    return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+
+def _described(entry: Entry) -> str:
+    said = [entry.name, entry.account, entry.mode and f"{entry.mode} mode"]
+    return " ".join(it for it in said if it)
+
+
+class Installation:
+    """Whether the database is this process's, and what it calls the workspace. Safe in threads.
+
+    `setting` is the workspace as the settings spell it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        client: DispatchClient,
+        adapter: RefundAdapter,
+        *,
+        setting: str,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._adapter = adapter
+        self._setting = setting
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: Belonging | None = None
+        self._looks = 0
+        self._look_at: datetime | None = None
+        self._ours: frozenset[str] = frozenset()
+
+    def ready(self) -> bool:
+        """Whether work may be done. The first one asks the API and the processor."""
+        found = self._found
+        if found is None or (self._look_at is not None and self._clock() >= self._look_at):
+            with self._lock:
+                # Another thread may have looked just now.
+                found = self._look() if self._found is found else self._found
+        return found is not None and found.may_work
+
+    def workspace(self) -> str:
+        """Return what our ids hang on. Raises `ConfigurationError` where that is not known."""
+        known = self.known_workspace()
+        if known is None:
+            self.require()
+            known = self.known_workspace()
+        assert known is not None
+        return known
+
+    def known_workspace(self) -> str | None:
+        """Return what our ids hang on, None where neither we nor the database know it yet."""
+        if self._found is not None and self._found.workspace is not None:
+            return self._found.workspace
+        return _names(self._entries()).get(self._setting)
+
+    def require(self) -> None:
+        """Raise `ConfigurationError` where the database is another's, or it is not known whose."""
+        if not self.ready():
+            found = self._found
+            assert found is not None
+            raise ConfigurationError(found.refusal or found.waits or "")
+
+    def refusal(self) -> str | None:
+        """Return how the database differs from the settings, None if it is not known to."""
+        return self._found.refusal if self._found is not None else None
+
+    def differing_setting(self) -> str | None:
+        """Return the setting that does not fit this database, None if none is known to differ."""
+        return self._found.setting if self._found is not None else None
+
+    def examine(self) -> Belonging | None:
+        """Look, and change nothing: for ``doctor``. None where the API knows no such workspace."""
+        entries = self._entries()
+        seen = self._ask(entries)
+        return None if seen.gone else judge(entries, seen)
+
+    def adopt(self, *, who: str, why: str | None = None) -> tuple[Entry, ...]:
+        """Add what the settings mean to what the database belongs to; return what was new.
+
+        It is recorded. Raises `ConfigurationError` where it is not known what they mean.
+        """
+        seen = self._ask(self._entries())
+
+        def add(conn: Connection) -> Belonging:
+            installation.lock(conn)
+            found = judge(installation.entries(conn), seen, adopting=True)
+            now = self._clock()
+            if found.may_work:
+                installation.write(conn, found.new, now)
+                for it in found.new:
+                    subject = f"{it.kind} {_described(it)}"
+                    audit_log.record(conn, "adopt", now, who=who, why=why, subject=subject)
+            return found
+
+        found = self._store.write("installation.adopt", add)
+        if not found.may_work:
+            raise ConfigurationError(found.refusal or found.waits or "")
+        self._keep(found)
+        return found.new
+
+    def owns(self, name: str, ticket_id: str | None) -> bool:
+        """Whether an event that calls its workspace `name` is of ours.
+
+        Only a name that was never seen is asked about; what the answer is, is kept in the store.
+        Raises `APIError` where that cannot be said now.
+        """
+        if name in self._ours:
+            return True
+        ours = self.workspace()
+        known = {it.name: it for it in self._entries() if it.kind == "workspace"}
+        account = known[name].account if name in known else self._account_of(name, ticket_id)
+        if name not in known:
+            if account not in {it.account for it in known.values()}:
+                account = None
+            self._store.write("installation.name", lambda conn: self._name(conn, name, account))
+            if account is None:
+                said = "events of %s are left alone: %s names another workspace"
+                log.warning(said, name, WORKSPACE, extra=ids())
+        if account != ours:
+            return False
+        self._ours |= {name}
+        return True
+
+    def _name(self, conn: Connection, name: str, account: str | None) -> None:
+        installation.lock(conn)
+        if all(it.name != name for it in installation.entries(conn) if it.kind == "workspace"):
+            installation.write(conn, [Entry("workspace", name, account)], self._clock())
+
+    def _account_of(self, name: str, ticket_id: str | None) -> str | None:
+        """Return what the API calls the workspace that an event calls `name`."""
+        try:
+            return self._client.workspaces.get(name).id
+        except (NotFoundError, PermissionDeniedError, InvalidArgumentError):
+            pass
+        if ticket_id is None:
+            return None
+        try:
+            return self._client.tickets.get(ticket_id).workspace_id
+        except (NotFoundError, PermissionDeniedError, InvalidArgumentError):
+            return None
+
+    def _look(self) -> Belonging:
+        seen = self._ask(self._entries())
+
+        def enter(conn: Connection) -> Belonging:
+            installation.lock(conn)
+            found = judge(installation.entries(conn), seen)
+            installation.write(conn, found.new, self._clock())
+            return found
+
+        found = self._store.write("installation.enter", enter)
+        if found.refusal is not None:
+            log.error("nothing is paid: %s", found.refusal, extra=ids())
+        for why in (*filter(None, [found.waits]), *found.warnings):
+            log.warning("%s", why, extra=ids())
+        return self._keep(found)
+
+    def _keep(self, found: Belonging) -> Belonging:
+        self._looks += 1
+        wait = min(_LOOK_AGAIN, _FIRST_LOOK_AGAIN * 2 ** min(self._looks - 1, 8))
+        self._look_at = None if found.complete else self._clock() + wait
+        if found.workspace is not None:
+            self._ours = frozenset({self._setting, found.workspace})
+        self._found = found
+        return found
+
+    def _entries(self) -> list[Entry]:
+        with self._store.read() as conn:
+            return installation.entries(conn)
+
+    # What the settings mean.
+
+    def _ask(self, entries: Sequence[Entry]) -> Identity:
+        name = self._adapter.name
+        mode = account = None
+        unreachable: list[str] = []
+        denied: list[str] = []
+        if isinstance(self._adapter, SupportsAccount):
+            mode = self._adapter.mode
+            try:
+                account = self._adapter.account()
+            except AdapterError:
+                unreachable.append(name)
+            else:
+                if account is None:
+                    denied.append(f"the key may not read the account at {name}")
+        workspace: str | None = None
+        gone = False
+        try:
+            workspace = self._workspace_id()
+            if workspace is None:
+                denied.append("the key may not read the workspace")
+        except NotFoundError:
+            gone = True
+        except APIError as error:
+            unreachable.append(f"the Dispatch API: {type(error).__name__}")
+        return Identity(
+            self._setting,
+            workspace,
+            name,
+            mode,
+            account,
+            also=self._same_as(workspace, entries),
+            gone=gone,
+            unreachable=tuple(unreachable),
+            denied=tuple(denied),
+        )
+
+    def _workspace_id(self) -> str | None:
+        """Return what the API calls the workspace; a key for tickets alone sees it on a ticket."""
+        try:
+            return self._client.workspaces.get().id
+        except PermissionDeniedError:
+            pass
+        try:
+            newest = next(iter(self._client.tickets.list(limit=1)), None)
+        except PermissionDeniedError:
+            return None
+        return None if newest is None else newest.workspace_id
+
+    def _same_as(self, workspace: str | None, entries: Sequence[Entry]) -> frozenset[str]:
+        """Return the names in the database that the API gives this very workspace for.
+
+        Asked only where the names differ: each wire style may have its own.
+        """
+        ours = _names(entries)
+        if workspace is None or workspace in ours:
+            return frozenset()
+        return frozenset(it for it in set(ours.values()) if self._account_of(it, None) == workspace)
+
+
+def _names(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return what the API calls each workspace of ours, by each of its names."""
+    found = (it for it in entries if it.kind == "workspace")
+    return {it.name: it.account for it in found if it.account is not None}

@@ -1,0 +1,138 @@
+"""A processor's events: what they are about is found out first, then written in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dispatch_returns.errors import (
+    AdapterError,
+    ErrorKind,
+    InvalidArgumentError,
+    LeaseLostError,
+    NotShownError,
+    TicketDeletedError,
+)
+from dispatch_returns.refunds import external
+from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
+from dispatch_returns.refunds.intake import Decision
+from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.refunds.sync import Answer, Met, News, moves
+from dispatch_returns.returns.steps.receiving import facts_of
+from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.store import go_live
+from dispatch_returns.store.inbox import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an event is about: refunds as they are now, and tickets whose row is missing.
+
+    ``claims``: see `Answer`.
+    """
+
+    refunds: list[KnownRefund]
+    entries: list[Decision]
+    claims: Mapping[str, int] | None = None
+
+
+NOTHING = Found([], [])
+
+
+class LateNews:
+    """Finds out what a processor's event means, and writes what follows."""
+
+    def __init__(
+        self,
+        tickets: Tickets,
+        refunds: RefundService,
+        *,
+        workspace: Callable[[], str],
+        refunded_status: str,
+    ) -> None:
+        self._tickets = tickets
+        self._refunds = refunds
+        self.adapter = refunds.adapter
+        self._workspace = workspace
+        self._refunded_status = refunded_status
+        self.news = News(refunds, workspace)
+
+    def look(self, stored: StoredEvent, *, patient: bool = True) -> Found:
+        """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`.
+
+        `patient`: a ticket that the API does not show raises `NotShownError`. Without it, what
+        the event says of other tickets still counts.
+        """
+        adapter = self._refunds.adapter
+        if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
+            raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
+        news = adapter.parse_event(stored.body)
+        return NOTHING if news is None else self.found(self.news.ask(news), patient=patient)
+
+    def found(self, answer: Answer, *, patient: bool = True) -> Found:
+        """Return what is to be written. `patient`: see `look`.
+
+        Raises `APIError`, `AdapterError`.
+        """
+        entries: list[Decision] = []
+        for ticket_id in sorted(self.news.missing(answer.refunds)):
+            try:
+                decision = self.judge(ticket_id)
+            except NotShownError:
+                if patient:
+                    raise
+                continue
+            if decision is not None:
+                entries.append(decision)
+        return Found(answer.refunds, entries, answer.claims)
+
+    def write(self, conn: Connection, found: Found) -> list[Met]:
+        """Write what follows, inside a transaction; return what came of each refund.
+
+        Raises `LeaseLostError` where a call is under way, whose outcome must be written first,
+        and where the processor must be asked again.
+        """
+        self._look_alone(conn, found)
+        for decision in found.entries:
+            self._refunds.intake.enter(conn, decision)
+        refunds = sorted(found.refunds, key=_turn)
+        met = [self.news.meet(conn, known, found.claims) for known in refunds]
+        if Met.BUSY in met:
+            raise LeaseLostError(
+                "a call for this payment is under way, or its row has just changed"
+            )
+        return met
+
+    def _look_alone(self, conn: Connection, found: Found) -> None:
+        """Lock all payments before any row, as whoever enters or approves a refund does."""
+        payments = {ref.id for known in found.refunds for ref in known.payments}
+        payments |= {name for it in found.entries for name in it.payment_ids}
+        external.look_alone(conn, self.adapter.name, payments)
+
+    def judge(self, ticket_id: str) -> Decision | None:
+        """Judge a ticket as an event about it would: the store may have lost its row.
+
+        Raises `NotShownError` while the API does not show the ticket as it must be by now.
+        """
+        try:
+            ticket = self._tickets.get(ticket_id)
+        except (TicketDeletedError, InvalidArgumentError):
+            return None
+        if ticket.status != self._refunded_status:
+            return None
+        with self._refunds.store.read() as conn:
+            if not go_live.is_complete(conn, self._workspace()):
+                return None  # nobody knows yet whether it was settled before
+            facts = facts_of(conn, ticket, self._workspace())
+        return self._refunds.intake.judge(facts)
+
+
+def _turn(known: KnownRefund) -> tuple[bool, bool]:
+    """What failed comes first, and what somebody else made last.
+
+    An attempt that was made after a failed one then stands, and others' refunds meet rows that
+    say what became of ours.
+    """
+    return moves(known), known.refund_id is None

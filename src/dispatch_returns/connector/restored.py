@@ -1,0 +1,147 @@
+"""After a restored backup: what was paid since is brought into the ledger, then payments go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import islice
+
+from sqlalchemy import Connection
+
+from dispatch_returns.clock import Clock, utc_now
+from dispatch_returns.connector.go_live import GoLive
+from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
+from dispatch_returns.refunds import ledger, messages
+from dispatch_returns.refunds.adapter import KnownRefund, SupportsListing
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.sync import Answer
+from dispatch_returns.store import Store, go_live, jobs, outbox, restores
+from dispatch_returns.store.jobs import Job
+from dispatch_returns.store.outbox import Message, NewMessage
+from dispatch_returns.store.restores import Restore
+from dispatch_returns.telemetry import ids
+
+log = logging.getLogger(__name__)
+
+_NAME = "restored"
+_LEASE = timedelta(hours=1)
+_AGAIN = timedelta(minutes=1)
+_MARGIN = timedelta(days=1)
+"""Clocks differ, and what was on its way when the backup was made may have been paid later."""
+_BATCH = 50
+
+
+class Restored:
+    """Reconciles after `restores.declare`, and ends the hold on payments by itself."""
+
+    def __init__(
+        self,
+        store: Store,
+        late_news: LateNews,
+        beginning: GoLive,
+        *,
+        workspace: Callable[[], str],
+        can_look_for_notices: bool,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._late_news = late_news
+        self._beginning = beginning
+        self._workspace = workspace
+        self._can_look_for_notices = can_look_for_notices
+        self._clock = clock
+
+    def is_over(self) -> bool:
+        """Whether no restore waits to be reconciled; until then nothing is decided or told."""
+        with self._store.read() as conn:
+            return restores.pending(conn) is None
+
+    def claim(self, _limit: int) -> list[Job]:
+        """Return the comparison as work, where a restore waits for it."""
+        if self.is_over():
+            return []
+        now = self._clock()
+        job = self._store.write(
+            "restored.claim", lambda conn: jobs.claim(conn, _NAME, now, first=now, lease=_LEASE)
+        )
+        return [] if job is None else [job]
+
+    def run(self, job: Job) -> None:
+        """Bring the refunds since the backup into the ledger; then let payments go on."""
+        with self._store.read() as conn:
+            found = restores.pending(conn)
+        try:
+            if found is not None:
+                self._reconcile(found)
+                self._store.write("restored.done", lambda conn: self._complete(conn, found))
+                self._beginning.forget()
+        except (APIError, AdapterError, LeaseLostError) as error:
+            said = "the restored database could not be reconciled now, so nothing is paid"
+            log.warning("%s: %s", said, type(error).__name__, extra=ids())
+        again = self._clock() + _AGAIN
+        self._store.write("restored.later", lambda conn: jobs.finish(conn, job, again))
+
+    def _reconcile(self, found: Restore) -> None:
+        adapter = self._late_news.adapter
+        if not isinstance(adapter, SupportsListing):
+            return  # each row looks for its own refund, or a person does
+        since = None if found.known_until is None else found.known_until - _MARGIN
+        listed = adapter.refunds_between(since, None)
+        while batch := list(islice(listed, _BATCH)):
+            for known in self._unknown_to_us(batch):
+                self._meet(self._late_news.found(Answer([known])))
+
+    def _meet(self, found: Found) -> None:
+        self._store.write("restored.meet", lambda conn: self._late_news.write(conn, found))
+
+    def _unknown_to_us(self, batch: list[KnownRefund]) -> Iterator[KnownRefund]:
+        return (it for it in batch if not self._late_news.news.agrees(it))
+
+    def _complete(self, conn: Connection, found: Restore) -> None:
+        now = self._clock()
+        if not self._can_look_for_notices:
+            for message in outbox.waiting(conn):
+                if message.kind == "notice" or "told" in message.payload:
+                    self._leave_to_a_person(conn, message)
+        if not self._late_news.adapter.capabilities.lookup:
+            self._nobody_can_look(conn, found)
+        restores.complete(conn, now, why="reconciled with the processor's refunds")
+        log.info("the restored database is reconciled: payments go on", extra=ids())
+
+    def _leave_to_a_person(self, conn: Connection, message: Message) -> None:
+        """Drop a mail that may have been sent already, and say so on the ticket."""
+        now = self._clock()
+        why = "the database was restored: it may have been sent before"
+        outbox.finish(conn, message, now, outbox.MessageState.REFUSED, why)
+        body = (
+            "The database was restored from a backup, and a mail to the customer of this ticket"
+            " may have been sent already, so it was not sent again. If the customer has not"
+            " been told, write to them."
+        )
+        note = NewMessage(
+            dedupe_key=f"restored-{message.id}",
+            kind="note",
+            workspace_id=message.workspace_id,
+            ticket_id=message.ticket_id,
+            refund_id=message.refund_id,
+            payload={"body": body},
+        )
+        outbox.add(conn, note, now)
+
+    def _nobody_can_look(self, conn: Connection, found: Restore) -> None:
+        """Leave to a person what may have been paid since the backup, in and beside the ledger."""
+        now = self._clock()
+        detail = "The database was restored from a backup: this may have been paid since."
+        hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
+        for refund in ledger.in_state(conn, State.REQUESTED):
+            if refund.entered_at <= found.at:
+                values = {"state": State.UNKNOWN, "uncertain": True, "due_at": None}
+                parked = ledger.take_over(
+                    conn, refund, now, reason=hold.reason, detail=detail, **values
+                )
+                messages.tell_held(conn, parked, hold, now)
+        # A ticket that is `refunded` without a row may have had one that the backup lacks.
+        go_live.again(conn, self._workspace())

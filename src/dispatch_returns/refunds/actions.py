@@ -1,0 +1,266 @@
+"""What a person may do to a refund. Each act is recorded with who and why.
+
+Every function writes in one transaction and fences off a worker that holds the row, so that an
+act and a worker cannot both have their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dispatch_returns.errors import InvalidArgumentError, RefundStateError
+from dispatch_returns.refunds import external, guard, ledger, messages, owners
+from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
+from dispatch_returns.refunds.guard import APPROVABLE, Reason
+from dispatch_returns.refunds.intake import Decision, new_generation
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.owner import Standing
+from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.store import audit_log
+
+_Change = Callable[[Connection, Refund, datetime], Refund]
+
+JUDGED_ANEW = frozenset({State.HELD, State.FAILED, State.CANCELED})
+"""The states that say that nothing was paid: `retry` needs the ticket for them."""
+
+
+def approve(
+    service: RefundService, refund_id: str, *, who: str, facts: Facts, why: str | None = None
+) -> Refund:
+    """Agree to a refund that waits for a second person; return it as it stands then.
+
+    It is judged anew from `facts`, the ticket as it is now. The approval is for the amount, the
+    payment and the reasons that the refund was held with, or for the order and the customer's
+    address where the order is another customer's: others need another one. Raises
+    `RefundStateError` if it does not wait for an approval, and `AdapterError` when the
+    processor cannot be asked.
+    """
+
+    def check(refund: Refund) -> Refund:
+        waits = refund.reason in {*APPROVABLE, Reason.CUSTOMER_DIFFERS}
+        if not waits or refund.state is not State.HELD:
+            raise RefundStateError(
+                f"{refund.id} does not wait for an approval: it is {_standing(refund)}"
+            )
+        if refund.reason == Reason.CUSTOMER_DIFFERS:
+            return refund
+        assert refund.amount is not None
+        return replace(
+            refund,
+            approved_by=who,
+            approved_minor=refund.amount.minor,
+            approved_detail=refund.detail,
+        )
+
+    return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
+
+
+def _agreed(conn: Connection, decision: Decision, now: datetime, *, who: str) -> Decision:
+    """Record that a person agrees to the ticket's customer; it must be what they were asked."""
+    if decision.owner.standing is not Standing.DIFFERS:
+        return decision
+    if not owners.was_asked(conn, decision.question):
+        return replace(decision, hold=guard.owner_differs(decision.facts.order_id))
+    owners.approve(conn, decision.question, now, who=who)
+    return decision
+
+
+def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
+    """Give up a refund of which nothing was sent; return it, `canceled`.
+
+    Raises `RefundStateError` where money was, or may have been, moved.
+    """
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        unsent = refund.state is State.REQUESTED and not refund.uncertain
+        if not (unsent or refund.state is State.HELD):
+            raise RefundStateError(
+                f"{refund.id} is {_standing(refund)}: only a refund of which nothing was sent"
+                " can be canceled here. Cancel it at the processor."
+            )
+        canceled = ledger.take_over(
+            conn,
+            refund,
+            now,
+            state=State.CANCELED,
+            reason=Reason.REFUND_CANCELED,
+            detail=f"Canceled by {who}.",
+            due_at=None,
+        )
+        messages.tell_change(conn, canceled, now)
+        service.announce(conn, canceled, now)
+        return canceled
+
+    return _act(service, refund_id, "cancel", change, who=who, why=why)
+
+
+def confirm(
+    service: RefundService,
+    refund_id: str,
+    *,
+    who: str,
+    why: str | None = None,
+    reference: str | None = None,
+) -> Refund:
+    """Say that a person has paid a refund of the manual adapter; return it, `succeeded`.
+
+    `reference` is the transfer's own number. Raises `RefundStateError` for other refunds, and for
+    a reference that another refund has.
+    """
+
+    def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
+        ours = refund.adapter == service.adapter.name and service.adapter.capabilities.manual
+        if not ours or refund.state is not State.PENDING:
+            raise RefundStateError(
+                f"{refund.id} is {_standing(refund)} at {refund.adapter}: only a refund that a"
+                " person pays, and has not confirmed yet, can be confirmed"
+            )
+        assert refund.amount is not None
+        paid_as = reference or refund.processor_id or refund.id
+        other = ledger.of_processor(conn, refund.adapter, paid_as)
+        if other is not None and other.id != refund.id:
+            raise RefundStateError(
+                f"{paid_as} is the reference of another refund, {other.id} (ticket"
+                f" {other.ticket_id}): one transfer pays one refund. Give this one's own reference"
+            )
+        result = RefundResult(paid_as, RefundStatus.SUCCEEDED, refund.amount)
+        return service.apply(conn, refund, result, call="confirm")
+
+    return _act(service, refund_id, "confirm", change, who=who, why=why)
+
+
+def retry(
+    service: RefundService,
+    refund_id: str,
+    *,
+    who: str,
+    why: str | None = None,
+    facts: Facts | None = None,
+    nothing_was_paid: bool = False,
+) -> Refund:
+    """Try a refund again; return it as it stands then.
+
+    One of which nothing was paid (`JUDGED_ANEW`) is judged anew from `facts`, the ticket as it
+    is now, and gets a new idempotency key if it was sent. An `unknown` one is looked up again;
+    only with `nothing_was_paid`, a person's word after looking at the processor, does it get a
+    new key. Raises `RefundStateError` for one that is paid or under way, and `AdapterError`
+    when the processor cannot be asked.
+    """
+    if _get(service, refund_id).state in JUDGED_ANEW:
+        return _judge_anew(service, refund_id, "retry", facts, _nothing_paid, who=who, why=why)
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        if refund.state is State.UNKNOWN:
+            return _unknown_again(service, conn, refund, now, nothing_was_paid=nothing_was_paid)
+        if refund.state is State.REQUESTED:
+            return ledger.take_over(conn, refund, now, due_at=now, entered_at=now)
+        raise RefundStateError(f"{refund.id} is {_standing(refund)}: there is nothing to retry")
+
+    return _act(service, refund_id, "retry", change, who=who, why=why)
+
+
+def _judge_anew(
+    service: RefundService,
+    refund_id: str,
+    act: str,
+    facts: Facts | None,
+    check: Callable[[Refund], Refund],
+    *,
+    who: str,
+    why: str | None,
+) -> Refund:
+    refund = check(_get(service, refund_id))
+    if facts is None:
+        raise InvalidArgumentError("facts", "this refund is judged anew from its ticket")
+    if (facts.workspace_id, facts.ticket_id) != (refund.workspace_id, refund.ticket_id):
+        raise InvalidArgumentError("facts", f"{refund.id} belongs to another ticket")
+    differs = act == "approve" and refund.reason == Reason.CUSTOMER_DIFFERS
+    decision = service.intake.judge(facts, agreed=differs)
+
+    def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
+        agreed = _agreed(conn, decision, now, who=who) if differs else decision
+        return service.intake.judge_anew(conn, check(refund), agreed)
+
+    payments = decision.payment_ids
+    return _act(service, refund_id, act, change, who=who, why=why, payments=payments)
+
+
+def _nothing_paid(refund: Refund) -> Refund:
+    if refund.state not in JUDGED_ANEW:
+        raise RefundStateError(f"{refund.id} was {_standing(refund)} meanwhile")
+    return refund
+
+
+def _unknown_again(
+    service: RefundService,
+    conn: Connection,
+    refund: Refund,
+    now: datetime,
+    *,
+    nothing_was_paid: bool,
+) -> Refund:
+    if not nothing_was_paid:
+        return ledger.take_over(conn, refund, now, due_at=now, reason=None)
+    if refund.due_at is not None:
+        raise RefundStateError(
+            f"{refund.id} is still being looked up: nobody can say yet that nothing was paid"
+        )
+    return ledger.take_over(
+        conn,
+        refund,
+        now,
+        state=State.REQUESTED,
+        reason=None,
+        detail=None,
+        tries=0,
+        due_at=now,
+        entered_at=now,
+        ticket_status=None,
+        # Where the processor can be asked, it is asked once more before the new key is used.
+        uncertain=service.adapter.capabilities.lookup,
+        **new_generation(refund),
+    )
+
+
+def _act(
+    service: RefundService,
+    refund_id: str,
+    act: str,
+    change: _Change,
+    *,
+    who: str,
+    why: str | None,
+    payments: Collection[str] = (),
+) -> Refund:
+    if not who.strip():
+        raise InvalidArgumentError("who", "an act needs the name of the person who does it")
+
+    def record(conn: Connection) -> Refund:
+        now = service.now()
+        # Before the row, as an event does that brings this payment and its rows together.
+        external.look_alone(conn, service.adapter.name, payments)
+        refund = ledger.lock(conn, refund_id)
+        if refund is None:
+            raise RefundStateError(f"there is no refund {refund_id}")
+        changed = change(conn, refund, now)
+        audit_log.record(conn, act, now, who=who, why=why, refund_id=refund.id)
+        return changed
+
+    return service.store.write(f"refund.{act}", record)
+
+
+def _get(service: RefundService, refund_id: str) -> Refund:
+    with service.store.read() as conn:
+        refund = ledger.get(conn, refund_id)
+    if refund is None:
+        raise RefundStateError(f"there is no refund {refund_id}")
+    return refund
+
+
+def _standing(refund: Refund) -> str:
+    return f"{refund.state} ({refund.reason})" if refund.reason else str(refund.state)

@@ -1,0 +1,99 @@
+"""Refunds at the processor that no row of the ledger has made, as far as they were seen.
+
+Made in the processor's dashboard, by another program, or from a row that a restored backup
+does not have. Before a payment is paid back, the processor is asked for its refunds; what was
+seen here counts as well, as it may have come in since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select, update
+
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.amounts import gather, spread
+from dispatch_returns.store import queue
+from dispatch_returns.store.dialect import backend
+from dispatch_returns.store.schema import ledger, outside, storable
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A refund that was seen. ``refund_id`` is the ledger's id that it names, where it does."""
+
+    adapter: str
+    processor_id: str
+    payment_id: str | None
+    payment_also: str | None
+    refund_id: str | None
+    ticket_id: str | None
+    amount: Money
+    status: str
+    made_at: datetime
+
+
+def _outside(row: RowMapping) -> Outside:
+    values = gather({str(column): value for column, value in row.items()})
+    del values["seen_at"]
+    return Outside(**values)
+
+
+def note(conn: Connection, seen: Outside, now: datetime) -> bool:
+    """Keep a refund, or how it stands now; return whether it was new."""
+    values = {field.name: getattr(seen, field.name) for field in fields(seen)}
+    new = queue.insert_new(conn, outside, spread(values) | {"seen_at": now})
+    if not new:
+        which = (outside.c.adapter == seen.adapter, outside.c.processor_id == seen.processor_id)
+        conn.execute(update(outside).where(*which).values(status=seen.status))
+    return new
+
+
+def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> None:
+    """Let no other transaction decide over this payment until this one ends.
+
+    Else one could enter a refund while the other notes that it was made already, and neither
+    would see the other. It comes before the transaction's first lock of a row of the ledger:
+    two that took them in other orders would wait for each other.
+    """
+    for payment_id in sorted(payment_ids):
+        backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")
+
+
+def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Outside]:
+    """Return the refunds that were seen of a payment, by any of its names, oldest first."""
+    query = (
+        select(outside)
+        .where(
+            outside.c.adapter == adapter,
+            or_(outside.c.payment_id.in_(payment_ids), outside.c.payment_also.in_(payment_ids)),
+        )
+        .order_by(outside.c.made_at, outside.c.processor_id)
+    )
+    return [_outside(row) for row in conn.execute(query).mappings()]
+
+
+def of_no_row(conn: Connection, seen: Iterable[Outside]) -> list[Outside]:
+    """Return those of `seen` that no row of the ledger has made or adopted."""
+    return [it for it in seen if conn.execute(_ROW, _named(it)).first() is None]
+
+
+def _named(seen: Outside) -> dict[str, str | None]:
+    return {
+        "adapter": seen.adapter,
+        "processor": storable(seen.processor_id),
+        "refund": seen.refund_id,
+    }
+
+
+_ROW = select(ledger.c.id).where(
+    or_(
+        ledger.c.id == bindparam("refund"),
+        and_(
+            ledger.c.adapter == bindparam("adapter"),
+            ledger.c.processor_id == bindparam("processor"),
+        ),
+    )
+)

@@ -1,0 +1,402 @@
+"""One row for each intent to pay back, and the record of every call made for it."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from dispatch_returns.errors import LeaseLostError
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.amounts import gather, spread
+from dispatch_returns.store import queue
+from dispatch_returns.store.dialect import backend
+from dispatch_returns.store.schema import attempts, ledger, storable
+
+
+class State(enum.StrEnum):
+    """Where a refund stands. ``unknown`` is a state of its own and never a failure."""
+
+    REQUESTED = "requested"
+    SENDING = "sending"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    """Nothing was paid and nothing is under way: a person must look."""
+
+
+class TakenError(LeaseLostError):
+    """The processor's refund belongs to another row by now: look at both again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A row of the ledger.
+
+    ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
+    present key may have been carried out; ``first_sent_at`` is when the first call that may have
+    been was made. ``adopted``: somebody else made the refund. ``requested_at`` is when the
+    customer asked for it. ``approved_detail`` is what the person was told who approved
+    ``approved_minor``. ``counted`` are the refunds made elsewhere (their processor's ids) that were
+    counted at the last check. ``claims`` is the fencing token. ``entered_at`` is when an event or a
+    person last said that it is to be paid, and ``ticket_status`` what the ticket's status was
+    then, where it was read.
+    """
+
+    id: str
+    workspace_id: str
+    ticket_id: str
+    ordinal: int
+    adapter: str
+    state: State
+    reason: str | None
+    detail: str | None
+    generation: int
+    amount: Money | None
+    payment: Mapping[str, Any] | None
+    order_id: str | None
+    instructions_email: str | None = field(repr=False)
+    ticket_status: str | None
+    entered_at: datetime
+    uncertain: bool
+    first_sent_at: datetime | None
+    sent_day: str | None
+    approved_by: str | None
+    approved_minor: int | None
+    approved_detail: str | None
+    counted: Sequence[str] | None
+    processor_id: str | None
+    adopted: bool
+    arn: str | None
+    failure_reason: str | None
+    requested_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    tries: int
+    claims: int
+    due_at: datetime | None
+    failing_since: datetime | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of the present generation: the same row always gives the same key."""
+        return f"{self.id}-g{self.generation}"
+
+    @property
+    def nothing_carried_out(self) -> bool:
+        """Whether nothing that was sent under the present key can have been carried out."""
+        return not self.uncertain or self.first_sent_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a processor (``outcome`` is ``sent`` before it, and what came of it after)."""
+
+    id: int
+    refund_id: str
+    generation: int
+    call: str
+    outcome: str
+    processor_id: str | None
+    code: str | None
+    request_id: str | None
+    message: str | None
+    at: datetime
+
+
+def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
+    """Return the id of this intent.
+
+    It follows from the intent and not from chance: a store restored from an old backup asks
+    the processor for the same refund again, and not for a second one.
+    """
+    intent = "\n".join((workspace_id, ticket_id, str(ordinal)))
+    return "rfd_" + hashlib.sha256(intent.encode()).hexdigest()[:32]
+
+
+def _refund(row: RowMapping | dict[str, Any]) -> Refund:
+    values = gather({str(column): value for column, value in row.items()})
+    values["state"] = State(values["state"])
+    del values["payment_id"]  # the payment's own id again, which the database can search by
+    return Refund(**values)
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with the amount and the payment spelled as their columns."""
+    if "payment" in values:
+        payment: Mapping[str, Any] | None = values["payment"]
+        values = values | {"payment_id": payment and payment["id"]}
+    return spread(values)
+
+
+def create(
+    conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
+) -> Refund | None:
+    """Write the row of a new intent; return None if the intent has one already.
+
+    Raises `TakenError` where another intent's row has its refund of the processor's.
+    """
+    row: dict[str, Any] = {
+        **_BLANK,
+        "id": refund_id(workspace_id, ticket_id, ordinal),
+        "workspace_id": workspace_id,
+        "ticket_id": ticket_id,
+        "ordinal": ordinal,
+        "generation": 1,
+        "adopted": False,
+        "created_at": now,
+        "updated_at": now,
+        "entered_at": now,
+        **_columns(values),
+    }
+    # As the database will hold it: what is sent to a processor now must be sent again the same.
+    row = {name: storable(it) if isinstance(it, str) else it for name, it in row.items()}
+    try:
+        is_new = queue.insert_new(conn, ledger, row, key=("id",))
+    except IntegrityError:
+        raise _taken(row.get("processor_id")) from None
+    return _refund(row) if is_new else None
+
+
+def _taken(processor_id: str | None) -> TakenError:
+    return TakenError(f"the processor's refund {processor_id} belongs to another row of the ledger")
+
+
+_BLANK: Mapping[str, Any] = dict.fromkeys(ledger.c.keys()) | {"tries": 0, "claims": 0}
+"""A row with nothing in it. Written out in full, a new row need not be read back."""
+
+
+def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
+    """Change a row and return it as it is then.
+
+    Raises `LeaseLostError` when it was claimed since `refund` was read, `TakenError` where another
+    row has the processor's refund.
+    """
+    values = _columns(values) | {"updated_at": now}
+    try:
+        row = queue.change_and_get(conn, ledger, refund.id, refund.claims, **values)
+    except IntegrityError:
+        raise _taken(values.get("processor_id")) from None
+    return _refund(row)
+
+
+def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
+    """Change a row and fence off whoever holds it now. Raises `LeaseLostError`."""
+    return change(conn, refund, now, **values, claims=refund.claims + 1)
+
+
+def claim(
+    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+) -> list[Refund]:
+    """Take up to `limit` refunds that wait for the next step; see `queue.claim`."""
+    found = queue.claim(conn, ledger, now=now, lease=lease, limit=limit, workspace=workspace)
+    return [_refund(r) for r in found]
+
+
+def get(conn: Connection, row_id: str) -> Refund | None:
+    """Return the refund with our id."""
+    row = conn.execute(_BY_ID, {"row": row_id}).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+_BY_ID = select(ledger).where(ledger.c.id == bindparam("row"))
+
+
+def lock(conn: Connection, row_id: str) -> Refund | None:
+    """Do as `get` for a decision that is written in this transaction: nobody changes it meanwhile.
+
+    SQLite has one writer and needs no lock.
+    """
+    row = conn.execute(_BY_ID_LOCKED, {"row": row_id}).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+_BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
+
+
+def of_processor(conn: Connection, adapter: str, processor_id: str) -> Refund | None:
+    """Return the refund that the processor knows by this id."""
+    which = (ledger.c.adapter == adapter, ledger.c.processor_id == processor_id)
+    row = conn.execute(select(ledger).where(*which)).mappings().one_or_none()
+    return _refund(row) if row else None
+
+
+def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Refund]:
+    """Return the refunds of a payment, by any of its names, oldest first."""
+    which = (ledger.c.adapter == adapter, ledger.c.payment_id.in_(payment_ids))
+    query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def alike(
+    conn: Connection, adapter: str, payment_ids: Collection[str], amount: Money, since: datetime
+) -> list[Refund]:
+    """Return the refunds of a payment, by any of its names, that are of just this amount.
+
+    Only those that move money, or did, and were entered or sent since then; oldest first.
+    """
+    query = (
+        select(ledger)
+        .where(
+            ledger.c.adapter == adapter,
+            ledger.c.payment_id.in_(payment_ids),
+            ledger.c.amount_minor == amount.minor,
+            ledger.c.currency == amount.currency,
+            ledger.c.state.not_in((State.HELD, State.FAILED, State.CANCELED)),
+            or_(ledger.c.created_at >= since, ledger.c.first_sent_at >= since),
+        )
+        .order_by(ledger.c.created_at, ledger.c.id)
+    )
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
+    """Return up to `limit` refunds whose id begins with `text`, or whose ticket it is."""
+    meant = ledger.c.id.startswith(text, autoescape=True) | (ledger.c.ticket_id == text)
+    query = select(ledger).where(meant).order_by(ledger.c.id).limit(limit)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def newest(
+    conn: Connection,
+    *,
+    limit: int,
+    state: State | None = None,
+    ticket_id: str | None = None,
+) -> list[Refund]:
+    """Return up to `limit` refunds, newest first."""
+    query = select(ledger).order_by(ledger.c.created_at.desc(), ledger.c.id).limit(limit)
+    if state is not None:
+        query = query.where(ledger.c.state == state)
+    if ticket_id is not None:
+        query = query.where(ledger.c.ticket_id == ticket_id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def in_state(conn: Connection, state: State) -> list[Refund]:
+    """Return all refunds in a state, oldest first."""
+    query = select(ledger).where(ledger.c.state == state)
+    query = query.order_by(ledger.c.created_at, ledger.c.id)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def page(
+    conn: Connection,
+    after: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 500,
+) -> list[Refund]:
+    """Return up to `limit` refunds made from `since` until before `until`, by id, from `after` on.
+
+    The next page begins after the last id of this one; the first after an empty text.
+    """
+    query = select(ledger).where(ledger.c.id > after).order_by(ledger.c.id).limit(limit)
+    if since is not None:
+        query = query.where(ledger.c.created_at >= since)
+    if until is not None:
+        query = query.where(ledger.c.created_at < until)
+    return [_refund(row) for row in conn.execute(query).mappings()]
+
+
+def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
+    """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`.
+
+    The refund with the id `but` is left out.
+    """
+    total = select(func.coalesce(func.sum(ledger.c.amount_minor), 0)).where(
+        ledger.c.sent_day == day, ledger.c.currency == currency, ledger.c.id != but
+    )
+    return int(conn.execute(total).scalar_one())
+
+
+def count_alone(conn: Connection, day: str, currency: str) -> None:
+    """Wait until nobody else adds up this day, and be alone with it until the transaction ends.
+
+    Otherwise two workers would each find room for the last refund under a cap.
+    """
+    backend(conn).lock_until_the_end(conn, f"{day} {currency}")
+
+
+def tried_since(conn: Connection, refund: Refund) -> datetime | None:
+    """Return when the first call with the present key was made, None if there was none."""
+    first = select(func.min(attempts.c.at)).where(
+        attempts.c.refund_id == refund.id, attempts.c.generation == refund.generation
+    )
+    found: datetime | None = conn.execute(first).scalar_one()
+    return found
+
+
+def count_by_state(conn: Connection) -> dict[str, int]:
+    """Return how many refunds are in each state."""
+    query = select(ledger.c.state, func.count()).group_by(ledger.c.state)
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
+
+
+def count_of_other_adapters(conn: Connection, adapter: str) -> int:
+    """Return how many refunds wait for an adapter other than `adapter`."""
+    waits = (ledger.c.due_at.is_not(None), ledger.c.adapter != adapter)
+    return conn.execute(select(func.count()).select_from(ledger).where(*waits)).scalar_one()
+
+
+def record_attempt(
+    conn: Connection,
+    refund: Refund,
+    call: str,
+    outcome: str,
+    now: datetime,
+    *,
+    processor_id: str | None = None,
+    code: str | None = None,
+    request_id: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Append what was asked of the processor, or what came of it."""
+    queue.append(
+        conn,
+        attempts,
+        {
+            "refund_id": refund.id,
+            "generation": refund.generation,
+            "call": call,
+            "outcome": outcome,
+            "processor_id": processor_id,
+            "code": code,
+            "request_id": request_id,
+            "message": message,
+            "at": now,
+        },
+    )
+
+
+def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
+    """Return every call made for a refund, oldest first."""
+    query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
+    return [Attempt(*row) for row in conn.execute(query)]
+
+
+def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:
+    """Return up to `limit` refunds that have rested since `before` and still hold an address."""
+    query = (
+        select(ledger.c.id)
+        .where(ledger.c.updated_at < before, ledger.c.instructions_email.is_not(None))
+        .where(ledger.c.due_at.is_(None))
+        .limit(limit)
+    )
+    return list(conn.scalars(query))
+
+
+def forget_addresses(conn: Connection, ids: Sequence[str]) -> None:
+    """Drop the customers' addresses of these refunds; amounts, ids and times are the books."""
+    conn.execute(update(ledger).where(ledger.c.id.in_(ids)).values(instructions_email=None))

@@ -1,0 +1,114 @@
+"""What the ticket is told about its refund, as messages for the outbox.
+
+Three kinds: ``ticket`` (bring the ticket's fields in line with the ledger, as it is when the
+message is delivered), ``comment`` (the customer reads it), ``note`` (only agents do).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.store import outbox
+from dispatch_returns.store.outbox import NewMessage
+
+_FOR_CUSTOMER = {
+    State.PENDING: "Your refund of {amount} is on its way to your original payment method.",
+    State.SUCCEEDED: "Your refund of {amount} was sent to your original payment method.",
+    State.REQUIRES_ACTION: (
+        "Your refund of {amount} needs a step from you: you have been sent an e-mail that says"
+        " how to receive it."
+    ),
+}
+
+
+_TRIED = frozenset({outbox.MessageState.DONE, outbox.MessageState.UNDELIVERED})
+
+
+def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Bring the ticket in line with `refund`, which has just changed."""
+    outbox.add(conn, _change(refund), now)
+
+
+def tell_outcome(conn: Connection, refund: Refund, now: datetime, *, again: bool) -> None:
+    """Do as `tell_change`, and tell the customer where the money is: once for each such state.
+
+    `again`: it may have been told by a store that was lost, so it is looked for first.
+    """
+    outbox.add_all(conn, (_change(refund), *_to_customer(refund, again=again)), now)
+
+
+def hold_of(refund: Refund) -> Hold:
+    """Return why a person must look at a refund that says so."""
+    assert refund.reason is not None
+    assert refund.detail is not None
+    return Hold(Reason(refund.reason), refund.detail)
+
+
+def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+    """Take the ticket back from `refunded`, and say why and what to do.
+
+    Once for each time that a person set it to `refunded`: while the ticket has not been taken
+    back, more events about it say nothing new. A dry run writes to no ticket.
+    """
+    if hold.reason is Reason.DRY_RUN:
+        return
+    told = sum(m.kind == "ticket" and m.state in _TRIED for m in outbox.of_refund(conn, refund.id))
+    what = f"{hold.reason}:{hold.detail}:{told}"
+    note = _message(refund, "note", what, body=_note(refund, hold))
+    outbox.add_all(conn, (_message(refund, "ticket", what, review="yes"), note), now)
+
+
+def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+    """Leave an internal note that says what is the case and what to do."""
+    what = f"{hold.reason}:{hold.detail}"
+    outbox.add(conn, _message(refund, "note", what, body=_note(refund, hold)), now)
+
+
+def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
+    """Say that the money was paid back by somebody else, and that nothing more was paid."""
+    body = (
+        f"This payment had been refunded already, by {refund.processor_id}, which was not made"
+        f" from this ticket. Nothing more was paid. (Refund {refund.id})"
+    )
+    outbox.add(conn, _message(refund, "note", "adopted", body=body), now)
+
+
+def _note(refund: Refund, hold: Hold) -> str:
+    return f"Refund {refund.state}: {hold.detail} {hold.remedy} (Refund {refund.id})"
+
+
+def _change(refund: Refund) -> NewMessage:
+    # With the time: a refund may come back to a state of which the ticket was told before.
+    what = f"{refund.state}:{refund.reason}:{refund.arn}:{refund.updated_at.isoformat()}"
+    return _message(refund, "ticket", what)
+
+
+def _to_customer(refund: Refund, *, again: bool) -> Iterator[NewMessage]:
+    text = _FOR_CUSTOMER.get(refund.state)
+    if text is not None and not refund.adopted:
+        # "Sent" after "on its way" would only be noise.
+        told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
+        # What is told of as a step of its own, where a notifier tells of steps.
+        paid = {"told": told} if told == "paid" else {}
+        if again:
+            paid = paid | {"again": "yes"}
+        yield _message(refund, "comment", told, body=text.format(amount=refund.amount), **paid)
+
+
+def _message(refund: Refund, kind: str, what: str, **payload: str) -> NewMessage:
+    # What is told can be long, and the key also serves as the comment's idempotency key.
+    digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+    return NewMessage(
+        dedupe_key=f"{refund.id}-g{refund.generation}-{kind}-{digest}",
+        kind=kind,
+        workspace_id=refund.workspace_id,
+        ticket_id=refund.ticket_id,
+        refund_id=refund.id,
+        payload=payload,
+    )

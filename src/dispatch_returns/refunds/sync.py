@@ -1,0 +1,289 @@
+"""Late news: what becomes of a row when the processor has a refund that it does not show.
+
+An event of the processor's says only that something happened, and may be late, repeated or
+reordered. So wherever it differs from the ledger, the processor is asked, and its answer is
+what the ledger meets. Reconciling uses the same rules.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from dispatch_returns import telemetry
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds import external, guard, ledger, messages
+from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
+    KnownRefund,
+    RefundNews,
+    RefundStatus,
+    SupportsListing,
+)
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.intake import NOT_APPROVED, refunded_elsewhere, seen_of, settles_row
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.service import RefundService
+
+log = logging.getLogger(__name__)
+
+_ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1}
+"""An event's own word never takes a refund back in this order: it may be old."""
+_PAID = frozenset(_ORDER)
+
+
+class Met(enum.Enum):
+    """What came of it when the ledger met a refund of the processor's."""
+
+    AGREES = enum.auto()
+    APPLIED = enum.auto()
+    """The row now says what the processor says."""
+    ADOPTED = enum.auto()
+    """A refund that somebody else made has become a row's."""
+    NOTED = enum.auto()
+    """No row's: kept, so that its payment is not paid back without a look at it."""
+    ANOTHERS = enum.auto()
+    """Of another workspace's ledger."""
+    BUSY = enum.auto()
+    """A call for this payment is under way, or the row has changed since the processor was asked:
+    come back and ask again."""
+    FOR_A_PERSON = enum.auto()
+    """Money may have moved twice. The ticket has a note."""
+
+
+_FIRST = (Met.BUSY, Met.FOR_A_PERSON, Met.APPLIED)
+"""What counts first where several rows met the same refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of a payment's refunds.
+
+    ``claims``: the payment's rows and their `claims` when the processor was asked. A row that
+    has not changed since is behind the answer. None for an event's own word, which may be old.
+    """
+
+    refunds: list[KnownRefund]
+    claims: Mapping[str, int] | None = None
+
+
+class News:
+    """Brings the ledger and what the processor says together. It never pays."""
+
+    def __init__(self, service: RefundService, workspace: Callable[[], str]) -> None:
+        self._service = service
+        self._workspace = workspace
+
+    def ask(self, news: RefundNews) -> Answer:
+        """Return the refunds that an event is about, as the processor has them now.
+
+        What agrees with the ledger already is not asked again, and an adapter that cannot list
+        is taken at its event's word. Raises `AdapterError`.
+        """
+        if news.refunds and self._all_agree(news.refunds):
+            return Answer([])
+        adapter = self._service.adapter
+        if not (news.payments and isinstance(adapter, SupportsListing)):
+            return Answer(list(news.refunds))
+        with self._service.store.read() as conn:
+            rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in news.payments])
+        claims = {row.id: row.claims for row in rows}
+        try:
+            with telemetry.processor_call(adapter.name, "refunds_of"):
+                return Answer(list(adapter.refunds_of(news.payments[0])), claims)
+        except AdapterError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            said = "there is news of a payment that the processor does not know"
+            log.warning(said, extra=telemetry.ids())
+            return Answer([])
+
+    def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
+        """Return the tickets of refunds that were made from our ledger, and are not in it."""
+        with self._service.store.read() as conn:
+            return {
+                known.ticket_id
+                for known in refunds
+                if known.ticket_id is not None
+                and self._is_ours(known)
+                and ledger.get(conn, known.refund_id or "") is None
+            }
+
+    def meet(
+        self, conn: Connection, known: KnownRefund, claims: Mapping[str, int] | None = None
+    ) -> Met:
+        """Let the ledger meet a refund as the processor has it now; `claims` as in `Answer`.
+
+        Inside a transaction that is alone with its payment (`outside.look_alone`). Raises
+        `LeaseLostError` when a worker changes the row at this moment.
+        """
+        rows = self._rows(conn, known)
+        if rows:
+            met = {self._meet_row(conn, row, known, claims) for row in rows}
+            if known.refund_id is None and any(row.adopted for row in rows):
+                # When the row goes on to another refund, this one is nobody's again.
+                self._note(conn, known)
+            return next((it for it in _FIRST if it in met), Met.AGREES)
+        if known.refund_id is not None and not self._is_ours(known):
+            return Met.ANOTHERS
+        if known.refund_id is None and moves(known):
+            found = self._meet_payment(conn, known)
+            if found is not None:
+                return found
+        self._note(conn, known)
+        return Met.NOTED
+
+    def agrees(self, known: KnownRefund) -> bool:
+        """Whether the ledger says of a refund what the processor says."""
+        return self._all_agree([known])
+
+    def _is_ours(self, known: KnownRefund) -> bool:
+        return known.refund_id is not None and known.workspace_id == self._workspace()
+
+    def _all_agree(self, refunds: Iterable[KnownRefund]) -> bool:
+        with self._service.store.read() as conn:
+            found = [(known, self._rows(conn, known)) for known in refunds]
+        return all(
+            rows
+            and (rows[0].id == known.refund_id or not self._is_ours(known))
+            and all(_agrees(row, known) for row in rows)
+            for known, rows in found
+        )
+
+    def _rows(self, conn: Connection, known: KnownRefund) -> list[Refund]:
+        """Return the row that made a refund, and the one that has it: nearly always the same."""
+        made = ledger.get(conn, known.refund_id) if known.refund_id is not None else None
+        adapter = self._service.adapter.name
+        claims_it = ledger.of_processor(conn, adapter, known.result.processor_id)
+        found = {row.id: row for row in (made, claims_it) if row is not None}
+        return list(found.values())
+
+    # A refund that has a row.
+
+    def _meet_row(
+        self,
+        conn: Connection,
+        row: Refund,
+        known: KnownRefund,
+        claims: Mapping[str, int] | None,
+    ) -> Met:
+        if row.adapter != self._service.adapter.name or _agrees(row, known):
+            return Met.AGREES
+        if row.state is State.SENDING:
+            return Met.BUSY
+        if not moves(known):
+            return self._meet_failure(conn, row, known)
+        if row.processor_id == known.result.processor_id:
+            return self._meet_progress(conn, row, known, claims)
+        if row.processor_id is not None and row.state in _PAID:
+            detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
+            return self._for_a_person(conn, row, detail)
+        # Unknown, never sent as far as this store knows, or given up: and yet it was made.
+        return self._apply(conn, row, known, Met.APPLIED)
+
+    def _meet_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
+        """The failure of an earlier attempt says nothing of the present one.
+
+        Until the present one is known by its id, the row carries the earlier one's: only the
+        key tells them apart.
+        """
+        if row.state in _PAID:
+            present = row.processor_id == known.result.processor_id
+        else:
+            under_way = row.state in {State.UNKNOWN, State.REQUESTED}
+            present = under_way and known.idempotency_key == row.idempotency_key
+        return self._apply(conn, row, known, Met.APPLIED) if present else Met.AGREES
+
+    def _meet_progress(
+        self,
+        conn: Connection,
+        row: Refund,
+        known: KnownRefund,
+        claims: Mapping[str, int] | None,
+    ) -> Met:
+        """What goes forward is new. What goes back may be old, unless the processor was asked."""
+        state = State(known.result.status)
+        ahead = row.state in _PAID and _ORDER[state] >= _ORDER[row.state]
+        if ahead or row.state is State.UNKNOWN:
+            return self._apply(conn, row, known, Met.APPLIED)
+        if claims is None or row.id not in claims:
+            return Met.AGREES
+        if claims[row.id] != row.claims:
+            return Met.BUSY
+        return self._apply(conn, row, known, Met.APPLIED)
+
+    # A refund that somebody else made, and no row has.
+
+    def _meet_payment(self, conn: Connection, known: KnownRefund) -> Met | None:
+        """Let it settle what waits on its payment: exactly one row, and of just its amount."""
+        ids = [ref.id for ref in known.payments]
+        rows = ledger.of_payments(conn, self._service.adapter.name, ids)
+        if any(row.state is State.SENDING for row in rows):
+            return Met.BUSY
+        dry = self._service.intake.is_dry(conn)
+        seen = seen_of(self._service.adapter.name, known)
+        waiting = [row for row in rows if _waits(row) and settles_row(seen, row)]
+        if len(waiting) == 1 and not dry:
+            return self._apply(conn, waiting[0], known, Met.ADOPTED)
+        for row in rows:
+            if self._was_approved_beside(row, known):
+                continue
+            if row.state in _PAID and not row.adopted and row.amount == known.result.amount:
+                detail = f"{known.result.processor_id} refunded the same amount elsewhere."
+                self._for_a_person(conn, row, detail)
+            elif row.state is State.REQUESTED and _waits(row):
+                hold = refunded_elsewhere([seen])
+                if dry and row.amount is not None:
+                    hold = guard.dry_run_hold(row.amount)
+                # An approval was given before anybody knew of this.
+                self._service.hold(conn, row, hold, **NOT_APPROVED)
+        return None
+
+    def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
+        """Whether a person who agreed to a row's payment was told of this refund before.
+
+        What was made before the row was entered stood in the list at the approval's check.
+        """
+        was_listed = isinstance(self._service.adapter, SupportsListing)
+        return was_listed and row.approved_by is not None and known.created_at < row.created_at
+
+    def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Met:
+        messages.tell_agents(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())
+        return Met.FOR_A_PERSON
+
+    def _apply(self, conn: Connection, row: Refund, known: KnownRefund, met: Met) -> Met:
+        result = known.result
+        if known.refund_id is not None and known.refund_id != row.id:
+            result = replace(result, ours=False)
+        self._service.apply(conn, row, result, call="event")
+        return met
+
+    def _note(self, conn: Connection, known: KnownRefund) -> None:
+        seen = seen_of(self._service.adapter.name, known)
+        external.note(conn, seen, self._service.now())
+
+
+def _agrees(row: Refund, known: KnownRefund) -> bool:
+    result = known.result
+    if row.processor_id != result.processor_id:
+        return False
+    if row.reason == Reason.AMOUNT_DIFFERS:
+        return row.amount != result.amount
+    same_amount = row.amount == result.amount
+    new_arn = result.arn is not None and result.arn != row.arn
+    return row.state == State(result.status) and same_amount and not new_arn
+
+
+def moves(known: KnownRefund) -> bool:
+    """Whether a refund moves money, or has moved it."""
+    return RefundStatus(known.result.status) not in NO_MONEY_MOVED
+
+
+def _waits(row: Refund) -> bool:
+    """Whether certainly nothing of this row was paid, and something may be."""
+    unsent = row.state is State.REQUESTED and row.nothing_carried_out
+    return unsent or row.state is State.HELD

@@ -1,0 +1,211 @@
+"""What a ticket says about a refund, and which payment it means."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapter import Payment, PaymentKind, PaymentRef
+from dispatch_returns.refunds.order_ids import plain_id
+from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
+
+if TYPE_CHECKING:
+    from dispatch_returns.client import Ticket
+
+OrderLookup = Callable[[str], PaymentRef | None]
+"""The merchant's own function, or a processor's search: order id -> payment."""
+
+OrderOf = Callable[["Facts"], OrderRecord]
+"""Asks the shop's own system for a ticket's order. Raises `AdapterError` if it cannot say now."""
+
+
+def nobody_asked(_facts: Facts) -> OrderRecord:
+    """Say that no order source is configured."""
+    return NOT_ASKED
+
+
+_PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
+    ("payment_intent", "payment_intent"),
+    ("charge_id", "charge"),
+    ("payment_reference", "reference"),
+)
+ORDER_ID_LIMIT = 200
+"""Characters. A longer text is no order's name: nobody is asked for it, and nothing is paid."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Which of a return's parcels is paid back. It comes from our store, never from a ticket.
+
+    ``returnless``: nothing is sent back, so no receipt can be shown. ``granted`` is what the
+    policy granted for it: the ticket's amount is in its currency, unless the ticket names
+    another. With ``automatic`` no person has decided, so the ticket may ask for less than was
+    granted, and not for more. ``accounted`` is what the shop said was paid back of the order
+    when that was granted. ``without_order``: a person decided on it who was told that its order
+    was not found. ``amount`` counts instead of the ticket's, which speaks of a later parcel.
+    ``claimed`` are digests of the fields that stood on the ticket when its request was recorded,
+    by their names: a customer may have written them, so they are no evidence.
+    """
+
+    ordinal: int = 1
+    returnless: bool = False
+    granted: Money | None = None
+    automatic: bool = False
+    accounted: Money | None = None
+    without_order: bool = False
+    amount: Money | None = None
+    claimed: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def digest_of(value: Any) -> str:
+    """Return what stands for a field's value, and does not say it."""
+    return hashlib.sha256(str(value).encode(errors="replace")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ticket says now, read through the API and never from an event.
+
+    ``amount`` is in major units, None where the ticket has none, and the text as it stands
+    where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
+    custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away:
+    it is in the bin, spam, or merged into another one. ``requested_at`` is when the customer
+    asked. ``ticket`` is for order sources, which read it themselves.
+    """
+
+    workspace_id: str
+    ticket_id: str
+    order_id: str | None
+    amount: Decimal | str | None
+    currency: str | None
+    fields: Mapping[str, Any] = field(repr=False)
+    email: str | None = field(repr=False)
+    ticket: Ticket = field(repr=False, compare=False)
+    parcel: Parcel = field(default_factory=Parcel)
+    removed: str | None = None
+    status: str | None = None
+    requested_at: datetime | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ticket: Ticket,
+        workspace_id: str,
+        parcel: Parcel | None = None,
+        requested_at: datetime | None = None,
+    ) -> Facts:
+        """Return what `ticket` says, of `parcel`; it was requested when it was opened, or then."""
+        fields = ticket.custom_fields
+        return cls(
+            workspace_id=workspace_id,
+            ticket_id=ticket.id,
+            order_id=_text(fields.get("order_id")),
+            amount=_amount(fields.get("refund_amount")),
+            currency=_currency(fields.get("currency")),
+            fields=fields,
+            email=ticket.customer_email,
+            ticket=ticket,
+            parcel=parcel or Parcel(),
+            removed=removal_of(ticket),
+            status=ticket.status,
+            requested_at=requested_at or ticket.created_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPayment:
+    """Which payment is paid back: the ticket's where it names one, else what the sources say.
+
+    ``expected`` is what a source of payments says, None where none knows.
+    """
+
+    ref: PaymentRef | None
+    expected: PaymentRef | None = None
+
+    def differs_from(self, payment: Payment) -> bool:
+        """Whether the ticket's `payment`, as its processor knows it, is not the expected one."""
+        if self.ref is None or self.expected is None:
+            return False
+        return self.expected.id not in payment.names | {self.ref.id}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentResolver:
+    """Finds the payment of a ticket: the order's own record knows it, else a lookup does.
+
+    A ticket's field counts by itself only where neither does. `lookups` are asked in their order.
+    """
+
+    lookups: tuple[OrderLookup, ...] = ()
+
+    def resolve(self, facts: Facts, order: OrderRecord = NOT_ASKED) -> NamedPayment:
+        """Return the payment. Raises `AdapterError` where a search cannot say now."""
+        named = payment_on_ticket(facts)
+        expected = order.payment or self._look_up(facts, order)
+        if named is None or expected is None or named.id == expected.id:
+            return NamedPayment(expected or named, expected)
+        # Whether it is the same payment by another name, its processor must say.
+        return NamedPayment(replace(expected, kind=named.kind, id=named.id), expected)
+
+    def _look_up(self, facts: Facts, order: OrderRecord) -> PaymentRef | None:
+        if facts.order_id is None or len(facts.order_id) > ORDER_ID_LIMIT:
+            return None
+        names = dict.fromkeys((facts.order_id, plain_id(facts.order_id), *order.names))
+        found = (lookup(name) for lookup in self.lookups for name in names)
+        return next((ref for ref in found if ref is not None), None)
+
+
+def removal_of(ticket: Ticket) -> str | None:
+    """Return in words how a ticket was taken away, None where it was not."""
+    if ticket.deleted_at is not None:
+        return "is in the bin"
+    if ticket.is_spam:
+        return "is marked as spam"
+    return None if ticket.merged_into_id is None else "was merged into another ticket"
+
+
+def payment_on_ticket(facts: Facts) -> PaymentRef | None:
+    """Return the payment that the ticket's own fields name, None where they name none."""
+    for name, kind in _PAYMENT_FIELDS:
+        value = _text(facts.fields.get(name))
+        if value is not None and _ID.fullmatch(value):
+            return PaymentRef(_kind(value, kind), value)
+    return None
+
+
+def _kind(value: str, named: PaymentKind) -> PaymentKind:
+    """A reference that is visibly one of Stripe's ids is read as what it is."""
+    if named != "reference":
+        return named
+    if value.startswith("pi_"):
+        return "payment_intent"
+    return "charge" if value.startswith(("ch_", "py_")) else "reference"
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # an order number typed into a number field
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _currency(value: Any) -> str | None:
+    """What cannot be read is no currency, and so not the payment's: it is not passed over."""
+    return None if value is None else str(value).strip() or None
+
+
+def _amount(value: Any) -> Decimal | str | None:
+    """Numbers come as `Decimal` or int; a text field may hold digits. Anything else is text."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        return Decimal(value)
+    text = str(value).strip()
+    return Decimal(text) if _NUMBER.fullmatch(text) else text

@@ -1,0 +1,319 @@
+"""What all who sell postage have in common: draft a shipment, choose a rate, buy it once.
+
+A draft costs nothing and carries the request's key, so it is looked for before one is made, and
+a label is bought for it once. After a lost answer the draft is still there, with or without
+its label.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+from dispatch_returns.client.direct import proxies
+from dispatch_returns.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    LabelError,
+    MissingExtraError,
+    MoneyError,
+)
+from dispatch_returns.money import Money
+from dispatch_returns.returns.labels.provider import Label, LabelRequest
+from dispatch_returns.returns.labels.registry import PLUGINS
+
+if TYPE_CHECKING:
+    import requests
+
+CLOCK_SKEW = timedelta(hours=1)
+"""How far their clock may be from ours when a look-up says since when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """An offer: ``service`` as the seller calls it, with its carrier: ``USPS/Priority``."""
+
+    id: str
+    service: str
+    price: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Postage:
+    """What was bought."""
+
+    id: str
+    pdf_url: str = field(repr=False)
+    bought_at: datetime
+    price: Money
+    carrier: str
+    tracking_number: str | None
+    tracking_url: str | None
+    given_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A shipment of ours. ``pending``: a purchase is under way, and nobody knows how it ends."""
+
+    id: str
+    rates: Sequence[Rate]
+    postage: Postage | None = None
+    pending: bool = False
+
+
+class BoughtLabels(abc.ABC):
+    """A `LabelProvider` for one who sells postage.
+
+    ``service`` is what to buy, such as ``USPS/GroundAdvantage``; the default is the cheapest.
+    ``weight`` (grams) is for requests that name none; ``length``, ``width`` and ``height`` are
+    the parcel's (centimetres). ``timeout``: seconds for each step of a call. ``valid_days``:
+    when a label that was not used expires.
+
+    No call is repeated here or in the SDK. ``urllib3`` logs addresses of labels at DEBUG, by
+    which anyone can fetch them: leave it above.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str | None = None,
+        service: str | None = None,
+        weight: int | None = None,
+        size: tuple[float, float, float] = (30, 20, 10),
+        timeout: float = 30.0,
+        valid_days: int = 28,
+        check_addresses: bool = True,
+    ) -> None:
+        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise InvalidArgumentError("api_key", "is empty, or holds what no key holds")
+        if not timeout > 0 or valid_days < 1 or (weight is not None and weight < 1):
+            raise InvalidArgumentError("timeout, valid_days, weight", "must be more than 0")
+        if not all(side > 0 for side in size):
+            raise InvalidArgumentError("length, width, height", "must be more than 0 centimetres")
+        self._service = service
+        self._weight = weight
+        self._size = size
+        self._valid = timedelta(days=valid_days)
+        self._check_addresses = check_addresses
+        self._http = _session(self.name, timeout)
+        self._connect(api_key, base_url, timeout)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from ``api_key`` and the optional arguments. Raises `ConfigurationError`."""
+        try:
+            size = tuple(
+                float(options.get(side) or default)
+                for side, default in (("length", 30), ("width", 20), ("height", 10))
+            )
+            numbers: dict[str, Any] = {
+                "weight": int(options["weight"]) if options.get("weight") else None,
+                "timeout": float(options.get("timeout") or 30),
+                "valid_days": int(options.get("valid_days") or 28),
+            }
+        except ValueError:
+            raise ConfigurationError(
+                "weight, length, width, height, timeout, valid_days: one is no number"
+            ) from None
+        return cls(
+            PLUGINS.required(cls.name, options, "api_key"),
+            base_url=options.get("base_url") or None,
+            service=options.get("service") or None,
+            size=(size[0], size[1], size[2]),
+            check_addresses=options.get("check_addresses", "on").lower()
+            not in {"off", "false", "no", "0"},
+            **numbers,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(service={self._service!r})"
+
+    def buy(self, request: LabelRequest) -> Label:
+        """Buy the label, or return the one that was bought for the key."""
+        if request.sender is None:
+            raise LabelError(
+                f"{self.name} needs the customer's address to sell a label, and the order does not"
+                " say it: complete it in the shop system"
+            )
+        self._weight_of(request)
+        drafts = self._drafts(request)
+        if found := self._bought(drafts):
+            return self._label(found)
+        draft = drafts[0] if drafts else self._draft(request)
+        return self._label(self._purchase(draft, self._chosen(draft), request))
+
+    def find(self, request: LabelRequest) -> Label | None:
+        """Look for the key among the shipments since the request was made."""
+        found = self._bought(self._drafts(request))
+        return None if found is None else self._label(found)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @abc.abstractmethod
+    def void(self, label_id: str) -> bool:
+        """Give a label back; return whether its cost comes back."""
+
+    # What each seller says in its own words.
+
+    @abc.abstractmethod
+    def _connect(self, api_key: str, base_url: str | None, timeout: float) -> None: ...
+
+    @abc.abstractmethod
+    def _drafts(self, request: LabelRequest) -> Sequence[Draft]:
+        """Return all shipments with the request's key."""
+
+    @abc.abstractmethod
+    def _draft(self, request: LabelRequest) -> Draft:
+        """Make a shipment with the request's key."""
+
+    @abc.abstractmethod
+    def _purchase(self, draft: Draft, rate: Rate, request: LabelRequest) -> Postage: ...
+
+    # What is the same for all.
+
+    def _weight_of(self, request: LabelRequest) -> int:
+        weight = request.weight or self._weight
+        if weight is None:
+            raise LabelError(
+                f"the parcel's weight is not known: set {self.name.upper()}_WEIGHT, in grams"
+            )
+        return weight
+
+    def _bought(self, drafts: Sequence[Draft]) -> Postage | None:
+        found = [draft.postage for draft in drafts if draft.postage is not None]
+        if len(found) > 1:
+            raise LabelError(f"{len(found)} labels were bought for one return: see {self.name}")
+        if found and found[0].given_back:
+            raise LabelError("the label of this key was given back: ask with another key")
+        if not found and any(draft.pending for draft in drafts):
+            raise LabelError("the purchase is under way", retryable=True, unknown=True)
+        if not found and len(drafts) > 1:
+            # A purchase may be under way for either, so none can be chosen.
+            raise LabelError(
+                f"there are {len(drafts)} shipments for one return: see {self.name}", unknown=True
+            )
+        return found[0] if found else None
+
+    def _chosen(self, draft: Draft) -> Rate:
+        wanted = [
+            rate
+            for rate in draft.rates
+            if self._service is None or rate.service.lower() == self._service.lower()
+        ]
+        if not wanted:
+            offered = ", ".join(sorted(rate.service for rate in draft.rates)) or "nothing"
+            raise LabelError(
+                f"{self.name} does not offer {self._service or 'anything'} for this parcel"
+                f" (it offers {offered})"
+            )
+        if len({rate.price.currency for rate in wanted}) > 1:
+            raise LabelError("the rates are in several currencies: set a service")
+        return min(wanted, key=lambda rate: (rate.price.minor, rate.service, rate.id))
+
+    def _label(self, postage: Postage) -> Label:
+        return Label(
+            provider=self.name,
+            id=postage.id,
+            pdf=self._fetch(postage.pdf_url),
+            tracking_number=postage.tracking_number,
+            tracking_url=postage.tracking_url,
+            carrier=postage.carrier,
+            cost=postage.price,
+            expires_at=postage.bought_at + self._valid,
+        )
+
+    def _fetch(self, url: str) -> bytes:
+        import requests
+
+        try:
+            answer = self._http.get(url)
+            answer.raise_for_status()
+            content = answer.content
+        except requests.RequestException as error:
+            content = b""
+            why = type(error).__name__
+        else:
+            why = "it is no PDF"
+        if not content.startswith(b"%PDF-"):
+            # Found again, it is fetched again: it is bought, and that must not be forgotten.
+            raise LabelError(
+                f"the label is bought and could not be fetched ({why})",
+                retryable=True,
+                unknown=True,
+            ) from None
+        return content
+
+
+def since(request: LabelRequest) -> datetime:
+    """Return the moment (UTC) before which no shipment of the request was made."""
+    return request.created_at.astimezone(UTC) - CLOCK_SKEW
+
+
+def price_of(amount: object, currency: object) -> Money:
+    """Return a rate's price. Raises `LabelError` for what is no exact amount."""
+    try:
+        return Money.from_decimal(Decimal(str(amount)), str(currency))
+    except (InvalidOperation, MoneyError):
+        raise LabelError("a rate's price is no amount of its currency") from None
+
+
+def failed(seller: str, status: int | None, code: str | None, *, buying: bool) -> LabelError:
+    """Return what a failed call means. `status` is None where no answer came."""
+    if status is not None and status < 400:
+        status = None  # an answer that cannot be read says nothing
+    said = f"{seller} answered {status}{f' ({code})' if code else ''}" if status else None
+    if status == 429:
+        return LabelError(f"{said}: too many calls", retryable=True)
+    if status is None or status == 408 or status >= 500:
+        return LabelError(said or f"{seller} did not answer", retryable=True, unknown=buying)
+    if status in {401, 403}:
+        return LabelError(f"{said}: check {seller.upper()}_API_KEY")
+    return LabelError(f"{said}: the label was refused")
+
+
+def _session(seller: str, timeout: float) -> requests.Session:
+    try:
+        import requests
+        from requests.adapters import HTTPAdapter
+    except ImportError:
+        raise MissingExtraError(seller, f"labels of {seller}") from None
+
+    class Patient(HTTPAdapter):
+        """Waits so long and no longer, and repeats nothing."""
+
+        def send(self, request: Any, **given: Any) -> requests.Response:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            given["timeout"] = given.get("timeout") or timeout
+            return super().send(request, **given)
+
+    _check_environment(seller)
+    session = requests.Session()
+    # The proxies and certificates of the environment count; a .netrc does not, for it would
+    # replace the key.
+    session.auth = _as_it_is
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Patient(max_retries=0))
+    return session
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _check_environment(seller: str) -> None:
+    """Raise `ConfigurationError` for what ``requests`` would only say with the first label."""
+    if any(url.startswith("socks") for url in proxies().values()) and not find_spec("socks"):
+        raise ConfigurationError(
+            f"ALL_PROXY: a SOCKS proxy needs one more package for labels of {seller}. Install it"
+            " with pip install 'requests[socks]', or name a proxy that begins with http://"
+        )

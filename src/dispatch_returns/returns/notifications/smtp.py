@@ -1,0 +1,282 @@
+"""Tells the customer by e-mail, through any SMTP server."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import smtplib
+import ssl
+from collections.abc import Mapping
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from typing import Literal, Self, get_args
+
+from dispatch_returns.clock import Clock, utc_now
+from dispatch_returns.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    MissingExtraError,
+    NoticeError,
+)
+from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.returns.notifications.rendering import Message, Templates
+from dispatch_returns.store.schema import storable
+
+Security = Literal["starttls", "tls", "none"]
+_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
+_ONLY_FOR_TODAY = frozenset({"5.4.5", "5.1.90"})
+"""Enhanced status codes of a daily quota: Google and Microsoft say it with a 5xx (RFC 3463)."""
+_ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+")
+_DOT_ATOM = re.compile(r"[^.]+(\.[^.]+)*")
+_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NOT_IN_NAMES = re.compile(r"[^\w '&-]+")
+_LONGEST_NAME = 60
+
+
+class SmtpNotifier:
+    """A `Notifier` that sends each notice as one e-mail with a text and an HTML part.
+
+    ``sender`` is an address such as ``Acme Returns <returns@acme.com>``. ``security`` is
+    ``starttls`` (a server without it is refused), ``tls`` from the first byte, or ``none`` for
+    a relay on the same machine. ``timeout`` is in seconds, for each step of the conversation.
+    ``ca_file``: a certificate to trust beside the system's.
+
+    SMTP cannot be asked what was sent. A mail that is sent again after a crash has the same
+    ``Message-ID``, by which mail servers and programs drop the repetition.
+
+    Raises `InvalidArgumentError` for a bad argument.
+    """
+
+    name = "smtp"
+
+    def __init__(
+        self,
+        templates: Templates,
+        *,
+        host: str,
+        sender: str,
+        port: int | None = None,
+        security: str = "starttls",
+        user: str | None = None,
+        password: str | None = None,
+        reply_to: str | None = None,
+        timeout: float = 20.0,
+        ca_file: str | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        if security not in get_args(Security):
+            raise InvalidArgumentError("security", "must be starttls, tls or none")
+        if (user is None) != (password is None):
+            raise InvalidArgumentError("password", "user and password belong together")
+        if user is not None and security == "none":
+            raise InvalidArgumentError("security", "a password is not sent without encryption")
+        if not timeout > 0:
+            raise InvalidArgumentError("timeout", "must be more than 0 seconds")
+        self._templates = templates
+        self._host, self._port = host, port or _PORTS[security]
+        self._security = security
+        self._login = None if user is None or password is None else (user, password)
+        self._sender = _our_address("sender", sender)
+        self._reply_to = None if reply_to is None else _our_address("reply_to", reply_to)
+        self._timeout = timeout
+        self._tls = None if security == "none" else _context(ca_file)
+        self._clock = clock
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str], templates: Templates) -> Self:
+        """Build it from ``SMTP_HOST``, ``SMTP_FROM`` and the optional ones, by lower-case name.
+
+        Raises `ConfigurationError`.
+        """
+        for name in ("host", "from"):
+            if not options.get(name):
+                raise ConfigurationError(f"SMTP_{name.upper()}: is not set")
+        try:
+            port = int(options["port"]) if options.get("port") else None
+            timeout = float(options.get("timeout") or 20)
+        except ValueError:
+            raise ConfigurationError("SMTP_PORT, SMTP_TIMEOUT: not a number") from None
+        return cls(
+            templates,
+            host=options["host"],
+            sender=options["from"],
+            port=port,
+            security=(options.get("security") or "starttls").lower(),
+            user=options.get("user") or None,
+            password=options.get("password") or None,
+            reply_to=options.get("reply_to") or None,
+            timeout=timeout,
+            ca_file=options.get("ca_file") or None,
+        )
+
+    def __repr__(self) -> str:
+        return f"SmtpNotifier(host={self._host!r}, port={self._port}, security={self._security!r})"
+
+    def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - it cannot look
+        """Send the mail. Raises `NoticeError`, retryable where the server may take it later."""
+        address = _their_address(notice)
+        mail = self._mail(notice, address, self._templates.render(notice))
+        try:
+            with self._connected() as server:
+                server.send_message(mail, self._sender.addr_spec, [address])
+        except smtplib.SMTPRecipientsRefused as error:
+            ((code, said),) = error.recipients.values()
+            raise _refused("the recipient", code, said) from None
+        except smtplib.SMTPAuthenticationError as error:
+            # It is ours to mend, and the customer waits.
+            raise NoticeError(
+                f"the SMTP server refused user and password ({error.smtp_code})", retryable=True
+            ) from None
+        except smtplib.SMTPResponseException as error:
+            raise _refused("the mail", error.smtp_code, error.smtp_error) from None
+        except smtplib.SMTPNotSupportedError as error:
+            if not address.isascii():
+                why = "the SMTP server takes no address with letters such as ü (SMTPUTF8)"
+                raise NoticeError(why) from None
+            raise NoticeError(f"the SMTP server cannot do it: {error}") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise NoticeError(
+                f"the SMTP server did not take the mail ({type(error).__name__})", retryable=True
+            ) from None
+
+    def check(self) -> str:
+        """Connect and log in, and send no mail; return where that was possible.
+
+        For ``dispatch-returns doctor``. Raises `NoticeError`.
+        """
+        place = f"{self._host}:{self._port}"
+        try:
+            with self._connected() as server:
+                server.ehlo_or_helo_if_needed()
+        except smtplib.SMTPAuthenticationError as error:
+            problem = (
+                f"refuses user and password ({error.smtp_code}): check SMTP_USER, SMTP_PASSWORD"
+            )
+        except smtplib.SMTPNotSupportedError as error:
+            problem = f"cannot do it ({error}): check SMTP_SECURITY and SMTP_PORT"
+        except ssl.SSLCertVerificationError as error:
+            problem = f"has a certificate that is not trusted ({error.verify_message})"
+        except ssl.SSLError:
+            problem = "does not speak TLS there: check SMTP_SECURITY and SMTP_PORT"
+        except (OSError, smtplib.SMTPException) as error:
+            problem = f"cannot be reached ({type(error).__name__}): check SMTP_HOST and SMTP_PORT"
+        else:
+            return f"{place} lets us in" if self._login else f"{place} answers"
+        raise NoticeError(f"the SMTP server {place} {problem}", retryable=True)
+
+    def close(self) -> None:
+        """Do nothing: each mail has its own connection."""
+
+    def _connected(self) -> smtplib.SMTP:
+        if self._security == "tls":
+            assert self._tls is not None
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                self._host, self._port, timeout=self._timeout, context=self._tls
+            )
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        try:
+            if self._security == "starttls":
+                server.starttls(context=self._tls)
+            if self._login is not None:
+                server.login(*self._login)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _mail(self, notice: Notice, address: str, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = self._sender
+        mail["To"] = f"{_display_name(notice.name)} <{address}>".lstrip()
+        mail["Subject"] = storable(message.subject)
+        mail["Date"] = format_datetime(self._clock())
+        digest = hashlib.sha256(notice.key.encode()).hexdigest()[:32]
+        mail["Message-ID"] = f"<{digest}@{self._sender.domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["Content-Language"] = message.language
+        if self._reply_to is not None:
+            mail["Reply-To"] = self._reply_to
+        mail.set_content(storable(message.text))
+        mail.add_alternative(storable(message.html), subtype="html")
+        for file in notice.attachments:
+            kind, _, subtype = file.content_type.partition("/")
+            mail.add_attachment(
+                file.content,
+                maintype=kind,
+                subtype=subtype or "octet-stream",
+                filename=_one_line(file.filename),
+            )
+        return mail
+
+
+def _refused(what: str, code: int, said: bytes | str) -> NoticeError:
+    # The server's own words may repeat the customer's address, so only its codes are passed on.
+    words = said.decode("ascii", "replace") if isinstance(said, bytes) else said
+    enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}", words)
+    shown = f"{code} {enhanced[0]}" if enhanced else f"{code}"
+    today = enhanced is not None and enhanced[0] in _ONLY_FOR_TODAY
+    return NoticeError(f"the SMTP server refused {what} ({shown})", retryable=code < 500 or today)
+
+
+def _our_address(argument: str, text: str) -> Address:
+    name, address = parseaddr(text)
+    try:
+        return Address(_one_line(name), addr_spec=address)
+    except (ValueError, IndexError, AttributeError):
+        raise InvalidArgumentError(argument, "is no e-mail address") from None
+
+
+def _their_address(notice: Notice) -> str:
+    """Return the customer's address as mail servers take it.
+
+    Some providers gave out addresses that RFC 5321 has in quotes only, such as
+    ``a..b@docomo.ne.jp``. A domain in Unicode is sent as its ``xn--`` form, which every server
+    takes; a local part in Unicode needs a server with SMTPUTF8.
+    """
+    if not notice.email:
+        raise NoticeError("there is no e-mail address to write to")
+    local, _, domain = notice.email.strip().rpartition("@")
+    if not _ATOMS.fullmatch(local) or not domain:
+        raise NoticeError("the customer's e-mail address is none")
+    quote = "" if _DOT_ATOM.fullmatch(local) else '"'
+    return f"{quote}{local}{quote}@{_domain(domain)}"
+
+
+def _domain(domain: str) -> str:
+    try:
+        import idna
+    except ImportError:
+        raise MissingExtraError("notices", "writing notices") from None
+    try:
+        ascii_ = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        ascii_ = ""
+    if not _DOMAIN.fullmatch(ascii_):
+        raise NoticeError("the customer's e-mail address is none")
+    return ascii_
+
+
+def _display_name(name: str | None) -> str:
+    """Return a name that needs no quotes: folded inside quotes, it becomes a second mailbox.
+
+    See python/cpython#101034 and its neighbours.
+    """
+    cleaned = _one_line(_NOT_IN_NAMES.sub(" ", storable(name or "").replace("\ufffd", " ")))
+    return cleaned[:_LONGEST_NAME].strip()
+
+
+def _one_line(text: str) -> str:
+    """Return `text` without what would begin another header."""
+    return " ".join("".join(it if it.isprintable() else " " for it in text).split())
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError):
+            raise InvalidArgumentError("ca_file", "cannot be read as certificates") from None
+    return context

@@ -1,0 +1,170 @@
+"""Orders from the merchant's own database, by a query that the merchant writes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import CursorResult, Engine, create_engine, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.refunds.order_ids import plain_id
+from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.returns.orders.records import order_of, zone_of
+from dispatch_returns.returns.orders.registry import PLUGINS
+
+if TYPE_CHECKING:
+    from dispatch_returns.client import Ticket
+
+OF_ORDER = (
+    "order_id",
+    "currency",
+    "placed_at",
+    "shipped_at",
+    "delivered_at",
+    "shipping",
+    "order_discount",
+    "order_fees",
+    "order_total",
+    "order_credit",
+    "order_refunded",
+    "order_hold",
+    "prices_include_tax",
+    "country",
+    "ship_name",
+    "ship_street",
+    "ship_street2",
+    "ship_city",
+    "ship_postal_code",
+    "ship_state",
+    "ship_phone",
+    "customer_email",
+    "customer_id",
+    "payment_intent",
+    "charge_id",
+    "payment_reference",
+)
+"""Columns that say the same in every row of an order."""
+OF_LINE = (
+    "line_id",
+    "sku",
+    "quantity",
+    "price",
+    "tax",
+    "discount",
+    "title",
+    "category",
+    "final_sale",
+    "weight",
+    "removed",
+)
+
+
+class SqlOrders:
+    """An `OrderSource` on a SQL query with one row for each line, `:order_id` bound.
+
+    It is asked for the id without a leading ``#``, then as the ticket spells it. Select the column
+    ``order_id``, the order's own id, where the database finds one order by several spellings.
+
+    ``database`` is a URL of SQLAlchemy's, or an engine, which is then not closed here. The
+    columns are those of `OF_ORDER` and `OF_LINE`; amounts in major units, and no floats. Give
+    it an account that may only read.
+    """
+
+    name = "sql"
+
+    def __init__(self, database: str | Engine, query: str, time_zone: str = "UTC") -> None:
+        self._zone = zone_of(time_zone)
+        if ":order_id" not in query:
+            raise ConfigurationError("query: it must bind :order_id, where the order is chosen")
+        self._query = text(query)
+        self._engine = database if isinstance(database, Engine) else _engine(database)
+        self._owns_engine = not isinstance(database, Engine)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from ``url``, and ``query`` or ``query_file``; ``time_zone`` is optional."""
+        url = PLUGINS.required(cls.name, options, "url")
+        query = options.get("query")
+        if query is None:
+            path = Path(PLUGINS.required(cls.name, options, "query_file"))
+            try:
+                query = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(
+                    f"SQL_QUERY_FILE: {path} cannot be read ({type(error).__name__})"
+                ) from None
+        return cls(url, query, options.get("time_zone", "UTC"))
+
+    def close(self) -> None:
+        """Close the connections, unless the engine is yours."""
+        if self._owns_engine:
+            self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"SqlOrders({self._engine.dialect.name})"
+
+    def says_customer(self) -> bool:
+        """Whether the query says whose order it is. Raises `OrderError`."""
+        with self._asking("dispatch-returns-doctor") as found:
+            columns = found.keys()
+        return "customer_email" in map(str.lower, columns)
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        """Ask the database. Raises `OrderError`, retryable where it cannot be reached."""
+        del ticket
+        spellings = dict.fromkeys((plain_id(order_id), order_id))
+        rows = next((found for it in spellings if (found := self._rows(it))), None)
+        if rows is None:
+            return None
+        self._check(rows[0])
+        heads = [{name: row.get(name) for name in OF_ORDER} for row in rows]
+        if differing := [n for n in OF_ORDER if any(head[n] != heads[0][n] for head in heads)]:
+            raise OrderError(
+                f"order {order_id}: the rows differ in {', '.join(differing)}:"
+                " these must say the same in every row of an order"
+            )
+        return order_of(order_id, heads[0], rows, self._zone)
+
+    def _rows(self, order_id: str) -> list[dict[str, Any]]:
+        with self._asking(order_id) as found:
+            return [{str(name).lower(): row[name] for name in row} for row in found.mappings()]
+
+    @contextlib.contextmanager
+    def _asking(self, order_id: str) -> Generator[CursorResult[Any]]:
+        try:
+            with self._engine.connect() as conn:
+                yield conn.execute(self._query, {"order_id": order_id})
+        except DBAPIError as error:
+            # Its text holds the query, the values and perhaps the address.
+            kind = type(error.orig or error).__name__
+            away = isinstance(error.orig, Exception) and kind in _AWAY
+            raise OrderError(f"the orders' database said {kind}", retryable=away) from None
+        except SQLAlchemyError as error:
+            raise OrderError(f"the orders' query failed: {type(error).__name__}") from None
+
+    def _check(self, row: Mapping[str, Any]) -> None:
+        known = (*OF_ORDER, *OF_LINE)
+        for name in row:
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                meant = f": did you mean {close[0]}?" if close else ", and none is used"
+                raise OrderError(f"the orders' query has a column {name}{meant}")
+
+
+_AWAY = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "InternalError"})
+
+
+def _engine(url: str) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ArgumentError:
+        raise ConfigurationError("SQL_URL: not a database URL as SQLAlchemy reads it") from None
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigurationError(
+            f"SQL_URL: the database's driver is not installed ({type(error).__name__})"
+        ) from None

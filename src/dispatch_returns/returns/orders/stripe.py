@@ -1,0 +1,126 @@
+"""Orders from Stripe: the PaymentIntent, and what the shop has noted in its metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.adapters.stripe.objects import email_of
+from dispatch_returns.refunds.order_ids import plain_id, same_order
+from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.returns.orders.records import order_of, records_of, zone_of
+
+if TYPE_CHECKING:
+    from dispatch_returns.client import Ticket
+
+LINES = "order_lines"
+_RETRYABLE = frozenset(
+    {
+        ErrorKind.NOT_SENT,
+        ErrorKind.UNKNOWN_OUTCOME,
+        ErrorKind.RATE_LIMITED,
+        ErrorKind.IN_PROGRESS,
+    }
+)
+_NOTHING: Mapping[str, Any] = {}
+_INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)
+
+
+class StripeOrders:
+    """An `OrderSource` on PaymentIntents whose metadata holds ``order_lines``: JSON, in one
+    value or, for Stripe's limit of 500 characters, in ``order_lines_1``, ``order_lines_2`` ...
+
+    The intent is the ticket's ``payment_intent``, or the one that a search finds by
+    ``metadata["order_id"]``. It must be of that order, and the order must not cost more than
+    was paid with it. An intent that names no order is the ticket's word alone: it proves nobody,
+    and is no source of payments.
+    """
+
+    name = "stripe"
+    is_shop = False
+
+    def __init__(self, adapter: StripeAdapter, time_zone: str = "UTC") -> None:
+        self._adapter = adapter
+        self._zone = zone_of(time_zone)
+
+    @classmethod
+    def from_settings(cls, options: Mapping[str, str]) -> Self:
+        """Build it from the options of the refund adapter; ``time_zone`` is optional."""
+        return cls(StripeAdapter.from_settings(options), options.get("time_zone", "UTC"))
+
+    def close(self) -> None:
+        """Close the adapter."""
+        self._adapter.close()
+
+    def order(self, order_id: str, ticket: Ticket) -> Order | None:
+        """Ask Stripe; None where no intent is found, or it says nothing of lines."""
+        try:
+            intent = self._intent(order_id, ticket)
+        except AdapterError as error:
+            raise OrderError(error.message, retryable=error.kind in _RETRYABLE) from None
+        if intent is None:
+            return None
+        metadata: Mapping[str, Any] = intent.get("metadata") or _NOTHING
+        noted = metadata.get("order_id")
+        if noted is not None and not same_order(noted, order_id):
+            raise OrderError(f"order {order_id}: the payment on the ticket is of another order")
+        text = _joined(metadata)
+        if text is None:
+            return None
+        lines = records_of(text)
+        if lines is None:
+            raise OrderError(
+                f"order {order_id}: the metadata {LINES} is not a JSON list of objects"
+            )
+        order = order_of(order_id, _head(intent, metadata), lines, self._zone)
+        if order.total.minor > intent["amount_received"]:
+            raise OrderError(f"order {order_id}: the metadata says more than was paid with it")
+        return order if noted is not None else replace(order, from_ticket=True)
+
+    def _intent(self, order_id: str, ticket: Ticket) -> Mapping[str, Any] | None:
+        named = ticket.custom_fields.get("payment_intent")
+        if isinstance(named, str) and _INTENT.fullmatch(named):
+            return self._adapter.intent(named)
+        spellings = dict.fromkeys((plain_id(order_id), order_id))
+        found = (self._adapter.find_payment(it) for it in spellings)
+        ref = next((it for it in found if it is not None), None)
+        return None if ref is None else self._adapter.intent(ref.id)
+
+
+def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    shipping: Mapping[str, Any] = intent.get("shipping") or _NOTHING
+    address: Mapping[str, Any] = shipping.get("address") or _NOTHING
+    known = {
+        "placed_at": intent["created"],
+        "country": address.get("country"),
+        "ship_name": shipping.get("name"),
+        "ship_street": address.get("line1"),
+        "ship_street2": address.get("line2"),
+        "ship_city": address.get("city"),
+        "ship_postal_code": address.get("postal_code"),
+        "ship_state": address.get("state"),
+        "ship_phone": shipping.get("phone"),
+        "customer_email": email_of(intent),
+        "customer_id": intent.get("customer"),
+    }
+    return {
+        **known,
+        **metadata,
+        "shipping": metadata.get("order_shipping"),
+        "currency": intent["currency"],
+        "payment_intent": intent["id"],
+    }
+
+
+def _joined(metadata: Mapping[str, Any]) -> str | None:
+    """Return the lines' text, put together from its parts."""
+    if text := metadata.get(LINES):
+        return str(text)
+    parts: list[str] = []
+    while (part := metadata.get(f"{LINES}_{len(parts) + 1}")) is not None:
+        parts.append(str(part))
+    return "".join(parts) or None

@@ -1,0 +1,110 @@
+"""`PolicyBook`: all versions of a policy, and which of them counts."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self, cast
+
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.returns.policy.policy import ReturnPolicy
+from dispatch_returns.returns.policy.verdict import Verdict
+
+VERSIONS = "versions"
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBook:
+    """The versions of a policy, the oldest first: the one in force at the order counts.
+
+    The oldest has no ``valid_from``: it counts for all older orders. Raises
+    `ConfigurationError` where it has one, and where two have the same name or beginning.
+    """
+
+    versions: tuple[ReturnPolicy, ...]
+
+    def __init__(self, versions: Iterable[ReturnPolicy]) -> None:
+        ordered = tuple(sorted(versions, key=lambda it: it.since or _EVER))
+        if wrong := _disorder(ordered):
+            raise ConfigurationError(wrong)
+        object.__setattr__(self, "versions", ordered)
+
+    @classmethod
+    def from_toml(cls, *paths: str | Path) -> Self:
+        """Read versions from files: each holds one, or a table ``[[versions]]`` for each.
+
+        Raises `ConfigurationError` that names the file, and the key or the line.
+        """
+        found = [policy for path in paths for policy in _read(Path(path))]
+        try:
+            return cls(found)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{', '.join(map(str, paths))}: {error}") from None
+
+    def in_force(self, placed_at: datetime) -> ReturnPolicy:
+        """Return the version that counts for an order of that moment."""
+        begun = [it for it in self.versions if it.since is None or it.since <= placed_at]
+        return begun[-1]
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of the queues that any version sends returns to, sorted."""
+        return tuple(sorted({queue for it in self.versions for queue in it.queues}))
+
+    def by_id(self, policy_id: str) -> ReturnPolicy | None:
+        """Return the version that a verdict names, None where it is not, or not so, in here."""
+        return next((it for it in self.versions if it.id == policy_id), None)
+
+    def replay(self, verdict: Verdict) -> Verdict | None:
+        """Judge again under the version that `verdict` names; None where that is gone."""
+        policy = self.by_id(verdict.policy)
+        return None if policy is None else policy.replay(verdict)
+
+
+def _disorder(versions: Sequence[ReturnPolicy]) -> str | None:
+    if not versions:
+        return "a policy needs at least one version"
+    if versions[0].since is not None:
+        return (
+            f"valid_from: the oldest version, {versions[0].version}, must not have one, so that"
+            " it counts for all older orders"
+        )
+    for older, newer in itertools.pairwise(versions):
+        if newer.since == older.since:
+            return f"valid_from: {older.version} and {newer.version} begin at the same moment"
+    names = [it.version for it in versions]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return None if twice is None else f"version: two are called {twice!r}"
+
+
+def _read(path: Path) -> list[ReturnPolicy]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file, parse_float=Decimal)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    if VERSIONS not in content:
+        return [ReturnPolicy.read(content, f"{path}: ")]
+    if others := sorted(set(content) - {VERSIONS}):
+        raise ConfigurationError(
+            f"{path}: {others[0]}: beside [[{VERSIONS}]] nothing may stand: move it into one"
+        )
+    return [
+        ReturnPolicy.read(table, f"{path}: {VERSIONS}[{number}].")
+        for number, table in enumerate(_tables(content[VERSIONS], path))
+    ]
+
+
+def _tables(found: object, path: Path) -> Iterable[Mapping[str, Any]]:
+    entries = cast("Sequence[object]", found) if isinstance(found, list) else ()
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"{path}: {VERSIONS}: write each as [[{VERSIONS}]]")
+    return cast("Sequence[Mapping[str, Any]]", entries)

@@ -1,0 +1,252 @@
+"""What a policy can say. Every key is here, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
+
+from dispatch_returns.returns.policy.keys import (
+    Amounts,
+    CheckName,
+    Countries,
+    Customers,
+    Days,
+    Globs,
+    Name,
+    Percent,
+    Reviewer,
+    Shipping,
+    Verdicts,
+    Words,
+    queue_of,
+    word,
+)
+from dispatch_returns.returns.policy.verdict import Outcome
+
+DEFAULT_OUTCOMES: Mapping[CheckName, Outcome] = {
+    "unknown_order": Outcome.REVIEW,
+    "unclear_order": Outcome.REVIEW,
+    "unclear_request": Outcome.REVIEW,
+    "no_items": Outcome.REVIEW,
+    "unknown_item": Outcome.REVIEW,
+    "too_many": Outcome.REVIEW,
+    "blocked": Outcome.REJECT,
+    "window": Outcome.REJECT,
+    "not_delivered": Outcome.REVIEW,
+    "condition": Outcome.REVIEW,
+    "final_sale": Outcome.REJECT,
+    "excluded": Outcome.REJECT,
+    "max_value": Outcome.REVIEW,
+    "earlier_returns": Outcome.REVIEW,
+    "currency": Outcome.REVIEW,
+}
+"""What each check says when it objects, unless the policy says otherwise."""
+
+WaivableName = Literal[
+    "window",
+    "not_delivered",
+    "condition",
+    "final_sale",
+    "excluded",
+    "max_value",
+    "earlier_returns",
+]
+"""The checks a rule may do without: not those that something is unknown or wrong."""
+
+FOR_ALLOWED = frozenset[str]({"max_value", "earlier_returns"})
+"""What is not asked of customers on the allow list."""
+
+
+class Keys(BaseModel):
+    """The base: strict, frozen, and no key that is not known."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False
+    )
+
+
+class Check(Keys):
+    """What a check says when it objects, and who looks at it then."""
+
+    outcome: Verdicts | None = None
+    assignee: Reviewer | None = None
+
+
+class EarlierReturns(Keys):
+    """More than `count` returns by this customer within `days` are too many."""
+
+    count: Annotated[int, Field(ge=0)]
+    days: Annotated[Days, Field(ge=1)]
+
+
+class Rule(Keys):
+    """What is otherwise for some returns: those that fit all of what it names.
+
+    Of several rules that fit, the first that sets a key decides it; every one speaks its
+    outcome.
+    """
+
+    name: Name
+    reasons: Words | None = None
+    countries: Countries | None = None
+    categories: Words | None = None
+    skus: Globs | None = None
+
+    outcome: Verdicts | None = None
+    why: Name | None = None
+    assignee: Reviewer | None = None
+    waive: (
+        Annotated[frozenset[WaivableName], Field(strict=False), PlainSerializer(sorted)] | None
+    ) = None
+    window_days: Days | None = None
+    grace_days: Days | None = None
+    conditions: Words | None = None
+    restocking_fee: Percent | None = None
+    return_shipping: Amounts | None = None
+    shipping: Shipping | None = None
+    max_value: Amounts | None = None
+    returnless_under: Amounts | None = None
+    refund_on_receipt: bool | None = None
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Rule:
+        if all(getattr(self, key) is None for key in EFFECTS):
+            raise ValueError(f"the rule does nothing: set one of {', '.join(EFFECTS)}")
+        return self
+
+
+MATCHES = ("reasons", "countries", "categories", "skus")
+"""What a rule fits by."""
+SETTINGS = (
+    "waive",
+    "window_days",
+    "grace_days",
+    "conditions",
+    "restocking_fee",
+    "return_shipping",
+    "shipping",
+    "max_value",
+    "returnless_under",
+    "refund_on_receipt",
+)
+"""What a rule can set instead of the policy's own."""
+EFFECTS = ("outcome", *SETTINGS)
+
+
+class PolicyKeys(Keys):
+    """One version of a policy, as it is written."""
+
+    version: Name
+    valid_from: date | AwareDatetime | None = None
+    time_zone: str = "UTC"
+
+    window_days: Days = 30
+    transit_days: Days = 5
+    grace_days: Days = 0
+    conditions: Words = ("new", "like_new", "good")
+    final_sale: Globs | None = None
+    excluded: Globs | None = None
+    max_value: Amounts | None = None
+    earlier_returns: EarlierReturns | None = None
+    block: Customers | None = Field(default=None, repr=False)
+    allow: Customers | None = Field(default=None, repr=False)
+
+    restocking_fee: Percent | None = None
+    condition_fees: dict[str, Percent] = Field(default_factory=dict[str, Percent])
+    return_shipping: Amounts | None = None
+    shipping: Shipping = "never"
+    returnless_under: Amounts | None = None
+    refund_on_receipt: bool = True
+
+    assignee: Reviewer | None = None
+    review_reminder_days: Annotated[Days, Field(ge=1)] | None = 2
+    reminder_days: Annotated[Days, Field(ge=1)] | None = 7
+    expiry_days: Annotated[Days, Field(ge=1)] = 30
+    label_days: Annotated[Days, Field(ge=1)] = 30
+
+    checks: dict[CheckName, Check] = Field(default_factory=dict[CheckName, Check])
+    rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError("not a time zone: write one such as Europe/Berlin") from None
+        except KeyError:
+            raise ValueError("not a time zone: write one such as Europe/Berlin") from None
+        return value
+
+    @field_validator("condition_fees", mode="after")
+    @classmethod
+    def _compared(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return {word(name): fee for name, fee in value.items()}
+
+    @field_validator("rules")
+    @classmethod
+    def _names_differ(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        seen = set[str]()
+        for rule in rules:
+            if rule.name in seen or rule.name in DEFAULT_OUTCOMES:
+                raise ValueError(f"two rules, or a rule and a check, are called {rule.name!r}")
+            seen.add(rule.name)
+        return rules
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The store's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def since(self) -> datetime | None:
+        """When it comes into force: at the day's beginning in the store's time zone."""
+        if self.valid_from is None or isinstance(self.valid_from, datetime):
+            return self.valid_from
+        return datetime.combine(self.valid_from, time.min, self.zone).astimezone(UTC)
+
+    @property
+    def hash(self) -> str:
+        """A hash of what it says otherwise than by default, however the file is laid out."""
+        content = self.model_dump(mode="json", exclude={"valid_from"}, exclude_defaults=True)
+        content["since"] = self.since and self.since.isoformat()
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """Name and content in one word, as verdicts keep it: ``2026-03@1f0c4a9d77e2``."""
+        return f"{self.version}@{self.hash[:12]}"
+
+    def outcome_of(self, check: CheckName) -> Outcome:
+        """Return what `check` says when it objects."""
+        said = self.checks[check].outcome if check in self.checks else None
+        return said or DEFAULT_OUTCOMES[check]
+
+    def assignee_of(self, speaker: str) -> str | None:
+        """Return who looks at what a check or a rule has sent to review."""
+        named = next((rule.assignee for rule in self.rules if rule.name == speaker), None)
+        if speaker in DEFAULT_OUTCOMES:
+            named = next((c.assignee for name, c in self.checks.items() if name == speaker), None)
+        return named or self.assignee
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of the queues that anything here sends returns to, sorted."""
+        named = [self.assignee, *(it.assignee for it in self.checks.values())]
+        named += [it.assignee for it in self.rules]
+        return tuple(sorted({queue for name in named if (queue := queue_of(name))}))

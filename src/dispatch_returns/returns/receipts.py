@@ -1,0 +1,157 @@
+"""What arrived at the warehouse, parcel by parcel: their numbers are the refunds' ordinals."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, and_, func, or_, select, update
+
+from dispatch_returns.money import Money
+from dispatch_returns.refunds.amounts import gather, spread
+from dispatch_returns.refunds.ledger import State
+from dispatch_returns.returns.records import CLOSED, Return, Step
+from dispatch_returns.store import queue
+from dispatch_returns.store.schema import ledger, receipts, returns
+
+
+class ReceiptState(enum.StrEnum):
+    """Where a receipt stands."""
+
+    NOTED = "noted"
+    """Somebody has said what arrived; nothing follows from it yet."""
+    SETTLED = "settled"
+    """What it is worth is on the ticket, and not accepted yet."""
+    REVIEW = "review"
+    """A person must look: whether it is paid back, and how much, is for them to say."""
+    ACCEPTED = "accepted"
+    """It may be paid back, and its number is the refund's ordinal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A row of `receipts`. ``lines`` are SKU, quantity and condition; ``ordinal`` counts from 1.
+
+    ``returnless``: nothing was sent back, because the policy wants it so.
+    """
+
+    id: str
+    return_id: str
+    ordinal: int
+    key: str | None
+    state: ReceiptState
+    lines: Sequence[Mapping[str, Any]]
+    received_date: str | None
+    who: str
+    amount: Money | None
+    breakdown: Mapping[str, Any] | None
+    detail: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def returnless(self) -> bool:
+        """Whether there is nothing to arrive."""
+        return self.received_date is None
+
+
+def _receipt(row: RowMapping) -> Receipt:
+    values = gather({str(column): value for column, value in row.items()})
+    values["state"] = ReceiptState(values["state"])
+    return Receipt(**values)
+
+
+def note(
+    conn: Connection, return_id: str, now: datetime, *, key: str | None = None, **values: Any
+) -> Receipt:
+    """Write down what arrived, under the next number; with a `key` known already, nothing new."""
+    # Two who note at once would give out the same number. SQLite has one writer.
+    conn.execute(
+        select(returns.c.id).where(returns.c.id == return_id).with_for_update(key_share=True)
+    )
+    if key is not None:
+        known = select(receipts).where(receipts.c.return_id == return_id, receipts.c.key == key)
+        if row := conn.execute(known).mappings().one_or_none():
+            return _receipt(row)
+    highest = select(func.max(receipts.c.ordinal)).where(receipts.c.return_id == return_id)
+    ordinal = (conn.execute(highest).scalar_one() or 0) + 1
+    fresh = {
+        "id": f"rcp_{return_id.removeprefix('ret_')}_{ordinal}",
+        "return_id": return_id,
+        "ordinal": ordinal,
+        "key": key,
+        "state": ReceiptState.NOTED,
+        "created_at": now,
+        "updated_at": now,
+    }
+    queue.append(conn, receipts, fresh | spread(values))
+    return of_return(conn, return_id)[-1]
+
+
+def change(conn: Connection, row: Receipt, now: datetime, **values: Any) -> Receipt:
+    """Change a receipt, which the worker that holds its return may do; return it as it is then."""
+    changed = spread(values) | {"updated_at": now}
+    statement = (
+        update(receipts).where(receipts.c.id == row.id).values(changed).returning(*receipts.c)
+    )
+    return _receipt(conn.execute(statement).mappings().one())
+
+
+def of_return(conn: Connection, return_id: str) -> list[Receipt]:
+    """Return what arrived of a return, oldest first."""
+    query = select(receipts).where(receipts.c.return_id == return_id).order_by(receipts.c.ordinal)
+    return [_receipt(row) for row in conn.execute(query).mappings()]
+
+
+def accepted(conn: Connection, return_ids: Collection[str]) -> dict[str, list[int]]:
+    """Return the numbers of the accepted receipts of several returns, oldest first.
+
+    A return without one is left out.
+    """
+    query = (
+        select(receipts.c.return_id, receipts.c.ordinal)
+        .where(receipts.c.return_id.in_(return_ids), receipts.c.state == ReceiptState.ACCEPTED)
+        .order_by(receipts.c.return_id, receipts.c.ordinal)
+    )
+    found: dict[str, list[int]] = {}
+    for return_id, ordinal in conn.execute(query):
+        found.setdefault(return_id, []).append(ordinal)
+    return found
+
+
+_UNPAID = (State.HELD, State.FAILED, State.CANCELED)
+_NEVER_SETTLE = (Step.REJECTED, Step.GONE)
+
+
+def of_others(conn: Connection, row: Return) -> list[Receipt]:
+    """Return what other returns of the same order have settled or were paid for, oldest first.
+
+    What a person has still to decide is not among it, and neither is what was accepted and not
+    paid in a return that is over by now.
+    """
+    if row.order_key is None:
+        return []
+    refund = and_(
+        ledger.c.workspace_id == returns.c.workspace_id,
+        ledger.c.ticket_id == returns.c.ticket_id,
+        ledger.c.ordinal == receipts.c.ordinal,
+    )
+    accepted = and_(receipts.c.state == ReceiptState.ACCEPTED, returns.c.step.not_in(CLOSED))
+    # An expired return is still that when a parcel that came after all has just been settled.
+    settled = and_(receipts.c.state == ReceiptState.SETTLED, returns.c.step.not_in(_NEVER_SETTLE))
+    query = (
+        select(receipts)
+        .join(returns, receipts.c.return_id == returns.c.id)
+        .outerjoin(ledger, refund)
+        .where(
+            returns.c.workspace_id == row.workspace_id,
+            returns.c.order_key == row.order_key,
+            returns.c.id != row.id,
+            or_(ledger.c.state.not_in(_UNPAID), settled, accepted),
+        )
+        .order_by(receipts.c.created_at, receipts.c.id)
+    )
+    return [_receipt(found) for found in conn.execute(query).mappings()]

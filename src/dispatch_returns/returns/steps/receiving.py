@@ -1,0 +1,391 @@
+"""Steps 5 and 6: what arrived, what it is worth, and that it is paid back.
+
+The refund's ordinal is the receipt's number, which only we count: who edits a ticket can make
+no second refund.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ticket_facts import Facts, Parcel, digest_of
+from dispatch_returns.returns import receipts, records
+from dispatch_returns.returns.receipts import Receipt, ReceiptState
+from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.steps.eligibility import breakdown_json, item_lines
+from dispatch_returns.returns.steps.plan import (
+    SOMEBODY,
+    US,
+    Move,
+    Plan,
+    Situation,
+    money_json,
+    money_of,
+)
+from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.request import RECEIPT, text_of
+from dispatch_returns.returns.steps.siblings import of_others, unless_changed
+from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.valuation import NO_ORDER, WAREHOUSE, Worth, Worths
+from dispatch_returns.store import Store
+
+if TYPE_CHECKING:
+    from dispatch_returns.client import Ticket
+
+Work = Callable[[Connection], object]
+
+_TEXT_LIMIT = 100
+"""Characters of a condition, or a date, that a warehouse writes onto a ticket."""
+
+
+class Receiving:
+    """Turns what arrived into an amount on the ticket, and an accepted one into a refund."""
+
+    def __init__(self, store: Store, parts: Parts, intake: Intake) -> None:
+        self._store = store
+        self._parts = parts
+        self._intake = intake
+        self._worths = Worths(store, parts)
+
+    def waiting(self, row: Return) -> Receipt | None:
+        """Return the oldest receipt of which nothing has followed yet.
+
+        None while an earlier one is not paid back: the ticket has one amount at a time.
+        """
+        known = self._all(row)
+        open_ones = [r for r in known if r.state is not ReceiptState.ACCEPTED]
+        first = open_ones[0] if open_ones else None
+        if first is None or first.state is not ReceiptState.NOTED or self._owed(row, known):
+            return None
+        return first
+
+    def is_held_up(self, row: Return) -> bool:
+        """Whether a parcel waits for an earlier one to be paid back."""
+        noted = any(r.state is ReceiptState.NOTED for r in self._all(row))
+        return noted and self.waiting(row) is None
+
+    def has_all(self, row: Return) -> bool:
+        """Whether everything that was announced has arrived, and was counted."""
+        known = self._all(row)
+        return bool(known) and not not_arrived(row, known)
+
+    def settle(self, now: Situation, receipt: Receipt) -> Plan:
+        """Put what arrived on the ticket: what it is worth, or that a person must look."""
+        return self._put(
+            now, receipt, self._worths.of(now, receipt, self._earlier(now.row, receipt))
+        )
+
+    def _put(self, now: Situation, receipt: Receipt, worth: Worth) -> Plan:
+        fields: dict[str, str | None] = {
+            "received_date": receipt.received_date,
+            "condition": condition_of(receipt.lines),
+        }
+        fields |= payment_fields(now.ticket, worth.payment)
+        if worth.amount is None:
+            # What stands there may be an earlier parcel's.
+            fields["refund_amount"] = None
+        good = worth.problem is None
+        state = ReceiptState.SETTLED if good else ReceiptState.REVIEW
+        return Plan(
+            move=Move(
+                Step.RECEIVED if good else Step.REVIEW,
+                fields=fields,
+                amount=worth.amount,
+                assignee=worth.assignee,
+                reason=worth.problem,
+            ),
+            decisions=(_decision(receipt, "settled" if good else "review", worth),),
+            notes=(_note(now.row, receipt, worth),),
+            also=(
+                unless_changed(worth.row, worth.others, of_others),
+                _changing(receipt, now, state=state, **worth.kept()),
+            ),
+            values={"order_key": worth.row.order_key},
+        )
+
+    def received(self, now: Situation, terms: Terms) -> Plan:
+        """Go on from a ticket that says that the item was received."""
+        known = self._all(now.row)
+        latest = _latest(known)
+        if latest is not None and latest.state is ReceiptState.SETTLED:
+            pays = bool(latest.breakdown and latest.breakdown["pays"])
+            return self._accept(now, latest, US, pays=pays)
+        if not now.arrived:
+            return Plan()
+        if latest is not None and latest.state is ReceiptState.REVIEW:
+            accepted = self._accept(now, latest, SOMEBODY, pays=terms.refund_on_receipt)
+            return self._agreed(now, latest, accepted)
+        if self._owed(now.row, known):
+            # Held, corrected, and set to received once more: the same parcel.
+            again = NewDecision("receipt", "again", SOMEBODY)
+            return _pay(again, pays=terms.refund_on_receipt)
+        return self._note_arrival(now, known)
+
+    def _accept(self, now: Situation, receipt: Receipt, who: str, *, pays: bool) -> Plan:
+        decision = NewDecision("receipt", "accepted", who, None, {"ordinal": receipt.ordinal})
+        accepting = _changing(receipt, now, state=ReceiptState.ACCEPTED)
+        return _pay(decision, accepting, pays=pays)
+
+    def _agreed(self, now: Situation, receipt: Receipt, accepted: Plan) -> Plan:
+        """Return `accepted`, or ask again where what a person has agreed to is out of date."""
+        others = self._worths.others(now.row)
+        fresh = self._worths.anew(now, receipt, self._earlier(now.row, receipt), others)
+        if fresh is not None:
+            return self._put(now, receipt, fresh)
+        return replace(accepted, also=(unless_changed(now.row, others, of_others), *accepted.also))
+
+    def _note_arrival(self, now: Situation, known: Sequence[Receipt]) -> Plan:
+        """The warehouse's own system has said it, by the guide's PATCH."""
+        left = not_arrived(now.row, known)
+        if known and not left:
+            why = "Everything that was announced has arrived already. Look at this parcel."
+            return review(now.row, "receipt", why)
+        # One that is cut off is none that a policy knows, so a person looks.
+        day, condition = (_bounded(_written(now, name)) for name in RECEIPT)
+
+        def note(conn: Connection) -> None:
+            receipts.note(
+                conn,
+                now.row.id,
+                now.now,
+                lines=[{**item, "condition": condition} for item in left],
+                received_date=day or now.now.date().isoformat(),
+                who=WAREHOUSE,
+                amount=None,
+            )
+
+        return Plan(due_at=now.now, also=(note,))
+
+    def returnless(self, now: Situation) -> Plan:
+        """Pay back without anything being sent: the policy's word stands for the receipt."""
+        if self._all(now.row):
+            return Plan(move=Move(Step.REFUNDED))
+        order = self._parts.order(now.row.order_id, now.ticket)
+        if order is None:
+            return review(now.row, "receipt", NO_ORDER)
+        worth = self._worths.returnless(now, order)
+        who = f"policy {now.row.policy}"
+
+        def note(conn: Connection) -> None:
+            receipts.note(
+                conn,
+                now.row.id,
+                now.now,
+                key="returnless",
+                state=ReceiptState.REVIEW if worth.problem else ReceiptState.ACCEPTED,
+                lines=[dict(item) for item in now.row.items],
+                received_date=None,
+                who=who,
+                **worth.kept(),
+            )
+
+        also = (unless_changed(worth.row, worth.others, of_others), note)
+        values = {"order_key": worth.row.order_key}
+        if worth.problem is not None:
+            return replace(review(now.row, "receipt", worth.problem), also=also, values=values)
+        decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
+        fields = payment_fields(now.ticket, order.payment)
+        move = Move(Step.REFUNDED, fields=fields, amount=worth.amount)
+        return Plan(move=move, decisions=(decision,), also=also, values=values)
+
+    def refunded(self, now: Situation) -> Plan:
+        """Enter the refund of the newest parcel into the ledger; the refund path does the rest.
+
+        The amount is the ticket's, as it was read just now. A receipt that a person had to look
+        at is accepted, for `refunded` is that person's word.
+        """
+        known = self._all(now.row)
+        latest = _latest(known)
+        plan = Plan(also=(self._entering(now, known, latest),))
+        if latest is None or latest.state is ReceiptState.ACCEPTED:
+            return plan
+        accepted = NewDecision("receipt", "accepted", SOMEBODY, None, {"ordinal": latest.ordinal})
+        accepting = _changing(latest, now, state=ReceiptState.ACCEPTED)
+        plan = replace(plan, decisions=(accepted,), also=(accepting, *plan.also))
+        return plan if latest.state is ReceiptState.SETTLED else self._agreed(now, latest, plan)
+
+    def _entering(self, now: Situation, known: Sequence[Receipt], latest: Receipt | None) -> Work:
+        row = now.row
+        facts = Facts.of(now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at)
+        decision = self._intake.judge(facts)
+
+        def enter(conn: Connection) -> None:
+            refund = self._intake.enter(conn, decision)
+            if refund is None:
+                return  # settled before this installation went live
+            if known and latest is not known[-1] and refund.state is not State.HELD:
+                records.wake(conn, now.row.id, now.now)  # the next parcel waits for this one
+
+        return enter
+
+    def over(self, now: Situation) -> Plan:
+        """Leave to a person what was worth something and is not paid of a return that is over."""
+        known = self._all(now.row)
+        latest = _latest(known)
+        settled = latest is not None and latest.state is ReceiptState.SETTLED
+        if latest is None or not (settled or self._owed(now.row, known)):
+            return Plan()
+        note = (
+            f"{latest.amount or 'What arrived'} was not paid back, and other returns of the order"
+            " do not count it. Should this return go on after all, check refund_amount first."
+            f" (Return {now.row.number})"
+        )
+        if self._worths.refund(now.row, latest) is not None:
+            return Plan(notes=(note,))
+        return Plan(notes=(note,), also=(_changing(latest, now, state=ReceiptState.REVIEW),))
+
+    # What there is.
+
+    def _all(self, row: Return) -> list[Receipt]:
+        with self._store.read() as conn:
+            return receipts.of_return(conn, row.id)
+
+    def _earlier(self, row: Return, receipt: Receipt) -> list[Receipt]:
+        return [r for r in self._all(row) if r.ordinal < receipt.ordinal]
+
+    def _owed(self, row: Return, known: Sequence[Receipt]) -> bool:
+        """Whether an accepted parcel waits for its refund: to be entered, or to be released."""
+        accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
+        if not accepted:
+            return False
+        entered = self._worths.refund(row, accepted[-1])
+        return entered is None or entered.state is State.HELD
+
+
+def _bounded(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}..."
+
+
+def _latest(known: Sequence[Receipt]) -> Receipt | None:
+    """Return the newest receipt of which something has followed."""
+    decided = [r for r in known if r.state is not ReceiptState.NOTED]
+    return decided[-1] if decided else None
+
+
+def _pay(decision: NewDecision, *also: Work, pays: bool) -> Plan:
+    move = Move(Step.REFUNDED) if pays else None
+    return Plan(move=move, decisions=(decision,), also=also)
+
+
+def _changing(receipt: Receipt, now: Situation, **values: Any) -> Work:
+    return lambda conn: receipts.change(conn, receipt, now.now, **values)
+
+
+def facts_of(
+    conn: Connection, ticket: Ticket, workspace: str, refund: Refund | None = None
+) -> Facts:
+    """Return what `ticket` says of `refund`, or of the refund of its newest parcel.
+
+    Of an earlier parcel the ticket says nothing any more: its refund keeps its own amount.
+    """
+    row = records.get(conn, records.return_id(workspace, ticket.id))
+    requested_at = None if row is None else row.requested_at
+    known = [] if row is None else receipts.of_return(conn, row.id)
+    accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
+    newest = accepted[-1] if accepted else None
+    if refund is None or newest is None or refund.ordinal >= newest.ordinal:
+        return Facts.of(ticket, workspace, parcel_of(row, newest), requested_at)
+    earlier = next((r for r in known if r.ordinal == refund.ordinal), None)
+    amount = refund.amount or (None if earlier is None else earlier.amount)
+    parcel = replace(parcel_of(row, earlier), amount=amount)
+    return Facts.of(ticket, workspace, parcel, requested_at)
+
+
+def _written(now: Situation, name: str) -> str | None:
+    """Return a field of the receipt, None where it stands there since the request."""
+    value = now.ticket.custom_fields.get(name)
+    return None if (now.row.claimed or {}).get(name) == digest_of(value) else text_of(value)
+
+
+def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:
+    """Return which parcel's refund it is: its number is ours, and never the ticket's."""
+    claimed = dict(row.claimed or {}) if row is not None else {}
+    if receipt is None:
+        return Parcel(claimed=claimed)
+    for name in RECEIPT:
+        claimed.pop(name, None)  # the receipt says them, and has written them
+    breakdown = receipt.breakdown or {}
+    refunded = breakdown.get("refunded")
+    return Parcel(
+        receipt.ordinal,
+        returnless=receipt.returnless,
+        granted=receipt.amount,
+        # What had a problem was for a person to decide.
+        automatic=receipt.detail is None and bool(breakdown.get("pays") or receipt.returnless),
+        accounted=None if refunded is None else money_of(refunded),
+        claimed=claimed,
+        without_order=receipt.detail == NO_ORDER,
+    )
+
+
+_PAYMENT_FIELDS: Mapping[PaymentKind, str] = {
+    "payment_intent": "payment_intent",
+    "charge": "charge_id",
+    "reference": "payment_reference",
+}
+
+
+def payment_fields(ticket: Ticket, payment: PaymentRef | None) -> dict[str, str | None]:
+    """Return the field that names the order's payment, where the ticket names none."""
+    named = any(ticket.custom_fields.get(name) for name in _PAYMENT_FIELDS.values())
+    if payment is None or named or payment.account is not None:
+        return {}  # a connected account's payment is found by the merchant's own function
+    return {_PAYMENT_FIELDS[payment.kind]: payment.id}
+
+
+def not_arrived(row: Return, known: Iterable[Receipt]) -> list[dict[str, Any]]:
+    """Return what was announced and is in none of the receipts `known`."""
+    left = Counter({item["sku"]: item["quantity"] for item in row.items})
+    for receipt in known:
+        for line in receipt.lines:
+            left[line["sku"]] -= line["quantity"]
+    return [{"sku": sku, "quantity": count} for sku, count in left.items() if count > 0]
+
+
+def condition_of(lines: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the conditions of what arrived, as one text."""
+    found = dict.fromkeys(line["condition"] for line in lines if line.get("condition"))
+    return ", ".join(found) or None
+
+
+def review(row: Return, kind: str, why: str) -> Plan:
+    """Let a person look, and say why."""
+    return Plan(
+        move=Move(Step.REVIEW, reason=why),
+        decisions=(NewDecision(kind, "review", US, why),),
+        notes=(f"{why} (Return {row.number})",),
+    )
+
+
+def _decision(receipt: Receipt, outcome: str, worth: Worth) -> NewDecision:
+    data = {
+        "ordinal": receipt.ordinal,
+        "lines": [dict(line) for line in receipt.lines],
+        "received_date": receipt.received_date,
+        "amount": worth.amount and money_json(worth.amount),
+        "breakdown": worth.breakdown and breakdown_json(worth.breakdown),
+    }
+    return NewDecision("receipt", outcome, receipt.who, worth.problem, data)
+
+
+def _note(row: Return, receipt: Receipt, worth: Worth) -> str:
+    lines = [f"Received: {item_lines(receipt.lines)}. (Return {row.number})"]
+    if worth.breakdown is not None:
+        lines += [f"- {name}: {amount}" for name, amount in worth.breakdown.parts]
+        lines += [f"- {name}: -{amount}" for name, amount in worth.breakdown.fees]
+    if worth.amount is not None:
+        lines.append(f"To be paid back: {worth.amount}.")
+    if worth.problem is not None:
+        lines.append(
+            f"{worth.problem} A person must look: correct refund_amount and set the status to"
+            " refunded, or to rejected."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""The statuses' names in a workspace, and the steps they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.returns.records import Step
+
+STEPS: tuple[Step, ...] = (
+    Step.REQUESTED,
+    Step.CHECK,
+    Step.APPROVED,
+    Step.LABEL_SENT,
+    Step.RECEIVED,
+    Step.REFUNDED,
+    Step.REVIEW,
+    Step.REJECTED,
+    Step.EXPIRED,
+)
+"""The steps that have a status, in the order in which they are made in a workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statuses:
+    """Each step's status. `renamed` are those that are not called as the step is."""
+
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` where two steps have one status."""
+        names = [self.name(step) for step in STEPS]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConfigurationError(
+                f"two steps have the same status, {', '.join(sorted(twice))}: give each its own"
+            )
+
+    def name(self, step: Step) -> str:
+        """Return the status that stands for `step`."""
+        return self.renamed.get(step, str(step))
+
+    def step(self, status: str) -> Step:
+        """Return the step that `status` stands for, or that it stands for none."""
+        return next((step for step in STEPS if self.name(step) == status), Step.ELSEWHERE)

@@ -1,0 +1,57 @@
+"""The story as one HTML page that needs nothing else: no script, no font, no network."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+
+from dispatch_returns.errors import MissingExtraError
+from dispatch_returns.returns.records import Step
+from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.timeline.story import Story
+
+_WALK = (
+    Step.REQUESTED,
+    Step.CHECK,
+    Step.APPROVED,
+    Step.LABEL_SENT,
+    Step.RECEIVED,
+    Step.REFUNDED,
+)
+
+
+def render(story: Story, statuses: Statuses, now: datetime) -> str:
+    """Return the page. Raises `MissingExtraError` without Jinja2."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        raise MissingExtraError("notices", "a page of the timeline") from None
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files("dispatch_returns.returns.timeline").joinpath("page.html.jinja")
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    reached = {moment.title for moment in story.moments if moment.kind == "step"}
+    return template.render(
+        story=story,
+        walk=[
+            {
+                "number": number,
+                "name": statuses.name(step).replace("_", " "),
+                "reached": statuses.name(step) in reached,
+                "here": story.row.step is step,
+            }
+            for number, step in enumerate(_WALK, start=1)
+        ],
+        day=_day,
+        time=_time,
+        now=f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _day(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%A, %d %B %Y}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%H:%M:%S}"

@@ -1,0 +1,128 @@
+"""A label given back by hand: at the provider once, recorded with who and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from dispatch_returns.clock import Clock
+from dispatch_returns.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    LabelError,
+    ReturnStateError,
+)
+from dispatch_returns.returns import label_records, records
+from dispatch_returns.returns.label_records import LabelRow, LabelState
+from dispatch_returns.returns.labels.provider import LabelProvider
+from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.service import found
+from dispatch_returns.returns.steps.labelling import given_back
+from dispatch_returns.returns.steps.messages import tell_agents
+from dispatch_returns.store import Store, audit_log
+
+_LEASE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """What came of it: the return, its label as it is now, and a sentence for people."""
+
+    row: Return
+    label: LabelRow
+    said: str
+
+
+def usable(row: Return, known: list[LabelRow]) -> LabelRow:
+    """Return the label that the customer can use. Raises `ReturnStateError` where none can."""
+    whose = f"{row.ticket_id} ({row.number})"
+    if not known:
+        raise ReturnStateError(
+            f"{whose} has no label: it is {row.status}, and one is made when it is approved"
+        )
+    label = known[-1]
+    if label.state is LabelState.BOUGHT:
+        return label
+    why = f" ({label.error})" if label.error else ""
+    day = label.updated_at.date().isoformat()
+    another = "set the ticket to approved, and another one is made"
+    raise ReturnStateError(
+        {
+            LabelState.WANTED: f"the label of {whose} was not bought yet{why}",
+            LabelState.VOIDED: f"the label of {whose} was voided on {day}: {another}",
+            LabelState.NOT_VOIDED: f"the label of {whose} was given up on {day}: {another}",
+            LabelState.EXPIRED: f"the label of {whose} has expired: {another}",
+        }.get(
+            label.state,
+            f"nobody knows yet whether the label of {whose} was bought{why}: a running worker"
+            " finds out",
+        )
+    )
+
+
+def void(
+    store: Store, provider: LabelProvider, clock: Clock, text: str, *, who: str, why: str
+) -> Voided:
+    """Give the label of the return that `text` means back; record who did it, and why.
+
+    The return is held meanwhile, so that no worker and nobody else deals with it too; after a
+    crash or a lost answer it can be repeated, and the provider says the same again. Raises
+    `ReturnStateError` where there is no label to give back, `LabelError` when the provider
+    refuses or does not say, and then the label stands as before.
+    """
+    if not who.strip() or not why.strip():
+        raise InvalidArgumentError("who, why", "an act needs a name and a reason")
+    before, row, label = store.write("label.take", lambda conn: _taken(conn, provider, clock, text))
+    try:
+        state, said = given_back(label, provider, clock())
+    except LabelError as error:
+        message = error.message
+
+        def keep(conn: Connection) -> None:
+            label_records.change(conn, label, clock(), error=f"It was not voided: {message}")
+            records.release(conn, row, clock(), before.due_at)
+
+        store.write("label.kept", keep)
+        raise
+
+    def settle(conn: Connection) -> Voided:
+        now = clock()
+        released = records.release(conn, row, now, before.due_at)
+        changed = label_records.change(conn, label, now, state=state, error=None)
+        data = {"label": label.id, "parcel": label.parcel}
+        decision = NewDecision("label", str(state), who, f"{said} Why: {why}", data)
+        records.record(conn, row, decision, now)
+        subject = f"label {label.provider_id} of {row.ticket_id}"
+        audit_log.record(conn, "void", now, who=who, why=why, subject=subject)
+        next_one = _another(row)
+        tell_agents(conn, row, f"{said} By {who}: {why}. {next_one} (Return {row.number})", now)
+        return Voided(released, changed, f"{said} {next_one}")
+
+    return store.write("label.voided", settle)
+
+
+def _taken(
+    conn: Connection, provider: LabelProvider, clock: Clock, text: str
+) -> tuple[Return, Return, LabelRow]:
+    """Return the return as it was, as it is held now, and the label to give back."""
+    row = found(conn, text)
+    held = records.take(conn, row, clock(), _LEASE)
+    if held is None:
+        raise ReturnStateError(
+            f"{row.ticket_id} ({row.number}) is being dealt with: try again in a minute"
+        )
+    label = usable(held, label_records.of_return(conn, row.id))
+    if label.provider != provider.name:
+        raise ConfigurationError(
+            f"the label of {row.ticket_id} is of {label.provider}, and DISPATCH_RETURNS_LABELS is"
+            f" {provider.name}: set it to {label.provider} for this command"
+        )
+    return row, held, label
+
+
+def _another(row: Return) -> str:
+    if row.step is Step.APPROVED:
+        return "The ticket is approved, so a running worker makes another one."
+    return "Set the ticket to approved to have another one made."

@@ -1,0 +1,27 @@
+"""What is measured, in words that need no OpenTelemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the gauges show: seconds that the oldest event waits, refunds by state, and returns by
+    step.
+    """
+
+    workspace: str
+    lag: float
+    refunds: Mapping[str, int]
+    returns: Mapping[str, int]
+
+
+class Span(Protocol):
+    """A part of the work, while it lasts."""
+
+    def set(self, **attributes: str | None) -> None:
+        """Say what has been found out meanwhile."""
+        ...

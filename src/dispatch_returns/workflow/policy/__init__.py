@@ -1,6 +1,0 @@
-"""May this come back? The merchant's rules, and why they said what they said."""
-
-from dispatch_returns.workflow.policy.book import PolicyBook
-from dispatch_returns.workflow.policy.policy import ReturnPolicy
-
-__all__ = ["PolicyBook", "ReturnPolicy"]

@@ -1,0 +1,62 @@
+"""A local Dispatch API and a local Stripe: a test double, not the services, and it says so.
+
+It serves, on this machine, ``/v1/workspaces/ws_sandbox/...`` and ``/v1/brands/ws_sandbox/...``
+with the key ``sk_test_sandbox``, delivers real signed webhooks, and has Stripe's payments,
+charges and refunds beside it (`dispatch_sandbox.stripe`). What goes wrong is asked for
+under ``/_sandbox``. Needs the extra ``sandbox``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatch_sandbox import stripe
+    from dispatch_sandbox.app import create_app
+    from dispatch_sandbox.deliveries import DeliveryPolicy
+    from dispatch_sandbox.faults import FaultRule
+    from dispatch_sandbox.server import Sandbox, running
+    from dispatch_sandbox.state import API_KEY, WORKSPACE, SandboxState
+
+__all__ = [
+    "API_KEY",
+    "WORKSPACE",
+    "DeliveryPolicy",
+    "FaultRule",
+    "Sandbox",
+    "SandboxState",
+    "create_app",
+    "running",
+    "stripe",
+]
+
+_HOMES = {
+    "API_KEY": "state",
+    "WORKSPACE": "state",
+    "DeliveryPolicy": "deliveries",
+    "FaultRule": "faults",
+    "Sandbox": "server",
+    "SandboxState": "state",
+    "create_app": "app",
+    "running": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
+    if name == "stripe":
+        return import_module(f"{__name__}.stripe")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if any(find_spec(needed) is None for needed in ("jinja2", "starlette", "uvicorn")):
+        from dispatch_returns.errors import MissingExtraError
+
+        raise MissingExtraError("sandbox", "The sandbox")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

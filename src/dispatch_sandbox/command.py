@@ -1,0 +1,96 @@
+"""``sandbox``: the local Dispatch API and Stripe stand-in, until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dispatch_returns.cli.output import Json, Verbatim, show, warn
+from dispatch_returns.cli.serve import cannot_listen
+from dispatch_returns.cli.stopping import stop_signals
+from dispatch_returns.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dispatch_sandbox import Sandbox
+
+_LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def sandbox(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8420,
+    file: Annotated[
+        Path | None, typer.Option(help="Keep what is in it in this file. Default: in memory.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a local Dispatch API and Stripe stand-in.
+
+    It is a test double and moves no money.
+    Prints the variables that point everything here at it.
+    """
+    with stop_signals() as stop, _running(host, port, file) as box:
+        environment = environment_of(box)
+        document = {"url": box.url, "api_url": box.api_url, "environment": environment}
+        show(document, *_said(box, environment), as_json=json)
+        if host not in _LOCAL:
+            warn(
+                f"{host} can be reached by others: this is a test double, with a key that"
+                " everybody knows"
+            )
+        stop.wait()
+    raise typer.Exit(stop.code)
+
+
+def environment_of(box: Sandbox) -> dict[str, str]:
+    """Return the variables that point this package at `box`."""
+    from dispatch_sandbox import WORKSPACE
+    from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
+
+    return {
+        "DISPATCH_API_KEY": box.state.api_key,
+        "DISPATCH_WORKSPACE": WORKSPACE,
+        "DISPATCH_BASE_URL": box.api_url,
+        "STRIPE_API_KEY": STRIPE_KEY,
+        "STRIPE_BASE_URL": box.url,
+        # A database belongs to one workspace and one processor account: the live one's is another.
+        "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
+    }
+
+
+def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ...]:
+    exports = Verbatim([f"export {name}={value}" for name, value in environment.items()])
+    return (
+        f"The sandbox is at {box.url}. It is a test double and moves no money.",
+        "Open that address in a browser to see what is in it.",
+        "",
+        "To use it from another terminal:",
+        exports,
+        "",
+        "There, `dispatch-returns setup` makes the workflow's statuses and fields in it.",
+        "Ctrl-C stops it.",
+    )
+
+
+@contextlib.contextmanager
+def _running(host: str, port: int, file: Path | None) -> Generator[Sandbox]:
+    from dispatch_sandbox import running
+
+    with contextlib.ExitStack() as stack:
+        try:
+            box = stack.enter_context(
+                running(host=host, port=port, file=file, expose=host not in _LOCAL)
+            )
+        except OSError as error:
+            raise cannot_listen(host, port, error) from None
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{file} cannot be used: {error}") from None
+        yield box

@@ -1,0 +1,202 @@
+"""Everything a sandbox knows, under one lock; in memory, and in a file where one is given."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from dispatch_sandbox.blobs import Blobs
+from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
+from dispatch_sandbox.faults import Faults
+from dispatch_sandbox.file import Entry, StateFile
+from dispatch_sandbox.limits import RateLimit
+from dispatch_sandbox.resources import tickets, workspaces
+from dispatch_sandbox.stripe import StripeState
+from dispatch_sandbox.wire import Record, stamp
+from dispatch_sandbox.workspace import Workspace
+
+API_KEY = "sk_test_sandbox"
+WORKSPACE = "ws_sandbox"
+_REPLAYS_KEPT = 10_000
+
+
+def utc_now() -> datetime:
+    """Give the time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class SandboxState:
+    """The state of a sandbox, for one server at a time.
+
+    ``workspaces`` are the ids that exist, each reachable under both path styles; ``api_key`` is
+    the key all calls must carry; ``file`` a SQLite file (made if missing) that keeps everything;
+    ``clock`` gives aware times. ``custom_fields`` says what a PATCH does with ``custom_fields``
+    and ``metadata``, which the API's documentation leaves open. ``allow_remote`` lets webhooks
+    point at other machines; without it only loopback addresses are accepted.
+
+    ``rate_limit`` is in calls per minute. ``delete_answers`` says what a DELETE answers: 204, or
+    what was deleted.
+    """
+
+    def __init__(
+        self,
+        *,
+        workspaces: Sequence[str] = (WORKSPACE,),
+        api_key: str = API_KEY,
+        file: str | Path | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        custom_fields: Literal["merge", "replace"] = "merge",
+        deliveries: DeliveryPolicy | None = None,
+        rate_limit: int = 1_000_000,
+        allow_remote: bool = False,
+        delete_answers: Literal["empty", "json"] = "empty",
+    ) -> None:
+        self.api_key = api_key
+        self.merges = custom_fields == "merge"
+        self.allow_remote = allow_remote
+        self.lock = threading.RLock()
+        self.faults = Faults()
+        self.rate_limit = RateLimit(rate_limit)
+        self.deliveries = Deliveries(self, deliveries or DeliveryPolicy())
+        self.stripe = StripeState()
+        self.workspaces: dict[str, Workspace] = {}
+        self.replays: dict[str, Record] = {}
+        self.api_keys: dict[str, Record] = {}
+        self.magic_links: dict[str, Record] = {}
+        self.portal_secret = f"portal of {api_key}"
+        self.delete_answers = delete_answers
+        self.blobs = Blobs(None if file is None else Path(f"{file}.attachments"))
+        self.account: Record = {"id": "acc_sandbox", "name": "Sandbox"}
+        self._clock = clock
+        self._ids = tuple(workspaces)
+        self._changed: dict[tuple[str, str], Entry] = {}
+        self._file = None if file is None else StateFile(file)
+        self.account |= {"createdAt": self.now(), "updatedAt": self.now()}
+        self._load()
+
+    def now(self) -> str:
+        """Give the time as the API writes it."""
+        return stamp(self._clock())
+
+    def later(self, seconds: int) -> str:
+        """Give the time so many seconds from now."""
+        return stamp(self._clock() + timedelta(seconds=seconds))
+
+    def attachment(self, attachment_id: str) -> Record | None:
+        """Find an attachment of any workspace: its address names none."""
+        with self.lock:
+            for workspace in self.workspaces.values():
+                if attachment_id in workspace.attachments:
+                    return workspace.attachments[attachment_id]
+        return None
+
+    def remove(self, workspace: Workspace) -> None:
+        """Delete a workspace and all that is in it."""
+        del self.workspaces[workspace.id]
+        for kind, record in workspace.records():
+            self.forget(kind, record)
+            if kind == "attachment":
+                self.blobs.forget(record["id"])
+        for record in self.deliveries.forget(workspace):
+            self.forget("delivery", record)
+        self.forget("workspace", workspace.info)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Hold the lock, and write to the file what was saved meanwhile."""
+        with self.lock:
+            try:
+                yield
+            finally:
+                if self._file is not None and self._changed:
+                    self._file.save(self._changed.values())
+                    self._changed.clear()
+
+    def save(self, kind: str, record: Record, workspace: Workspace | None = None) -> None:
+        """Note that an object is new or changed."""
+        self._note(kind, record["id"], workspace, record)
+
+    def forget(self, kind: str, record: Record) -> None:
+        """Note that an object is gone."""
+        self._note(kind, record["id"], None, None)
+
+    def keep_replay(self, replay: Record) -> None:
+        """Remember an answer for its idempotency key; the oldest of too many is forgotten."""
+        self.replays[replay["id"]] = replay
+        self.save("replay", replay)
+        if len(self.replays) > _REPLAYS_KEPT:
+            self.forget("replay", self.replays.pop(next(iter(self.replays))))
+
+    def save_stripe(self) -> None:
+        """Write the Stripe half to the file, if there is one."""
+        if self._file is not None:
+            with self.transaction():
+                self.save("stripe", {"id": "stripe", "json": json.dumps(self.stripe.dump())})
+
+    def add_ticket(self, workspace: str = WORKSPACE, **fields: Any) -> Record:
+        """Create a ticket as the API would, without HTTP; the fields have the brands' names."""
+        with self.transaction():
+            return dict(tickets.add(self, self.workspaces[workspace], fields))
+
+    def reset(self) -> None:
+        """Go back to a new sandbox: no tickets, no webhooks, no deliveries, no faults."""
+        with self.transaction():
+            self.faults.clear()
+            self.deliveries.clear()
+            self.workspaces.clear()
+            self.replays.clear()
+            self.api_keys.clear()
+            self.magic_links.clear()
+            self._changed.clear()
+            if self._file is not None:
+                self._file.clear()
+            self.stripe.load(StripeState().dump())
+            self._load()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def summary(self) -> Record:
+        """Count what is here."""
+        with self.lock:
+            return {
+                "workspaces": {known.id: known.counts() for known in self.workspaces.values()},
+                "deliveries": self.deliveries.counts(),
+                "faults": len(self.faults.rules()),
+            }
+
+    def _note(
+        self, kind: str, key: str, workspace: Workspace | None, record: Record | None
+    ) -> None:
+        if self._file is not None:
+            owner = "" if workspace is None else workspace.id
+            self._changed[kind, key] = (kind, key, owner, record)
+
+    def _load(self) -> None:
+        with self.transaction():
+            for kind, owner, record in self._file.load() if self._file is not None else ():
+                self._restore(kind, owner, record)
+            for workspace_id in self._ids:
+                if workspace_id not in self.workspaces:
+                    workspaces.add(self, workspace_id)
+
+    def _restore(self, kind: str, owner: str, record: Record) -> None:
+        if kind == "workspace":
+            self.workspaces[record["id"]] = Workspace(record)
+        elif kind == "api_key":
+            self.api_keys[record["id"]] = record
+        elif kind == "replay":
+            self.replays[record["id"]] = record
+        elif kind == "stripe":
+            self.stripe.load(json.loads(record["json"]))
+        elif kind == "delivery":
+            self.deliveries.restore(self.workspaces[owner], record)
+        else:
+            self.workspaces[owner].add(kind, record)

@@ -1,0 +1,145 @@
+"""One account's objects, and the one rule between them: what a charge has paid back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dispatch_sandbox.stripe.objects import (
+    Charge,
+    Dispute,
+    DisputeStatus,
+    PaymentIntent,
+    Refund,
+    new_id,
+)
+from dispatch_sandbox.stripe.params import EXPANDABLE
+from dispatch_sandbox.stripe.problems import missing
+
+_RETURNED = frozenset({"failed", "canceled"})
+_OVER = frozenset({"won", "warning_closed"})
+
+
+def moves_money(refund: Refund) -> bool:
+    """Whether the refund counts: not one that failed or was canceled."""
+    return refund["status"] not in _RETURNED
+
+
+@dataclass(slots=True)
+class Book:
+    """The objects of one account, oldest first."""
+
+    payment_intents: dict[str, PaymentIntent] = field(default_factory=dict[str, PaymentIntent])
+    charges: dict[str, Charge] = field(default_factory=dict[str, Charge])
+    refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
+    refunds_by_charge: dict[str, list[Refund]] = field(default_factory=dict[str, list[Refund]])
+    disputes: list[Dispute] = field(default_factory=list[Dispute])
+
+    def payment_intent(self, object_id: str, param: str = "intent") -> PaymentIntent:
+        """Return it, or raise Stripe's 404."""
+        found = self.payment_intents.get(object_id)
+        if found is None:
+            raise missing("payment_intent", object_id, param)
+        return found
+
+    def charge(self, object_id: str, param: str = "id") -> Charge:
+        """Return it, or raise Stripe's 404."""
+        found = self.charges.get(object_id)
+        if found is None:
+            raise missing("charge", object_id, param)
+        return found
+
+    def refund(self, object_id: str, param: str = "id") -> Refund:
+        """Return it, or raise Stripe's 404."""
+        found = self.refunds.get(object_id)
+        if found is None:
+            raise missing("refund", object_id, param)
+        return found
+
+    def refunds_of(self, charge_id: str | None) -> list[Refund]:
+        """Return a charge's refunds, oldest first."""
+        return self.refunds_by_charge.get(charge_id, []) if charge_id else []
+
+    def dispute(self, charge: Charge, status: DisputeStatus, now: int) -> Dispute:
+        """Let the customer's bank dispute a charge, or the dispute that it has stand so now.
+
+        Stripe's charge stays ``disputed``, whatever came of it.
+        """
+        charge["disputed"] = True
+        for known in self.disputes:
+            if known["charge"] == charge["id"]:
+                known["status"] = status
+                return known
+        made = Dispute(
+            id=new_id("dp"),
+            object="dispute",
+            amount=charge["amount"],
+            charge=charge["id"],
+            created=now,
+            currency=charge["currency"],
+            payment_intent=charge["payment_intent"],
+            status=status,
+        )
+        self.disputes.append(made)
+        return made
+
+    def stands_disputed(self, charge: Charge) -> bool:
+        """Whether a dispute stands in the way of a refund: not one that was won or closed."""
+        of_it = [it["status"] for it in self.disputes if it["charge"] == charge["id"]]
+        return charge["disputed"] and not (of_it and _OVER.issuperset(of_it))
+
+    def add_refund(self, refund: Refund) -> None:
+        """File a refund that may not be in the book yet, and count it on its charge."""
+        self.refunds[refund["id"]] = refund
+        self.refunds_by_charge.setdefault(refund["charge"], []).append(refund)
+        self._count(refund, refund["amount"])
+
+    def give_back(self, refund: Refund, status: str, reason: str | None = None) -> None:
+        """End a refund without the customer getting the money: ``failed`` or ``canceled``."""
+        refund["status"] = status
+        refund.pop("pending_reason", None)
+        refund.pop("next_action", None)
+        if reason is not None:
+            refund["failure_reason"] = reason
+            refund["failure_balance_transaction"] = new_id("txn")
+        self._count(refund, -refund["amount"])
+
+    def _count(self, refund: Refund, amount: int) -> None:
+        charge = self.charges[refund["charge"]]
+        charge["amount_refunded"] += amount
+        charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+
+    def expanded(self, kind: str, found: Any, paths: tuple[tuple[str, ...], ...]) -> Any:
+        """Return a copy of an object in which the ids at ``paths`` are the objects themselves."""
+        if not paths:
+            return found
+        copy = dict(found)
+        for first in {path[0] for path in paths}:
+            target = EXPANDABLE[kind][first]
+            below = tuple(path[1:] for path in paths if path[0] == first and len(path) > 1)
+            if copy[first] is not None:
+                copy[first] = self.expanded(target, self._find(target, copy[first]), below)
+        return copy
+
+    def _find(self, kind: str, object_id: str) -> Any:
+        return self.charges[object_id] if kind == "charge" else self.payment_intents[object_id]
+
+    def dump(self) -> dict[str, Any]:
+        """Return the objects as JSON-able lists."""
+        return {
+            "payment_intents": list(self.payment_intents.values()),
+            "charges": list(self.charges.values()),
+            "refunds": list(self.refunds.values()),
+        }
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Book:
+        """Return the book that `dump` described."""
+        book = cls(
+            {entry["id"]: entry for entry in data["payment_intents"]},
+            {entry["id"]: entry for entry in data["charges"]},
+            {entry["id"]: entry for entry in data["refunds"]},
+        )
+        for refund in book.refunds.values():
+            book.refunds_by_charge.setdefault(refund["charge"], []).append(refund)
+        return book

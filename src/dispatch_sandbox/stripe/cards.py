@@ -1,0 +1,68 @@
+"""The payment methods the stand-in knows, under Stripe's own test names and numbers.
+
+Source: Stripe's documentation, "Test card numbers" (refunds, disputes). What a card does later
+is read from its last four digits, as a charge shows them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dispatch_sandbox.stripe.problems import invalid
+
+_NUMBERS = {
+    "visa": "4242424242424242",
+    "mastercard": "5555555555554444",
+    "pendingRefund": "4000000000007726",
+    "refundFail": "4000000000005126",
+    "createDispute": "4000000000000259",
+}
+_NAMES = {
+    **{f"pm_card_{name}": number for name, number in _NUMBERS.items()},
+    **{f"tok_{name}": number for name, number in _NUMBERS.items()},
+    **{number: number for number in _NUMBERS.values()},
+}
+_METHODS = {number: f"pm_card_{name}" for name, number in _NUMBERS.items()}
+_DISPUTED = "0259"
+KONBINI = "pm_konbini"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What a payment is made with."""
+
+    method: str
+    details: dict[str, Any]
+    """Stripe's ``payment_method_details``."""
+
+    @property
+    def disputed(self) -> bool:
+        """The customer charges back at once."""
+        return last4(self.details) == _DISPUTED
+
+
+def instrument(name: str, param: str) -> Instrument:
+    """Return the instrument of a payment method's id, a token, or a card number."""
+    if name == KONBINI:
+        return Instrument(KONBINI, {"type": "konbini", "konbini": {"store": None}})
+    number = _NAMES.get(name)
+    if number is None:
+        raise invalid(f"No such PaymentMethod: '{name}'", code="resource_missing", param=param)
+    brand = "mastercard" if number.startswith("5") else "visa"
+    card = {"brand": brand, "last4": number[-4:], "country": "US", "funding": "credit"}
+    return Instrument(_METHODS[number], {"type": "card", "card": card})
+
+
+def instrument_of_data(data: dict[str, Any]) -> Instrument:
+    """Return the instrument a ``payment_method_data`` object describes."""
+    if data.get("type") == "konbini":
+        return instrument(KONBINI, "payment_method_data")
+    number = data.get("card", {}).get("number", "")
+    return instrument(number, "payment_method_data[card][number]")
+
+
+def last4(details: dict[str, Any]) -> str | None:
+    """Return the card's last four digits, or None for another method."""
+    card = details.get("card")
+    return card["last4"] if card else None

@@ -1,0 +1,71 @@
+"""Sends the stand-in's events, and lets happen what falls due while nobody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+
+from dispatch_sandbox.stripe.events import Delivery
+from dispatch_sandbox.stripe.state import StripeState
+
+_LOOK_EVERY = 0.05
+_ATTEMPTS = 5
+_FIRST_RETRY = 0.2
+"""Seconds, doubled each time. Stripe tries for three days; nobody waits for that in a test."""
+_TIMEOUT = 10.0
+
+
+class StripeCourier:
+    """Works between ``start`` and ``stop``, on the event loop that calls them."""
+
+    def __init__(self, state: StripeState) -> None:
+        self._state = state
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None]
+        self._http: httpx.AsyncClient
+
+    def start(self) -> None:
+        """Begin."""
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._http = httpx.AsyncClient(trust_env=False, limits=limits, timeout=_TIMEOUT)
+        self._loop = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Cancel what is under way: it is not sent any more."""
+        tasks = [self._loop, *self._deliveries]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._http.aclose()
+
+    async def _run(self) -> None:
+        while True:
+            if self._state.events.endpoints:
+                with self._state.lock:
+                    self._state.settle()
+                for delivery in self._state.events.take():
+                    task = asyncio.create_task(self._carry(delivery))
+                    self._deliveries.add(task)
+                    task.add_done_callback(self._deliveries.discard)
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _carry(self, delivery: Delivery) -> None:
+        try:
+            for attempt in range(_ATTEMPTS):
+                if await self._send(delivery):
+                    return
+                await asyncio.sleep(_FIRST_RETRY * 2**attempt)
+        finally:
+            self._state.events.settle()
+
+    async def _send(self, delivery: Delivery) -> bool:
+        headers = delivery.headers(int(time.time()))
+        try:
+            answer = await self._http.post(
+                delivery.endpoint.url, content=delivery.body, headers=headers
+            )
+        except (httpx.HTTPError, OSError):
+            return False
+        return answer.is_success

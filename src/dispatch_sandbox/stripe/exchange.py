@@ -1,0 +1,248 @@
+"""One request and its answer, without a server: authentication, idempotency, faults, work.
+
+The order is Stripe's: key of the account, rate limit, idempotency key, parameters, and only then
+the work. What fails before the work leaves no trace under the idempotency key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.endpoints import ENDPOINTS, Endpoint, find_endpoint
+from dispatch_sandbox.stripe.faults import Fault, FaultKind, Subject
+from dispatch_sandbox.stripe.forms import Node, Pairs, nest, parse_pairs
+from dispatch_sandbox.stripe.keys import MAX_LENGTH, KeyEntry, key_in_use
+from dispatch_sandbox.stripe.params import read
+from dispatch_sandbox.stripe.problems import StripeRequestError, invalid, refusal
+from dispatch_sandbox.stripe.state import PLATFORM, RequestRecord, StripeState, new_request_id
+
+API_KEY = "sk_test_sandbox_stripe"
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9_]{1,64}")
+_BASIC = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What arrived. Header names are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: bytes = b""
+    body: bytes = b""
+    request_id: str = field(default_factory=new_request_id)
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key; it means something on a POST only."""
+        return self.headers.get("idempotency-key") or None if self.method == "POST" else None
+
+    def pairs(self) -> Pairs:
+        """Return the parameters, those of the address first."""
+        return parse_pairs(self.query) + (parse_pairs(self.body) if self.method == "POST" else [])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back; ``lost`` says that the connection is cut instead."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    replayed: bool = False
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request that was let in."""
+
+    state: StripeState
+    request: Request
+    account: str
+    endpoint: Endpoint
+    object_id: str
+    form: dict[str, Node]
+    subject: Subject | None
+
+    def fault(self, *kinds: FaultKind) -> Fault | None:
+        """Take the next fault of these kinds that is meant for this request."""
+        return self.state.faults.take(self.subject, *kinds) if self.subject else None
+
+    def call(self) -> Call:
+        """Return the call; raises for parameters that are not well-formed."""
+        params = read(self.form, self.endpoint.params, self.endpoint.required)
+        outcome = None
+        if self.endpoint is ENDPOINTS["POST /v1/refunds"]:
+            outcome = self.fault("fail_later", "pending_then_succeed")
+        return Call(self.state, self.account, params, self.object_id, outcome)
+
+
+async def answer(state: StripeState, request: Request) -> Answer:
+    """Answer a request as Stripe would, or as a fault demands; record it in the state's log."""
+    account = PLATFORM
+    try:
+        account = _authenticate(request.headers)
+        given = await _answer(state, account, request)
+    except StripeRequestError as problem:
+        given = _problem(problem)
+    state.record(
+        RequestRecord(
+            request.method,
+            request.path,
+            account,
+            request.key,
+            0 if given.lost else given.status,
+            given.replayed,
+            request.request_id,
+        )
+    )
+    return given
+
+
+async def _answer(state: StripeState, account: str, request: Request) -> Answer:
+    name, object_id = find_endpoint(request.method, request.path)
+    pairs = request.pairs()
+    form = nest(pairs)
+    with state.lock:
+        state.settle()
+        subject = None
+        if state.faults.armed:
+            subject = Subject.of(state.book(account), name, form, object_id)
+    job = _Job(state, request, account, ENDPOINTS[name], object_id, form, subject)
+    limited = job.fault("rate_limit_429")
+    if limited is not None:
+        raise StripeRequestError(
+            429, "Request rate limit exceeded.", code="rate_limit", retry_after=limited.retry_after
+        )
+    if request.key is None:
+        return await _work(job, job.call(), None)
+    return await _once(job, request.key, _fingerprint(request.path, pairs))
+
+
+async def _once(job: _Job, key: str, fingerprint: str) -> Answer:
+    if len(key) > MAX_LENGTH:
+        raise invalid(f"Idempotency keys can be up to {MAX_LENGTH} characters long.")
+    if job.fault("conflict_409"):
+        raise key_in_use(key)
+    state, keys = job.state, job.state.keys
+    with state.lock:
+        known = keys.look_up(job.account, key, fingerprint, state.now())
+        if known is not None:
+            return _replay(job, key, known)
+        call = job.call()
+        entry = keys.reserve(job.account, key, fingerprint, job.request.request_id, state.now())
+    try:
+        return await _work(job, call, entry)
+    finally:
+        with state.lock:
+            keys.release(job.account, key, entry)
+
+
+def _replay(job: _Job, key: str, known: KeyEntry) -> Answer:
+    headers = (*_kept_headers(key, known), ("idempotent-replayed", "true"))
+    lost = job.fault("lost_response") is not None
+    return Answer(known.status, known.body, headers, replayed=True, lost=lost)
+
+
+async def _work(job: _Job, call: Call, entry: KeyEntry | None) -> Answer:
+    """Do what the request asks for, as slowly and as badly as the faults say."""
+    slow = job.fault("slow")
+    ending = job.fault("lost_response", "stored_500", "refused")
+    if slow is not None and slow.when == "before":
+        await asyncio.sleep(slow.seconds)
+    with job.state.lock:
+        status, body = _act(job.endpoint, call, ending)
+        if entry is not None:
+            entry.status, entry.body = status, body
+    if slow is not None and slow.when == "after":
+        await asyncio.sleep(slow.seconds)
+    headers = _kept_headers(job.request.key or "", entry) if entry else ()
+    lost = ending is not None and ending.kind == "lost_response"
+    return Answer(status, body, headers, lost=lost)
+
+
+def _act(endpoint: Endpoint, call: Call, ending: Fault | None) -> tuple[int, bytes]:
+    if ending is not None and ending.kind == "refused":
+        refused = refusal(ending.refusal)
+        return refused.status, _json(refused.body())
+    if ending is None or ending.kind != "stored_500":
+        return _attempt(endpoint, call)
+    if ending.acted:
+        _attempt(endpoint, call)
+    return 500, _json(StripeRequestError(500, "An unknown error occurred", kind="api_error").body())
+
+
+def _attempt(endpoint: Endpoint, call: Call) -> tuple[int, bytes]:
+    try:
+        return 200, _json(endpoint.answer(call))
+    except StripeRequestError as problem:
+        return problem.status, _json(problem.body())
+
+
+def _kept_headers(key: str, entry: KeyEntry) -> tuple[tuple[str, str], ...]:
+    # Whatever is kept would only be given again, so there is no point in retrying.
+    return (
+        ("idempotency-key", key),
+        ("original-request", entry.request_id),
+        ("stripe-should-retry", "false"),
+    )
+
+
+def _problem(problem: StripeRequestError) -> Answer:
+    headers: list[tuple[str, str]] = []
+    if problem.retry is not None:
+        headers.append(("stripe-should-retry", str(problem.retry).lower()))
+    if problem.retry_after is not None:
+        headers.append(("retry-after", f"{problem.retry_after:g}"))
+    return Answer(problem.status, _json(problem.body()), tuple(headers))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _fingerprint(path: str, pairs: Pairs) -> str:
+    return hashlib.sha256(f"{path}?{urlencode(sorted(pairs))}".encode()).hexdigest()
+
+
+def _authenticate(headers: Mapping[str, str]) -> str:
+    """Return the account a request acts for; raise unless it has the sandbox's key."""
+    key = _api_key(headers.get("authorization", ""))
+    if not key:
+        raise StripeRequestError(
+            401,
+            "You did not provide an API key. You need to provide your API key in the "
+            "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer "
+            "YOUR_SECRET_KEY').",
+        )
+    if key != API_KEY:
+        raise StripeRequestError(401, f"Invalid API Key provided: {key[:8]}********")
+    account = headers.get("stripe-account", PLATFORM)
+    if not _ACCOUNT.fullmatch(account):
+        raise StripeRequestError(
+            403,
+            "The provided key does not have access to this account (or that account does not "
+            "exist).",
+            code="account_invalid",
+        )
+    return account
+
+
+def _api_key(authorization: str) -> str:
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != _BASIC:
+        return value.strip() if scheme.lower() == "bearer" else ""
+    try:
+        return base64.b64decode(value).decode("utf-8", "replace").partition(":")[0]
+    except ValueError:  # not Base64, or not even ASCII
+        return ""

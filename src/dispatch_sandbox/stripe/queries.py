@@ -1,0 +1,174 @@
+"""Everything that only reads: one object, lists, the metadata search, balance and account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.objects import Charge, PaymentIntent, Refund
+from dispatch_sandbox.stripe.problems import invalid
+
+_DEFAULT_LIMIT = 10
+_SEARCH = re.compile(
+    r"""\s*metadata\[(?P<q1>['"])(?P<key>.+)(?P=q1)\]\s*:\s*(?P<q2>['"])(?P<value>.*)(?P=q2)\s*"""
+)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def get_payment_intent(call: Call) -> PaymentIntent:
+    """``GET /v1/payment_intents/:id``."""
+    return call.book.payment_intent(call.object_id)
+
+
+def get_charge(call: Call) -> Charge:
+    """``GET /v1/charges/:id``."""
+    return call.book.charge(call.object_id)
+
+
+def get_refund(call: Call) -> Refund:
+    """``GET /v1/refunds/:id``."""
+    return call.book.refund(call.object_id)
+
+
+def list_payment_intents(call: Call) -> dict[str, Any]:
+    """``GET /v1/payment_intents``, newest first."""
+    return _page(call, "payment_intent", call.book.payment_intents.values())
+
+
+def list_charges(call: Call) -> dict[str, Any]:
+    """``GET /v1/charges``, newest first, of one PaymentIntent if asked."""
+    intent_id = call.params.get("payment_intent")
+    charges = call.book.charges.values()
+    return _page(
+        call,
+        "charge",
+        [charge for charge in charges if intent_id in {None, charge["payment_intent"]}],
+    )
+
+
+def list_refunds(call: Call) -> dict[str, Any]:
+    """``GET /v1/refunds``, newest first, of one payment if asked."""
+    charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
+    refunds: Iterable[Refund] = call.book.refunds.values()
+    if charge_id is not None:
+        refunds = call.book.refunds_of(call.book.charge(charge_id, "charge")["id"])
+    if intent_id is not None:
+        intent = call.book.payment_intent(intent_id, "payment_intent")
+        of_intent = call.book.refunds_of(intent["latest_charge"])
+        refunds = [refund for refund in of_intent if charge_id in {None, refund["charge"]}]
+    return _page(call, "refund", refunds)
+
+
+def list_disputes(call: Call) -> dict[str, Any]:
+    """``GET /v1/disputes``, newest first, of one payment if asked."""
+    charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
+    disputes = [
+        it
+        for it in call.book.disputes
+        if charge_id in {None, it["charge"]} and intent_id in {None, it["payment_intent"]}
+    ]
+    return _page(call, "dispute", disputes)
+
+
+def _page(call: Call, kind: str, oldest_first: Iterable[Any]) -> dict[str, Any]:
+    found = [entry for entry in oldest_first if _in_time(entry, call.params.get("created", {}))]
+    found.reverse()
+    after = call.params.get("starting_after")
+    if after is not None:
+        ids = [entry["id"] for entry in found]
+        if after not in ids:
+            raise invalid(
+                f"No such {kind}: '{after}'", code="resource_missing", param="starting_after"
+            )
+        del found[: ids.index(after) + 1]
+    limit = call.params.get("limit", _DEFAULT_LIMIT)
+    return {
+        "object": "list",
+        "url": f"/v1/{kind}s",
+        "has_more": len(found) > limit,
+        "data": found[:limit],
+    }
+
+
+def _in_time(entry: Mapping[str, Any], bounds: Mapping[str, int]) -> bool:
+    created: int = entry["created"]
+    return all(
+        (bound == "gt" and created > moment)
+        or (bound == "gte" and created >= moment)
+        or (bound == "lt" and created < moment)
+        or (bound == "lte" and created <= moment)
+        for bound, moment in bounds.items()
+    )
+
+
+def search_payment_intents(call: Call) -> dict[str, Any]:
+    """``GET /v1/payment_intents/search`` for ``metadata['key']:'value'``; nothing else.
+
+    Stripe's search lags behind its writes by up to a minute; this one does not.
+    """
+    query = _SEARCH.fullmatch(call.params["query"])
+    if query is None:
+        raise invalid(
+            "We were unable to parse your search query. This sandbox knows only "
+            "metadata['key']:'value'.",
+            param="query",
+        )
+    key, value = (_ESCAPED.sub(r"\1", query[name]) for name in ("key", "value"))
+    found = [
+        intent
+        for intent in call.book.payment_intents.values()
+        if intent["metadata"].get(key) == value
+    ]
+    found.reverse()
+    start, limit = _offset(call.params.get("page", "0")), call.params.get("limit", _DEFAULT_LIMIT)
+    more = len(found) > start + limit
+    return {
+        "object": "search_result",
+        "url": "/v1/payment_intents/search",
+        "has_more": more,
+        "next_page": str(start + limit) if more else None,
+        "data": found[start : start + limit],
+    }
+
+
+def _offset(page: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", page):
+        raise invalid("Invalid page.", param="page")
+    return int(page)
+
+
+def get_balance(call: Call) -> dict[str, Any]:
+    """``GET /v1/balance``: what was captured less what was paid back, fees ignored."""
+    sums: dict[str, int] = {}
+    for charge in call.book.charges.values():
+        if charge["captured"]:
+            kept = charge["amount"] - charge["amount_refunded"]
+            sums[charge["currency"]] = sums.get(charge["currency"], 0) + kept
+    available = [_funds(amount, currency) for currency, amount in sorted(sums.items())]
+    return {
+        "object": "balance",
+        "livemode": False,
+        "available": available or [_funds(0, "usd")],
+        "pending": [_funds(0, currency) for currency in sorted(sums) or ["usd"]],
+    }
+
+
+def _funds(amount: int, currency: str) -> dict[str, Any]:
+    return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+
+
+def get_account(call: Call) -> dict[str, Any]:
+    """``GET /v1/account``: whose key this is, or which account it acts for."""
+    return {
+        "id": call.account,
+        "object": "account",
+        "type": "standard",
+        "country": "US",
+        "default_currency": "usd",
+        "charges_enabled": True,
+        "payouts_enabled": True,
+        "details_submitted": True,
+        "email": None,
+    }

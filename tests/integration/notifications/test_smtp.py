@@ -1,0 +1,214 @@
+"""Notices as e-mail, through a real SMTP server on loopback."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.returns.notifications.notice import Attachment, NoticeKind
+from dispatch_returns.returns.notifications.rendering import Templates
+from dispatch_returns.returns.notifications.samples import sample
+from dispatch_returns.returns.notifications.smtp import SmtpNotifier
+from tests.support.mail_server import PASSWORD, USER, Mailbox, certificate, mail_server
+from tests.support.ports import free_port
+
+NOTICE = sample(NoticeKind.LABEL_SENT, "de")
+
+
+def notifier(number: int, **options: str) -> SmtpNotifier:
+    given = {
+        "host": "localhost",
+        "port": str(number),
+        "from": "Acme Rücksendungen <returns@acme.example>",
+        "security": "none",
+        "timeout": "5",
+    }
+    return SmtpNotifier.from_settings(given | options, Templates(shop="Acme"))
+
+
+@pytest.fixture
+def box() -> Iterator[Mailbox]:
+    with mail_server() as box:
+        yield box
+
+
+def test_a_notice_is_one_mail_in_text_and_html_with_its_file(box: Mailbox) -> None:
+    label = Attachment("Etikett ü.pdf", "application/pdf", b"%PDF-1.4")
+    notifier(box.port, reply_to="help@acme.example").send(replace(NOTICE, attachments=(label,)))
+    (mail,) = box.mails
+    assert box.recipients == ["jane@example.com"]
+    assert mail["from"] == "Acme Rücksendungen <returns@acme.example>"
+    assert mail["to"] == "Jane Doe <jane@example.com>"
+    assert mail["subject"] == "Ihr Rücksendeetikett ist da"
+    assert mail["reply-to"] == "help@acme.example"
+    assert mail["auto-submitted"] == "auto-generated"
+    assert mail["date"] is not None
+    text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
+    assert text is not None
+    assert html is not None
+    assert "14. Februar 2026" in text.get_content()
+    assert '<html lang="de">' in html.get_content()
+    (file,) = mail.iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("Etikett ü.pdf", b"%PDF-1.4")
+
+
+def test_the_same_key_has_the_same_message_id(box: Mailbox) -> None:
+    sender = notifier(box.port)
+    sender.send(NOTICE)
+    sender.send(NOTICE, again=True)
+    sender.send(replace(NOTICE, key="another"))
+    first, again, other = (mail["message-id"] for mail in box.mails)
+    assert first == again != other
+    assert first.endswith("@acme.example>")
+
+
+@pytest.mark.parametrize("field", ["name", "subject", "file"])
+def test_no_header_can_be_slipped_in(field: str, box: Mailbox) -> None:
+    evil = "x\r\nBcc: evil@example.com\r\n\r\nbody"
+    notice = sample(NoticeKind.REJECTED, "en")
+    if field == "name":
+        notice = replace(notice, name=evil)
+    elif field == "subject":
+        notice = replace(notice, facts={"order_id": evil})
+    else:
+        notice = replace(notice, attachments=(Attachment(evil, "text/plain", b"x"),))
+    notifier(box.port).send(notice)
+    (mail,) = box.mails
+    assert box.recipients == ["jane@example.com"]
+    assert "bcc" not in mail
+
+
+@pytest.mark.parametrize(
+    "email",
+    [None, "", "jane", "jane@", "@example.com", "a@b\r\nBcc: evil@example.com", "a@b.c, d@e.f"],
+)
+def test_what_is_no_address_is_refused_and_not_shown(email: str | None, box: Mailbox) -> None:
+    with pytest.raises(NoticeError, match="address") as caught:
+        notifier(box.port).send(replace(NOTICE, email=email))
+    assert not caught.value.retryable
+    assert "jane" not in str(caught.value)
+    assert box.mails == []
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_it_is_encrypted_and_authenticated(security: str, tmp_path: Path) -> None:
+    file = certificate(tmp_path)
+    options = {"security": security, "user": USER, "password": PASSWORD, "ca_file": str(file)}
+    with mail_server(security, file) as box:
+        notifier(box.port, **options).send(NOTICE)
+        assert len(box.mails) == 1
+        with pytest.raises(NoticeError, match="user and password") as wrong:
+            notifier(box.port, **options | {"password": "s3cret-wrong"}).send(NOTICE)
+        with pytest.raises(NoticeError, match="SSLCertVerificationError") as untrusted:
+            notifier(box.port, **{k: v for k, v in options.items() if k != "ca_file"}).send(NOTICE)
+    for caught in (wrong, untrusted):
+        assert caught.value.retryable
+        assert "s3cret" not in str(caught.value)
+    assert len(box.mails) == 1
+
+
+def test_without_starttls_nothing_is_sent(box: Mailbox) -> None:
+    with pytest.raises(NoticeError, match="cannot do it"):
+        notifier(box.port, security="starttls").send(NOTICE)
+    assert box.mails == []
+
+
+@pytest.mark.parametrize(
+    ("email", "sent_to"),
+    [
+        ("o'brien+x@Example.COM", "o'brien+x@Example.COM"),
+        ("try..this..0511@docomo.ne.jp", "try..this..0511@docomo.ne.jp"),
+        ("trailing.@docomo.ne.jp", "trailing.@docomo.ne.jp"),
+        ("jane@bücher.example", "jane@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_is_sent_to_in_the_form_that_every_server_takes(
+    email: str, sent_to: str, box: Mailbox
+) -> None:
+    notifier(box.port).send(replace(NOTICE, email=email))
+    assert box.recipients == [sent_to]  # the server takes off the quotes that RFC 5321 wants
+    (to,) = box.mails[0]["to"].addresses
+    assert f"{to.username}@{to.domain}" == sent_to
+
+
+@pytest.mark.parametrize(
+    "name", ["Ж" * 200, 'A "quoted" <b@c.d> name, Inc. ' + "very long " * 12, "\ud83d half", "\0"]
+)
+def test_whatever_the_name_is_there_is_one_mailbox(name: str, box: Mailbox) -> None:
+    notifier(box.port).send(replace(NOTICE, name=name))
+    (to,) = box.mails[0]["to"].addresses
+    assert to.addr_spec == "jane@example.com"
+    assert len(to.display_name.replace(" ", "")) <= 60
+
+
+def test_letters_beyond_ascii_before_the_at_need_a_server_that_takes_them() -> None:
+    notice = replace(NOTICE, email="jürgen@example.de")
+    with mail_server() as box, pytest.raises(NoticeError, match="SMTPUTF8") as caught:
+        notifier(box.port).send(notice)
+    assert not caught.value.retryable
+    with mail_server(utf8=True) as box:
+        notifier(box.port).send(notice)
+        assert box.recipients == ["jürgen@example.de"]
+
+
+@pytest.mark.parametrize("command", ["RCPT", "DATA"])
+@pytest.mark.parametrize(
+    ("answer", "retryable"),
+    [
+        ("451 4.7.1 jane@example.com is greylisted", True),
+        ("452 jane@example.com later", True),
+        ("550 5.4.5 Daily user sending quota exceeded", True),
+        ("550 5.1.90 daily limit for message recipients", True),
+        ("550 jane@example.com no", False),
+        ("552 5.2.2 mailbox of jane@example.com full", False),
+    ],
+)
+def test_a_refusal_says_whether_it_is_for_good(
+    command: str, answer: str, retryable: bool, box: Mailbox
+) -> None:
+    box.answers[command] = answer
+    with pytest.raises(NoticeError, match=answer[:3]) as caught:
+        notifier(box.port).send(NOTICE)
+    assert caught.value.retryable is retryable
+    assert "jane" not in str(caught.value)
+
+
+def test_a_server_that_is_away_or_silent_is_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (free_port(), silent.getsockname()[1]):
+            with pytest.raises(NoticeError, match="did not take the mail") as caught:
+                notifier(port, timeout="0.3").send(NOTICE)
+            assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"security": "ssl"}, "security: must be"),
+        ({"from": "nobody"}, "sender: is no e-mail address"),
+        ({"from": ""}, "SMTP_FROM"),
+        ({"host": ""}, "SMTP_HOST"),
+        ({"port": "mail"}, "SMTP_PORT"),
+        ({"timeout": "0"}, "timeout"),
+        ({"user": "mailer"}, "belong together"),
+        ({"user": "mailer", "password": "s3cret"}, "without encryption"),
+        ({"security": "tls", "ca_file": "/nowhere"}, "ca_file"),
+    ],
+)
+def test_a_wrong_setting_is_named(options: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        notifier(25, **options)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_its_repr_holds_no_secret() -> None:
+    secret: dict[str, Any] = {"user": USER, "password": PASSWORD, "security": "tls"}
+    assert repr(notifier(465, **secret)) == (
+        "SmtpNotifier(host='localhost', port=465, security='tls')"
+    )

@@ -1,0 +1,104 @@
+"""Our packages as their source says it: modules, what each imports, and the circles among them.
+
+Imports inside functions count, and so do those for types alone: knowing a type is knowing.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parents[2] / "src"
+PACKAGE = "dispatch_returns"
+SANDBOX = "dispatch_sandbox"
+
+
+class Import(NamedTuple):
+    """`target` is a full dotted name; `name` may be a module in it, or something it defines."""
+
+    target: str
+    name: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Module:
+    """One of our files, by its full dotted name."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def package(self) -> str:
+        """What a relative import begins from."""
+        return self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The top folder or file, '' for the package's own file."""
+        return f"{self.name}.".split(".")[1]
+
+    def imports(self) -> Iterator[Import]:
+        """Each name that it imports, of ours and of others."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (Import(alias.name, None, node.lineno) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                dots = "." * node.level
+                target = resolve_name(f"{dots}{node.module or ''}", self.package)
+                yield from (Import(target, alias.name, node.lineno) for alias in node.names)
+
+
+@cache
+def modules() -> Mapping[str, Module]:
+    """All of our modules, by name."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = list(path.relative_to(SOURCE).with_suffix("").parts)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def reached(imported: Import) -> str | None:
+    """The module of ours that an import reaches; None for that of others."""
+    deeper = f"{imported.target}.{imported.name}"
+    if deeper in modules():
+        return deeper
+    return imported.target if imported.target in modules() else None
+
+
+def room(name: str) -> str:
+    """The room of a module's name."""
+    return f"{name}.".split(".")[1]
+
+
+def circle(edges: Iterable[tuple[str, str]]) -> list[str]:
+    """One circle among the imports, as the modules on its way; empty where there is none."""
+    graph: dict[str, set[str]] = {}
+    for importer, imported in edges:
+        if importer != imported:
+            graph.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        way: list[str] = error.args[1]
+        return way
+    return []
+
+
+def edges() -> list[tuple[str, str, Import]]:
+    """Every import of one module of ours by another: importer, imported, and where."""
+    return [
+        (module.name, place, found)
+        for module in modules().values()
+        for found in module.imports()
+        if (place := reached(found)) is not None
+    ]
