@@ -19,6 +19,7 @@ from weakref import WeakSet
 from dispatch_returns.connector.crew import Crew, Work
 from dispatch_returns.connector.queues import Queue
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
+from dispatch_returns.telemetry import ids
 
 try:
     from celery import Celery
@@ -152,4 +153,8 @@ class Bell:
             try:
                 self._send()
             except Exception as error:  # noqa: BLE001 - without this thread nobody would be told any more
-                log.warning("no message sent (%s): the sweep finds the work", type(error).__name__)
+                log.warning(
+                    "no message sent (%s): the sweep finds the work",
+                    type(error).__name__,
+                    extra=ids(),
+                )

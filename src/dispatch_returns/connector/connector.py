@@ -59,6 +59,7 @@ from dispatch_returns.returns.steps.receiving import facts_of
 from dispatch_returns.returns.steps.statuses import Statuses
 from dispatch_returns.returns.tickets import Tickets
 from dispatch_returns.store import Store, audit_log, heartbeats
+from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import (
     CommentCreated,
     OtherEventName,
@@ -432,7 +433,8 @@ class Connector:
             log.warning(
                 "an event was accepted, and no worker runs: nothing is paid. Start the workers with"
                 " the application (lifespan=connector.lifespan of the app that is served,"
-                " start_with_first_request, or connector.start()), or run: dispatch-returns worker"
+                " start_with_first_request, or connector.start()), or run: dispatch-returns worker",
+                extra=ids(),
             )
 
     def wake_also(self, wake: Callable[[], None]) -> None:
@@ -452,7 +454,9 @@ class Connector:
         What hangs and does not end in time keeps them open: they close with the process.
         """
         if not self.stop():
-            log.warning("what is under way did not end in time: it is taken up again later")
+            log.warning(
+                "what is under way did not end in time: it is taken up again later", extra=ids()
+            )
             return
         self.store.close()
         self.client.close()
