@@ -119,6 +119,12 @@ def chaos(args: list[str]) -> int:
     return run(str(PYTHON), "-m", "tests.e2e.chaos", *args)
 
 
+def shape(args: list[str]) -> int:
+    """count functions, files, circles; `--keep` keeps the table to compare with"""
+    install("dev")
+    return run(str(PYTHON), "-m", "tests.shape", *args)
+
+
 def screenshot(args: list[str]) -> int:
     """take the picture of the sandbox's page for the docs (needs Chromium)"""
     install("dev")
@@ -135,6 +141,7 @@ COMMANDS: tuple[Callable[[list[str]], int], ...] = (
     mutate,
     crash,
     chaos,
+    shape,
     screenshot,
 )
 

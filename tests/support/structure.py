@@ -17,6 +17,18 @@ from typing import NamedTuple
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = "dispatch_returns"
 SANDBOX = "dispatch_sandbox"
+# A room stands above all that it imports.
+FLOORS = [
+    {"_version"},
+    {"clock", "emails", "errors", "telemetry"},
+    {"client", "money", "plugins", "store"},
+    {"refunds", "webhooks"},
+    {"returns"},
+    {"connector", "testing"},
+    {"cli"},
+]
+# They hand on what is below them, and nothing of ours needs them.
+INDEXES = {PACKAGE, SANDBOX}
 
 
 class Import(NamedTuple):
@@ -101,4 +113,34 @@ def edges() -> list[tuple[str, str, Import]]:
         for module in modules().values()
         for found in module.imports()
         if (place := reached(found)) is not None
+    ]
+
+
+def known() -> list[tuple[str, str]]:
+    """Which module knows which, the indexes left out."""
+    return [(importer, imported) for importer, imported, _ in edges() if importer not in INDEXES]
+
+
+def floor(module: str) -> int:
+    """The floor of a module, 0 the ground."""
+    found = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
+    assert len(found) == 1, f"{module}: what floor is it on? Say so in FLOORS"
+    return found[0]
+
+
+def may(importer: str, imported: str) -> bool:
+    """Whether the design lets `importer` know `imported`."""
+    if importer in INDEXES or importer.startswith(f"{SANDBOX}."):
+        return True
+    if imported in INDEXES or imported.startswith(f"{SANDBOX}."):
+        return False
+    return room(importer) == room(imported) or floor(importer) > floor(imported)
+
+
+def arrows_up() -> list[str]:
+    """The imports that the design forbids."""
+    return [
+        f"{importer}:{found.line} imports {imported}"
+        for importer, imported, found in edges()
+        if not may(importer, imported)
     ]

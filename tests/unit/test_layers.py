@@ -10,19 +10,8 @@ import ast
 import pytest
 
 from tests.support import structure
-from tests.support.structure import PACKAGE, SANDBOX, room
+from tests.support.structure import SANDBOX
 
-FLOORS = [
-    {"_version"},
-    {"clock", "emails", "errors", "telemetry"},
-    {"client", "money", "plugins", "store"},
-    {"refunds", "webhooks"},
-    {"returns"},
-    {"connector", "testing"},
-    {"cli"},
-]
-# The indexes, which hand on what is below them: nothing of ours needs them.
-INDEXES = {PACKAGE, SANDBOX}
 # What no one has who did not ask for it, and the only places that may import it.
 EXTRAS = {
     "easypost": {"dispatch_returns.returns.labels"},
@@ -53,36 +42,12 @@ EXTRAS = {
 }
 
 
-def floor(module: str) -> int:
-    found = [number for number, rooms in enumerate(FLOORS) if room(module) in rooms]
-    assert len(found) == 1, f"{module}: what floor is it on? Say so in FLOORS"
-    return found[0]
-
-
-def may(importer: str, imported: str) -> bool:
-    """Whether the design lets `importer` know `imported` (both modules of ours)."""
-    if importer in INDEXES or importer.startswith(f"{SANDBOX}."):
-        return True
-    if imported in INDEXES or imported.startswith(f"{SANDBOX}."):
-        return False
-    return room(importer) == room(imported) or floor(importer) > floor(imported)
-
-
 def test_imports_point_down() -> None:
-    wrong = [
-        f"{importer}:{found.line} imports {imported}"
-        for importer, imported, found in structure.edges()
-        if not may(importer, imported)
-    ]
-    assert wrong == []
+    assert structure.arrows_up() == []
 
 
 def test_no_file_is_part_of_a_circle() -> None:
-    known = [
-        (importer, imported)
-        for importer, imported, _found in structure.edges()
-        if importer not in INDEXES and not importer.startswith(f"{SANDBOX}.")
-    ]
+    known = [it for it in structure.known() if not it[0].startswith(f"{SANDBOX}.")]
     assert structure.circle(known) == []
 
 
@@ -115,7 +80,7 @@ def test_a_circle_would_be_found() -> None:
     ],
 )
 def test_the_rule_itself_says_yes_and_no(importer: str, imported: str, allowed: bool) -> None:
-    assert may(importer, imported) is allowed
+    assert structure.may(importer, imported) is allowed
 
 
 def test_an_optional_dependency_is_imported_only_in_its_place() -> None:
