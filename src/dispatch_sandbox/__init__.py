@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dispatch_sandbox.app import create_app
     from dispatch_sandbox.deliveries import DeliveryPolicy
     from dispatch_sandbox.faults import FaultRule
+    from dispatch_sandbox.resources.tickets import add_ticket
     from dispatch_sandbox.server import Sandbox, running
     from dispatch_sandbox.state import API_KEY, WORKSPACE, SandboxState
 
@@ -27,6 +28,7 @@ __all__ = [
     "FaultRule",
     "Sandbox",
     "SandboxState",
+    "add_ticket",
     "create_app",
     "running",
     "stripe",
@@ -39,6 +41,7 @@ _HOMES = {
     "FaultRule": "faults",
     "Sandbox": "server",
     "SandboxState": "state",
+    "add_ticket": "resources.tickets",
     "create_app": "app",
     "running": "server",
 }

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from dispatch_sandbox.answers import Headers, Problem, Refusal, Reply, conflict, invalid, not_found
@@ -23,10 +23,8 @@ from dispatch_sandbox.resources import (
     accounts,
     portal,
 )
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record, dumps, loads
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 _ROUTES = Routes(ENDPOINTS)
 _ROOT = Routes(ROOT_ENDPOINTS)

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dispatch_sandbox import blobs, control, openapi, page, stripe
+from dispatch_sandbox import control, files, openapi, page, stripe
 from dispatch_sandbox.answers import Refusal
 from dispatch_sandbox.api import AccountApi, Answer, DispatchApi, PortalApi, Request
 from dispatch_sandbox.courier import Courier
@@ -57,7 +57,7 @@ def create_app(state: SandboxState) -> Starlette:
         *_dispatch_routes(BRANDS.word, DispatchApi(state, BRANDS)),
         *_dispatch_routes("accounts", AccountApi(state, BRANDS)),
         *_dispatch_routes("portal", PortalApi(state, BRANDS)),
-        *blobs.routes(state),
+        *files.routes(state),
         *stripe.routes(state.stripe),
         *control.routes(state),
         *page.routes(state, _ABOUT),

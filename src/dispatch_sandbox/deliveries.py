@@ -8,14 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dispatch_sandbox.faults import FaultRule
+from dispatch_sandbox.memory import Memory
 from dispatch_sandbox.wire import Record, dumps, new_id
 from dispatch_sandbox.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,14 @@ class Outcome:
 
 
 class Deliveries:
-    """All deliveries of a sandbox; changed under the state's lock."""
+    """All deliveries of a sandbox; changed under the memory's lock."""
 
-    def __init__(self, state: SandboxState, policy: DeliveryPolicy) -> None:
+    def __init__(self, memory: Memory, policy: DeliveryPolicy) -> None:
         self.policy = policy
         self.on_new: Callable[[str, str, FaultRule | None], None] | None = None
         """Called with the id and the webhook of each new delivery, while something sends them."""
-        self._state = state
-        self._settled = threading.Condition(state.lock)
+        self._memory = memory
+        self._settled = threading.Condition(memory.lock)
         self._records: dict[str, tuple[Workspace, Record]] = {}
         self._of_webhook: dict[str, list[Record]] = {}
         self._unsettled: dict[str, None] = {}
@@ -84,7 +81,7 @@ class Deliveries:
         ]
         if not hooks:
             return
-        event_id, now = new_id("evt"), self._state.now()
+        event_id, now = new_id("evt"), self._memory.now()
         for hook, name in hooks:
             envelope = {
                 "id": event_id,
@@ -94,7 +91,7 @@ class Deliveries:
                 "timestamp": now,
             }
             ticket_id = "" if ticket is None else ticket["id"]
-            fault = self._state.faults.take(
+            fault = self._memory.faults.take(
                 "delivery", event=name, webhook_id=hook["id"], ticket_id=ticket_id
             )
             self._add(workspace, hook["id"], envelope, fault)
@@ -103,7 +100,7 @@ class Deliveries:
 
     def redeliver(self, delivery_id: str) -> Record | None:
         """Send the same event to the same webhook once more, as a delivery of its own."""
-        with self._state.transaction():
+        with self._memory.transaction():
             if delivery_id not in self._records:
                 return None
             workspace, record = self._records[delivery_id]
@@ -163,7 +160,7 @@ class Deliveries:
 
     def next_attempt(self, delivery_id: str) -> Attempt | None:
         """Give what is to be sent now; None when there is nothing left to do."""
-        with self._state.transaction():
+        with self._memory.transaction():
             if delivery_id not in self._unsettled:
                 return None
             workspace, record = self._records[delivery_id]
@@ -180,12 +177,12 @@ class Deliveries:
 
     def report(self, delivery_id: str, outcome: Outcome) -> bool:
         """Record an attempt; answers whether another one is to follow."""
-        with self._state.transaction():
+        with self._memory.transaction():
             if delivery_id not in self._unsettled:
                 return False
             workspace, record = self._records[delivery_id]
             record["attempts"] += 1
-            record["lastAttempt"] = self._state.now()
+            record["lastAttempt"] = self._memory.now()
             again = not outcome.arrived and record["attempts"] < self.policy.attempts
             if again:
                 self._note(workspace, record, "RETRYING", outcome)
@@ -208,10 +205,10 @@ class Deliveries:
             "responseCode": None,
             "responseBody": None,
             "error": None,
-            "createdAt": self._state.now(),
+            "createdAt": self._memory.now(),
         }
         self._keep(workspace, record)
-        self._state.save("delivery", record, workspace)
+        self._memory.save("delivery", record, workspace)
         if self.on_new is not None:
             self.on_new(record["id"], webhook_id, fault)
         return record
@@ -229,7 +226,7 @@ class Deliveries:
             responseBody=outcome.text,
             error=outcome.error,
         )
-        self._state.save("delivery", record, workspace)
+        self._memory.save("delivery", record, workspace)
 
     def _settle(self, workspace: Workspace, record: Record, status: str, outcome: Outcome) -> None:
         self._note(workspace, record, status, outcome)
@@ -245,7 +242,7 @@ class Deliveries:
         if not outcome.arrived:
             hook["failureCount"] += 1
             hook["lastFailure"] = record["lastAttempt"]
-        self._state.save("webhook", hook, workspace)
+        self._memory.save("webhook", hook, workspace)
 
 
 _ALSO = {"ticket.comment.created": "comment.created"}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dispatch_returns.client.models import Model
 from dispatch_sandbox.answers import NO_CONTENT, Refusal, Reply, not_found
 from dispatch_sandbox.checks import Form
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
-    from dispatch_sandbox.workspace import Workspace
+from dispatch_sandbox.workspace import Workspace
 
 _NOTHING = Form()
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
-from dispatch_sandbox.faults import Faults
-from dispatch_sandbox.file import Entry, StateFile
 from dispatch_sandbox.limits import RateLimit
-from dispatch_sandbox.resources import tickets, workspaces
+from dispatch_sandbox.memory import Memory, utc_now
+from dispatch_sandbox.seed import add_workspace
 from dispatch_sandbox.stripe import StripeState
-from dispatch_sandbox.wire import Record, stamp
+from dispatch_sandbox.wire import Record
 from dispatch_sandbox.workspace import Workspace
 
 API_KEY = "sk_test_sandbox"
@@ -25,12 +22,7 @@ WORKSPACE = "ws_sandbox"
 _REPLAYS_KEPT = 10_000
 
 
-def utc_now() -> datetime:
-    """Give the time, aware, in UTC."""
-    return datetime.now(UTC)
-
-
-class SandboxState:
+class SandboxState(Memory):
     """The state of a sandbox, for one server at a time.
 
     ``workspaces`` are the ids that exist, each reachable under both path styles; ``api_key`` is
@@ -56,15 +48,13 @@ class SandboxState:
         allow_remote: bool = False,
         delete_answers: Literal["empty", "json"] = "empty",
     ) -> None:
+        super().__init__(file, clock)
         self.api_key = api_key
         self.merges = custom_fields == "merge"
         self.allow_remote = allow_remote
-        self.lock = threading.RLock()
-        self.faults = Faults()
         self.rate_limit = RateLimit(rate_limit)
         self.deliveries = Deliveries(self, deliveries or DeliveryPolicy())
         self.stripe = StripeState()
-        self.workspaces: dict[str, Workspace] = {}
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}
         self.magic_links: dict[str, Record] = {}
@@ -72,20 +62,9 @@ class SandboxState:
         self.delete_answers = delete_answers
         self.blobs = Blobs(None if file is None else Path(f"{file}.attachments"))
         self.account: Record = {"id": "acc_sandbox", "name": "Sandbox"}
-        self._clock = clock
         self._ids = tuple(workspaces)
-        self._changed: dict[tuple[str, str], Entry] = {}
-        self._file = None if file is None else StateFile(file)
         self.account |= {"createdAt": self.now(), "updatedAt": self.now()}
         self._load()
-
-    def now(self) -> str:
-        """Give the time as the API writes it."""
-        return stamp(self._clock())
-
-    def later(self, seconds: int) -> str:
-        """Give the time so many seconds from now."""
-        return stamp(self._clock() + timedelta(seconds=seconds))
 
     def attachment(self, attachment_id: str) -> Record | None:
         """Find an attachment of any workspace: its address names none."""
@@ -106,25 +85,6 @@ class SandboxState:
             self.forget("delivery", record)
         self.forget("workspace", workspace.info)
 
-    @contextmanager
-    def transaction(self) -> Generator[None]:
-        """Hold the lock, and write to the file what was saved meanwhile."""
-        with self.lock:
-            try:
-                yield
-            finally:
-                if self._file is not None and self._changed:
-                    self._file.save(self._changed.values())
-                    self._changed.clear()
-
-    def save(self, kind: str, record: Record, workspace: Workspace | None = None) -> None:
-        """Note that an object is new or changed."""
-        self._note(kind, record["id"], workspace, record)
-
-    def forget(self, kind: str, record: Record) -> None:
-        """Note that an object is gone."""
-        self._note(kind, record["id"], None, None)
-
     def keep_replay(self, replay: Record) -> None:
         """Remember an answer for its idempotency key; the oldest of too many is forgotten."""
         self.replays[replay["id"]] = replay
@@ -134,34 +94,20 @@ class SandboxState:
 
     def save_stripe(self) -> None:
         """Write the Stripe half to the file, if there is one."""
-        if self._file is not None:
+        if self.is_kept:
             with self.transaction():
                 self.save("stripe", {"id": "stripe", "json": json.dumps(self.stripe.dump())})
-
-    def add_ticket(self, workspace: str = WORKSPACE, **fields: Any) -> Record:
-        """Create a ticket as the API would, without HTTP; the fields have the brands' names."""
-        with self.transaction():
-            return dict(tickets.add(self, self.workspaces[workspace], fields))
 
     def reset(self) -> None:
         """Go back to a new sandbox: no tickets, no webhooks, no deliveries, no faults."""
         with self.transaction():
-            self.faults.clear()
+            self._clear()
             self.deliveries.clear()
-            self.workspaces.clear()
             self.replays.clear()
             self.api_keys.clear()
             self.magic_links.clear()
-            self._changed.clear()
-            if self._file is not None:
-                self._file.clear()
             self.stripe.load(StripeState().dump())
             self._load()
-
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._file is not None:
-            self._file.close()
 
     def summary(self) -> Record:
         """Count what is here."""
@@ -172,20 +118,13 @@ class SandboxState:
                 "faults": len(self.faults.rules()),
             }
 
-    def _note(
-        self, kind: str, key: str, workspace: Workspace | None, record: Record | None
-    ) -> None:
-        if self._file is not None:
-            owner = "" if workspace is None else workspace.id
-            self._changed[kind, key] = (kind, key, owner, record)
-
     def _load(self) -> None:
         with self.transaction():
-            for kind, owner, record in self._file.load() if self._file is not None else ():
+            for kind, owner, record in self.kept():
                 self._restore(kind, owner, record)
             for workspace_id in self._ids:
                 if workspace_id not in self.workspaces:
-                    workspaces.add(self, workspace_id)
+                    add_workspace(self, workspace_id)
 
     def _restore(self, kind: str, owner: str, record: Record) -> None:
         if kind == "workspace":

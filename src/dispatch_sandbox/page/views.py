@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,11 +17,9 @@ from dispatch_sandbox.index import Paging
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.page.timeline import about, moments
 from dispatch_sandbox.resources import tickets
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record, pretty
 from dispatch_sandbox.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 PREFIX = "/page"
 _MOST = 100

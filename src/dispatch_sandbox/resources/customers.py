@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dispatch_returns.client.models import Customer
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Problem, Reply, conflict, invalid, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one, page
 from dispatch_sandbox.index import Paging
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record, new_id
 from dispatch_sandbox.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 _CHANGE = checks.Form(
     {

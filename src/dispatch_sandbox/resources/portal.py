@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import httpx
@@ -26,11 +25,9 @@ from dispatch_sandbox.answers import Problem, Refusal, Reply, invalid, not_found
 from dispatch_sandbox.endpoints import AccountCall, Call, Endpoint, array, one, page
 from dispatch_sandbox.index import Paging
 from dispatch_sandbox.resources import attachments, comments, customers, tickets
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
-    from dispatch_sandbox.workspace import Workspace
+from dispatch_sandbox.workspace import Workspace
 
 TOKEN_LASTS = 3600
 LINK_LASTS = 900

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dispatch_returns.client.models import Status
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Refusal, Reply, conflict, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one
 from dispatch_sandbox.resources import ordering
-from dispatch_sandbox.wire import Record, new_id
+from dispatch_sandbox.seed import add_status
+from dispatch_sandbox.wire import Record
 from dispatch_sandbox.workspace import Workspace
 
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
-
-SYSTEM = ("open", "pending", "resolved", "closed")
 ACTIVE = "active"
 """No status, but the filter for all tickets that are not resolved or closed."""
 
@@ -24,7 +21,7 @@ def create(call: Call) -> Reply:
     values = call.accept()
     if values["key"] in call.workspace.statuses_by_key:
         raise conflict("A status with this key exists already")
-    return Reply(_add(call.state, call.workspace, values))
+    return Reply(add_status(call.state, call.workspace, values))
 
 
 def list_all(call: Call) -> Reply:
@@ -64,33 +61,6 @@ def stats(call: Call) -> Reply:
 def reorder(call: Call) -> Reply:
     active = {key: it for key, it in call.workspace.statuses.items() if it["isActive"]}
     return Reply(ordering.reorder(call, "status", "statusIds", active))
-
-
-def add_system_statuses(state: SandboxState, workspace: Workspace) -> None:
-    """Give a new workspace the statuses that every workspace has."""
-    for key in SYSTEM:
-        _add(state, workspace, {"name": key.capitalize(), "key": key, "isSystem": True})
-
-
-def _add(state: SandboxState, workspace: Workspace, values: Record) -> Record:
-    now = state.now()
-    fresh: Record = {
-        "id": new_id("sts"),
-        "brandId": workspace.id,
-        "name": values["name"],
-        "key": values["key"],
-        "color": None,
-        "description": None,
-        "isSystem": False,
-        "isActive": True,
-        "sortOrder": len(workspace.statuses),
-        "createdAt": now,
-        "updatedAt": now,
-    }
-    status = fresh | values
-    workspace.add_status(status)
-    state.save("status", status, workspace)
-    return status
 
 
 def _set_active(workspace: Workspace, status: Record, *, active: bool) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dispatch_returns.client.models import Ticket
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Reply, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, gone, one
 from dispatch_sandbox.resources import customers
+from dispatch_sandbox.state import WORKSPACE, SandboxState
 from dispatch_sandbox.wire import Record, new_id
 from dispatch_sandbox.workspace import PRIORITIES, Workspace
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 CHANGE = checks.Form(
     {
@@ -120,6 +118,15 @@ def add(state: SandboxState, workspace: Workspace, fields: Record) -> Record:
     state.save("ticket", ticket, workspace)
     state.deliveries.emit(workspace, "ticket.created", _created(workspace, ticket), ticket)
     return ticket
+
+
+def add_ticket(state: SandboxState, workspace: str = WORKSPACE, **fields: Any) -> Record:
+    """Create a ticket in a sandbox as the API would, without HTTP, and return it.
+
+    The fields have the brands' names (``title``, ``customerEmail``).
+    """
+    with state.transaction():
+        return dict(add(state, state.workspaces[workspace], fields))
 
 
 def change(state: SandboxState, workspace: Workspace, ticket: Record, values: Record) -> None:

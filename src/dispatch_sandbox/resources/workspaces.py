@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from dispatch_returns.client.models import DeletePreview
 from dispatch_returns.client.models import Workspace as Shop
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Reply, conflict
 from dispatch_sandbox.endpoints import AccountCall, Answers, Call, Endpoint, array, one
-from dispatch_sandbox.resources import statuses
+from dispatch_sandbox.seed import add_workspace
+from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.wire import Record, new_id
-from dispatch_sandbox.workspace import Workspace
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.state import SandboxState
 
 _CREATE = checks.Form(
     {
@@ -46,7 +42,7 @@ def create(call: AccountCall) -> Reply:
     values.setdefault("slug", _slug(values["name"]))
     _require_new(call.state, values["slug"])
     prefix = "ws" if call.word == "workspaces" else "br"
-    return Reply(add(call.state, new_id(prefix), values).info)
+    return Reply(add_workspace(call.state, new_id(prefix), values).info)
 
 
 def get(call: Call) -> Reply:
@@ -77,29 +73,6 @@ def delete(call: Call) -> Reply:
             "tagCount": len(workspace.tags),
         }
     )
-
-
-def add(state: SandboxState, workspace_id: str, values: Record | None = None) -> Workspace:
-    """Create a workspace with the statuses that every workspace has."""
-    now = state.now()
-    fresh: Record = {
-        "id": workspace_id,
-        "name": "Sandbox",
-        "slug": workspace_id.replace("_", "-"),
-        "ticketPrefix": None,
-        "url": None,
-        "fromName": None,
-        "fromEmail": None,
-        "portalOrigins": [],
-        "metadata": {},
-        "createdAt": now,
-        "updatedAt": now,
-    }
-    workspace = Workspace(fresh | (values or {}))
-    state.save("workspace", workspace.info, workspace)
-    state.workspaces[workspace_id] = workspace
-    statuses.add_system_statuses(state, workspace)
-    return workspace
 
 
 def _slug(name: str) -> str:

@@ -95,7 +95,7 @@ def test_any_call_gets_an_answer(  # noqa: PLR0917 - drawn by name
     header: dict[str, bytes],
 ) -> None:
     state = dispatch_sandbox.SandboxState()
-    ticket = state.add_ticket(title="x", customerEmail="jane@example.com")
+    ticket = dispatch_sandbox.add_ticket(state, title="x", customerEmail="jane@example.com")
     path = path.replace("TICKET", ticket["id"])
     answer = asyncio.run(
         ask(
@@ -132,7 +132,7 @@ def test_any_call_outside_a_workspace_gets_an_answer(
     method: str, path: str, query: dict[str, str], body: bytes, key: str
 ) -> None:
     state = dispatch_sandbox.SandboxState()
-    ticket = state.add_ticket(title="x", customerEmail="jane@example.com")
+    ticket = dispatch_sandbox.add_ticket(state, title="x", customerEmail="jane@example.com")
     customer = ticket["customerId"]
     claims = {"sub": customer, "brandId": "ws_sandbox", "exp": 10**10}
     token = tokens.issue(claims, state.portal_secret)

@@ -168,7 +168,7 @@ class TestWorkspaces:
 
     def test_workspaces_do_not_see_each_others_tickets(self) -> None:
         state = dispatch_sandbox.SandboxState(workspaces=("ws_one", "ws_two"))
-        ticket = state.add_ticket("ws_one", title="x")
+        ticket = dispatch_sandbox.add_ticket(state, "ws_one", title="x")
         headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         with dispatch_sandbox.running(state=state) as box:
             codes = [

@@ -99,7 +99,7 @@ def test_a_state_can_be_served_again_and_goes_on_delivering(hooks: HookServer) -
     state = dispatch_sandbox.SandboxState()
     with dispatch_sandbox.running(state=state) as box:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
-    ticket = state.add_ticket(title="made between")
+    ticket = dispatch_sandbox.add_ticket(state, title="made between")
     assert not state.deliveries.wait_until_settled(0)
     with dispatch_sandbox.running(state=state) as box:
         assert call(box, "GET", f"tickets/{ticket['id']}")["subject"] == "made between"
@@ -111,7 +111,7 @@ def test_a_state_can_be_served_again_and_goes_on_delivering(hooks: HookServer) -
 def test_events_made_in_this_process_are_delivered(hooks: HookServer) -> None:
     with dispatch_sandbox.running() as box:
         call(box, "POST", "webhooks", url=hooks.url, events=["*"])
-        ticket = box.state.add_ticket(title="x")
+        ticket = dispatch_sandbox.add_ticket(box.state, title="x")
         assert hooks.wait_for(1)[0].json["data"]["id"] == ticket["id"]
 
 
@@ -189,7 +189,7 @@ class TestFile:
         file = tmp_path / "sandbox.sqlite"
         program = (
             "import sys\n"
-            "from dispatch_returns import sandbox\n"
+            "import dispatch_sandbox as sandbox\n"
             "with sandbox.running(file=sys.argv[1]) as box:\n"
             "    print(box.url, flush=True)\n"
             "    sys.stdin.read()\n"

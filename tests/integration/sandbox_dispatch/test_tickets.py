@@ -158,7 +158,9 @@ def test_the_switch_makes_an_update_replace_custom_fields() -> None:
     with dispatch_sandbox.running(
         state=dispatch_sandbox.SandboxState(custom_fields="replace")
     ) as box:
-        ticket = box.state.add_ticket(title="Return", customFields={"order_id": "1234"})
+        ticket = dispatch_sandbox.add_ticket(
+            box.state, title="Return", customFields={"order_id": "1234"}
+        )
         changed = httpx.patch(
             f"{box.api_url}/workspaces/ws_sandbox/tickets/{ticket['id']}",
             json={"custom_fields": {"condition": "good"}},

@@ -89,7 +89,7 @@ def test_a_delivery_of_another_workspace_is_not_here() -> None:
         hook = {"url": "http://127.0.0.1:9/", "events": ["*"]}
         headers = {"authorization": f"Bearer {dispatch_sandbox.API_KEY}"}
         httpx.post(f"{box.api_url}/brands/ws_a/webhooks", json=hook, headers=headers)
-        state.add_ticket("ws_a", title="x")
+        dispatch_sandbox.add_ticket(state, "ws_a", title="x")
         [made] = state.deliveries.of_workspace(state.workspaces["ws_a"])
         for workspace, status in (("ws_a", 200), ("ws_b", 404)):
             answer = httpx.get(f"{box.url}/page/{workspace}/deliveries/{made['id']}")
@@ -98,7 +98,7 @@ def test_a_delivery_of_another_workspace_is_not_here() -> None:
 
 def test_many_tickets_come_in_pages_and_odd_text_is_shown(shop: Shop) -> None:
     for number in range(50):
-        shop.box.state.add_ticket(title=f"another {number} \ud800")
+        dispatch_sandbox.add_ticket(shop.box.state, title=f"another {number} \ud800")
     first = httpx.get(shop.page)
     assert "51 tickets" in first.text
     assert "Order #1234" not in first.text

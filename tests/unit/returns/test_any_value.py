@@ -156,8 +156,8 @@ def opened_ticket(
     number = next(_numbers)
     payment = f"pi_any_{number}"
     shop.fake.add_payment(payment, usd("149.00"))
-    record = shop.box.state.add_ticket(
-        title="Return", status=status, customerEmail=f"jane{number}@example.com"
+    record = dispatch_sandbox.add_ticket(
+        shop.box.state, title="Return", status=status, customerEmail=f"jane{number}@example.com"
     )
     ticket = shop.client.tickets.get(record["id"])
     good = {

@@ -30,7 +30,7 @@ from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.ticket_facts import Facts
 from dispatch_returns.store import Store
-from dispatch_sandbox.state import utc_now
+from dispatch_sandbox.memory import utc_now
 from tests.support.desk import usd
 from tests.support.stores import forget_refund, open_store
 from tests.support.workshop import Workshop
