@@ -42,6 +42,13 @@ def test_the_programs_exit_code_comes_through(root: Path, code: str, expected: i
     assert dev.run(sys.executable, "-c", code) == expected
 
 
+def test_what_is_compiled_is_kept_for_the_programs_that_follow(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert dev.run(sys.executable, "-c", "import sys; exit(sys.dont_write_bytecode)") == 0
+
+
 def test_the_first_failure_ends_a_list_of_steps(root: Path) -> None:
     last = [sys.executable, "-c", "open('ran', 'w')"]
     assert dev.all_of([sys.executable, "-c", "exit(4)"], last) == 4
