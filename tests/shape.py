@@ -68,14 +68,13 @@ def used_once(module: structure.Module) -> list[str]:
 
 
 def twice() -> dict[str, list[str]]:
-    """The public classes of the package that share a name, and where they stand."""
+    """The public classes of one package that share a name, and where they stand."""
     places: dict[str, list[str]] = {}
     for module in structure.modules().values():
-        if not module.name.startswith(f"{structure.PACKAGE}."):
-            continue
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module.name)
+                package = module.name.partition(".")[0]
+                places.setdefault(f"{package}: {node.name}", []).append(module.name)
     return {name: found for name, found in sorted(places.items()) if len(found) > 1}
 
 
@@ -175,7 +174,7 @@ def _refund(box: dispatch_sandbox.Sandbox, connector: Connector) -> None:
 
 def measured() -> dict[str, float]:
     """The table: a name for each number."""
-    ours = [it for it in structure.modules().values() if it.name.startswith(structure.PACKAGE)]
+    ours = list(structure.modules().values())
     found = [it for module in ours for it in functions(module.tree)]
     lengths = [length(it) for it in found]
     lines = [len(module.path.read_text(encoding="utf-8").splitlines()) for module in ours]
