@@ -182,7 +182,7 @@ def _easypost_shipment(server: PostageServer, given: dict[str, Any]) -> dict[str
     return server.shipments[shipment_id]
 
 
-def _shippo(  # noqa: PLR0911 - one for each call
+def _shippo(
     server: PostageServer, call: str, query: dict[str, str], body: dict[str, Any]
 ) -> Answer:
     transactions = [it["transaction"] for it in server.shipments.values() if it["transaction"]]
