@@ -298,6 +298,8 @@ class ErrorKind(enum.StrEnum):
     CONFIG = "config"
     KEY_CONFLICT = "key_conflict"
     """This key was used before with another content."""
+    UNREADABLE_REFUND = "unreadable_refund"
+    """A refund of the payment can't be read, so what is left on the payment isn't known."""
 
 
 class AdapterError(RefundError):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError as ModelError
 
 from dispatch_returns.client import arguments
-from dispatch_returns.client.exact_json import loads
+from dispatch_returns.client.exact_json import is_too_deep, loads, loads_shallow
 from dispatch_returns.client.models import Model
 from dispatch_returns.client.operation import (
     Operation,
@@ -72,7 +72,7 @@ def keyed(model: type[M]) -> Callable[[bytes], list[M]]:
 
 
 def _page(model: type[M], content: bytes, sent: str | None) -> Page[M]:
-    answer = _object(_json(content), "the answer")
+    answer = _object(_page_json(content), "the answer")
     pagination = _object(answer.get("pagination"), "pagination")
     has_more = pagination.get("hasMore", pagination.get("has_more"))
     if not isinstance(has_more, bool):
@@ -84,10 +84,27 @@ def _page(model: type[M], content: bytes, sent: str | None) -> Page[M]:
     unreadable: list[UnreadableItem] = []
     for item in _list(answer.get("data"), "data"):
         try:
-            data.append(_model(model, item))
+            data.append(_model(model, _shallow(item)))
         except UnreadableError as error:
             unreadable.append(UnreadableItem(_id_of(item), error.problem))
     return Page(data, cursor, has_more, tuple(unreadable))
+
+
+def _page_json(content: bytes) -> Any:
+    try:
+        return loads(content)
+    except ValueError:
+        pass
+    try:
+        return loads_shallow(content)
+    except ValueError:
+        raise UnreadableError("it is not JSON") from None
+
+
+def _shallow(item: Any) -> Any:
+    if is_too_deep(item):
+        raise UnreadableError("nested too deep")
+    return item
 
 
 def _id_of(item: Any) -> str | None:

@@ -58,6 +58,43 @@ def loads(content: bytes) -> Any:
         raise ValueError("not JSON") from None
 
 
+def loads_shallow(content: bytes) -> Any:
+    """Like `loads`, with `TOO_DEEP` in place of what is nested deeper than `MAX_DEPTH`.
+
+    For a list of which one item is nested too deep to be read, and which would hide the others.
+    """
+    try:
+        return _SHALLOW.decode(_cut(content.decode("utf-8-sig")))
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a value of `loads_shallow`'s holds something that was nested too deep."""
+    if isinstance(value, list):
+        return any(is_too_deep(item) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return any(map(is_too_deep, cast("dict[str, Any]", value).values()))
+    return value is TOO_DEEP
+
+
+def _cut(text: str) -> str:
+    """Return a JSON text with ``NaN``, which JSON lacks, for what is nested too deep."""
+    kept: list[str] = []
+    depth = end = 0
+    for token in _BRACKETS.finditer(text):
+        bracket = token.group()[0]
+        if bracket in "[{":
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                kept += [text[end : token.start()], "NaN"]
+        elif bracket in "]}":
+            if depth == MAX_DEPTH + 1:
+                end = token.end()
+            depth -= 1
+    return "".join([*kept, text[end:]])
+
+
 def _whole(value: Any) -> Any:
     """Return a decoded value whose texts have no halves of surrogate pairs."""
     if isinstance(value, str):
@@ -116,5 +153,13 @@ _MOST_DIGITS = 640
 _ODD_NUMBERS = json.JSONDecoder(
     parse_float=_odd_decimal, parse_int=_odd_integer, parse_constant=_no_constant
 )
+MAX_DEPTH = 64
+"""Levels of lists and objects, the page and its list counted."""
+TOO_DEEP = object()
+_SHALLOW = json.JSONDecoder(
+    parse_float=_odd_decimal, parse_int=_odd_integer, parse_constant=lambda _: TOO_DEEP
+)
+_BRACKETS = re.compile(r'[][{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+"""Brackets, and texts, in which a bracket is none."""
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")

@@ -14,10 +14,14 @@ from dispatch_returns.connector.go_live import GoLive
 from dispatch_returns.connector.processor_events import Found, LateNews
 from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
 from dispatch_returns.refunds import ledger, messages
-from dispatch_returns.refunds.adapter import KnownRefund, SupportsListing
+from dispatch_returns.refunds.adapter import (
+    KnownRefund,
+    SupportsListing,
+    readable_refunds,
+)
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import State
-from dispatch_returns.refunds.sync import Answer
+from dispatch_returns.refunds.sync import Answer, say_unreadable
 from dispatch_returns.store import Store, go_live, jobs, outbox, restores
 from dispatch_returns.store.jobs import Job
 from dispatch_returns.store.outbox import Message, NewMessage
@@ -89,7 +93,7 @@ class Restored:
         if not isinstance(adapter, SupportsListing):
             return  # each row looks for its own refund, or a person does
         since = None if found.known_until is None else found.known_until - _MARGIN
-        listed = adapter.refunds_between(since, None)
+        listed = readable_refunds(adapter.refunds_between(since, None), say_unreadable)
         while batch := list(islice(listed, _BATCH)):
             for known in self._unknown_to_us(batch):
                 self._meet(self._late_news.found(Answer([known])))

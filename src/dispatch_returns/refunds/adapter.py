@@ -7,11 +7,12 @@ look-ups after an unknown outcome and what an error means are the refund service
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
+from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import CurrencyRule, Money
 
 PaymentKind = Literal["payment_intent", "charge", "reference"]
@@ -130,6 +131,21 @@ class KnownRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableRefund:
+    """A refund in a processor's list that the adapter can't read. It may have moved money.
+
+    ``problem`` names the field that is wrong, never its value. ``processor_id`` is None where
+    that is the field.
+    """
+
+    processor_id: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"refund {self.processor_id or 'without an id'}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
 class EventHead:
     """What the inbox must know of a processor's event. ``occurred_at`` is in UTC."""
 
@@ -237,20 +253,44 @@ class SupportsWebhooks(Protocol):
 
 @runtime_checkable
 class SupportsListing(Protocol):
-    """An adapter that can tell which refunds exist. Both raise `AdapterError`."""
+    """An adapter that can tell which refunds exist. Both raise `AdapterError`.
 
-    def refunds_of(self, ref: PaymentRef) -> Sequence[KnownRefund]:
+    A refund that the adapter can't read is an `UnreadableRefund` and hides no other refund.
+    """
+
+    def refunds_of(self, ref: PaymentRef) -> Sequence[KnownRefund | UnreadableRefund]:
         """Return all refunds of a payment as they stand now, in any order."""
         ...
 
     def refunds_between(
         self, since: datetime | None, until: datetime | None
-    ) -> Iterator[KnownRefund]:
+    ) -> Iterator[KnownRefund | UnreadableRefund]:
         """Give all refunds made from `since` until before `until` (UTC), in any order.
 
         It holds one page of them at a time.
         """
         ...
+
+
+def readable_refunds(
+    listed: Iterable[KnownRefund | UnreadableRefund],
+    unreadable: Callable[[UnreadableRefund], None],
+) -> Iterator[KnownRefund]:
+    """Give the refunds that were read; hand each of the others to `unreadable`."""
+    for refund in listed:
+        if isinstance(refund, UnreadableRefund):
+            unreadable(refund)
+        else:
+            yield refund
+
+
+def unreadable_refunds(found: Sequence[UnreadableRefund]) -> AdapterError:
+    """Return the error for a payment of whose refunds some can't be read. It names them."""
+    named = "; ".join(map(str, found))
+    return AdapterError(
+        ErrorKind.UNREADABLE_REFUND,
+        f"What was refunded of this payment is not known, as it can't be read in full: {named}.",
+    )
 
 
 @runtime_checkable

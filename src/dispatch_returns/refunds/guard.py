@@ -49,6 +49,7 @@ class Reason(enum.StrEnum):
     UNREACHABLE = "unreachable"
     OUTCOME_UNKNOWN = "outcome_unknown"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
+    REFUND_UNREADABLE = "refund_unreadable"
     CHANGED_MEANWHILE = "changed_meanwhile"
     TAKEN_BACK = "taken_back"
     AMOUNT_CHANGED = "amount_changed"
@@ -163,6 +164,11 @@ REMEDIES: Mapping[Reason, str] = {
         "Look at that refund at the processor. If it was for this return, cancel this one:"
         " dispatch-returns refunds cancel. If this one shall be paid as well: dispatch-returns"
         " refunds approve."
+    ),
+    Reason.REFUND_UNREADABLE: (
+        "Nothing was paid. Look at that refund at the processor. If this one should still be paid,"
+        " refund it there by hand, then run: dispatch-returns refunds cancel. Once that refund can"
+        " be read, run: dispatch-returns refunds retry."
     ),
     Reason.CHANGED_MEANWHILE: (
         "Nothing was paid. Check refund_amount and the payment's id, then set the status to"

@@ -22,6 +22,8 @@ from dispatch_returns.refunds.adapter import (
     RefundAdapter,
     RefundStatus,
     SupportsListing,
+    UnreadableRefund,
+    unreadable_refunds,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.external import Outside
@@ -182,14 +184,19 @@ class Intake:
     ) -> tuple[KnownRefund, ...] | None:
         """Return the payment's refunds as the processor has them; None where it cannot list them.
 
-        It is not asked where `payment` says that nothing was paid back. Raises `AdapterError`.
+        It is not asked where `payment` says that nothing was paid back. Raises `AdapterError`:
+        unreadable_refund too, since a refund that can't be read may have moved money.
         """
         if payment is not None and payment.refunded is not None and not payment.refunded.minor:
             return ()
         if not isinstance(self.adapter, SupportsListing):
             return None
         with telemetry.processor_call(self.adapter.name, "refunds_of"):
-            return tuple(self.adapter.refunds_of(ref))
+            listed = self.adapter.refunds_of(ref)
+        unreadable = [it for it in listed if isinstance(it, UnreadableRefund)]
+        if unreadable:
+            raise unreadable_refunds(unreadable)
+        return tuple(it for it in listed if isinstance(it, KnownRefund))
 
     def _may_have_been_paid(self, payment: Payment) -> bool:
         if payment.refunded is None:

@@ -34,6 +34,7 @@ _VERDICTS: Mapping[ErrorKind, Verdict] = {
     ErrorKind.AUTH: Verdict.AGAIN,
     ErrorKind.UNKNOWN_OUTCOME: Verdict.UNKNOWN,
     ErrorKind.IN_PROGRESS: Verdict.UNKNOWN,
+    ErrorKind.UNREADABLE_REFUND: Verdict.UNKNOWN,
     ErrorKind.ALREADY_REFUNDED: Verdict.LOOK,
     ErrorKind.KEY_CONFLICT: Verdict.LOOK,
     ErrorKind.EXCEEDS_REMAINING: Verdict.REFUSED,
@@ -52,6 +53,7 @@ _REASONS: Mapping[ErrorKind, Reason] = {
     ErrorKind.NOT_REFUNDABLE: Reason.NOT_REFUNDABLE,
     ErrorKind.NOT_FOUND: Reason.NOT_FOUND,
     ErrorKind.CONFIG: Reason.REJECTED,
+    ErrorKind.UNREADABLE_REFUND: Reason.REFUND_UNREADABLE,
 }
 
 

@@ -23,6 +23,8 @@ from dispatch_returns.refunds.adapter import (
     RefundNews,
     RefundStatus,
     SupportsListing,
+    UnreadableRefund,
+    readable_refunds,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.intake import NOT_APPROVED, refunded_elsewhere, seen_of, settles_row
@@ -94,7 +96,8 @@ class News:
         claims = {row.id: row.claims for row in rows}
         try:
             with telemetry.processor_call(adapter.name, "refunds_of"):
-                return Answer(list(adapter.refunds_of(news.payments[0])), claims)
+                listed = adapter.refunds_of(news.payments[0])
+            return Answer(list(readable_refunds(listed, say_unreadable)), claims)
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -265,6 +268,11 @@ class News:
     def _note(self, conn: Connection, known: KnownRefund) -> None:
         seen = seen_of(self._service.adapter.name, known)
         external.note(conn, seen, self._service.now())
+
+
+def say_unreadable(refund: UnreadableRefund) -> None:
+    """Log a refund that is left out here: reconcile reports it, the guard holds its payment."""
+    log.warning("left out what the processor lists: %s", refund, extra=telemetry.ids())
 
 
 def _agrees(row: Refund, known: KnownRefund) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -124,3 +125,17 @@ def test_an_item_that_cannot_be_understood_is_named_beside_the_others(
     assert len(found.data) == 1
     (bad,) = found.unreadable
     assert (bad.id, "workspace_id: missing" in str(bad)) == ("t", True)
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_an_item_that_is_nested_too_deep_is_named_beside_the_others(
+    server: ApiServer, caller: Caller, opened: str, closed: str
+) -> None:
+    bad = json.dumps(ticket(1) | {"customFields": {"notes": "]}[", "deep": "here"}})
+    good = json.dumps(ticket(2) | {"customFields": {"notes": '{"['}})
+    page = f'{{"data": [{bad}, {good}], "pagination": {{"hasMore": true, "cursor": "a"}}}}'
+    deep = opened * 90_000 + "1" + closed * 90_000
+    server.reply(Reply(200, page.replace('"here"', deep).encode()))
+    found = caller.call("tickets.list_page")
+    assert [(it.id, it.problem) for it in found.unreadable] == [("tkt_1", "nested too deep")]
+    assert ([it.id for it in found.data], found.cursor) == (["tkt_2"], "a")

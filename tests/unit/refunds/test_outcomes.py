@@ -27,6 +27,7 @@ TABLE = {
     ErrorKind.NOT_REFUNDABLE: (R, L, Reason.NOT_REFUNDABLE),
     ErrorKind.NOT_FOUND: (R, L, Reason.NOT_FOUND),
     ErrorKind.CONFIG: (R, L, Reason.REJECTED),
+    ErrorKind.UNREADABLE_REFUND: (U, U, Reason.REFUND_UNREADABLE),
 }
 
 

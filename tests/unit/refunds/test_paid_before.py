@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds import actions, ledger
-from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, UnreadableRefund
 from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.ticket_facts import Facts, Parcel
 from dispatch_returns.store.switches import Switch
@@ -277,3 +277,32 @@ def test_the_processor_is_asked_for_its_list_only_where_money_has_moved(desk: De
     assert desk.enter().state is State.REQUESTED
     with pytest.raises(AdapterError):
         desk.fake.refunds_of(desk.service.intake.judge(facts()).payment)  # type: ignore[arg-type]
+
+
+def spoil(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no refund of any payment be readable."""
+    bad = UnreadableRefund("re_bad", "its amount cannot be read")
+    monkeypatch.setattr(desk.fake, "refunds_of", lambda _ref: [bad])
+
+
+def test_a_refund_that_cannot_be_read_holds_what_is_to_be_paid_of_its_payment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.fake.refund_outside("pi_2", usd("1.00"))
+    spoil(desk, monkeypatch)
+    held = desk.enter(facts(amount="9.00", payment_intent="pi_2"))
+    assert (held.state, held.reason) == (State.HELD, "refund_unreadable")
+    assert "refund re_bad: its amount cannot be read" in (held.detail or "")
+    desk.enter(facts("tkt_2"))  # of another payment
+    desk.run(minutes=1)
+    assert of(desk, "tkt_2").state is State.SUCCEEDED
+    assert desk.paid == [usd("1.00"), of(desk, "tkt_2").amount]
+
+
+def test_a_refund_that_cannot_be_read_holds_what_waits(
+    stopped: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(stopped, monkeypatch)
+    held = go_on(stopped)
+    assert (held.state, held.reason) == (State.HELD, "refund_unreadable")
+    assert stopped.paid == []

@@ -9,7 +9,13 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef, RefundRequest, RefundStatus
+from dispatch_returns.refunds.adapter import (
+    PaymentKind,
+    PaymentRef,
+    RefundRequest,
+    RefundStatus,
+    UnreadableRefund,
+)
 from dispatch_returns.refunds.adapters.stripe import objects
 
 REQUEST = RefundRequest(
@@ -286,3 +292,46 @@ def test_other_ways_than_cards_have_a_tracing_number_too(kind: str) -> None:
     way = {"reference": "ABC123", "reference_status": "available"}
     refund = a_refund(destination_details={"type": kind, kind: way})
     assert objects.refund_result(refund).arn == "ABC123"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("object", "charge"),
+        ("id", 7),
+        ("status", {}),
+        ("currency", None),
+        ("amount", "149.00"),
+        ("amount", -1),
+        ("created", "yesterday"),
+        ("metadata", ["jane@example.com"]),
+        ("metadata", {"dispatch_ticket_id": {}}),
+        ("payment_intent", {"id": None}),
+        ("charge", 5),
+        ("destination_details", "jane@example.com"),
+    ],
+)
+def test_a_listed_refund_that_cannot_be_read_names_its_field_and_no_value(
+    field: str, value: Any
+) -> None:
+    found = objects.listed_refund(a_refund("re_1", created=1) | {field: value}, None)
+    assert isinstance(found, UnreadableRefund)
+    assert found.problem == f"its {field} cannot be read"
+    assert found.processor_id == (None if field == "id" else "re_1")
+    assert "jane" not in str(found)
+
+
+def test_a_listed_refund_without_a_field_or_that_is_none_says_so() -> None:
+    bare = a_refund("re_1", created=1)
+    del bare["amount"]
+    assert str(objects.listed_refund(bare, None)) == "refund re_1: its amount is missing"
+    assert str(objects.listed_refund(7, None)) == "refund without an id: it is not an object"
+
+
+@pytest.mark.parametrize("bad", [7, {"id": "re_9", "metadata": [], "status": "failed"}, {}])
+def test_a_refund_that_may_be_ours_and_cannot_be_read_is_not_none(bad: Any) -> None:
+    with pytest.raises(AdapterError, match=r"re_9|without an id") as caught:
+        objects.our_refund([bad, a_refund("re_1")], REQUEST)
+    assert caught.value.kind is ErrorKind.UNREADABLE_REFUND
+    ours_too = [bad, ours("re_2", "succeeded")]
+    assert objects.our_refund(ours_too, REQUEST) == ours_too[1]

@@ -23,6 +23,7 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
     RefundStatus,
+    UnreadableRefund,
 )
 from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.ticket_facts import Facts
@@ -174,6 +175,19 @@ def test_while_the_processor_cannot_be_asked_its_news_waits(shop: Workshop) -> N
     assert row(shop, ticket).state is State.SUCCEEDED
     shop.work(minutes=1)
     assert row(shop, ticket).state is State.FAILED
+
+
+def test_a_refund_that_cannot_be_read_keeps_no_news_of_others_back(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket, refund = paid(shop)
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
+    bad, listed = UnreadableRefund("re_bad", "its amount is missing"), shop.fake.refunds_of
+    monkeypatch.setattr(shop.fake, "refunds_of", lambda ref: [bad, *listed(ref)])
+    shop.news(refund.processor_id or "")
+    shop.work()
+    assert row(shop, ticket).state is State.FAILED
+    assert "refund re_bad: its amount is missing" in caplog.text
 
 
 def test_a_payment_that_the_processor_does_not_know_is_nobodys(shop: Workshop) -> None:

@@ -25,7 +25,7 @@ from dispatch_returns.errors import (
     UnsupportedFeatureError,
 )
 from dispatch_returns.refunds import actions, ledger
-from dispatch_returns.refunds.adapter import RefundStatus
+from dispatch_returns.refunds.adapter import RefundStatus, UnreadableRefund
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.ledger import Refund, State
 from dispatch_returns.refunds.ticket_facts import Facts
@@ -120,6 +120,34 @@ def test_a_ticket_that_cannot_be_understood_is_named_and_hides_no_other(shop: Wo
     assert found[poison.id].cause is Cause.UNREADABLE_TICKET
     assert "dict_type" in found[poison.id].detail
     assert len(found) == 2
+
+
+def spoil(shop: Workshop, monkeypatch: pytest.MonkeyPatch, processor_id: str | None) -> None:
+    """Let one refund be unreadable wherever the processor lists it."""
+
+    def spoiled(listed: Any) -> list[Any]:
+        bad = UnreadableRefund(processor_id, "its amount cannot be read")
+        return [bad if it.result.processor_id == processor_id else it for it in listed]
+
+    of, between = shop.fake.refunds_of, shop.fake.refunds_between
+    monkeypatch.setattr(shop.fake, "refunds_of", lambda ref: spoiled(of(ref)))
+    monkeypatch.setattr(shop.fake, "refunds_between", lambda *when: iter(spoiled(between(*when))))
+
+
+def test_a_refund_that_cannot_be_read_is_named_and_hides_no_other(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, poison = paid(shop)
+    ticket, good = paid(shop)
+    spoil(shop, monkeypatch, poison.processor_id)
+    shop.fake.set_status(good.processor_id or "", RefundStatus.FAILED)
+    unreadable, failed = compare(shop)
+    assert (unreadable.cause, unreadable.processor_id, unreadable.detail) == (
+        Cause.UNREADABLE_REFUND,
+        poison.processor_id,
+        "its amount cannot be read",
+    )
+    assert (failed.cause, failed.ticket_id) == (Cause.FAILED_LATER, ticket.id)
 
 
 def test_a_plain_list_names_the_item_that_cannot_be_understood(shop: Workshop) -> None:
@@ -498,6 +526,7 @@ def test_every_cause_is_explained_and_only_the_safe_ones_are_fixed() -> None:
         Cause.PARCEL_NOT_PAID,
         Cause.CLAIMED_TWICE,
         Cause.UNREADABLE_TICKET,
+        Cause.UNREADABLE_REFUND,
     } == set(Cause) - FIXABLE
 
 

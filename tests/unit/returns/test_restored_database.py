@@ -13,6 +13,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapter import UnreadableRefund
 from dispatch_returns.refunds.ledger import State
 from dispatch_returns.store import Store, restores, switches
 from dispatch_returns.store.switches import Switch
@@ -104,6 +105,21 @@ def test_what_came_and_was_paid_after_the_backup_is_not_paid_again(
     assert row is not None
     assert (len(lost.shop.fake.refunds), row.state) == (1, State.SUCCEEDED)
     assert len(lost.told(ticket)) == 1
+
+
+def test_a_refund_that_cannot_be_read_keeps_no_restored_database_stopped(
+    lost: Restorable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost.back_up()
+    lost.restore(declared=True)
+    bad, fake = UnreadableRefund("re_bad", "its amount is missing"), lost.shop.fake
+    listed = fake.refunds_between
+    monkeypatch.setattr(fake, "refunds_between", lambda *when: iter([bad, *listed(*when)]))
+    ticket = half(lost.shop)
+    lost.shop.run(ticket)
+    lost.shop.work(minutes=2)
+    assert len(lost.shop.fake.refunds) == 1
+    assert "refund re_bad: its amount is missing" in caplog.text
 
 
 def test_nothing_is_paid_until_the_lists_were_compared(

@@ -45,6 +45,8 @@ from dispatch_returns.refunds.adapter import (
     PaymentRef,
     RefundNews,
     SupportsListing,
+    UnreadableRefund,
+    readable_refunds,
 )
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import Answer, Met
@@ -111,17 +113,23 @@ class Reconciler:
         adapter = self._listing()
         count = settled = 0
         unreadable: list[UnreadableItem] = []
+        unreadable_refunds: list[UnreadableRefund] = []
         with Books(tell) as books:
             lines = books.read(
                 self._tickets(since, unreadable),
                 self._rows(since, until),
-                adapter.refunds_between(since, until),
+                readable_refunds(adapter.refunds_between(since, until), unreadable_refunds.append),
             )
             if since is not None or until is not None:
                 # Somebody may refund by hand today what was paid last year.
                 books.add_rows(self._rows_of(books.payments_of_others()))
             for number, difference in enumerate(
-                chain(map(_unreadable, unreadable), self._differences(books)), start=1
+                chain(
+                    map(_unreadable, unreadable),
+                    map(_unreadable_refund, unreadable_refunds),
+                    self._differences(books),
+                ),
+                start=1,
             ):
                 tell("differences", number)
                 told = self._fix(difference) if fix else difference
@@ -260,7 +268,10 @@ class Reconciler:
             row = ledger.get(conn, refund_id)
         if row is None or row.payment is None:
             return
-        listed = self._refunds_of(PaymentRef(**row.payment))
+        unreadable: list[UnreadableRefund] = []
+        listed = self._refunds_of(PaymentRef(**row.payment), unreadable)
+        if row.processor_id in {it.processor_id for it in unreadable}:
+            return  # it is reported as such
         with self._store.read() as conn:
             fresh = ledger.get(conn, refund_id)
             claimed = (
@@ -313,9 +324,13 @@ class Reconciler:
         listed = self._refunds_of(payment)
         return next((it for it in listed if it.result.processor_id == processor_id), None)
 
-    def _refunds_of(self, payment: PaymentRef) -> list[KnownRefund]:
+    def _refunds_of(
+        self, payment: PaymentRef, unreadable: list[UnreadableRefund] | None = None
+    ) -> list[KnownRefund]:
+        """Return a payment's refunds; those that can't be read are added to `unreadable`."""
+        left_out = [] if unreadable is None else unreadable
         try:
-            return list(self._listing().refunds_of(payment))
+            return list(readable_refunds(self._listing().refunds_of(payment), left_out.append))
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -375,6 +390,12 @@ class Reconciler:
 
 def _unreadable(item: UnreadableItem) -> Difference:
     return Difference(Cause.UNREADABLE_TICKET, item.id, detail=item.problem)
+
+
+def _unreadable_refund(refund: UnreadableRefund) -> Difference:
+    return Difference(
+        Cause.UNREADABLE_REFUND, processor_id=refund.processor_id, detail=refund.problem
+    )
 
 
 def _changed_since(tickets: Iterable[Ticket], since: datetime | None) -> Iterator[Ticket]:

@@ -36,6 +36,7 @@ class Cause(enum.StrEnum):
     PARCEL_NOT_ENTERED = "parcel_not_entered"
     PARCEL_NOT_PAID = "parcel_not_paid"
     UNREADABLE_TICKET = "unreadable_ticket"
+    UNREADABLE_REFUND = "unreadable_refund"
 
 
 EXPLAINED: Mapping[Cause, tuple[str, str]] = {
@@ -116,6 +117,13 @@ EXPLAINED: Mapping[Cause, tuple[str, str]] = {
     Cause.UNREADABLE_TICKET: (
         "The API's answer about this ticket cannot be understood, so it was not compared.",
         "Correct the fields that are named on the ticket, then compare again.",
+    ),
+    Cause.UNREADABLE_REFUND: (
+        "A refund in the processor's list can't be read, so it was not compared.",
+        (
+            "Check it with the processor. Until it can be read, other refunds of its payment are"
+            " held as refund_unreadable."
+        ),
     ),
 }
 FIXABLE = frozenset(

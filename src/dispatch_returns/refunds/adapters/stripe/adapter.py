@@ -27,6 +27,7 @@ from dispatch_returns.refunds.adapter import (
     RefundNews,
     RefundRequest,
     RefundResult,
+    UnreadableRefund,
 )
 from dispatch_returns.refunds.adapters.stripe import events, objects
 from dispatch_returns.refunds.registry import PLUGINS
@@ -161,15 +162,14 @@ class StripeAdapter:
         """
         return events.refund_news(body)
 
-    def refunds_of(self, ref: PaymentRef) -> list[KnownRefund]:
+    def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:
         """Return all refunds of a payment, newest first, from a list, which is consistent."""
-        return _understood(
-            lambda: [objects.known_refund(it, ref.account) for it in self._refunds(ref)]
-        )
+        listed = _understood(lambda: self._refunds(ref))
+        return [objects.listed_refund(it, ref.account) for it in listed]
 
     def refunds_between(
         self, since: datetime | None, until: datetime | None
-    ) -> Iterator[KnownRefund]:
+    ) -> Iterator[KnownRefund | UnreadableRefund]:
         """Give the account's refunds, newest first, a page of 100 at a time.
 
         Refunds of connected accounts (direct charges) are not in this list.
@@ -177,9 +177,8 @@ class StripeAdapter:
         created = {"gte": _second(since), "lt": _second(until)}
         bounds = {name: second for name, second in created.items() if second is not None}
         pages = self._pages(None, {"created": bounds} if bounds else {})
-        known = ([objects.known_refund(it, None) for it in page] for page in pages)
-        while (page := _understood(lambda: next(known, None))) is not None:
-            yield from page
+        while (page := _understood(lambda: next(pages, None))) is not None:
+            yield from (objects.listed_refund(it, None) for it in page)
 
     def find_payment(self, order_id: str) -> PaymentRef | None:
         """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not just one.
@@ -265,22 +264,20 @@ class StripeAdapter:
             raise
         return _understood(lambda: objects.disputes_are_over(page.data), page)
 
-    def _refunds(self, ref: PaymentRef) -> list[objects.StripeObject]:
+    def _refunds(self, ref: PaymentRef) -> list[object]:
         """Return all refunds of a payment, newest first."""
         pages = self._pages(ref.account, {_stripe_kind(ref): _checked_id(ref)})
         return [refund for page in pages for refund in page]
 
-    def _pages(
-        self, account: str | None, which: Mapping[str, Any]
-    ) -> Iterator[list[objects.StripeObject]]:
+    def _pages(self, account: str | None, which: Mapping[str, Any]) -> Iterator[list[object]]:
         """Give a list of refunds page by page, newest first."""
         params: dict[str, Any] = {**which, "limit": _PAGE}
         while True:
             page = self._wire.get("/v1/refunds", account, **params).data
-            yield page["data"]
+            yield list(page["data"])
             if not page["has_more"]:
                 return
-            last = page["data"][-1]["id"]
+            last = objects.last_id(page["data"])
             if last == params.get("starting_after"):
                 raise ValueError("the pages repeat")
             params["starting_after"] = last
@@ -294,7 +291,7 @@ def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
     """Return what `read` makes of Stripe's answer, or raise that nobody can rely on it."""
     try:
         return read()
-    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError):
+    except objects.MISFITS:
         raise AdapterError(
             ErrorKind.UNKNOWN_OUTCOME,
             "Stripe's answer is not as Stripe documents it: it may have been carried out.",

@@ -32,7 +32,6 @@ NEEDED = EVENTS[:3]
 # `charge.refund.updated` is the older name; its object is a Refund, not a Charge.
 _OBJECT_IS_A_REFUND = frozenset(EVENTS) - {"charge.refunded"}
 _LONGEST_TIMESTAMP = 12
-_MISFITS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:
@@ -93,7 +92,7 @@ def read_head(body: bytes) -> EventHead:
             datetime.fromtimestamp(event["created"], UTC),
             _ticket_of(event),
         )
-    except _MISFITS as error:
+    except objects.MISFITS as error:
         raise _not_understood(error) from None
 
 
@@ -105,7 +104,7 @@ def refund_news(body: bytes) -> RefundNews | None:
     event = _decoded(body)
     try:
         return _news(event)
-    except _MISFITS as error:
+    except objects.MISFITS as error:
         raise _not_understood(error) from None
 
 

@@ -1,14 +1,14 @@
 """Stripe's PaymentIntents, Charges and Refunds, read into our words.
 
-Pure. What does not look as Stripe documents it raises `KeyError`, `TypeError` or `ValueError`.
+Pure. What does not look as Stripe documents it raises one of `MISFITS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money, stripe_rule
@@ -21,9 +21,14 @@ from dispatch_returns.refunds.adapter import (
     RefundRequest,
     RefundResult,
     RefundStatus,
+    UnreadableRefund,
+    unreadable_refunds,
 )
 
 StripeObject = Mapping[str, Any]
+
+MISFITS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What reading raises where something does not look as Stripe documents it."""
 
 _NOTHING: StripeObject = {}
 
@@ -31,6 +36,7 @@ REFUND_ID = "dispatch_refund_id"
 IDEMPOTENCY_KEY = "dispatch_idempotency_key"
 WORKSPACE_ID = "dispatch_workspace_id"
 TICKET_ID = "dispatch_ticket_id"
+_NOTES = (REFUND_ID, IDEMPOTENCY_KEY, WORKSPACE_ID, TICKET_ID)
 _LONGEST_ID = 255
 
 _NOT_PAID: Mapping[str, str] = {
@@ -180,6 +186,54 @@ def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
     )
 
 
+def _arn(refund: StripeObject) -> str | None:
+    """The bank's tracing number; a card refund can also carry another kind of reference."""
+    details: StripeObject = refund.get("destination_details") or _NOTHING
+    kind = details.get("type")
+    way: StripeObject = (details.get(kind) if isinstance(kind, str) else None) or _NOTHING
+    if kind == "card" and way.get("reference_type") != "acquirer_reference_number":
+        return None
+    return _said(way.get("reference"))
+
+
+def listed_refund(refund: object, account: str | None) -> KnownRefund | UnreadableRefund:
+    """Read a Refund of a list, in which one that can't be read must hide no other."""
+    if not isinstance(refund, Mapping):
+        return _unreadable(refund)
+    try:
+        return known_refund(cast("StripeObject", refund), account)
+    except MISFITS:
+        return _unreadable(cast("StripeObject", refund))
+
+
+def _unreadable(refund: object) -> UnreadableRefund:
+    """Return which field of a Refund can't be read."""
+    if not isinstance(refund, Mapping):
+        return UnreadableRefund(None, "it is not an object")
+    found = cast("StripeObject", refund)
+    for name, read in _FIELDS.items():
+        try:
+            read(found)
+        except MISFITS:
+            problem = f"its {name} {'cannot be read' if name in found else 'is missing'}"
+            return UnreadableRefund(_said(found.get("id")), problem)
+    return UnreadableRefund(_said(found.get("id")), "it cannot be read")
+
+
+_FIELDS: Mapping[str, Callable[[StripeObject], object]] = {
+    "object": lambda it: _expect(it, "refund"),
+    "id": lambda it: _printable(it["id"]),
+    "status": lambda it: _status(it["status"]),
+    "currency": lambda it: stripe_rule(it["currency"].upper()),
+    "amount": lambda it: Money(it["amount"], "USD", 2),
+    "created": lambda it: datetime.fromtimestamp(it["created"], UTC),
+    "metadata": lambda it: [noted(metadata(it).get(name)) for name in _NOTES],
+    "payment_intent": lambda it: it.get("payment_intent") and _id(it["payment_intent"]),
+    "charge": lambda it: it.get("charge") and _id(it["charge"]),
+    "destination_details": _arn,
+}
+
+
 def _payments_of_refund(refund: StripeObject, account: str | None) -> tuple[PaymentRef, ...]:
     kinds: tuple[PaymentKind, ...] = ("payment_intent", "charge")
     return tuple(PaymentRef(kind, _id(refund[kind]), account) for kind in kinds if refund.get(kind))
@@ -196,15 +250,17 @@ def metadata(refund: StripeObject) -> Mapping[str, Any]:
     return refund.get("metadata") or _NOTHING
 
 
-def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> StripeObject | None:
+def our_refund(refunds: Sequence[object], request: RefundRequest) -> StripeObject | None:
     """Return the refund of this request, from a payment's refunds, newest first.
 
     One that moves money is it, whichever key made it: adopting it is what keeps the customer
     from being paid twice. One that failed counts only under the request's own key, because an
     earlier generation's failure says nothing about this one. Raises `AdapterError`
-    (key_conflict) when several move money: a person must look.
+    (key_conflict) when several move money: a person must look; (unreadable_refund) when it is
+    not there, and one that can't be read may be it.
     """
-    ours = [r for r in refunds if metadata(r).get(REFUND_ID) == request.refund_id]
+    clear = [r for r in refunds if _says_whose(r)]
+    ours = [r for r in clear if metadata(r).get(REFUND_ID) == request.refund_id]
     moving = [r for r in ours if r["status"] not in NO_MONEY_MOVED]
     if len(moving) > 1:
         raise AdapterError(
@@ -214,17 +270,19 @@ def our_refund(refunds: Sequence[StripeObject], request: RefundRequest) -> Strip
         )
     key = request.idempotency_key
     under_this_key = [r for r in ours if metadata(r).get(IDEMPOTENCY_KEY) == key]
-    return next(iter(moving or under_this_key), None)
+    found = next(iter(moving or under_this_key), None)
+    if found is None and len(clear) < len(refunds):
+        raise unreadable_refunds([_unreadable(r) for r in refunds if not _says_whose(r)])
+    return found
 
 
-def _arn(refund: StripeObject) -> str | None:
-    """The bank's tracing number; a card refund can also carry another kind of reference."""
-    details: StripeObject = refund.get("destination_details") or _NOTHING
-    kind = details.get("type")
-    way: StripeObject = (details.get(kind) if isinstance(kind, str) else None) or _NOTHING
-    if kind == "card" and way.get("reference_type") != "acquirer_reference_number":
-        return None
-    return _said(way.get("reference"))
+def _says_whose(refund: object) -> TypeGuard[StripeObject]:
+    """Whether a Refund in a list says whose it is, and how it stands."""
+    if not isinstance(refund, Mapping):
+        return False
+    found = cast("StripeObject", refund)
+    notes, status = found.get("metadata"), found.get("status", ...)
+    return isinstance(notes, Mapping | None) and isinstance(status, str | None)
 
 
 def _expect(found: StripeObject, kind: str) -> None:
@@ -261,6 +319,19 @@ def noted(value: object) -> str | None:
         return None
     found = text(value)
     return found if found.isprintable() and len(found) <= _LONGEST_ID else None
+
+
+def last_id(page: Sequence[object]) -> str:
+    """Return the last id of a page, after which the next one begins.
+
+    Raises `ValueError` where it has none.
+    """
+    for item in reversed(page):
+        if isinstance(item, Mapping):
+            found = cast("StripeObject", item).get("id")
+            if isinstance(found, str) and found:
+                return found
+    raise ValueError("a page without an id")
 
 
 def _id(value: Any) -> str:
