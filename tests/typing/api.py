@@ -220,12 +220,19 @@ def handlers_are_typed_by_their_event(connector: Connector) -> None:
     @connector.on("ticket.created")
     async def changed(event: TicketUpdated | TicketCreated, context: Context) -> None:
         assert_type(event.ticket_id, str)
+        assert_type(event.data.status, str | None)
+
+    @connector.on("ticket.updated")
+    def updated(event: TicketUpdated, context: Context) -> None:
+        assert_type(event.data.changes, tuple[str, ...])
 
     @connector.on("comment.created")
-    def commented(event: CommentCreated, context: Context) -> None: ...
+    def commented(event: CommentCreated, context: Context) -> None:
+        assert_type(event.data.comment.body, str | None)
 
     @connector.on("ticket.deleted")
-    def deleted(event: UnknownEvent, context: Context) -> None: ...
+    def deleted(event: UnknownEvent, context: Context) -> None:
+        assert_type(event.data, dict[str, Any])
 
     connector.on("refund.failed")(held)
     connector.on("refund.failed")(changed)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]

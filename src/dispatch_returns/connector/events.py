@@ -41,7 +41,7 @@ from dispatch_returns.store import Store, go_live, inbox, outbox
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.queue import backoff, failing_since
 from dispatch_returns.telemetry import Span, ids
-from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.webhooks.events import Event, TicketUpdated, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,8 @@ class EventProcessor:
         if not self._is_ours(stored):
             return
         try:
-            event = parse(stored.body)
+            # With its data, so that a field of another type stops the event before its handlers.
+            event = parse(stored.body).read()
         except EventError as error:
             self._keep_unreadable(stored, error)
             return
@@ -134,7 +135,7 @@ class EventProcessor:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
             if isinstance(error, NotShownError | APIResponseError) and self._is_over(stored, error):
-                self._set_aside(stored, parse(stored.body), error)
+                self._set_aside(stored, event, error)
             else:
                 self._postpone(stored, error)
         else:
@@ -261,7 +262,7 @@ class EventProcessor:
             go_live.release(conn, self._installation.workspace(), event.ticket_id)
         if found.refund is not None:
             entered, sending = self._refunds.enter(conn, found.refund)
-            if entered is None and "status" in (getattr(event, "changes", None) or ()):
+            if entered is None and _status_changed(event):
                 self._tell_of_before(conn, stored, now)
         if found.returned is not None and self._returns is not None:
             self._returns.notice(conn, found.returned, _asked_at(event, found.returned))
@@ -371,6 +372,10 @@ class EventProcessor:
 
 def _named(error: APIError | AdapterError) -> str:
     return f"{type(error).__name__}: {error.message}"
+
+
+def _status_changed(event: Event) -> bool:
+    return isinstance(event, TicketUpdated) and "status" in event.data.changes
 
 
 def _asked_at(event: Event, ticket: Ticket) -> datetime:

@@ -91,15 +91,19 @@ def _read(stored: StoredEvent) -> _Said | None:
         return None
     try:
         event = parse(stored.body)
+        if event.type == "ticket.deleted":
+            return _Said(event.timestamp, exact=False, status=None, deleted=True)
+        if isinstance(event, TicketUpdated):
+            changed = event.data.updated_at
+        elif isinstance(event, TicketCreated):
+            changed = event.data.created_at
+        else:
+            return None
+        status = event.data.status
     except EventError:
         return None
-    if event.type == "ticket.deleted":
-        return _Said(event.timestamp, exact=False, status=None, deleted=True)
-    if not isinstance(event, TicketCreated | TicketUpdated):
-        return None
-    changed = event.updated_at if isinstance(event, TicketUpdated) else event.created_at
     at = event.timestamp if changed is None else changed
-    return _Said(at, exact=changed is not None, status=event.status, deleted=False)
+    return _Said(at, exact=changed is not None, status=status, deleted=False)
 
 
 def _was_deleted(ticket: Ticket, said: _Said) -> bool:

@@ -1,31 +1,28 @@
-"""What a verified body says: the envelope, and a class of event for each type we know.
+"""What a verified body says: the envelope, read at once, and its data, read when asked for.
 
-An event is a view of its decoded body. Fields and types of events unknown to us are accepted
-and kept in ``raw``.
+The receiver needs the envelope alone: which event, of what type, when, of which workspace, about
+which ticket. Fields and types of events unknown to us are accepted and kept in ``raw``.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from dispatch_returns.errors import EventError
-from dispatch_returns.webhooks.fields import (
-    MISFITS,
-    Field,
-    Record,
-    check,
-    identifier,
-    mapping,
-    moment,
-    names,
-    number,
-    optional_identifier,
-    optional_moment,
-    text,
-)
+from dispatch_returns.webhooks.fields import identifier, moment, optional_identifier
+
+if TYPE_CHECKING:
+    from dispatch_returns.webhooks.event_data import (
+        CommentCreatedData,
+        TicketCreatedData,
+        TicketData,
+        TicketUpdatedData,
+    )
 
 OtherEventName = Literal[
     "ticket.deleted",
@@ -40,173 +37,106 @@ OtherEventName = Literal[
 """The events of Dispatch that we have no class for: they come as `UnknownEvent`."""
 
 
-def parse(body: bytes) -> Event:
-    """Return the event in a `body` that `verify` has let through.
-
-    Raises `EventError` unless the body is a JSON object with an id, a type, a point in time
-    with its zone and an object of data, and, where the type is one we know, its fields are of
-    their types. The message names the field and never quotes it.
-
-    Of a key that occurs twice the last one counts, as in ``JSON.parse``. To refuse it would
-    cost a fifth of the time of every delivery, and what writes these bodies
-    (``JSON.stringify``) cannot repeat a key.
-    """
-    raw = _decoded(body)
-    name = "id"
-    try:
-        identifier(raw.get("id"))
-        name = "event"
-        kind = _KINDS.get(raw.get("event", "")) or _kind_of(raw)
-        name = "brand_id"
-        optional_identifier(raw.get("brand_id") or _workspace_of(raw))
-        name = "timestamp"
-        moment(raw.get("timestamp"))
-        name = "data"
-        data = mapping(raw.get("data"))
-    except MISFITS:
-        raise EventError(f"{name} is missing, or not what it must be") from None
-    check(kind, data)
-    return kind(raw)
-
-
-class Event(Record):
+@dataclass(frozen=True)
+class Event:
     """One event of Dispatch; `parse` makes it. Its ``repr`` shows ids and nothing of a customer.
 
-    ``raw`` is the whole decoded body and ``data`` the part about the ticket.
+    ``id`` is the same at each delivery. ``type`` is what happened, such as ``ticket.updated``.
+    ``workspace_id`` is the workspace (the API's brand), where the sender named it; ``ticket_id``
+    the ticket it is about, where it is about one. ``timestamp`` is when it happened, in UTC, as
+    the sender signed it. ``raw`` is the whole decoded body; its numbers with a point are
+    `Decimal`.
     """
 
-    __slots__ = ()
+    id: str
+    type: str
+    workspace_id: str | None
+    ticket_id: str | None
+    timestamp: datetime = field(repr=False)
+    raw: dict[str, Any] = field(repr=False, hash=False)
 
-    @property
-    def id(self) -> str:
-        """The event's id; a repeated delivery has the same."""
-        return identifier(self._raw["id"])
+    @cached_property
+    def data(self) -> object:
+        """What the event is about. Raises `EventError` where it is not what it must be."""
+        return self.raw["data"]
 
-    @property
-    def type(self) -> str:
-        """What happened, such as ``ticket.updated``."""
-        return identifier(_type_of(self._raw))
-
-    @property
-    def workspace_id(self) -> str | None:
-        """The workspace (the API's brand), where the sender named it."""
-        return optional_identifier(_workspace_of(self._raw))
-
-    @property
-    def timestamp(self) -> datetime:
-        """When it happened, in UTC, as the sender signed it."""
-        return moment(self._raw["timestamp"])
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the event is about, as it was sent."""
-        return mapping(self._raw["data"])
-
-    @property
-    def ticket_id(self) -> str | None:
-        """The ticket it is about, so far as one can tell without knowing the type."""
-        value = self.data.get("ticketId", self.data.get("ticket_id"))
-        if value is None and self.type.startswith("ticket."):
-            value = self.data.get("id")
-        try:
-            return optional_identifier(value)
-        except MISFITS:
-            return None
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(id={self.id!r}, type={self.type!r},"
-            f" workspace_id={self.workspace_id!r}, ticket_id={self.ticket_id!r})"
-        )
+    def read(self) -> Self:
+        """Return the event once its data is read. Raises `EventError` as `data` does."""
+        _ = self.data  # kept from here on
+        return self
 
 
+@dataclass(frozen=True)
 class UnknownEvent(Event):
     """An event of a type we have no class for: all there is to it is in ``data``."""
 
-    __slots__ = ()
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What the event is about, as it was sent."""
+        data: dict[str, Any] = self.raw["data"]
+        return data
 
 
-class _CustomerEvent(Event):
-    __slots__ = ()
+@dataclass(frozen=True)
+class TicketEvent(Event):
+    """What the events about a ticket itself have in common."""
 
-    customer_id = Field(optional_identifier)
-    customer_email = Field(text)
-    customer_name = Field(text)
+    TICKET: ClassVar = ("id", "id")
 
+    ticket_id: str
 
-class TicketEvent(_CustomerEvent):
-    """What the events about a ticket itself have in common. All but its id may be None."""
+    @cached_property
+    def data(self) -> TicketData:
+        """The ticket at that moment. Raises `EventError` for a field of another type."""
+        from dispatch_returns.webhooks.event_data import TicketData
 
-    __slots__ = ()
-
-    _ticket = Field(identifier, "id", "id")
-    ticket_number = Field(number)
-    subject = Field(text, "title")
-    status = Field(text)
-    priority = Field(text)
-
-    @property
-    def ticket_id(self) -> str:
-        """The ticket's id."""
-        return self._ticket
+        return TicketData.read(self.raw["data"])
 
 
+@dataclass(frozen=True)
 class TicketCreated(TicketEvent):
     """``ticket.created``"""
 
-    __slots__ = ()
+    @cached_property
+    def data(self) -> TicketCreatedData:
+        """The ticket at that moment. Raises `EventError` for a field of another type."""
+        from dispatch_returns.webhooks.event_data import TicketCreatedData
 
-    source = Field(text)
-    created_at = Field(optional_moment)
+        return TicketCreatedData.read(self.raw["data"])
 
 
+@dataclass(frozen=True)
 class TicketUpdated(TicketEvent):
-    """``ticket.updated``. ``changes`` names what changed; empty: the sender did not say."""
+    """``ticket.updated``"""
 
-    __slots__ = ()
+    @cached_property
+    def data(self) -> TicketUpdatedData:
+        """The ticket at that moment, and what changed.
 
-    assignee_id = Field(optional_identifier)
-    updated_at = Field(optional_moment)
-    changes = Field(names)
+        Raises `EventError` for a field of another type.
+        """
+        from dispatch_returns.webhooks.event_data import TicketUpdatedData
 
-
-class Comment(Record):
-    """A comment as its event shows it."""
-
-    __slots__ = ()
-
-    id = Field(identifier)
-    body = Field(text)
-    author_id = Field(optional_identifier)
-    author_type = Field(text)
-    created_at = Field(optional_moment)
-
-    def __repr__(self) -> str:
-        return f"Comment(id={self.id!r})"
+        return TicketUpdatedData.read(self.raw["data"])
 
 
-def _comment(value: Any) -> Comment:
-    data = mapping(value)
-    check(Comment, data)
-    return Comment(data)
-
-
-class CommentCreated(_CustomerEvent):
+@dataclass(frozen=True)
+class CommentCreated(Event):
     """``ticket.comment.created``, which is also sent as ``comment.created``."""
 
-    __slots__ = ()
+    TICKET: ClassVar = ("ticketId", "ticket_id")
 
-    _ticket = Field(identifier, "ticketId", "ticket_id")
-    ticket_number = Field(text)
-    comment = Field(_comment)
+    ticket_id: str
 
-    @property
-    def ticket_id(self) -> str:
-        """The id of the ticket that was commented on."""
-        return self._ticket
+    @cached_property
+    def data(self) -> CommentCreatedData:
+        """The comment, and who wrote it. Raises `EventError` for a field of another type."""
+        from dispatch_returns.webhooks.event_data import CommentCreatedData
+
+        return CommentCreatedData.read(self.raw["data"])
 
 
-_KINDS: dict[str, type[Event]] = {
+_KINDS: dict[str, type[TicketEvent | CommentCreated]] = {
     "ticket.created": TicketCreated,
     "ticket.updated": TicketUpdated,
     "ticket.comment.created": CommentCreated,
@@ -214,21 +144,69 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def _kind_of(raw: dict[str, Any]) -> type[Event]:
-    return _KINDS.get(identifier(_type_of(raw)), UnknownEvent)
+def parse(body: bytes) -> Event:
+    """Return the event in a `body` that `verify` has let through.
+
+    Raises `EventError` unless the body is a JSON object with an id, a type, a point in time
+    with its zone and an object of data, and, where the type is one we know, the id of its
+    ticket. The message names the field and never quotes it. The rest of the data is read where
+    `Event.data` is asked for.
+
+    Of a key that occurs twice the last one counts, as in ``JSON.parse``. To refuse it would
+    cost a fifth of the time of every delivery, and what writes these bodies
+    (``JSON.stringify``) cannot repeat a key.
+    """
+    raw = _decoded(body)
+    get = raw.get
+    name = "id"
+    try:
+        event_id = identifier(get("id"))
+        name = "event"
+        value = get("event")
+        event_type = identifier(get("type") if value is None else value)
+        name = "brand_id"
+        workspace_id = optional_identifier(get("brand_id") or _workspace_in(raw))
+        name = "timestamp"
+        timestamp = moment(get("timestamp"))
+        name = "data"
+        data = _mapping(get("data"))
+        kind = _KINDS.get(event_type)
+        if kind is None:
+            about = _ticket_in(event_type, data)
+            return UnknownEvent(event_id, event_type, workspace_id, about, timestamp, raw)
+        camel, snake = kind.TICKET
+        name = f"data.{camel}"
+        value = data.get(camel)
+        ticket_id = identifier(data.get(snake) if value is None else value)
+    except ValueError:
+        raise EventError(f"{name} is missing, or not what it must be") from None
+    return kind(event_id, event_type, workspace_id, ticket_id, timestamp, raw)
 
 
-def _type_of(raw: dict[str, Any]) -> Any:
-    name = raw.get("event")
-    return raw.get("type") if name is None else name
+def _mapping(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = value
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    return found
 
 
-def _workspace_of(raw: dict[str, Any]) -> Any:
+def _workspace_in(raw: dict[str, Any]) -> Any:
     for key in ("brand_id", "brandId", "workspace_id", "workspaceId"):
         value = raw.get(key)
         if value is not None:
             return value
     return None
+
+
+def _ticket_in(event_type: str, data: dict[str, Any]) -> str | None:
+    """Return the ticket of an event, so far as one can tell without knowing its type."""
+    value = data.get("ticketId", data.get("ticket_id"))
+    if value is None and event_type.startswith("ticket."):
+        value = data.get("id")
+    try:
+        return optional_identifier(value)
+    except ValueError:
+        return None
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -25,11 +25,7 @@ from dispatch_returns.store import NewEvent, inbox
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.arrivals import Arrivals
 from dispatch_returns.webhooks.events import Event, parse
-from dispatch_returns.webhooks.fields import (
-    MISFITS,
-    identifier,
-    optional_identifier,
-)
+from dispatch_returns.webhooks.fields import identifier, optional_identifier
 from dispatch_returns.webhooks.http import Answer
 from dispatch_returns.webhooks.signature import HEADER, verify
 
@@ -380,7 +376,7 @@ class ProcessorReceiver(BaseReceiver):
                 body=body,
                 occurred_at=head.occurred_at,
             )
-        except MISFITS:
+        except ValueError:
             raise EventError("an id is missing, or not what it must be") from None
 
 

@@ -16,7 +16,8 @@ from dispatch_returns.connector.connector import Context
 from dispatch_returns.connector.handlers import Handlers, RefundEventName
 from dispatch_returns.errors import InvalidArgumentError
 from dispatch_returns.refunds.ledger import State
-from dispatch_returns.store import Store
+from dispatch_returns.store import Store, inbox
+from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.webhooks.events import CommentCreated, TicketUpdated
 from tests.support.desk import usd
@@ -47,6 +48,19 @@ def test_a_handler_is_called_with_the_event_and_a_context(shop: Workshop) -> Non
     assert (event.id, event.ticket_id) == (event_id, ticket.id)
     assert (read, client) == (shop.now(ticket), shop.client)
     assert tell_warehouse.__name__ == "tell_warehouse", "the decorator gives the function back"
+
+
+def test_data_that_cannot_be_read_stops_the_event_and_reaches_no_handler(shop: Workshop) -> None:
+    called: list[Any] = []
+    shop.connector.on("ticket.updated")(lambda event, _context: called.append(event.data))
+    ticket = shop.ticket("refunded")
+    shop.event(ticket.id, data={"id": ticket.id, "changes": f"status of {EMAIL}"})
+    shop.work()
+    with shop.store.read() as conn:
+        (event,) = inbox.newest(conn, limit=5)
+    assert event.state == EventState.UNREADABLE
+    assert event.error == "data.changes is missing, or not what it must be"
+    assert called == []
 
 
 def test_a_handler_is_called_for_its_type_alone(shop: Workshop) -> None:
@@ -105,7 +119,7 @@ def test_a_handler_that_fails_is_called_again_and_blocks_no_refund(
         nonlocal calls
         calls += 1
         if calls < 3:
-            raise ValueError(f"cannot tell {event.customer_email} {EMAIL}")
+            raise ValueError(f"cannot tell {event.data.customer_email} {EMAIL}")
 
     ticket = shop.ticket()
     shop.run(ticket)

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from dispatch_returns import webhooks
 from dispatch_returns.errors import EventError
 from dispatch_returns.webhooks import (
-    Comment,
     CommentCreated,
+    CommentData,
     TicketCreated,
     TicketEvent,
     TicketUpdated,
@@ -61,9 +62,9 @@ def data(**changes: Any) -> dict[str, Any]:
 
 
 def refused(body: Any) -> str:
-    """The message with which `body` is refused."""
+    """The message with which `body` is refused, where its envelope or its data is read."""
     with pytest.raises(EventError) as caught:
-        parse(body)
+        parse(body).read()
     return str(caught.value)
 
 
@@ -73,38 +74,40 @@ def test_a_ticket_updated() -> None:
     assert isinstance(event, TicketEvent)
     assert (event.id, event.type, event.workspace_id) == ("evt_1", "ticket.updated", "br_1")
     assert event.timestamp == datetime(2024, 1, 15, 11, 59, 30, tzinfo=UTC)
-    assert (event.ticket_id, event.ticket_number) == ("tkt_1", 1234)
-    assert event.subject == "Return Request - Order #1234"
-    assert (event.status, event.priority, event.assignee_id) == ("refunded", "normal", None)
-    assert event.customer_id == "cus_1"
-    assert (event.customer_email, event.customer_name) == ("jane@example.com", "Jane Doe")
-    assert event.updated_at == datetime(2024, 1, 15, 11, 59, tzinfo=UTC)
-    assert event.changes == ("status",)
+    assert event.ticket_id == "tkt_1"
     assert event.raw == envelope()
-    assert event.data == envelope()["data"]
+    ticket = event.data
+    assert (ticket.id, ticket.ticket_number) == ("tkt_1", 1234)
+    assert ticket.subject == "Return Request - Order #1234"
+    assert (ticket.status, ticket.priority, ticket.assignee_id) == ("refunded", "normal", None)
+    assert ticket.customer_id == "cus_1"
+    assert (ticket.customer_email, ticket.customer_name) == ("jane@example.com", "Jane Doe")
+    assert ticket.updated_at == datetime(2024, 1, 15, 11, 59, tzinfo=UTC)
+    assert ticket.changes == ("status",)
 
 
 def test_a_ticket_created() -> None:
     event = parse(event_body(event="ticket.created", data=CREATED))
     assert type(event) is TicketCreated
-    assert (event.ticket_id, event.ticket_number, event.subject) == ("tkt_1", 7, "Return")
-    assert (event.status, event.priority, event.source) == ("return_requested", None, "api")
-    assert event.created_at == datetime(2024, 1, 15, 10, tzinfo=UTC)
-    assert (event.customer_id, event.customer_email, event.customer_name) == (None, None, None)
+    ticket = event.data
+    assert (event.ticket_id, ticket.ticket_number, ticket.subject) == ("tkt_1", 7, "Return")
+    assert (ticket.status, ticket.priority, ticket.source) == ("return_requested", None, "api")
+    assert ticket.created_at == datetime(2024, 1, 15, 10, tzinfo=UTC)
+    assert (ticket.customer_id, ticket.customer_email, ticket.customer_name) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", ["ticket.comment.created", "comment.created"])
 def test_a_comment_created_under_both_its_names(name: str) -> None:
     event = parse(event_body(event=name, data=COMMENTED))
     assert type(event) is CommentCreated
-    assert (event.type, event.ticket_id, event.ticket_number) == (name, "tkt_1", "RET-7")
-    assert (event.customer_id, event.customer_email, event.customer_name) == (
+    assert (event.type, event.ticket_id, event.data.ticket_number) == (name, "tkt_1", "RET-7")
+    assert (event.data.customer_id, event.data.customer_email, event.data.customer_name) == (
         "cus_1",
         "jane@example.com",
         "Jane Doe",
     )
-    comment = event.comment
-    assert type(comment) is Comment
+    comment = event.data.comment
+    assert type(comment) is CommentData
     assert (comment.id, comment.body) == ("cmt_1", "It arrived broken.")
     assert (comment.author_id, comment.author_type) == ("cus_1", "CUSTOMER")
     assert comment.created_at == datetime(2024, 1, 15, 10, tzinfo=UTC)
@@ -124,28 +127,30 @@ def test_the_guides_names_are_read_too() -> None:
     }
     event = parse(event_body(data=snake))
     assert isinstance(event, TicketUpdated)
-    assert (event.ticket_number, event.subject, event.assignee_id) == (5, "Return", "usr_1")
-    assert (event.customer_id, event.customer_email) == ("cus_1", "jane@example.com")
-    assert event.customer_name == "Jane"
-    assert event.updated_at == datetime(2024, 1, 15, 10, tzinfo=UTC)
+    ticket = event.data
+    assert (ticket.ticket_number, ticket.subject, ticket.assignee_id) == (5, "Return", "usr_1")
+    assert (ticket.customer_id, ticket.customer_email) == ("cus_1", "jane@example.com")
+    assert ticket.customer_name == "Jane"
+    assert ticket.updated_at == datetime(2024, 1, 15, 10, tzinfo=UTC)
 
     comment = {"id": "cmt_1", "author_id": "a", "author_type": "AGENT"}
     commented = parse(
         event_body(event="comment.created", data={"ticket_id": "tkt_2", "comment": comment})
     )
     assert isinstance(commented, CommentCreated)
-    assert (commented.ticket_id, commented.ticket_number) == ("tkt_2", None)
-    assert (commented.comment.author_id, commented.comment.author_type) == ("a", "AGENT")
+    assert (commented.ticket_id, commented.data.ticket_number) == ("tkt_2", None)
+    said = commented.data.comment
+    assert (said.author_id, said.author_type) == ("a", "AGENT")
 
 
 def test_all_but_the_ids_may_be_missing() -> None:
     event = parse(event_body(data={"id": "tkt_1"}))
     assert isinstance(event, TicketUpdated)
     assert event.ticket_id == "tkt_1"
-    assert event.changes == ()
-    missing = (event.ticket_number, event.subject, event.status, event.priority, event.updated_at)
-    assert missing == (None,) * 5
-    assert (event.customer_id, event.customer_email, event.customer_name) == (None,) * 3
+    said = event.data.model_dump(exclude={"id", "changes"})
+    assert event.data.changes == ()
+    assert len(said) == 9
+    assert set(said.values()) == {None}
 
 
 @pytest.mark.parametrize("key", ["brand_id", "brandId", "workspace_id", "workspaceId"])
@@ -189,13 +194,13 @@ def test_unknown_fields_are_accepted_and_kept() -> None:
     event = parse(event_body(version=2, data=data(customFields={"order_id": "1"})))
     assert isinstance(event, TicketUpdated)
     assert event.raw["version"] == 2
-    assert event.data["customFields"] == {"order_id": "1"}
+    assert event.raw["data"]["customFields"] == {"order_id": "1"}
 
 
 def test_numbers_with_a_point_stay_exact() -> None:
     event = parse(event_body(data=data(amount="A")).replace(b'"A"', b"149.10"))
-    assert event.data["amount"] == Decimal("149.10")
-    assert str(event.data["amount"]) == "149.10"
+    assert event.raw["data"]["amount"] == Decimal("149.10")
+    assert str(event.raw["data"]["amount"]) == "149.10"
 
 
 def test_of_a_repeated_key_the_last_counts_as_in_javascript() -> None:
@@ -209,14 +214,14 @@ def test_space_around_the_object_is_json() -> None:
 def test_escapes_and_other_scripts_are_read() -> None:
     event = parse(event_body(data=data(title="Rücksendung 📦 \u2028 \u0000")))
     assert isinstance(event, TicketUpdated)
-    assert event.subject == "Rücksendung 📦 \u2028 \u0000"
+    assert event.data.subject == "Rücksendung 📦 \u2028 \u0000"
 
 
 def test_a_title_that_was_cut_in_the_middle_of_an_emoji_loses_no_refund() -> None:
     # JSON.stringify writes what is left of it as an escape.
     event = parse(event_body(data=data(title="cut")).replace(b'"cut"', rb'"cut \ud83d"'))
     assert isinstance(event, TicketUpdated)
-    assert event.subject == "cut \ud83d"
+    assert event.data.subject == "cut \ud83d"
 
 
 @pytest.mark.parametrize(
@@ -384,15 +389,17 @@ def test_a_known_event_with_a_field_of_another_type(name: str, value: Any) -> No
 def test_a_number_may_be_as_large_as_the_database_takes() -> None:
     event = parse(event_body(data=data(ticketNumber=2**63 - 1)))
     assert isinstance(event, TicketUpdated)
-    assert event.ticket_number == 2**63 - 1
-    assert parse(event_body(data=data(ticketNumber=0))).data["ticketNumber"] == 0
+    assert event.data.ticket_number == 2**63 - 1
+    event = parse(event_body(data=data(ticketNumber=0)))
+    assert isinstance(event, TicketUpdated)
+    assert event.data.ticket_number == 0
 
 
 def test_the_guides_names_are_checked_too() -> None:
     body = event_body(data={"id": "tkt_1", "customer_email": 5})
-    assert refused(body) == "data.customerEmail is missing, or not what it must be"
+    assert refused(body) == "data.customer_email is missing, or not what it must be"
     body = event_body(data={"id": "tkt_1", "ticket_number": "5"})
-    assert refused(body) == "data.ticketNumber is missing, or not what it must be"
+    assert refused(body) == "data.ticket_number is missing, or not what it must be"
 
 
 @pytest.mark.parametrize(
@@ -403,11 +410,11 @@ def test_the_guides_names_are_checked_too() -> None:
         ({"ticketNumber": 5}, "ticketNumber"),
         ({"comment": None}, "comment"),
         ({"comment": "text"}, "comment"),
-        ({"comment": {}}, "id"),
-        ({"comment": {"id": "c", "body": 5}}, "body"),
-        ({"comment": {"id": "c", "authorId": 5}}, "authorId"),
-        ({"comment": {"id": "c", "authorType": 5}}, "authorType"),
-        ({"comment": {"id": "c", "createdAt": "now"}}, "createdAt"),
+        ({"comment": {}}, "comment.id"),
+        ({"comment": {"id": "c", "body": 5}}, "comment.body"),
+        ({"comment": {"id": "c", "authorId": 5}}, "comment.authorId"),
+        ({"comment": {"id": "c", "authorType": 5}}, "comment.authorType"),
+        ({"comment": {"id": "c", "createdAt": "now"}}, "comment.createdAt"),
     ],
 )
 def test_a_comment_with_a_field_of_another_type(changes: Any, name: str) -> None:
@@ -427,7 +434,8 @@ def test_a_repr_shows_ids_and_nothing_of_the_customer() -> None:
     )
     event = parse(event_body(event="comment.created", data=COMMENTED))
     assert isinstance(event, CommentCreated)
-    assert repr(event.comment) == "Comment(id='cmt_1')"
+    assert repr(event.data.comment) == "CommentData(id='cmt_1')"
+    assert repr(event.data) == "CommentCreatedData(ticket_id='tkt_1')"
     assert str(event) == repr(event)
 
 
@@ -445,17 +453,20 @@ def test_a_repr_shows_ids_and_nothing_of_the_customer() -> None:
 )
 def test_an_error_quotes_nothing_of_the_body(body: bytes) -> None:
     with pytest.raises(EventError) as caught:
-        parse(body)
+        parse(body).read()
     assert "secret" not in "".join(traceback.format_exception(caught.value))
     context = caught.value.__context__
-    assert not isinstance(context, json.JSONDecodeError | UnicodeDecodeError)  # they hold it all
+    # They hold it all.
+    assert not isinstance(context, json.JSONDecodeError | UnicodeDecodeError | ValidationError)
 
 
 def test_an_event_cannot_be_changed() -> None:
     event = parse(event_body())
-    for name in ("id", "timestamp", "status", "changes", "raw", "anything"):
+    for name in ("id", "timestamp", "data", "raw", "anything"):
         with pytest.raises(AttributeError):
             setattr(event, name, "other")
+    with pytest.raises(ValidationError):
+        event.data.status = "other"  # type: ignore[attr-defined]
 
 
 def test_events_are_equal_when_their_bodies_say_the_same() -> None:
@@ -463,14 +474,23 @@ def test_events_are_equal_when_their_bodies_say_the_same() -> None:
     assert event == parse(json.dumps(envelope(), indent=1).encode())
     assert hash(event) == hash(parse(event_body())) != hash(parse(event_body(id="evt_2")))
     assert event != parse(event_body(brand_id="br_2"))
-    assert event != event.raw
-    assert event != UnknownEvent(event.raw)
-    assert pickle.loads(pickle.dumps(event)) == event
+    assert event != object()
+    other = UnknownEvent(event.id, event.type, "br_1", "tkt_1", event.timestamp, event.raw)
+    assert event != other
+    assert pickle.loads(pickle.dumps(event.read())) == event
 
 
-def test_a_field_looked_up_on_the_class_is_itself() -> None:
-    assert TicketUpdated.subject.camel == "title"
-    assert TicketUpdated.customer_email.snake == "customer_email"
+def test_the_envelope_alone_is_read_until_the_data_is_asked_for() -> None:
+    event = parse(event_body(data=data(title=5)))
+    assert (event.id, event.type, event.ticket_id) == ("evt_1", "ticket.updated", "tkt_1")
+    with pytest.raises(EventError, match=r"^data\.title is missing, or not what it must be$"):
+        event.data  # noqa: B018 - looking it up is the act
+
+
+def test_the_data_is_read_once() -> None:
+    event = parse(event_body())
+    assert event.data is event.data
+    assert event.read() is event
 
 
 @pytest.mark.parametrize("name", webhooks.__all__)
@@ -523,7 +543,7 @@ def test_what_parses_can_be_read_and_the_rest_is_an_event_error(
 ) -> None:
     sent = {**envelope(event=kind, data={**data(), **about}), **changes}
     try:
-        event = parse(json.dumps(sent).encode())
+        event = parse(json.dumps(sent).encode()).read()
     except EventError:
         return
     read_everything(event)
