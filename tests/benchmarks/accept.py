@@ -14,10 +14,10 @@ from tests.benchmarks.harness import Goal, Result, Side, interleave
 
 AT_ONCE, EACH = 32, 16
 HOW = (
-    f"{AT_ONCE} connections, each sending one signed 1.2 kB event after the other to the FastAPI"
-    " mount under one uvicorn process; the time of one event. The routes differ in their store"
-    " alone. What grouping wins grows with what a flush to disk costs (above). SQLite's own"
-    " defaults, which a first version of such a route has, flush several times for each commit."
+    f"{AT_ONCE} connections each send one signed 1.2 kB event after the other to the FastAPI"
+    " mount under one uvicorn process; the time is per event. The routes differ only in their"
+    " store. The slower a flush to disk (above), the more grouping gains. SQLite's own defaults,"
+    " which a first version of such a route would use, flush several times for each commit."
 )
 REQUEST = (
     "POST /{path}/dispatch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -19,8 +19,8 @@ FEW, MANY, WAITING = 1_000, 1_000_000, 500
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 LEASE = timedelta(0)  # a claimed row is due again at once, so every round finds the same work
 HOW = (
-    f"Claiming one event and one refund. Both stores hold {WAITING} of each that wait; the others"
-    " are done, or wait for later. Without the commit, whose cost is the disk's."
+    f"Claiming one event and one refund. In both stores {WAITING} of each are due; the others are"
+    " done, or due later. Without the commit, whose cost depends on the disk."
 )
 # SQLite makes the rows itself: a hundred times as fast as sending them. Of a million refunds
 # nine tenths are done, and a tenth is watched for a late failure.

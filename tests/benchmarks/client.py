@@ -18,7 +18,7 @@ CALL = (
 )
 LISTING = (
     f"{canned.PAGES * canned.PAGE_SIZE:,} tickets, {canned.PAGE_SIZE} a page, through"
-    " `tickets.list()`: what the process's greatest size grew by after the first page."
+    " `tickets.list()`: how much the process's peak size grew after the first page."
 )
 # Not getrusage's ru_maxrss: on Linux a process inherits that from the one that started it.
 WALK = """

@@ -8,7 +8,7 @@ import sys
 from tests.benchmarks.harness import Goal, Result, Side, interleave
 
 TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-HOW = "A fresh interpreter each time; what the statement itself took, over bare Python."
+HOW = "A fresh interpreter each time; the time of the statement itself, without bare Python."
 
 
 def importing(name: str, statement: str) -> Side:

@@ -34,10 +34,10 @@ from tests.benchmarks.harness import Goal, Result, Side, interleave
 WORKERS, REFUNDS, AMOUNT = 8, 48, 14900
 WITHIN = 60.0
 HOW = (
-    f"{WORKERS} threads, {REFUNDS} refunds a round; the time of one. Ours claims the event, reads"
-    " the ticket and the payment, checks, writes the intent down, sends it and records the outcome,"
-    " each step committed to SQLite. Stripe's SDK makes the calls to Stripe alone, and keeps"
-    " nothing."
+    f"{WORKERS} threads, {REFUNDS} refunds a round; the time is per refund. Ours claims the event,"
+    " reads the ticket and the payment, checks them, records the intent, sends it and records the"
+    " outcome; each step is committed to SQLite. Stripe's SDK only makes the calls to Stripe, and"
+    " stores nothing."
 )
 _numbers = itertools.count(1)
 

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from tests.benchmarks.harness import Goal, Result
 
-HEADINGS = ("", "median", "ours against it", "to reach", "")
+HEADINGS = ("", "median", "ours compared", "goal", "")
 INTRODUCTION = """# Benchmarks
 
-`python3 dev.py bench` measured this and wrote this page. All sides of a table were measured in one
-run and took turns, round by round; numbers are medians. The ratios are what carries over to another
-machine. Everything ran on one machine, over loopback; servers were processes of their own.
+`python3 dev.py bench` measured this and wrote this page. Each table comes from one run, in which
+all sides took turns, round by round; numbers are medians. Compare the ratios, which hold on other
+machines too. Everything ran on one machine, over loopback; each server was a separate process.
 """
 
 

@@ -18,9 +18,9 @@ from tests.benchmarks import events
 from tests.benchmarks.harness import Goal, Result, Side, interleave, repeated
 
 HOW = (
-    "A 1.2 kB `ticket.updated` event (for Stripe a `refund.updated` of that size): the signature"
-    " is checked, in each library's own scheme, and the body decoded; ours and Stripe's also give"
-    " a typed object."
+    "A 1.2 kB `ticket.updated` event (for Stripe a `refund.updated` of that size): each"
+    " library checks the signature in its own scheme and decodes the body; ours and Stripe's also"
+    " return a typed object."
 )
 
 
