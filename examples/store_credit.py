@@ -23,7 +23,7 @@ from typing import Self
 from dispatch_returns import Connector, Money, Settings
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import stripe_rule
-from dispatch_returns.refunds.adapter import (
+from dispatch_returns.refunds import (
     Capabilities,
     Payment,
     PaymentRef,

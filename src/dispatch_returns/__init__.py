@@ -6,37 +6,17 @@ next to nothing: no HTTP client, no database, no framework.
 
 from __future__ import annotations
 
+from dispatch_returns._faces import lazy
 from dispatch_returns._version import __version__
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost more than all this
 if TYPE_CHECKING:
-    from dispatch_returns import errors as errors
-    from dispatch_returns import refunds as refunds
-    from dispatch_returns import webhooks as webhooks
-    from dispatch_returns.client import AsyncDispatchClient as AsyncDispatchClient
-    from dispatch_returns.client import DispatchClient as DispatchClient
-    from dispatch_returns.connector import Connector as Connector
-    from dispatch_returns.connector import Context as Context
-    from dispatch_returns.connector import RefundEvent as RefundEvent
-    from dispatch_returns.connector import Settings as Settings
-    from dispatch_returns.money import Money as Money
-    from dispatch_returns.returns.policy import PolicyBook as PolicyBook
-    from dispatch_returns.returns.policy import ReturnPolicy as ReturnPolicy
-    from dispatch_returns.store import Store as Store
-
-_SUBMODULES = frozenset({"errors", "refunds", "webhooks"})
-_HOMES = {
-    "AsyncDispatchClient": "client",
-    "Connector": "connector",
-    "Context": "connector",
-    "DispatchClient": "client",
-    "Money": "money",
-    "PolicyBook": "returns.policy",
-    "ReturnPolicy": "returns.policy",
-    "RefundEvent": "connector",
-    "Settings": "connector",
-    "Store": "store",
-}
+    from dispatch_returns import errors, refunds, webhooks
+    from dispatch_returns.client import AsyncDispatchClient, DispatchClient
+    from dispatch_returns.connector import Connector, Context, RefundEvent, Settings
+    from dispatch_returns.money import Money
+    from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
+    from dispatch_returns.store import Store
 
 __all__ = [
     "AsyncDispatchClient",
@@ -55,18 +35,16 @@ __all__ = [
     "webhooks",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _SUBMODULES and name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    if name in _SUBMODULES:
-        return import_module(f"{__name__}.{name}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        __all__,
+        ".connector",
+        {
+            ".": ["errors", "refunds", "webhooks"],
+            ".client": ["AsyncDispatchClient", "DispatchClient"],
+            ".money": ["Money"],
+            ".returns.policy": ["PolicyBook", "ReturnPolicy"],
+            ".store": ["Store"],
+        },
+    )

@@ -50,6 +50,48 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AdapterError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "DispatchReturnsError",
+    "ErrorKind",
+    "EventError",
+    "FieldProblem",
+    "InvalidArgumentError",
+    "LabelError",
+    "LeaseLostError",
+    "MissingExtraError",
+    "MoneyError",
+    "NotFoundError",
+    "NotShownError",
+    "NoticeError",
+    "OrderError",
+    "OutcomeUnknownError",
+    "PaginationError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RefundError",
+    "RefundStateError",
+    "ReplayError",
+    "ReturnStateError",
+    "ServerError",
+    "SignatureError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TicketDeletedError",
+    "UnsupportedFeatureError",
+    "ValidationError",
+    "WebhookError",
+    "WorkflowError",
+]
+
 
 class DispatchReturnsError(Exception):
     """The base of every exception this package raises.

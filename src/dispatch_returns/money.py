@@ -13,6 +13,8 @@ from decimal import Decimal
 
 from dispatch_returns.errors import MoneyError
 
+__all__ = ["CurrencyRule", "Money", "stripe_rule"]
+
 
 @dataclass(frozen=True, slots=True)
 class CurrencyRule:

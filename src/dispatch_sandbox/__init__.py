@@ -9,8 +9,9 @@ under ``/_sandbox``. Needs the extra ``sandbox``.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
     from dispatch_sandbox import stripe
@@ -47,19 +48,17 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
-    if name == "stripe":
-        return import_module(f"{__name__}.stripe")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if any(find_spec(needed) is None for needed in ("jinja2", "starlette", "uvicorn")):
-        from dispatch_returns.errors import MissingExtraError
+if not TYPE_CHECKING:
 
-        raise MissingExtraError("sandbox", "The sandbox")
-    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return value
+    def __getattr__(name: str) -> object:
+        """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
+        if name == "stripe":
+            return import_module(f"{__name__}.stripe")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        extra.require()
+        globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
 
-
-def __dir__() -> list[str]:
-    return __all__
+    def __dir__() -> list[str]:
+        return __all__

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_returns.cli.output import Json, Verbatim, show, warn
-from dispatch_returns.cli.serve import cannot_listen
-from dispatch_returns.cli.stopping import stop_signals
+from dispatch_returns.cli import Json, Verbatim, cannot_listen, show, stop_signals, warn
 from dispatch_returns.errors import ConfigurationError
+from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
-    from dispatch_sandbox import Sandbox
+    from dispatch_sandbox.server import Sandbox
 
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -52,7 +51,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
-    from dispatch_sandbox import WORKSPACE
+    from dispatch_sandbox.state import WORKSPACE
     from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 
     return {
@@ -82,7 +81,8 @@ def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ..
 
 @contextlib.contextmanager
 def _running(host: str, port: int, file: Path | None) -> Generator[Sandbox]:
-    from dispatch_sandbox import running
+    extra.require()
+    from dispatch_sandbox.server import running
 
     with contextlib.ExitStack() as stack:
         try:

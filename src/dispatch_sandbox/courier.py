@@ -9,7 +9,7 @@ from itertools import count
 
 import httpx
 
-from dispatch_returns.webhooks.signature import sign
+from dispatch_returns.webhooks import sign
 from dispatch_sandbox.deliveries import Attempt, Deliveries, Outcome
 from dispatch_sandbox.faults import FaultRule
 

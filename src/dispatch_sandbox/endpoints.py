@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dispatch_returns.client.models import Model
+from dispatch_returns.client import Model
 from dispatch_sandbox.answers import NO_CONTENT, Refusal, Reply, not_found
 from dispatch_sandbox.checks import Form
 from dispatch_sandbox.state import SandboxState

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -19,6 +18,7 @@ from dispatch_returns import DispatchClient
 from dispatch_returns.connector.settings import VARIABLES
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.telemetry import otel
+from tests.support import structure
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
@@ -30,11 +30,11 @@ COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 _PRELUDE = """
 import json, os, warnings
 warnings.simplefilter("error")
-from dispatch_returns import api
-for client in (
-    api.DispatchClient, api.AsyncDispatchClient, api.PortalClient, api.AsyncPortalClient
+from dispatch_returns import client
+for made in (
+    client.DispatchClient, client.AsyncDispatchClient, client.PortalClient, client.AsyncPortalClient
 ):
-    client.__init__.__kwdefaults__["base_url"] = os.environ["DISPATCH_BASE_URL"]
+    made.__init__.__kwdefaults__["base_url"] = os.environ["DISPATCH_BASE_URL"]
 scope = {"__name__": "page"}
 for block in json.loads(os.environ["BLOCKS"]):
     exec(compile(block, "page", "exec"), scope)
@@ -45,9 +45,7 @@ if "connector" in scope:
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the fenced blocks of a page in one language."""
-    text = page.read_text(encoding="utf-8")
-    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [dedent(block) for block in found]
+    return structure.blocks(page.read_text(encoding="utf-8"), language)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from itertools import chain
 from pathlib import Path
 from datetime import UTC, datetime
 from dispatch_returns.money import Money
-from dispatch_returns.reconcile.books import Books, TicketLine
+from dispatch_returns.connector.reconcile.books import Books, TicketLine
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundResult, RefundStatus
 from dispatch_returns.store.ledger import Refund, State
 

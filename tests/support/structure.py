@@ -6,12 +6,14 @@ Imports inside functions count, and so do those for types alone: knowing a type 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -19,7 +21,7 @@ PACKAGE = "dispatch_returns"
 SANDBOX = "dispatch_sandbox"
 # A room stands above all that it imports.
 FLOORS = [
-    {"_version"},
+    {"_faces", "_version"},
     {"clock", "emails", "errors", "telemetry"},
     {"client", "money", "plugins", "store"},
     {"refunds", "webhooks"},
@@ -57,6 +59,14 @@ class Module:
         """The top folder or file, '' for the package's own file."""
         return f"{self.name}.".split(".")[1]
 
+    def defined(self) -> Iterator[str]:
+        """The names of its own functions, classes and values."""
+        for node in self.tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                yield node.name
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            yield from (it.id for it in targets if isinstance(it, ast.Name))
+
     def imports(self) -> Iterator[Import]:
         """Each name that it imports, of ours and of others."""
         for node in ast.walk(self.tree):
@@ -85,6 +95,12 @@ def reached(imported: Import) -> str | None:
     if deeper in modules():
         return deeper
     return imported.target if imported.target in modules() else None
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [dedent(block) for block in found]
 
 
 def room(name: str) -> str:
@@ -117,8 +133,8 @@ def edges() -> list[tuple[str, str, Import]]:
 
 
 def known() -> list[tuple[str, str]]:
-    """Which module knows which, the indexes left out."""
-    return [(importer, imported) for importer, imported, _ in edges() if importer not in INDEXES]
+    """Which module knows which."""
+    return [(importer, imported) for importer, imported, _ in edges()]
 
 
 def floor(module: str) -> int:

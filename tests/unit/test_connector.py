@@ -189,6 +189,23 @@ def test_refund_pays_without_waiting_for_an_event(shop: Workshop) -> None:
     assert (held.state, held.reason) == (State.HELD, "no_amount")
 
 
+def test_the_refunds_of_a_ticket_are_read_and_no_others(shop: Workshop) -> None:
+    ticket, other = shop.ticket(), shop.ticket()
+    paid = shop.connector.refund(ticket.id)
+    shop.connector.refund(other.id)
+    assert shop.connector.refunds_of(ticket.id) == [paid]
+    assert shop.connector.refunds_of("tkt_unknown") == []
+
+
+def test_it_is_idle_once_nothing_waits(shop: Workshop) -> None:
+    assert shop.connector.is_idle()
+    headers, body = delivery(shop, shop.ticket().id)
+    shop.connector.receivers["dispatch"].receive("POST", headers, body)
+    assert not shop.connector.is_idle()  # an event waits
+    shop.connector.work_off()
+    assert shop.connector.is_idle()
+
+
 def test_refund_wants_the_ticket_to_be_refunded(shop: Workshop) -> None:
     ticket = shop.ticket("item_received")
     with pytest.raises(RefundStateError, match="is item_received: set it to refunded first"):

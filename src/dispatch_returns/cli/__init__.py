@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.cli.errors import REFUSED
@@ -34,23 +35,18 @@ __all__ = [
     "write",
 ]
 
-_HOMES = {
-    "REFUSED": "errors",
-    "Stop": "stopping",
-    "cannot_listen": "serve",
-    "stop_signals": "stopping",
-    "write": "files",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'output')}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        __all__,
+        ".output",
+        {
+            ".errors": ["REFUSED"],
+            ".files": ["write"],
+            ".serve": ["cannot_listen"],
+            ".stopping": ["Stop", "stop_signals"],
+        },
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -147,10 +147,10 @@ def timeline(
     from dispatch_returns.returns.service import found
     from dispatch_returns.returns.steps.statuses import Statuses
     from dispatch_returns.returns.timeline import page
-    from dispatch_returns.returns.timeline.story import tell
+    from dispatch_returns.returns.timeline.story import story_of
 
     with open_store() as store, store.read() as conn:
-        story = tell(conn, found(conn, ticket))
+        story = story_of(conn, found(conn, ticket))
     parts = _told(story)
     if html is not None:
         statuses = Statuses(status_names())

@@ -6,8 +6,9 @@ one, and not at all to be imported.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.client.arguments import UNSET, Unset
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Delivery,
         Field,
         FieldDefinitions,
+        Model,
         Page,
         Plan,
         PortalComment,
@@ -65,6 +67,7 @@ __all__ = [
     "FieldDefinitions",
     "Hooks",
     "JsonValue",
+    "Model",
     "Page",
     "Plan",
     "PortalClient",
@@ -87,31 +90,20 @@ __all__ = [
     "Workspace",
 ]
 
-_ELSEWHERE = {
-    "UNSET": "arguments",
-    "Unset": "arguments",
-    "AsyncDispatchClient": "async_client",
-    "DispatchClient": "client",
-    "AsyncPortalClient": "portal",
-    "PortalClient": "portal",
-    "RateLimit": "rates",
-    "RawResponse": "raw",
-    "JsonValue": "exact_json",
-    "Hooks": "hooks",
-    "RequestInfo": "hooks",
-    "ResponseInfo": "hooks",
-    "RetryInfo": "hooks",
-    "Style": "scope",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_ELSEWHERE.get(name, 'models')}")
-    globals()[name] = value = getattr(module, name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        __all__,
+        ".models",
+        {
+            ".arguments": ["UNSET", "Unset"],
+            ".async_client": ["AsyncDispatchClient"],
+            ".client": ["DispatchClient"],
+            ".exact_json": ["JsonValue"],
+            ".hooks": ["Hooks", "RequestInfo", "ResponseInfo", "RetryInfo"],
+            ".portal": ["AsyncPortalClient", "PortalClient"],
+            ".rates": ["RateLimit"],
+            ".raw": ["RawResponse"],
+            ".scope": ["Style"],
+        },
+    )

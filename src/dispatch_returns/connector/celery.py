@@ -26,6 +26,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("celery", "the Celery runner") from error
 
+__all__ = ["install"]
+
 log = logging.getLogger(__name__)
 
 TASK = "dispatch_returns.work"

@@ -58,7 +58,7 @@ from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.receiving import facts_of
 from dispatch_returns.returns.steps.statuses import Statuses
 from dispatch_returns.returns.tickets import Tickets
-from dispatch_returns.store import Store, audit_log, heartbeats
+from dispatch_returns.store import Store, audit_log, heartbeats, inbox, outbox
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import (
     CommentCreated,
@@ -85,6 +85,7 @@ _OnComment = TypeVar("_OnComment", bound=Callable[[CommentCreated, Context], _Re
 _OnOther = TypeVar("_OnOther", bound=Callable[[UnknownEvent, Context], _Returned])
 
 _DRAIN_SECONDS = 30
+_MOST_PARCELS = 1000
 
 log = logging.getLogger(__name__)
 
@@ -372,6 +373,12 @@ class Connector:
         with self.store.read() as conn:
             return ledger.get(conn, entered.id) or entered
 
+    def refunds_of(self, ticket_id: str) -> list[Refund]:
+        """Return the refunds of a ticket, one for each parcel, in the order of the parcels."""
+        with self.store.read() as conn:
+            rows = ledger.newest(conn, limit=_MOST_PARCELS, ticket_id=ticket_id)
+        return sorted(rows, key=lambda row: row.ordinal)
+
     def proof(self, order_id: str) -> str:
         """Return our signature for a ticket that your own backend opens for this order.
 
@@ -447,6 +454,11 @@ class Connector:
     def work_off(self) -> int:
         """Do everything that is due, in this thread; return how many steps that were."""
         return work_off(self.queues)
+
+    def is_idle(self) -> bool:
+        """Return whether no event and no message waits, or is being worked on."""
+        with self.store.read() as conn:
+            return inbox.oldest_waiting(conn) is None and not outbox.waiting(conn)
 
     def close(self) -> None:
         """Stop the workers, then close store, client and adapter. May be called twice.

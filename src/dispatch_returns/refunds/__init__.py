@@ -1,1 +1,79 @@
-"""Paying back exactly once: the adapter protocol, the guard, the service."""
+"""Paying back, each refund once: what the author of an adapter needs, and what a reader of the
+ledger gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dispatch_returns._faces import lazy
+
+if TYPE_CHECKING:
+    from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+    from dispatch_returns.refunds.adapter import (
+        NO_MONEY_MOVED,
+        Capabilities,
+        EventHead,
+        KnownRefund,
+        Payment,
+        PaymentKind,
+        PaymentRef,
+        RefundAdapter,
+        RefundNews,
+        RefundRequest,
+        RefundResult,
+        RefundStatus,
+        SupportsAccount,
+        SupportsListing,
+        SupportsWebhooks,
+    )
+    from dispatch_returns.refunds.adapters.manual import ManualAdapter
+    from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+    from dispatch_returns.refunds.guard import Reason
+    from dispatch_returns.refunds.ledger import Refund, State
+    from dispatch_returns.refunds.pace import Pace
+    from dispatch_returns.refunds.ticket_facts import OrderLookup
+
+__all__ = [
+    "NO_MONEY_MOVED",
+    "AdapterError",
+    "Capabilities",
+    "ErrorKind",
+    "EventHead",
+    "KnownRefund",
+    "ManualAdapter",
+    "OrderLookup",
+    "Pace",
+    "Payment",
+    "PaymentKind",
+    "PaymentRef",
+    "Reason",
+    "Refund",
+    "RefundAdapter",
+    "RefundNews",
+    "RefundRequest",
+    "RefundResult",
+    "RefundStatus",
+    "State",
+    "StripeAdapter",
+    "SupportsAccount",
+    "SupportsListing",
+    "SupportsWebhooks",
+    "UnsupportedFeatureError",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        __all__,
+        ".adapter",
+        {
+            "..errors": ["AdapterError", "ErrorKind", "UnsupportedFeatureError"],
+            ".adapters.manual": ["ManualAdapter"],
+            ".adapters.stripe": ["StripeAdapter"],
+            ".guard": ["Reason"],
+            ".ledger": ["Refund", "State"],
+            ".pace": ["Pace"],
+            ".ticket_facts": ["OrderLookup"],
+        },
+    )

@@ -11,3 +11,7 @@ from dispatch_returns.store.database import Store
 from dispatch_returns.store.inbox import NewEvent
 
 __all__ = ["NewEvent", "Store"]
+
+
+def __dir__() -> list[str]:
+    return __all__

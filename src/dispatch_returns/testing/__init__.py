@@ -21,10 +21,16 @@ _CONTRACTS = {"LabelProviderContract": "labels", "RefundAdapterContract": "contr
 def __getattr__(name: str) -> object:
     if name not in _CONTRACTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
     from importlib import import_module
 
     import pytest
 
     module = f"{__name__}.{_CONTRACTS[name]}"
-    pytest.register_assert_rewrite(module)
+    if module not in sys.modules:  # it could only warn then
+        pytest.register_assert_rewrite(module)
     return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

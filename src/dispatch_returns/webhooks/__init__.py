@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dispatch_returns._faces import lazy
 from dispatch_returns.webhooks.events import (
     CommentCreated,
     Event,
@@ -31,19 +32,6 @@ if TYPE_CHECKING:
     )
     from dispatch_returns.webhooks.http import Answer
     from dispatch_returns.webhooks.receiver import HasReceivers, ProcessorReceiver, Receiver
-
-_MOUNTS = frozenset({"asgi", "django", "fastapi", "flask", "wsgi"})
-_HOMES = {
-    "Answer": "http",
-    "CommentCreatedData": "event_data",
-    "CommentData": "event_data",
-    "HasReceivers": "receiver",
-    "ProcessorReceiver": "receiver",
-    "Receiver": "receiver",
-    "TicketCreatedData": "event_data",
-    "TicketData": "event_data",
-    "TicketUpdatedData": "event_data",
-}
 
 __all__ = [
     "Answer",
@@ -72,15 +60,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name in _MOUNTS:
-        return import_module(f"{__name__}.{name}")
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        __all__,
+        ".receiver",
+        {
+            ".": ["asgi", "django", "fastapi", "flask", "wsgi"],
+            ".event_data": [
+                "CommentCreatedData",
+                "CommentData",
+                "TicketCreatedData",
+                "TicketData",
+                "TicketUpdatedData",
+            ],
+            ".http": ["Answer"],
+        },
+    )

@@ -13,6 +13,8 @@ from dispatch_returns.webhooks.receiver import (
     receiver_for,
 )
 
+__all__ = ["app", "health"]
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -23,6 +23,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("django", "the Django mount") from error
 
+__all__ = ["async_urls", "health_urls", "start_with_first_request", "urls"]
+
 
 def urls(connector: HasReceivers) -> list[URLPattern]:
     """Return URL patterns that take Dispatch's deliveries at ``dispatch``, and those of the

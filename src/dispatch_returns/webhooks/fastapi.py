@@ -23,6 +23,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+__all__ = ["health_router", "health_routes", "route", "router"]
+
 
 def router(connector: HasReceivers) -> APIRouter:
     """Return a router that takes deliveries at ``/dispatch`` under its prefix, and those of the

@@ -23,6 +23,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("flask", "the Flask mount") from error
 
+__all__ = ["blueprint", "health_blueprint", "start_with_first_request"]
+
 
 def blueprint(connector: HasReceivers) -> Blueprint:
     """Return a blueprint that takes deliveries at ``/dispatch`` under its ``url_prefix``, and

@@ -15,6 +15,8 @@ from dispatch_returns.webhooks.receiver import (
     receiver_for,
 )
 
+__all__ = ["app", "health"]
+
 Environ = dict[str, Any]
 StartResponse = Callable[..., object]
 

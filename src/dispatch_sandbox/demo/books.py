@@ -11,9 +11,9 @@ from typing import Any
 
 from dispatch_returns.client import Ticket
 from dispatch_returns.money import Money, stripe_rule
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds import Refund, State
 from dispatch_sandbox.demo.cast import End, Return
-from dispatch_sandbox.demo.play import ENDS, rows_by_ticket
+from dispatch_sandbox.demo.play import ENDS
 from dispatch_sandbox.demo.stage import STEPS, Stage
 
 Totals = dict[str, Money]
@@ -147,7 +147,7 @@ class Books:
 
 def close(stage: Stage, tickets: dict[str, Return]) -> Books:
     """Read the three books, each from its own place."""
-    rows = rows_by_ticket(stage)
+    rows = {ticket_id: stage.connector.refunds_of(ticket_id) for ticket_id in tickets}
     at_stripe: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for refund in stage.stripe.v1.refunds.list({"limit": 100}).auto_paging_iter():
         data = refund.to_dict()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.output import Json, show
+from dispatch_returns.cli import REFUSED, Json, show
 from dispatch_returns.errors import MissingExtraError
 
 if TYPE_CHECKING:

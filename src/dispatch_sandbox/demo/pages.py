@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from dispatch_returns.cli import files
-from dispatch_returns.returns import label_records, records
-from dispatch_returns.returns.steps.statuses import Statuses
-from dispatch_returns.returns.timeline import page
-from dispatch_returns.returns.timeline.story import tell
+from dispatch_returns.cli import write as write_file
+from dispatch_returns.returns import Statuses
+from dispatch_returns.returns.timeline import render, story_of
 from dispatch_sandbox.demo.cast import Return
 from dispatch_sandbox.demo.stage import Stage
 
@@ -29,15 +27,16 @@ def write(stage: Stage, tickets: dict[str, Return], folder: Path) -> None:
     now, lines, printed = datetime.now(UTC), list[str](), False
     with stage.connector.store.read() as conn:
         for ticket_id, one in tickets.items():
-            (row,) = records.matching(conn, ticket_id, limit=2)
+            row = stage.connector.returns.get(ticket_id)
+            story = story_of(conn, row)
             name = f"order-{one.order_id}.html"
-            html = page.render(tell(conn, row), Statuses(), now)
-            files.write(folder / name, html)
+            html = render(story, Statuses(), now)
+            write_file(folder / name, html)
             about = escape(f"{row.status}: {one.trouble or 'all went well'}")
             lines.append(f'<li><a href="{name}">order {one.order_id}</a> {about}</li>')
-            label = next(iter(label_records.of_return(conn, row.id)), None)
+            label = next(iter(story.labels), None)
             if not printed and label is not None and label.pdf is not None:
-                files.write(folder / "label.pdf", label.pdf)
+                write_file(folder / "label.pdf", label.pdf)
                 printed = True
     index = _INDEX.format(lines="\n".join(lines))
-    files.write(folder / "index.html", index)
+    write_file(folder / "index.html", index)

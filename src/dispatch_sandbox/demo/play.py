@@ -7,19 +7,14 @@ the label and the refund are the connector's.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
-
-from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import Refund, State
-from dispatch_returns.returns import records
-from dispatch_returns.returns.records import Step
-from dispatch_returns.store.schema import inbox, outbox
+from dispatch_returns.errors import ReturnStateError
+from dispatch_returns.refunds import Refund, State
+from dispatch_returns.returns import Step
 from dispatch_sandbox.demo.cast import Return
 from dispatch_sandbox.demo.stage import Stage
 
@@ -122,23 +117,24 @@ def _reach(stage: Stage, wanted: dict[str, Step]) -> None:
     """Wait until every return is at its step, or for as long as anybody would."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        steps = {row.ticket_id: row.step for row in _rows(stage)}
-        if all(steps.get(ticket_id) is step for ticket_id, step in wanted.items()):
+        if all(_step_of(stage, ticket_id) is step for ticket_id, step in wanted.items()):
             return
         time.sleep(0.05)
 
 
-def _rows(stage: Stage) -> list[records.Return]:
-    with stage.connector.store.read() as conn:
-        return records.newest(conn, limit=1000)
+def _step_of(stage: Stage, ticket_id: str) -> Step | None:
+    try:
+        return stage.connector.returns.get(ticket_id).step
+    except ReturnStateError:
+        return None  # its event is still on the way
 
 
 def wait(stage: Stage, tickets: dict[str, Return], seconds: float, tell: Tell) -> None:
     """Wait until every refund has come to its end and every message is delivered."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        rows = rows_by_ticket(stage)
-        ended = sum(_has_ended(rows[ticket_id], one) for ticket_id, one in tickets.items())
+        refunds_of = stage.connector.refunds_of
+        ended = sum(_has_ended(refunds_of(ticket_id), one) for ticket_id, one in tickets.items())
         tell("paid back, held or failed", ended)
         if ended == len(tickets) and _is_quiet(stage):
             return
@@ -162,23 +158,9 @@ def pass_the_time(stage: Stage, tickets: Iterable[str], tell: Tell) -> None:
     tell("a month later", len(list(tickets)))
 
 
-def rows_by_ticket(stage: Stage) -> dict[str, list[Refund]]:
-    """Return the ledger's rows by ticket id, a parcel's after the one before."""
-    found: dict[str, list[Refund]] = defaultdict(list)
-    with stage.connector.store.read() as conn:
-        for row in sorted(ledger.newest(conn, limit=1000), key=lambda it: it.ordinal):
-            found[row.ticket_id].append(row)
-    return found
-
-
 def _is_quiet(stage: Stage) -> bool:
     """Whether nothing is on its way: no delivery, no event, no message."""
     state = stage.sandbox.state
     if not (state.deliveries.wait_until_settled(0) and state.stripe.events.wait_until_settled(0)):
         return False
-    with stage.connector.store.read() as conn:
-        waiting = sum(
-            conn.execute(select(func.count()).where(queue.c.due_at.is_not(None))).scalar_one()
-            for queue in (inbox, outbox)
-        )
-    return waiting == 0
+    return stage.connector.is_idle()

@@ -7,15 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.returns.labels import registry as label_providers
-from dispatch_returns.returns.labels.provider import Address
-from dispatch_returns.returns.notifications.comments import TicketComments
-from dispatch_returns.returns.notifications.rendering import Templates
-from dispatch_returns.returns.orders.model import Order, OrderLine
-from dispatch_returns.returns.policy.book import PolicyBook
-from dispatch_returns.returns.policy.policy import ReturnPolicy
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.refunds import PaymentRef
+from dispatch_returns.returns import Parts, labels
+from dispatch_returns.returns.notifications import Templates, TicketComments
+from dispatch_returns.returns.orders import Order, OrderLine
+from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
 from dispatch_sandbox.demo.cast import Return
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ _POLICY = ReturnPolicy.of(
         }
     ],
 )
-_RETURNS = Address("Demo Shop, returns", "Dock 3", "Springfield", "12345", "US", state="IL")
+_RETURNS = labels.Address("Demo Shop, returns", "Dock 3", "Springfield", "12345", "US", state="IL")
 
 
 class OrderTable:
@@ -64,7 +60,7 @@ def parts(cast: list[Return], payments: Mapping[str, PaymentRef], client: Dispat
     return Parts(
         book=PolicyBook([_POLICY]),
         orders=OrderTable(cast, payments),
-        labels=label_providers.load("printable", {}),
+        labels=labels.load("printable", {}),
         recipient=_RETURNS,
         notifier=TicketComments(client, Templates(shop="Demo Shop")),
     )

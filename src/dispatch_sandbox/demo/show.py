@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dispatch_returns.cli.output import Part, Table, Verbatim
+from dispatch_returns.cli import Part, Table, Verbatim
 from dispatch_sandbox.demo.books import Books, Line
 from dispatch_sandbox.demo.play import ENDS, Tell
 from dispatch_sandbox.demo.stage import STEPS

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,20 +14,16 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from stripe import StripeClient
 
-import dispatch_sandbox as sandbox
+from dispatch_returns import returns
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.clock import Clock
-from dispatch_returns.connector.connector import Connector
-from dispatch_returns.connector.provision import EVENTS, status_keys
-from dispatch_returns.connector.settings import Settings
-from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.connector import Connector, Settings
+from dispatch_returns.refunds import Pace, PaymentRef
 from dispatch_returns.webhooks import asgi
-from dispatch_sandbox import FaultRule
 from dispatch_sandbox.demo import shop
 from dispatch_sandbox.demo.cast import Return
-from dispatch_sandbox.server import serving
+from dispatch_sandbox.faults import FaultRule
+from dispatch_sandbox.server import Sandbox, running, serving
+from dispatch_sandbox.state import API_KEY, WORKSPACE
 from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 from dispatch_sandbox.stripe import Fault
 
@@ -39,6 +35,8 @@ STEPS = (
     "item_received",
     "refunded",
 )
+
+EVENTS = ("ticket.created", "ticket.updated")
 
 DELIVERY_FAULTS = (
     FaultRule("delivery", "duplicate", times=6),
@@ -59,15 +57,15 @@ _PACE = Pace(
 class Stage:
     """What runs while the demo plays."""
 
-    sandbox: sandbox.Sandbox
+    sandbox: Sandbox
     client: DispatchClient
     stripe: StripeClient
     connector: Connector
     payments: dict[str, PaymentRef]
     """Order id -> payment: what a merchant's own order table knows."""
-    merchant: Parts
+    merchant: returns.Parts
 
-    def later(self, clock: Clock) -> Connector:
+    def later(self, clock: Callable[[], datetime]) -> Connector:
         """Return another worker on the same store, whose clock is ahead. Close it."""
         settings = self.connector.settings
         return Connector(settings, workflow=self.merchant, pace=_PACE, clock=clock)
@@ -77,12 +75,10 @@ class Stage:
 def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
     """Start the sandbox and the receiver, and let the customers pay."""
     with contextlib.ExitStack() as stack:
-        box = stack.enter_context(sandbox.running())
-        client = stack.enter_context(
-            DispatchClient(sandbox.API_KEY, sandbox.WORKSPACE, base_url=box.api_url)
-        )
-        for key in status_keys():
-            client.statuses.create(key=key, name=key.replace("_", " ").capitalize())
+        box = stack.enter_context(running())
+        client = stack.enter_context(DispatchClient(API_KEY, WORKSPACE, base_url=box.api_url))
+        for step in returns.STEPS:
+            client.statuses.create(key=step, name=step.replace("_", " ").capitalize())
         stripe = StripeClient(STRIPE_KEY, base_addresses={"api": box.url})
         payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
         secret = secrets.token_hex()
@@ -112,10 +108,10 @@ def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
     return PaymentRef("payment_intent", intent.id)
 
 
-def _settings(box: sandbox.Sandbox, database_url: str, secret: str) -> Settings:
+def _settings(box: Sandbox, database_url: str, secret: str) -> Settings:
     return Settings(
-        api_key=SecretStr(sandbox.API_KEY),
-        workspace=sandbox.WORKSPACE,
+        api_key=SecretStr(API_KEY),
+        workspace=WORKSPACE,
         webhook_secrets=(SecretStr(secret),),
         base_url=box.api_url,
         database_url=database_url,
@@ -127,7 +123,7 @@ def _settings(box: sandbox.Sandbox, database_url: str, secret: str) -> Settings:
     )
 
 
-def _arm(box: sandbox.Sandbox, cast: list[Return], payments: dict[str, PaymentRef]) -> None:
+def _arm(box: Sandbox, cast: list[Return], payments: dict[str, PaymentRef]) -> None:
     """Tell the stand-ins what is to go wrong."""
     for one in cast:
         if one.fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from dispatch_returns.client.models import Account, ApiKey, Usage
+from dispatch_returns.client import Account, ApiKey, Usage
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Refusal, Reply, not_found
 from dispatch_sandbox.endpoints import AccountCall, Endpoint, array, gone, one

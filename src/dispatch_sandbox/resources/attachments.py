@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 from urllib.parse import urlencode
 
-from dispatch_returns.client.models import Attachment, UploadTarget
+from dispatch_returns.client import Attachment, UploadTarget
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Problem, Reply, invalid, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one

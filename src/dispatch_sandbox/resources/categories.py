@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatch_returns.client.models import Category, CategoryStats
+from dispatch_returns.client import Category, CategoryStats
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Reply, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one

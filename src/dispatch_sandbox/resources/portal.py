@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import httpx
 from pydantic import AwareDatetime
 
-from dispatch_returns.client.models import (
+from dispatch_returns.client import (
     Attachment,
     BulkResult,
     Model,

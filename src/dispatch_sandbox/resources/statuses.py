@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatch_returns.client.models import Status
+from dispatch_returns.client import Status
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Refusal, Reply, conflict, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dispatch_returns.client.models import BulkResult, Ticket
+from dispatch_returns.client import BulkResult, Ticket
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Problem, Reply, invalid
 from dispatch_sandbox.endpoints import Call, Endpoint, one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dispatch_returns.client.models import Ticket
+from dispatch_returns.client import Ticket
 from dispatch_sandbox.answers import Reply
 from dispatch_sandbox.checks import moment
 from dispatch_sandbox.endpoints import Call, Endpoint, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dispatch_returns.client.models import Ticket
+from dispatch_returns.client import Ticket
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Reply, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, gone, one

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from dispatch_returns.client.models import Delivery, Webhook
+from dispatch_returns.client import Delivery, Webhook
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Problem, Reply, invalid, not_found
 from dispatch_sandbox.endpoints import Call, Endpoint, array, gone, one

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dispatch_returns.client.models import DeletePreview
-from dispatch_returns.client.models import Workspace as Shop
+from dispatch_returns.client import DeletePreview
+from dispatch_returns.client import Workspace as Shop
 from dispatch_sandbox import checks
 from dispatch_sandbox.answers import Reply, conflict
 from dispatch_sandbox.endpoints import AccountCall, Answers, Call, Endpoint, array, one

@@ -18,3 +18,7 @@ from dispatch_sandbox.stripe.server import routes
 from dispatch_sandbox.stripe.state import PLATFORM, RequestRecord, StripeState
 
 __all__ = ["API_KEY", "PLATFORM", "Fault", "RequestRecord", "StripeState", "routes"]
+
+
+def __dir__() -> list[str]:
+    return __all__

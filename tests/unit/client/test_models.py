@@ -199,7 +199,7 @@ def test_keys_tokens_and_addresses_are_in_no_repr() -> None:
 
 RACE = """
 import sys, threading
-from dispatch_returns.api.models import Ticket
+from dispatch_returns.client.models import Ticket
 sys.setswitchinterval(1e-6)
 start, failures = threading.Barrier(8), []
 def read():

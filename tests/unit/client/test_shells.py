@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns import client as api
 from dispatch_returns.client import async_client, client, portal
 
 RESOURCES = {
@@ -155,28 +154,6 @@ def test_the_clients_of_the_portal_take_the_same_arguments() -> None:
     assert {it for it in ours if ours[it] != theirs[it]} == {"http_client", "sleep"}
 
 
-def test_the_public_names_are_these() -> None:
-    assert dir(api) == sorted(api.__all__)
-    assert sorted(api.__all__) == [
-        "Account", "ApiKey", "AsyncDispatchClient", "AsyncPortalClient", "Attachment",
-        "BulkResult", "Category", "CategoryStats", "Comment", "Customer", "DeletePreview",
-        "Delivery", "DispatchClient", "Field", "FieldDefinitions", "Hooks", "JsonValue", "Page",
-        "Plan", "PortalClient", "PortalComment", "PortalTicket", "PortalToken", "RateLimit",
-        "RawResponse", "RequestInfo", "ResponseInfo", "RetryInfo", "Status", "Style", "Tag",
-        "Ticket", "UNSET", "Unset", "UploadTarget", "Usage", "Webhook", "Workspace",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", api.__all__)
-def test_each_public_name_can_be_had(name: str) -> None:
-    assert getattr(api, name) is getattr(api, name)
-
-
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Nope'"):
-        api.Nope  # noqa: B018 - looking it up is the act
-
-
 def modules_after(statement: str) -> set[str]:
     script = f"{statement}\nimport sys\nprint(*sys.modules)"
     shown = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60)
@@ -197,7 +174,7 @@ def test_importing_a_client_imports_neither_pydantic_nor_tenacity(name: str) -> 
 def test_a_call_that_succeeds_does_not_import_tenacity() -> None:
     called = """
 import httpx
-from dispatch_returns.api import DispatchClient
+from dispatch_returns.client import DispatchClient
 answer = httpx.MockTransport(lambda _: httpx.Response(200, json=[]))
 DispatchClient("k", "w", http_client=httpx.Client(transport=answer)).webhooks.list()
 """

@@ -14,7 +14,7 @@ import dispatch_sandbox
 from dispatch_returns.returns.policy.verdict import Outcome
 from dispatch_returns.returns.steps.statuses import Statuses
 from dispatch_returns.returns.timeline import page
-from dispatch_returns.returns.timeline.story import Story, tell
+from dispatch_returns.returns.timeline.story import Story, story_of
 from tests.support.cli import run
 from tests.support.desk import NOW
 from tests.support.returns_shop import ReturnsShop
@@ -40,7 +40,7 @@ def story(shop: ReturnsShop, **fields: str) -> Story:
     shop.work()
     shop.work(minutes=1)
     with shop.store.read() as conn:
-        return tell(conn, shop.row(ticket))
+        return story_of(conn, shop.row(ticket))
 
 
 def test_the_story_has_every_step_decision_parcel_payment_and_message(shop: ReturnsShop) -> None:

@@ -95,7 +95,7 @@ class Story:
         }
 
 
-def tell(conn: Connection, row: Return) -> Story:
+def story_of(conn: Connection, row: Return) -> Story:
     """Return the whole story of a return."""
     refunds = sorted(
         ledger.newest(conn, limit=100, ticket_id=row.ticket_id), key=lambda it: it.ordinal
