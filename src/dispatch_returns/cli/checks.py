@@ -275,10 +275,12 @@ def _installation(settings: Settings) -> list[Check]:
             with store.read() as conn:
                 strangers = inbox.strangers(conn)
                 others = ledger.count_of_other_adapters(conn, connector.adapter.name)
+                _, failing = ledger.failing(conn, datetime.now(UTC) - _WAITS_TOO_LONG)
     except DispatchReturnsError:
         return []  # the checks of the settings, the API and the database have said so
     # Of a workspace that the key does not see, the check of the API has spoken.
-    return [*([] if found is None else [_belongs(found)]), *_strangers(strangers), *_others(others)]
+    belongs = [] if found is None else [_belongs(found)]
+    return [*belongs, *_strangers(strangers), *_others(others), *_failing(failing)]
 
 
 def _belongs(found: Belonging) -> Check:
@@ -304,6 +306,17 @@ def _others(number: int) -> list[Check]:
     )
     detail = f"{number} refunds wait for an adapter that is not the one that is set"
     return [Check("other adapters", "warning", detail, remedy)]
+
+
+def _failing(number: int) -> list[Check]:
+    if not number:
+        return []
+    remedy = (
+        "If a check of the payments or of the API fails here, correct that first. What is wrong"
+        " with each: dispatch-returns refunds show."
+    )
+    detail = f"{number} refunds can't go on: the processor or the API could not be asked of late"
+    return [Check("waiting refunds", "warning", detail, remedy)]
 
 
 def _strangers(number: int) -> list[Check]:

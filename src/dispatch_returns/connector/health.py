@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import StoreError
 from dispatch_returns.refunds import ledger
@@ -21,6 +23,9 @@ from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer
 
 NO_WORKER_AFTER = timedelta(minutes=5)
 """A worker records once a minute that it runs."""
+
+_REFUSED = ("AdapterError:", "AuthenticationError:", "PermissionDeniedError:")
+"""How events fail whose processor can't be asked, or whose key is refused."""
 
 _DOCTOR = "dispatch-returns doctor"
 _JSON = ("content-type", "application/json")
@@ -90,7 +95,8 @@ class Health:
 
         Not ok when one waits longer than `max_lag` seconds, when a handler runs over its limit,
         or the store cannot be read; where events of another workspace wait here, and where the
-        store is another installation's.
+        store is another installation's. And where work has failed for longer than `max_lag` because
+        its adapter isn't set, or the processor or the API can't be asked (a revoked key, say).
         """
         if (wrong := self._wrong_clock()) is not None:
             return wrong
@@ -102,13 +108,14 @@ class Health:
                 handlers = outbox.handlers_waiting(conn)
                 aside = inbox.count_set_aside(conn)
                 undelivered = outbox.count_undelivered(conn)
+                problem = self._failing(conn, self._clock() - timedelta(seconds=max_lag))
             stopped = self._stopped_by()
         except StoreError:
             return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
         age = self._age(oldest)
         handler_age = self._age(handlers.oldest)
         late = age > max_lag or handler_age > max_lag or bool(handlers.overdue)
-        problem = self._problem(strangers)
+        problem = self._problem(strangers) or problem
         document: dict[str, Any] = {
             "status": "late" if late else "stopped" if problem else "ok",
             "oldest_event_seconds": round(age, 3),
@@ -134,6 +141,21 @@ class Health:
             return f"the store is not that of {setting}: nothing is paid. Run: {_DOCTOR}"
         if strangers:
             return f"events of a workspace that is none of ours are left alone. Run: {_DOCTOR}"
+        return None
+
+    def _failing(self, conn: Connection, before: datetime) -> str | None:
+        others, ours = ledger.failing(conn, before)
+        if others:
+            return (
+                f"{others} refunds wait for an adapter that is not set: run a worker with the"
+                f" adapter they began with (DISPATCH_RETURNS_ADAPTER). Run: {_DOCTOR}"
+            )
+        events = inbox.failing(conn, before, *_REFUSED)
+        if ours or events:
+            return (
+                f"{ours} refunds and {events} events wait, because the payment processor or the API"
+                f" can't be asked: check the network and that no key was revoked. Run: {_DOCTOR}"
+            )
         return None
 
     def _wrong_clock(self) -> Report | None:

@@ -48,6 +48,7 @@ class Reason(enum.StrEnum):
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    STATUS_UNKNOWN = "status_unknown"
     REFUNDED_ELSEWHERE = "refunded_elsewhere"
     REFUND_UNREADABLE = "refund_unreadable"
     CHANGED_MEANWHILE = "changed_meanwhile"
@@ -159,6 +160,10 @@ REMEDIES: Mapping[Reason, str] = {
         "It may have been paid. Look for it at the processor by the metadata dispatch_refund_id."
         " If it is there, run: dispatch-returns refunds retry. If it is certainly not there, run"
         " the same with --nothing-was-paid."
+    ),
+    Reason.STATUS_UNKNOWN: (
+        "Look at this refund at the processor. Nothing is paid again, and it is still checked. If"
+        " the processor can't be reached, run: dispatch-returns doctor."
     ),
     Reason.REFUNDED_ELSEWHERE: (
         "Look at that refund at the processor. If it was for this return, cancel this one:"

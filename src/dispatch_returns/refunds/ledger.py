@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dispatch_returns.errors import LeaseLostError
@@ -348,6 +348,31 @@ def count_of_other_adapters(conn: Connection, adapter: str) -> int:
     """Return how many refunds wait for an adapter other than `adapter`."""
     waits = (ledger.c.due_at.is_not(None), ledger.c.adapter != adapter)
     return conn.execute(select(func.count()).select_from(ledger).where(*waits)).scalar_one()
+
+
+def failing(conn: Connection, before: datetime) -> tuple[int, int]:
+    """Return how many refunds not yet finished have failed since `before` or longer.
+
+    First those that wait for an adapter that is not set, then the rest.
+    """
+    waits = ledger.c.detail.startswith(WAITS_FOR_ADAPTER)
+    query = (
+        select(func.count(), func.sum(case((waits, 1), else_=0)))
+        .select_from(ledger)
+        .where(
+            ledger.c.due_at.is_not(None),
+            ledger.c.state.not_in(_ENDED),
+            ledger.c.failing_since <= before,
+            ledger.c.detail.is_not(None),
+        )
+    )
+    every, others = conn.execute(query).one()
+    return others or 0, every - (others or 0)
+
+
+WAITS_FOR_ADAPTER = "waits for the adapter"
+"""How the detail of a refund begins whose adapter is not the one that is set."""
+_ENDED = (State.HELD, State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 def record_attempt(

@@ -37,11 +37,20 @@ class Pace:
         timedelta(days=23),
     )
 
+    @property
+    def followed_for(self) -> timedelta:
+        """How long a refund that succeeded is looked at again."""
+        return sum(self.follow_ups, timedelta())
+
     def retry_in(self, tries: int, retry_after: float | None, jitter: float) -> timedelta:
         """Return how long to wait after the failure number `tries`, or as the processor asks."""
         if retry_after is None:
             return backoff(tries, jitter, first=self.first_retry, longest=self.longest_retry)
         return min(max(timedelta(seconds=retry_after), _SOONEST), self.longest_retry)
+
+    def wait_on(self, waited: timedelta, first: timedelta) -> timedelta:
+        """Return how long to wait after having `waited`: as long again, but `first` at least."""
+        return min(max(waited, first), self.longest_retry)
 
     def poll_in(self, polls: int, jitter: float) -> timedelta:
         """Return how long to wait after `polls` looks at a refund that is under way."""

@@ -51,12 +51,19 @@ log = logging.getLogger(__name__)
 
 _KEY_MARGIN = timedelta(hours=1)
 """A key this close to the end of its life may be gone when the request arrives."""
+_CLOCKS_DIFFER = timedelta(minutes=5)
+_SOON = timedelta(minutes=1)
 _KILL_SWITCH_PAUSE = timedelta(minutes=1)
 _WAITS_FOR: Mapping[str, str] = {
     Switch.KILL: "the kill switch is on",
     Switch.RESTORED: "the database was restored, and is not reconciled yet",
 }
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
+
+_NOT_TOLD = Hold(
+    Reason.STATUS_UNKNOWN,
+    "The processor accepted this refund, and for a day it has not said how it stands.",
+)
 
 _FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 
@@ -140,12 +147,12 @@ class RefundService:
 
     def _wait_for_its_adapter(self, refund: Refund) -> None:
         """Put off a refund of another adapter; after a day, tell people once, and go on waiting."""
-        detail = f"waits for the adapter {refund.adapter}"
+        detail = f"{ledger.WAITS_FOR_ADAPTER} {refund.adapter}"
 
         def record(conn: Connection) -> None:
             now = self.now()
             since = failing_since(refund.failing_since, refund.detail, detail, now)
-            due_at = now + self.pace.longest_retry
+            due_at = now + self.pace.wait_on(now - since, _SOON)
             ledger.change(conn, refund, now, detail=detail, due_at=due_at, failing_since=since)
             if now - since >= self.pace.patience and refund.state not in _FINISHED:
                 why = (
@@ -170,7 +177,8 @@ class RefundService:
         created = self.intake.create(conn, decision, **at_once)
         if created is None:
             known = self.intake.enter_again(conn, decision)
-            return known, self.begin(conn, known)
+            # A row that waited since before may be of an old backup: it is looked for first.
+            return known, self.begin(conn, known) if known.entered_at >= now else None
         if created.state is not State.SENDING:
             return created, self.begin(conn, created)
         ledger.record_attempt(conn, created, "refund", "sent", now)
@@ -255,9 +263,21 @@ class RefundService:
         can = self.adapter.capabilities
         if can.manual:
             return True
-        lifetime = can.key_lifetime
-        kept = self.pace.lease if lifetime is None else lifetime - _KEY_MARGIN
-        return not refund.uncertain and self.now() < refund.entered_at + kept
+        if can.key_lifetime is None:
+            kept = self.now() < refund.entered_at + self.pace.lease
+        else:
+            kept = self._key_lives(refund.entered_at, can.key_lifetime)
+        return not refund.uncertain and kept
+
+    def _key_lives(self, since: datetime, lifetime: timedelta) -> bool:
+        """Whether a key that was first used at `since` is certainly remembered now.
+
+        Where nothing can be looked up, only the clock says so, and it may be wrong: half of the
+        lifetime is trusted, and none of it where the clock stands before the first use.
+        """
+        if self.adapter.capabilities.lookup:
+            return self.now() < since + lifetime - _KEY_MARGIN
+        return since - _CLOCKS_DIFFER <= self.now() < since + lifetime / 2
 
     def _cannot_look_yet(self, refund: Refund, error: AdapterError) -> None:
         log.warning("refund %s: %s (%s)", refund.id, error.kind, error.code, extra=_ids(refund))
@@ -320,7 +340,8 @@ class RefundService:
         stopped = self._stopped_by(conn)
         if waits := _WAITS_FOR.keys() & stopped:
             wait = now + _KILL_SWITCH_PAUSE
-            ledger.change(conn, refund, now, detail=_WAITS_FOR[min(waits)], due_at=wait)
+            detail = _WAITS_FOR[min(waits)]
+            ledger.change(conn, refund, now, detail=detail, due_at=wait, failing_since=None)
             return None
         sent = self._sent(now)
         if refund.nothing_carried_out:
@@ -393,9 +414,7 @@ class RefundService:
             # Never sent, as far as this store knows; but it may be an old backup.
             return self.adapter.capabilities.lookup
         lifetime = self.adapter.capabilities.key_lifetime
-        if lifetime is None:
-            return False
-        return self.now() < refund.first_sent_at + lifetime - _KEY_MARGIN
+        return lifetime is not None and self._key_lives(refund.first_sent_at, lifetime)
 
     def _poll(self, refund: Refund) -> None:
         """Ask where a refund stands that the processor has accepted."""
@@ -416,11 +435,17 @@ class RefundService:
 
         def record(conn: Connection) -> None:
             now = self.now()
-            wait = self.pace.poll_in(refund.tries, self._jitter())
-            changed = ledger.change(conn, refund, now, due_at=now + wait)
+            since = failing_since(refund.failing_since, refund.detail, error.message, now)
+            due_at: datetime | None = now + self.pace.wait_on(now - since, self.pace.first_poll)
+            if refund.state is State.SUCCEEDED and now - since >= self.pace.followed_for:
+                due_at = None  # it could have failed until then
+            values = {"detail": error.message, "failing_since": since, "due_at": due_at}
+            changed = ledger.change(conn, refund, now, **values)
             if error.kind is ErrorKind.KEY_CONFLICT:
                 hold = Hold(Reason.PAID_TWICE, error.message)
                 messages.tell_agents(conn, changed, hold, now)
+            elif now - since >= self.pace.patience and refund.state in WAITING:
+                messages.tell_agents(conn, changed, _NOT_TOLD, now)
 
         self.store.write("refund.postpone", record)
 
@@ -472,6 +497,9 @@ class RefundService:
                 conn,
                 refund,
                 now,
+                failing_since=failing_since(
+                    refund.failing_since, refund.detail, error.message, now
+                ),
                 detail=error.message,
                 tries=refund.tries + 1,
                 due_at=now + self.pace.retry_in(refund.tries, error.retry_after, self._jitter()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Executable, RowMapping, delete, func, not_, select
+from sqlalchemy import Connection, Executable, RowMapping, delete, func, not_, or_, select
 
 from dispatch_returns.store import installation, queue
 from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
@@ -187,6 +187,24 @@ def oldest_waiting(conn: Connection) -> datetime | None:
     )
     oldest: datetime | None = conn.execute(query).scalar_one()
     return oldest
+
+
+def failing(conn: Connection, before: datetime, *kinds: str) -> int:
+    """Return how many events wait that have failed since `before` or longer in one of these ways.
+
+    `kinds` are the first words of their errors.
+    """
+    query = (
+        select(func.count())
+        .select_from(inbox)
+        .where(
+            inbox.c.due_at.is_not(None),
+            inbox.c.failing_since <= before,
+            or_(*(inbox.c.error.startswith(kind, autoescape=True) for kind in kinds)),
+            installation.not_of_a_stranger(),
+        )
+    )
+    return conn.execute(query).scalar_one()
 
 
 def strangers(conn: Connection) -> int:

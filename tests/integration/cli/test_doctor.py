@@ -459,11 +459,15 @@ def test_refunds_that_wait_for_another_adapter_are_counted(shop: Shop) -> None:
                 state=State.REQUESTED,
                 uncertain=False,
                 due_at=utc_now(),
+                detail="The key is not accepted.",
+                failing_since=utc_now() - timedelta(hours=1),
             ),
         )
-    found = checks(shop)["other adapters"]
+    every = checks(shop)
+    found = every["other adapters"]
     assert found["status"] == "warning"
     assert found["detail"].startswith("1 refunds wait for an adapter")
+    assert every["waiting refunds"]["detail"].startswith("1 refunds can't go on: the processor")
 
 
 def test_refunds_that_wait_for_a_person_are_counted(shop: Shop) -> None:

@@ -28,6 +28,7 @@ REFUSALS = [
     ErrorKind.CONFIG,
     ErrorKind.EXCEEDS_REMAINING,
     ErrorKind.ALREADY_REFUNDED,
+    ErrorKind.UNREADABLE_REFUND,
 ]
 
 

@@ -78,10 +78,42 @@ def test_where_the_processor_cannot_be_asked_a_person_looks(desk: Desk) -> None:
 def test_a_key_that_the_processor_still_knows_needs_no_look(desk: Desk) -> None:
     cannot_look(desk)
     under_the_kill_switch(desk)
-    desk.clock.turn(hours=20)
+    desk.clock.turn(hours=10)
     desk.throw(Switch.KILL, is_on=False)
     desk.run(hours=1)
     assert desk.only().state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("passed", [{"hours": 13}, {"hours": -1}])
+def test_where_nothing_can_be_looked_up_the_clock_alone_proves_no_key(
+    desk: Desk, passed: dict[str, float]
+) -> None:
+    """Half of a key's life is trusted, and none of it where the clock was put back."""
+    cannot_look(desk)
+    under_the_kill_switch(desk)
+    desk.throw(Switch.KILL, is_on=False)
+    desk.clock.turn(minutes=2)
+    (waited,) = desk.service.claim(1)
+    desk.clock.turn(**passed)
+    desk.service.advance(waited)
+    assert (desk.only().state, desk.only().reason) == (State.UNKNOWN, "outcome_unknown")
+    assert desk.fake.refunds == []
+
+
+@pytest.mark.parametrize("backed_up", [under_the_kill_switch, after_a_429])
+def test_an_event_that_is_faster_than_the_worker_pays_nothing_twice(
+    desk: Desk, backed_up: Callable[[Desk], None]
+) -> None:
+    backed_up(desk)
+    paid_elsewhere(desk)
+    desk.clock.turn(**KEYS_DIE)
+    desk.throw(Switch.KILL, is_on=False)
+    decision = desk.service.intake.judge(facts(amount="50.00"))
+    _, sending = desk.store.write("event.done", lambda conn: desk.service.enter(conn, decision))
+    if sending is not None:
+        desk.service.carry_out(sending)
+    desk.run(hours=1)
+    assert [it.amount for it in desk.fake.refunds] == [usd("50.00")]
 
 
 def test_what_is_sent_at_the_moment_it_is_entered_is_not_looked_for(desk: Desk) -> None:

@@ -230,11 +230,28 @@ def test_a_processor_that_cannot_be_asked_is_asked_again_later(desk: Desk) -> No
     for _ in range(3):
         desk.fake.fail_next(AdapterError(ErrorKind.AUTH, "the key is wrong"), call="find")
     desk.fake.set_status("fake_1", RefundStatus.SUCCEEDED)
-    desk.run(minutes=19)
-    assert (desk.only().state, desk.only().detail) == (State.PENDING, None)
+    desk.run(minutes=24)
+    assert (desk.only().state, desk.only().detail) == (State.PENDING, "the key is wrong")
     desk.run(minutes=2)
-    assert desk.only().state is State.SUCCEEDED
+    assert (desk.only().state, desk.only().detail) == (State.SUCCEEDED, None)
     assert desk.told("note") == []
+
+
+def test_a_refund_of_which_the_processor_does_not_say_how_it_stands_is_told_after_a_day(
+    desk: Desk,
+) -> None:
+    desk.fake.first_status = RefundStatus.PENDING
+    desk.enter()
+    desk.step()
+    for _ in range(100):
+        desk.fake.fail_next(AdapterError(ErrorKind.UNKNOWN_OUTCOME, "no status"), call="find")
+    desk.run(hours=23)
+    assert desk.told("note") == []
+    desk.run(days=2)
+    (note,) = desk.told("note")
+    assert "for a day it has not said how it stands" in note
+    assert desk.only().state is State.PENDING
+    assert len(desk.fake._faults["find"]) > 20, "it is not asked ever less often"
 
 
 def test_a_refund_that_the_processor_does_not_list_keeps_its_state(desk: Desk) -> None:
@@ -343,7 +360,7 @@ def test_a_refund_of_another_processor_waits_for_it(desk: Desk) -> None:
     desk.run(hours=3)
     row = desk.only()
     assert (row.state, row.detail) == (State.REQUESTED, "waits for the adapter fake")
-    assert row.due_at == NOW + timedelta(hours=4)
+    assert NOW + timedelta(hours=3) < (row.due_at or NOW) <= NOW + timedelta(hours=4)
     assert other.requests == desk.fake.requests == []
     desk.restart(adapter=desk.fake)
     desk.run(hours=2)
