@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dispatch_returns.client import resources
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Scope
 from dispatch_returns.client.views import Method
 from dispatch_sandbox import resources as served
 

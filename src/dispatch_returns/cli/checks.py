@@ -17,7 +17,7 @@ from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.client.direct import open_client
+from dispatch_returns.client.connections import open_client
 from dispatch_returns.client.models import Webhook
 from dispatch_returns.connector.build import book_of
 from dispatch_returns.connector.connector import Connector

@@ -12,8 +12,12 @@ from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.client.arguments import UNSET, Unset
-    from dispatch_returns.client.async_client import AsyncDispatchClient
-    from dispatch_returns.client.client import DispatchClient
+    from dispatch_returns.client.client import (
+        AsyncDispatchClient,
+        AsyncPortalClient,
+        DispatchClient,
+        PortalClient,
+    )
     from dispatch_returns.client.exact_json import JsonValue
     from dispatch_returns.client.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo
     from dispatch_returns.client.models import (
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
         Field,
         FieldDefinitions,
         Model,
-        Page,
         Plan,
         PortalComment,
         PortalTicket,
@@ -43,10 +46,8 @@ if TYPE_CHECKING:
         Webhook,
         Workspace,
     )
-    from dispatch_returns.client.portal import AsyncPortalClient, PortalClient
-    from dispatch_returns.client.rates import RateLimit
-    from dispatch_returns.client.raw import RawResponse
-    from dispatch_returns.client.scope import Style
+    from dispatch_returns.client.operation import Page, RawResponse, Style
+    from dispatch_returns.client.retry import RateLimit
 
 __all__ = [
     "UNSET",
@@ -97,13 +98,15 @@ if not TYPE_CHECKING:
         ".models",
         {
             ".arguments": ["UNSET", "Unset"],
-            ".async_client": ["AsyncDispatchClient"],
-            ".client": ["DispatchClient"],
+            ".client": [
+                "AsyncDispatchClient",
+                "AsyncPortalClient",
+                "DispatchClient",
+                "PortalClient",
+            ],
             ".exact_json": ["JsonValue"],
             ".hooks": ["Hooks", "RequestInfo", "ResponseInfo", "RetryInfo"],
-            ".portal": ["AsyncPortalClient", "PortalClient"],
-            ".rates": ["RateLimit"],
-            ".raw": ["RawResponse"],
-            ".scope": ["Style"],
+            ".operation": ["Page", "RawResponse", "Style"],
+            ".retry": ["RateLimit"],
         },
     )

@@ -1,36 +1,120 @@
-"""What the blocking and the async client have in common: everything but the I/O."""
+"""The sans-I/O core of both clients: how a call becomes attempts, and an attempt an answer.
+
+An attempt is a generator. It yields what has to be done (`Pause`, `Send`) and is sent what came of
+it. The drivers do those two things, each in its own way, and know nothing else.
+"""
 
 from __future__ import annotations
 
-import functools
 import logging
 import secrets
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import httpx
 
-from dispatch_returns.client import arguments, protocol, rates
+from dispatch_returns.client import arguments, protocol
+from dispatch_returns.client.connections import quiet
 from dispatch_returns.client.hooks import Hooks, ResponseInfo
-from dispatch_returns.client.operation import Operation
+from dispatch_returns.client.operation import Operation, RawResponse, Scope, Style
 from dispatch_returns.client.protocol import Request
-from dispatch_returns.client.raw import RawResponse
-from dispatch_returns.client.scope import Scope, Style
+from dispatch_returns.client.retry import Gate, RateLimit, Retries, rate_limit
 from dispatch_returns.client.transfer import Download, Upload
 from dispatch_returns.clock import Clock, ClockWatch
-from dispatch_returns.errors import APIConnectionError, APIError, InvalidArgumentError
+from dispatch_returns.errors import APIConnectionError, InvalidArgumentError
 
 T = TypeVar("T")
 
 BASE_URL = "https://api.dispatchtickets.com/v1"
 TIMEOUT = 30.0
+"""Seconds, of each attempt."""
 LOG = logging.getLogger("dispatch_returns.client")
 """At DEBUG, a line for each attempt: method, path, status, seconds and request id."""
 
 
-class Core:
-    """A client's settings, checked, and what follows from them for each call.
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
 
-    Raises `InvalidArgumentError` naming the one that is wrong.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request; the result is the whole response, or the error that came instead of it.
+
+    ``transfer``: the file whose bytes go out with the request, or come in with the response.
+    """
+
+    request: Request
+    timeout: float | None
+    transfer: Upload | Download | None = None
+
+    def to_api(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """Return a request to the API, with what the `http` client adds to each of its own."""
+        sent, timeout = self.request, httpx.USE_CLIENT_DEFAULT
+        made = http.build_request(
+            sent.method,
+            sent.url,
+            headers=sent.headers,
+            content=sent.content,
+            timeout=timeout if self.timeout is None else self.timeout,
+        )
+        return quiet(made)
+
+    def to_storage(
+        self, content: Iterable[bytes] | AsyncIterable[bytes] | None = None
+    ) -> httpx.Request:
+        """Return a request to a presigned address.
+
+        It is made without the httpx client, whose headers and cookies are not for that address.
+        """
+        sent = self.request
+        limits = {"timeout": httpx.Timeout(self.timeout).as_dict()} if self.timeout else {}
+        made = httpx.Request(
+            sent.method, sent.url, headers=sent.headers, content=content, extensions=limits
+        )
+        return quiet(made)
+
+
+Attempt: TypeAlias = Generator[Pause | Send, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may differ between the calls of one client. `timeout` is in seconds, of each attempt."""
+
+    timeout: float | None = None
+    max_retries: int = 3
+
+    def __post_init__(self) -> None:
+        limit = self.timeout
+        if limit is not None and (isinstance(limit, bool) or not 0 < limit < float("inf")):
+            raise InvalidArgumentError("timeout", "must be a number of seconds above 0")
+        if type(self.max_retries) is not int or self.max_retries < 0:
+            raise InvalidArgumentError("max_retries", "must be a whole number, 0 or more")
+
+    def changed(self, timeout: float | None, max_retries: int | None) -> Options:
+        """Return the same with what is not None."""
+        return Options(
+            self.timeout if timeout is None else timeout,
+            self.max_retries if max_retries is None else max_retries,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange(Generic[T]):
+    """One call: ``attempt`` begins each of its attempts, ``retries`` decides how many there are."""
+
+    attempt: Callable[[], Attempt[T]]
+    retries: Retries
+
+
+class Core:
+    """A client's settings, checked, and what it has learnt from its answers.
+
+    Raises `InvalidArgumentError` naming the setting that is wrong.
     """
 
     def __init__(
@@ -41,18 +125,20 @@ class Core:
         base_url: str,
         style: Style,
         hooks: Hooks | None,
+        random: Callable[[], float],
         clock: Clock,
-        respect_rate_limit: bool = False,
-        key_stays: bool = True,
+        respect_rate_limit: bool,
+        key_is_token: bool = False,
     ) -> None:
         self.scope = Scope(workspace, style)
         self.base_url = arguments.web_address("base_url", base_url)
-        self.hooks = hooks or Hooks()
-        self.key_stays = key_stays
-        self._clock = clock
-        self._gate = rates.Gate() if respect_rate_limit else None
-        self._last: httpx.Headers | None = None
         self.watch: ClockWatch | None = None
+        self._hooks = hooks or Hooks()
+        self._random = random
+        self._clock = clock
+        self._gate = Gate() if respect_rate_limit else None
+        self._last: httpx.Headers | None = None
+        self._key_is_token = key_is_token
         self.use_key(api_key)
         if "_live_" in api_key and not arguments.is_private_way(self.base_url):
             raise InvalidArgumentError("base_url", "a live key goes over https only")
@@ -62,129 +148,80 @@ class Core:
 
     def use_key(self, api_key: str) -> None:
         """Call with this key from now on."""
-        self._api_key = arguments.token("api_key" if self.key_stays else "token", api_key)
-        self.headers = protocol.common_headers(api_key)
+        self._api_key = arguments.token("token" if self._key_is_token else "api_key", api_key)
+        self._headers = protocol.common_headers(api_key)
+
+    def use_no_key(self) -> None:
+        """Call without a key from now on."""
+        self._headers = {name: it for name, it in self._headers.items() if name != "Authorization"}
 
     @property
-    def rate_limit(self) -> rates.RateLimit | None:
-        """What the last answer said of the rate limit."""
-        # Read only when somebody asks: most calls are not followed by this question.
-        return None if self._last is None else rates.read(self._last)
+    def rate_limit(self) -> RateLimit | None:
+        """What the last answer said about the rate limit."""
+        return None if self._last is None else rate_limit(self._last)
 
-    def wait(self) -> float:
-        """Count a call, and return the seconds it has to wait so as to keep within the limit."""
-        return 0.0 if self._gate is None else self._gate.wait(self._clock())
-
-    def request(self, operation: Operation[Any]) -> Request:
-        """Return the request of a call; all its attempts are this one."""
+    def call(self, operation: Operation[T], options: Options) -> Exchange[RawResponse[T]]:
+        """Return the exchange of a call. All its attempts send the same request."""
         new_key = secrets.token_hex(16) if operation.method == "POST" else None
-        return protocol.request(operation, self.base_url, new_key)
+        request = protocol.request(operation, self.base_url, self._headers, new_key)
+        return Exchange(
+            lambda: self._attempt(operation, request, options), self._retries(request, options)
+        )
 
-    def value(self, operation: Operation[T], response: httpx.Response) -> T:
-        """Return what was asked for, or raise the `APIError` that came instead."""
-        self._heard(operation.method, operation.path, response)
+    def transfer(self, transfer: Upload | Download, options: Options) -> Exchange[None]:
+        """Return the exchange of a file with a presigned address."""
+        request = protocol.presigned(transfer)
+        return Exchange(
+            lambda: self._transfer(transfer, request, options), self._retries(request, options)
+        )
+
+    def _retries(self, request: Request, options: Options) -> Retries:
+        return Retries(request, self._hooks, options.max_retries, self._random)
+
+    def _attempt(
+        self, operation: Operation[T], request: Request, options: Options
+    ) -> Attempt[RawResponse[T]]:
+        if self._gate is not None and (wait := self._gate.wait(self._clock())):
+            LOG.debug("%s waits %.1f s for the rate limit", request, wait)
+            yield Pause(wait)
+        result = yield Send(request, options.timeout)
+        response = self._arrived(request, result)
         self._last = response.headers
         if self.watch is not None:
             self.watch.note(response.headers)
         if self._gate is not None:
-            self._gate.note(rates.read(response.headers))
-        return protocol.read(operation, response, self._api_key, self._clock)
-
-    def raw(self, value: T, response: httpx.Response) -> RawResponse[T]:
-        """Return an answer with the HTTP answer it came in."""
+            self._gate.note(rate_limit(response.headers))
+        value = protocol.read(operation, response, self._api_key, self._clock)
         request_id = protocol.request_id(response)
         return RawResponse(response.status_code, request_id, response.headers, value)
 
-    def transferred(self, request: Request, response: httpx.Response) -> None:
-        """Raise unless a presigned address answered well."""
-        self._heard(request.method, request.path, response)
+    def _transfer(
+        self, transfer: Upload | Download, request: Request, options: Options
+    ) -> Attempt[None]:
+        if not transfer.restart():
+            raise APIConnectionError(
+                f"{request}: failed half way, and this file cannot be rewound for another attempt"
+            )
+        response = self._arrived(request, (yield Send(request, options.timeout, transfer)))
         if not response.is_success:
             raise protocol.status_error(str(request), response, self._api_key, self._clock)
+        if isinstance(transfer, Download):
+            transfer.end()
 
-    def _heard(self, method: str, path: str, response: httpx.Response) -> None:
-        if self.hooks.response is None and not LOG.isEnabledFor(logging.DEBUG):
-            return
-        status, request_id = response.status_code, protocol.request_id(response)
-        seconds = response.elapsed.total_seconds() if response.is_closed else 0.0
-        LOG.debug("%s %s: %d in %.3f s (request %s)", method, path, status, seconds, request_id)
-        if self.hooks.response is not None:
-            self.hooks.response(ResponseInfo(method, path, status, request_id, seconds))
-
-    def failed(self, request: Request, cause: httpx.RequestError) -> APIError:
-        """Return the error for a request that got no whole answer."""
-        error = protocol.transport_error(request, cause)
-        LOG.debug("%s: %s", request, type(error).__name__)
-        return error
-
-
-class QuietURL(httpx.URL):
-    """An address whose query is shown nowhere: httpx logs the address of each request.
-
-    A query holds what is searched for, such as an e-mail address, or a presigned permission.
-    """
-
-    def __str__(self) -> str:
-        return str(httpx.URL(self, query=None))
-
-    def __repr__(self) -> str:
-        return f"URL({str(self)!r})"
-
-
-def quiet(request: httpx.Request) -> httpx.Request:
-    """Keep the query of a `request` out of logs."""
-    if request.url.query:
-        request.url = QuietURL(request.url)
-    return request
-
-
-def presigned(transfer: Upload | Download) -> Request:
-    """Return a transfer as a request. It bears none of our headers."""
-    arguments.web_address("presigned address", transfer.url.partition("?")[0])
-    if isinstance(transfer, Download):
-        return Request("GET", transfer.path, transfer.url, {}, None)
-    headers = {"Content-Type": transfer.content_type, "Content-Length": str(transfer.size)}
-    return Request("PUT", transfer.path, transfer.url, headers, None)
-
-
-def unsigned(request: Request, options: dict[str, Any], content: Any) -> httpx.Request:
-    """Return what httpx sends to a presigned address.
-
-    It is made without httpx's client, whose headers and cookies are not for that address.
-    """
-    limit = {name: httpx.Timeout(seconds).as_dict() for name, seconds in options.items()}
-    made = httpx.Request(
-        request.method, request.url, headers=request.headers, content=content, extensions=limit
-    )
-    return quiet(made)
-
-
-def whole(request: Request, headers: dict[str, str], options: dict[str, Any]) -> httpx.Request:
-    """Return what httpx's transport sends: nothing is added to it on the way."""
-    made = httpx.Request(
-        request.method,
-        request.url,
-        headers=headers,
-        content=request.content,
-        extensions={"timeout": _limits(options.get("timeout", TIMEOUT))},
-    )
-    return quiet(made)
-
-
-@functools.lru_cache
-def _limits(seconds: float) -> dict[str, float | None]:
-    return httpx.Timeout(seconds).as_dict()
-
-
-def spent(request: Request) -> APIError:
-    """Return the error for a transfer that failed half way and cannot be begun again."""
-    message = f"{request}: failed half way, and this file cannot be wound back for another attempt"
-    return APIConnectionError(message)
-
-
-def time_limit(timeout: float | None) -> dict[str, Any]:
-    """Return httpx's argument for `timeout` seconds; none where httpx's client decides."""
-    if timeout is None:
-        return {}
-    if isinstance(timeout, bool) or not 0 < timeout < float("inf"):
-        raise InvalidArgumentError("timeout", "must be a number of seconds above 0")
-    return {"timeout": timeout}
+    def _arrived(
+        self, request: Request, result: httpx.Response | httpx.RequestError
+    ) -> httpx.Response:
+        """Report a response to the hook and the log. Raise the error of a request without one."""
+        if isinstance(result, httpx.RequestError):
+            # Not as the cause: httpx's error holds the request, and that one the key.
+            error = protocol.transport_error(request, result)
+            LOG.debug("%s: %s", request, type(error).__name__)
+            raise error
+        if self._hooks.response is not None or LOG.isEnabledFor(logging.DEBUG):
+            status, request_id = result.status_code, protocol.request_id(result)
+            seconds = result.elapsed.total_seconds()
+            LOG.debug("%s: %d in %.3f s (request %s)", request, status, seconds, request_id)
+            if self._hooks.response is not None:
+                info = ResponseInfo(request.method, request.path, status, request_id, seconds)
+                self._hooks.response(info)
+        return result

@@ -24,8 +24,7 @@ from pydantic import (
 from pydantic import Field as _field  # noqa: N813 - one of our models is called Field
 
 from dispatch_returns.client.arguments import moment
-from dispatch_returns.client.operation import Page
-from dispatch_returns.client.scope import Style, brands_name, camel
+from dispatch_returns.client.operation import Page, Style, brands_name, camel
 
 __all__ = [
     "Account",

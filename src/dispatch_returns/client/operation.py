@@ -1,21 +1,81 @@
-"""What a call is, before anybody makes it."""
+"""What a call is, before it is made: its workspace and wire style, what it sends, what it reads.
+
+No I/O. The API has two wire styles. `workspaces` is the returns guide's: ``/workspaces/{id}`` and
+snake_case. `brands` is the vendor SDK's: ``/brands/{id}``, camelCase, and ``title`` for a ticket's
+subject. Only that SDK documents the paths with neither word (the account, the customer portal).
+"""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from dispatch_returns.client import arguments
 from dispatch_returns.client.arguments import UNSET
-from dispatch_returns.client.scope import Scope
-from dispatch_returns.errors import APIResponseError, PaginationError
+from dispatch_returns.client.exact_json import dumps
+from dispatch_returns.client.transfer import Download, Upload
+from dispatch_returns.errors import APIResponseError, InvalidArgumentError, PaginationError
 
 T = TypeVar("T")
 
-Query = tuple[tuple[str, str], ...]
+Style: TypeAlias = Literal["workspaces", "brands"]
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
+
+def camel(name: str) -> str:
+    """Return the snake_case `name` in camelCase."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+_RENAMED = {
+    "subject": "title",
+    "workspace_id": "brandId",
+    "workspace_ids": "brandIds",
+    "all_workspaces": "allBrands",
+}
+
+
+@functools.cache
+def brands_name(name: str) -> str:
+    """Return what the `brands` style calls what we call `name`."""
+    return _RENAMED.get(name) or camel(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A workspace, and the style in which it is spoken of. Both are checked.
+
+    `people` is the word for customers in a path: the API serves them under either.
+    """
+
+    workspace: str
+    style: Style = "workspaces"
+    people: Literal["customers", "contacts"] = "customers"
+
+    def __post_init__(self) -> None:
+        arguments.segment("workspace", self.workspace)
+        if self.style not in get_args(Style):
+            raise InvalidArgumentError("style", 'must be "workspaces" or "brands"')
+
+    def path(self, *segments: str) -> str:
+        """Return the path of something inside the workspace; `segments` are checked ones."""
+        return "/".join(("", self.style, self.workspace, *segments))
+
+    def name(self, name: str) -> str:
+        """Return how the API calls what we call `name`."""
+        return name if self.style == "workspaces" else brands_name(name)
+
+    def body(self, fields: Mapping[str, object]) -> bytes:
+        """Return `fields` as a JSON object: the names are this style's, what is within the
+        values keeps its own names and order.
+        """
+        entries = [f'"{self.name(name)}":{dumps(item, name)}' for name, item in fields.items()]
+        return f"{{{','.join(entries)}}}".encode("ascii")
 
 
 class UnreadableError(Exception):
@@ -69,6 +129,20 @@ class Page(Generic[T]):
     cursor: str | None
     has_more: bool
     unreadable: tuple[UnreadableItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse(Generic[T]):
+    """What ``with_raw_response`` returns: ``value`` is what the call otherwise returns.
+
+    ``headers`` are found in upper and in lower case. The ``repr`` shows neither them nor a
+    customer's data.
+    """
+
+    status_code: int
+    request_id: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    value: T = field(repr=False)
 
 
 def get(path: str, answer: Callable[[bytes], T], query: Query = ()) -> Operation[T]:
@@ -163,3 +237,18 @@ class Walk(Generic[T]):
             self._seen.add(page.cursor)
             self.operation = operation.following(page.cursor)
         return page.data
+
+
+Step: TypeAlias = Operation[Any] | Upload | Download
+Flow: TypeAlias = Generator[Step, Any, T]
+"""Several calls that belong together, such as the three of an upload.
+
+A generator: it yields the next step and is sent its result, so one description serves the
+blocking and the async client.
+"""
+
+
+def ask(operation: Operation[T]) -> Flow[T]:
+    """Carry out `operation` as one step of a flow, and return its answer with its type."""
+    answer: T = yield operation
+    return answer

@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 import httpx
 
 from dispatch_returns import errors
+from dispatch_returns.client import arguments
 from dispatch_returns.client.exact_json import loads
 from dispatch_returns.client.operation import Operation, UnreadableError
+from dispatch_returns.client.transfer import Download, Upload
 from dispatch_returns.clock import Clock
 
 T = TypeVar("T")
@@ -39,15 +41,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes on the wire. Its ``repr`` shows no query and no body.
-
-    `headers` are its own ones, beside the `common_headers`.
-    """
+    """What goes on the wire. Its ``repr`` shows no query, no header and no body."""
 
     method: str
     path: str
     url: str = field(repr=False)
-    headers: dict[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     content: bytes | None = field(repr=False)
 
     def __str__(self) -> str:
@@ -64,23 +63,36 @@ def common_headers(api_key: str) -> dict[str, str]:
     return {
         "Authorization": f"Bearer {api_key}",
         "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
         "Content-Type": "application/json",
         "User-Agent": "dispatch-returns",
     }
 
 
-def request(operation: Operation[Any], base_url: str, new_key: str | None) -> Request:
-    """Return `operation` as a request. A POST without an idempotency key gets `new_key`."""
+def request(
+    operation: Operation[Any], base_url: str, common: Mapping[str, str], new_key: str | None
+) -> Request:
+    """Return `operation` as a request with the `common` headers.
+
+    A POST without an idempotency key gets `new_key`.
+    """
     key = operation.idempotency_key or new_key
     query = f"?{urlencode(operation.query)}" if operation.query else ""
     return Request(
         operation.method,
         operation.path,
         f"{base_url}{operation.path}{query}",
-        {} if key is None else {"X-Idempotency-Key": key},
+        common if key is None else {**common, "X-Idempotency-Key": key},
         operation.content,
     )
+
+
+def presigned(transfer: Upload | Download) -> Request:
+    """Return a transfer as a request to its presigned address, without any of our headers."""
+    arguments.web_address("presigned address", transfer.url.partition("?")[0])
+    if isinstance(transfer, Download):
+        return Request("GET", transfer.path, transfer.url, {}, None)
+    headers = {"Content-Type": transfer.content_type, "Content-Length": str(transfer.size)}
+    return Request("PUT", transfer.path, transfer.url, headers, None)
 
 
 def read(operation: Operation[T], response: httpx.Response, secret: str, now: Clock) -> T:

@@ -12,14 +12,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
-from dispatch_returns.client.flow import Flow
-from dispatch_returns.client.operation import Operation, Page, signature
-from dispatch_returns.client.raw import RawResponse
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Flow, Operation, Page, RawResponse, Scope, signature
 
 if TYPE_CHECKING:
-    from dispatch_returns.client.asynchronous import AsyncCaller
-    from dispatch_returns.client.blocking import BlockingCaller
+    from dispatch_returns.client.drivers import AsyncDriver, BlockingDriver
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +27,7 @@ R2 = TypeVar("R2")
 class Blocking:
     """A call returns the answer."""
 
-    def __init__(self, caller: BlockingCaller) -> None:
+    def __init__(self, caller: BlockingDriver) -> None:
         self.caller = caller
 
     def carry_out(self, operation: Operation[T]) -> T:
@@ -50,7 +46,7 @@ class Blocking:
 class Asynchronous:
     """A call returns a coroutine of the answer."""
 
-    def __init__(self, caller: AsyncCaller) -> None:
+    def __init__(self, caller: AsyncDriver) -> None:
         self.caller = caller
 
     def carry_out(self, operation: Operation[T]) -> Coroutine[Any, Any, T]:
@@ -69,7 +65,7 @@ class Asynchronous:
 class BlockingRaw:
     """A call returns the answer and the HTTP answer it came in."""
 
-    def __init__(self, caller: BlockingCaller) -> None:
+    def __init__(self, caller: BlockingDriver) -> None:
         self.caller = caller
 
     def carry_out(self, operation: Operation[T]) -> RawResponse[T]:
@@ -80,7 +76,7 @@ class BlockingRaw:
 class AsynchronousRaw:
     """A call returns a coroutine of the answer and the HTTP answer it came in."""
 
-    def __init__(self, caller: AsyncCaller) -> None:
+    def __init__(self, caller: AsyncDriver) -> None:
         self.caller = caller
 
     def carry_out(self, operation: Operation[T]) -> Coroutine[Any, Any, RawResponse[T]]:

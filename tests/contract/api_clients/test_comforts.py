@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from dispatch_returns.client import AsyncDispatchClient, DispatchClient, RateLimit, RawResponse
-from dispatch_returns.client.rates import Gate
+from dispatch_returns.client.retry import Gate
 from dispatch_returns.errors import (
     AuthenticationError,
     InvalidArgumentError,
@@ -74,7 +74,7 @@ def test_options_are_the_copys_and_the_connections_are_shared(
     assert len(server.received) == 1
     caller.client = patient
     assert caller.call("tickets.get", "tkt_1").id == "tkt_1"
-    assert hasty._http is patient._http
+    assert len({it.connection for it in server.received}) == 1
 
 
 def test_a_resource_takes_options_for_one_call(server: ApiServer, caller: Caller) -> None:
@@ -292,7 +292,7 @@ def test_a_stream_that_cannot_be_wound_back_is_sent_once(server: ApiServer, call
     server.reply(Reply(201, {**MADE, "uploadUrl": store(server)}), Reply(503))
     with pytest.raises(InvalidArgumentError, match="size"):
         caller.call("attachments.upload", "tkt_1", Pipe(b"hello"), filename="f")
-    with pytest.raises(Exception, match="cannot be wound back"):
+    with pytest.raises(Exception, match="cannot be rewound"):
         caller.call("attachments.upload", "tkt_1", Pipe(b"hello"), filename="f", size=5)
     assert len(server.received) == 2
 

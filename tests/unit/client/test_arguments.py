@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.client import DispatchClient, arguments
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Scope
 from dispatch_returns.errors import ConfigurationError, InvalidArgumentError
 
 GOOD: dict[str, Any] = {"api_key": "sk_test_1", "workspace": "ws_1"}

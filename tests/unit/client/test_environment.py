@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.client import AsyncDispatchClient, DispatchClient, direct
+from dispatch_returns.client import AsyncDispatchClient, DispatchClient, connections
 from dispatch_returns.client.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, InvalidArgumentError
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
@@ -71,10 +71,10 @@ def test_certificates_that_are_missing_are_named(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[], object]
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
-    direct.tls.cache_clear()
+    connections.tls.cache_clear()
     with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE .* Correct the path"):
         make()
-    direct.tls.cache_clear()
+    connections.tls.cache_clear()
 
 
 @pytest.mark.parametrize("seller", ["easypost", "shippo"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.client import UNSET
-from dispatch_returns.client.operation import Operation
+from dispatch_returns.client.operation import Operation, Scope
 from dispatch_returns.client.operations import (
     accounts,
     api_keys,
@@ -32,7 +32,6 @@ from dispatch_returns.client.operations import (
     webhooks,
     workspaces,
 )
-from dispatch_returns.client.scope import Scope
 from dispatch_returns.errors import InvalidArgumentError
 
 SNAKE, CAMEL = Scope("ws_1"), Scope("br_1", "brands")

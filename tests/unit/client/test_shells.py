@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.client import async_client, client, portal
+from dispatch_returns.client import client
 
 RESOURCES = {
     "accounts": ["me", "usage"],
@@ -47,8 +47,8 @@ def blocking() -> client.DispatchClient:
 
 
 @pytest.fixture(scope="module")
-def asynchronous() -> async_client.AsyncDispatchClient:
-    return async_client.AsyncDispatchClient("k", "w")
+def asynchronous() -> client.AsyncDispatchClient:
+    return client.AsyncDispatchClient("k", "w")
 
 
 def public(it: object) -> list[str]:
@@ -56,7 +56,7 @@ def public(it: object) -> list[str]:
 
 
 def test_the_clients_have_the_same_resources(
-    blocking: client.DispatchClient, asynchronous: async_client.AsyncDispatchClient
+    blocking: client.DispatchClient, asynchronous: client.AsyncDispatchClient
 ) -> None:
     assert set(public(blocking)) == {*RESOURCES, *OF_A_CLIENT, "close"}
     assert set(public(asynchronous)) == {*RESOURCES, *OF_A_CLIENT, "aclose"}
@@ -64,14 +64,14 @@ def test_the_clients_have_the_same_resources(
 
 def test_the_portals_clients_have_the_same_resources() -> None:
     rest = {*PORTAL, *OF_A_CLIENT, "refresh", "verify"}
-    assert set(public(portal.PortalClient("t"))) == {*rest, "close"}
-    assert set(public(portal.AsyncPortalClient("t"))) == {*rest, "aclose"}
+    assert set(public(client.PortalClient("t"))) == {*rest, "close"}
+    assert set(public(client.AsyncPortalClient("t"))) == {*rest, "aclose"}
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_a_resource_has_the_same_methods_in_both(
     blocking: client.DispatchClient,
-    asynchronous: async_client.AsyncDispatchClient,
+    asynchronous: client.AsyncDispatchClient,
     resource: str,
 ) -> None:
     wanted = sorted([*RESOURCES[resource], "with_options", "with_raw_response"])
@@ -94,7 +94,7 @@ def same(ours: Any, theirs: Any) -> None:
 @pytest.mark.parametrize(("resource", "method"), METHODS)
 def test_a_method_has_the_same_parameters_types_and_docstring_in_both(
     blocking: client.DispatchClient,
-    asynchronous: async_client.AsyncDispatchClient,
+    asynchronous: client.AsyncDispatchClient,
     resource: str,
     method: str,
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_method_has_the_same_parameters_types_and_docstring_in_both(
 
 @pytest.mark.parametrize(("resource", "method"), PORTAL_METHODS)
 def test_a_method_of_the_portal_is_the_same_in_both(resource: str, method: str) -> None:
-    clients = portal.PortalClient("t"), portal.AsyncPortalClient("t")
+    clients = client.PortalClient("t"), client.AsyncPortalClient("t")
     same(*(getattr(getattr(it, resource), method) for it in clients))
 
 
@@ -141,15 +141,15 @@ def test_all_but_ids_are_keyword_only(
 
 def test_the_clients_take_the_same_arguments() -> None:
     ours = inspect.signature(client.DispatchClient).parameters
-    theirs = inspect.signature(async_client.AsyncDispatchClient).parameters
+    theirs = inspect.signature(client.AsyncDispatchClient).parameters
     assert list(ours) == list(theirs)
     differing = {name for name in ours if ours[name] != theirs[name]}
     assert differing == {"http_client", "sleep"}
 
 
 def test_the_clients_of_the_portal_take_the_same_arguments() -> None:
-    ours = inspect.signature(portal.PortalClient).parameters
-    theirs = inspect.signature(portal.AsyncPortalClient).parameters
+    ours = inspect.signature(client.PortalClient).parameters
+    theirs = inspect.signature(client.AsyncPortalClient).parameters
     assert list(ours) == list(theirs)
     assert {it for it in ours if ours[it] != theirs[it]} == {"http_client", "sleep"}
 
@@ -165,19 +165,7 @@ def test_the_package_alone_imports_no_http_client() -> None:
 
 
 @pytest.mark.parametrize("name", ["DispatchClient", "AsyncDispatchClient"])
-def test_importing_a_client_imports_neither_pydantic_nor_tenacity(name: str) -> None:
+def test_importing_a_client_imports_no_pydantic(name: str) -> None:
     found = modules_after(f"from dispatch_returns.client import {name}")
     assert "httpx" in found
-    assert not {"pydantic", "tenacity", "sqlalchemy", "stripe"} & found
-
-
-def test_a_call_that_succeeds_does_not_import_tenacity() -> None:
-    called = """
-import httpx
-from dispatch_returns.client import DispatchClient
-answer = httpx.MockTransport(lambda _: httpx.Response(200, json=[]))
-DispatchClient("k", "w", http_client=httpx.Client(transport=answer)).webhooks.list()
-"""
-    found = modules_after(called)
-    assert "pydantic" in found
-    assert "tenacity" not in found
+    assert not {"pydantic", "sqlalchemy", "stripe"} & found

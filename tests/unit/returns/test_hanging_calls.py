@@ -10,7 +10,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
-from dispatch_returns.client.core import time_limit
+from dispatch_returns.client.core import Options
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.ledger import State
 from tests.support.waiting import wait_until
@@ -30,7 +30,7 @@ def shop(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[Workshop]:
 def test_refunds_beside_calls_that_hang_take_at_most_twice_as_long_as_alone(
     shop: Workshop, many: int, limit: float, noise: float
 ) -> None:
-    shop.client._options = time_limit(limit)
+    shop.client._options = Options(timeout=limit)
     first, second, hanging = ([shop.ticket() for _ in range(many)] for _ in range(3))
     for ticket in hanging:
         shop.fault("slow", times=None, match={"path": f"*/{ticket.id}"}, seconds=limit + 1)

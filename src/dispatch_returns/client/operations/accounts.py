@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dispatch_returns.client import answers, operation
 from dispatch_returns.client.models import Account, Usage
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 
 
 def me(scope: Scope) -> Operation[Account]:

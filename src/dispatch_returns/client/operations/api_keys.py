@@ -8,8 +8,7 @@ from dataclasses import replace
 from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.arguments import UNSET, Unset
 from dispatch_returns.client.models import ApiKey
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 
 _PATH = "/accounts/me/api-keys"
 

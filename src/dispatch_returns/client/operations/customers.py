@@ -9,8 +9,7 @@ from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.arguments import UNSET, Unset
 from dispatch_returns.client.exact_json import JsonValue
 from dispatch_returns.client.models import Customer
-from dispatch_returns.client.operation import Operation, Page
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Page, Scope
 
 _CUSTOMER = answers.one(Customer)
 

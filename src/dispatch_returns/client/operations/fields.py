@@ -9,8 +9,7 @@ from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.arguments import UNSET, Unset
 from dispatch_returns.client.exact_json import JsonValue
 from dispatch_returns.client.models import Field, FieldDefinitions
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 
 Entity: TypeAlias = Literal["ticket", "customer"]
 FieldType: TypeAlias = Literal[

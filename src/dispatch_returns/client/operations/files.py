@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from dispatch_returns.client import answers, arguments, operation, transfer
-from dispatch_returns.client.flow import Flow, ask
 from dispatch_returns.client.models import Attachment, UploadTarget
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Flow, Operation, Scope, ask
 from dispatch_returns.client.transfer import Download, Progress, Upload
 from dispatch_returns.errors import APIResponseError, InvalidArgumentError
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.models import PortalToken
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 
 _TOKEN = answers.one(PortalToken)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dispatch_returns.client import answers, arguments, operation
-from dispatch_returns.client.flow import Flow
 from dispatch_returns.client.models import Attachment, UploadTarget
-from dispatch_returns.client.operation import Operation
+from dispatch_returns.client.operation import Flow, Operation, Scope
 from dispatch_returns.client.operations import files
 from dispatch_returns.client.operations.files import Source
-from dispatch_returns.client.scope import Scope
 from dispatch_returns.client.transfer import Progress
 
 _ATTACHMENT = answers.one(Attachment)

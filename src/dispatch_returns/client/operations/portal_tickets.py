@@ -7,8 +7,7 @@ from typing import Literal
 
 from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.models import PortalComment, PortalTicket
-from dispatch_returns.client.operation import Operation, Page
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Page, Scope
 
 _PATH = "/portal/tickets"
 _TICKET = answers.one(PortalTicket)

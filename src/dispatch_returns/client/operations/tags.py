@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.arguments import UNSET, Unset
 from dispatch_returns.client.models import Tag
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 
 _TAG = answers.one(Tag)
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from dispatch_returns.client import answers, arguments, operation
 from dispatch_returns.client.models import Delivery, Webhook
-from dispatch_returns.client.operation import Operation
-from dispatch_returns.client.scope import Scope
+from dispatch_returns.client.operation import Operation, Scope
 from dispatch_returns.errors import InvalidArgumentError
 
 _WEBHOOK = answers.one(Webhook)

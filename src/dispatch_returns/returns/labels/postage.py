@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-from dispatch_returns.client.direct import proxies
+from dispatch_returns.client.connections import proxies
 from dispatch_returns.errors import (
     ConfigurationError,
     InvalidArgumentError,

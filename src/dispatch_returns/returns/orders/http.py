@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from dispatch_returns.client.direct import Connections
+from dispatch_returns.client.connections import Connections, quiet
 from dispatch_returns.client.exact_json import loads
 from dispatch_returns.errors import ConfigurationError, OrderError
 
@@ -56,7 +56,6 @@ class ShopApi:
         self._headers = dict(headers or {})
         self._auth = auth
         self._connections = Connections(http_client, TIMEOUT)
-        self._owns_http = http_client is None
 
     def call(
         self,
@@ -67,16 +66,12 @@ class ShopApi:
         json: Any = None,
     ) -> tuple[Any, Mapping[str, str]] | None:
         """Return the answer's JSON and headers; None for a 404. Raises `OrderError`."""
+        http = self._connections.client
+        request = http.build_request(
+            method, f"{self._base_url}{path}", params=params, json=json, headers=self._headers
+        )
         try:
-            answer = self._connections.client.request(
-                method,
-                f"{self._base_url}{path}",
-                params=params,
-                json=json,
-                headers=self._headers,
-                auth=self._auth,
-                follow_redirects=False,
-            )
+            answer = http.send(quiet(request), auth=self._auth, follow_redirects=False)
         except httpx.HTTPError as error:
             raise self.error(
                 f"cannot be reached ({type(error).__name__})", retryable=True
@@ -91,8 +86,7 @@ class ShopApi:
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client was brought along."""
-        if self._owns_http:
-            self._connections.client.close()
+        self._connections.close()
 
     def read(self, model: type[M], value: Any) -> M:
         """Return `value` as the shop documents it. Raises `OrderError` where it is not so."""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import httpx
 import stripe
 
-from dispatch_returns.client import direct
+from dispatch_returns.client.connections import Connections, quiet
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapters.stripe.rejections import plain, rejection
 
@@ -55,8 +55,7 @@ class Wire:
         # The SDK has no switch for one client alone. Left on, it writes a file into the
         # user's home and sends it along; a merchant's own use of the SDK loses nothing by it.
         stripe.enable_telemetry = False
-        self._connections = direct.Connections(http_client, timeout)
-        self._owns_http = http_client is None
+        self._connections = Connections(http_client, timeout)
         client = stripe.StripeClient(
             api_key,
             base_addresses={"api": base_url} if base_url else {},
@@ -80,8 +79,7 @@ class Wire:
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client was brought along."""
-        if self._owns_http:
-            self._connections.client.close()
+        self._connections.close()
 
     def _call(self, method: str, path: str, **params: Any) -> Answer:
         ours = _calling.set(True)
@@ -107,11 +105,10 @@ class _PooledHTTP(stripe.HTTPClient):
 
     name = "httpx"
 
-    def __init__(self, connections: direct.Connections, timeout: float) -> None:
+    def __init__(self, connections: Connections, timeout: float) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType] - untyped there
         self._connections = connections
         self._timeout = httpx.Timeout(timeout, connect=min(timeout, _LONGEST_CONNECT))
-        self._extensions = {"timeout": self._timeout.as_dict()}
 
     def request(
         self,
@@ -121,26 +118,12 @@ class _PooledHTTP(stripe.HTTPClient):
         post_data: Any = None,
         **_: Any,
     ) -> tuple[Any, int, Mapping[str, str]]:
-        response = self._response(method.upper(), url, headers, post_data)
-        return response.content, response.status_code, response.headers
-
-    def _response(
-        self, method: str, url: str, headers: Mapping[str, str] | None, content: Any
-    ) -> httpx.Response:
-        transport = self._connections.transport
-        if transport is None:
-            return self._connections.client.request(
-                method,
-                url,
-                headers=headers,
-                content=content,
-                timeout=self._timeout,
-                follow_redirects=False,
-            )
-        request = httpx.Request(
-            method, url, headers=headers, content=content, extensions=self._extensions
+        http = self._connections.client
+        sent = http.build_request(
+            method, url, headers=headers, content=post_data, timeout=self._timeout
         )
-        return direct.send(transport, request)
+        response = http.send(quiet(sent), follow_redirects=False)
+        return response.content, response.status_code, response.headers
 
 
 def _not_sent(error: Exception) -> AdapterError:

@@ -14,16 +14,16 @@ import httpx
 import pytest
 
 import dispatch_sandbox
-from dispatch_returns.client import AsyncDispatchClient, DispatchClient, direct
+from dispatch_returns.client import AsyncDispatchClient, DispatchClient, connections
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 
 
 @pytest.fixture
 def nothing_read() -> Iterator[None]:
-    direct.tls.cache_clear()
+    connections.tls.cache_clear()
     yield
-    direct.tls.cache_clear()
+    connections.tls.cache_clear()
 
 
 def test_certificates_are_read_once_for_all_clients(
@@ -48,7 +48,7 @@ def test_certificates_are_read_once_for_all_clients(
 def test_a_call_waits_for_no_connection_that_others_hang_on() -> None:
     with (
         dispatch_sandbox.running() as box,
-        contextlib.closing(direct.Connections(None, 30.0).client) as client,
+        contextlib.closing(connections.Connections(None, 30.0).client) as client,
         contextlib.ExitStack() as accepted,
         socket.create_server(("127.0.0.1", 0), backlog=256) as hanging,
     ):
