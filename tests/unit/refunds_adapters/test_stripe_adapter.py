@@ -183,10 +183,18 @@ def test_a_payment_is_read_in_one_call(server: Stripe, adapter: StripeAdapter) -
     of_charge = adapter.payment(PaymentRef("charge", "ch_1"))
     assert of_intent == of_charge
     assert of_intent.charged == Money(14900, "USD")
-    assert [str(request.url).partition("/v1/")[2] for request in server.requests] == [
-        "payment_intents/pi_1?expand[0]=latest_charge",
-        "charges/ch_1",
-    ]
+    paths = [request.url.raw_path.decode().partition("/v1/")[2] for request in server.requests]
+    assert paths == ["payment_intents/pi_1?expand[0]=latest_charge", "charges/ch_1"]
+
+
+def test_httpx_logs_no_query(
+    server: Stripe, adapter: StripeAdapter, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.will(PAID_INTENT)
+    with caplog.at_level("INFO"):
+        adapter.payment(INTENT)
+    [line] = [it.getMessage() for it in caplog.records if it.name == "httpx"]
+    assert "payment_intents/pi_1 " in line
 
 
 def test_the_sdk_repeats_nothing(server: Stripe, adapter: StripeAdapter) -> None:
