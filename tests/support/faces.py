@@ -154,6 +154,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "SupportsAccount",
         "SupportsListing",
         "SupportsWebhooks",
+        "UnreadableRefund",
         "UnsupportedFeatureError",
     ),
     "dispatch_returns.returns": (

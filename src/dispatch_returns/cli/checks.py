@@ -226,6 +226,10 @@ def _webhook(client: DispatchClient) -> Check:
         detail = f"{hook.url} failed {hook.failure_count} times, last {moment(hook.last_failure)}"
         remedy = "See whether the receiver runs and can be reached, and has the right secret."
         return Check("webhook", "warning", detail, remedy)
+    if not any({"ticket.deleted", "*"}.intersection(hook.events) for hook in enabled):
+        detail = f"{enabled[0].url} is not sent ticket.deleted: such a return ends late"
+        remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
+        return Check("webhook", "warning", detail, remedy)
     return Check("webhook", "ok", ", ".join(hook.url for hook in enabled))
 
 

@@ -34,8 +34,12 @@ _NOWHERE = "dispatch-returns-doctor"
 
 
 _OF_TICKET = "read from the ticket's fields; whose order it is, it cannot say, so none is checked"
-_NO_CUSTOMER = "the query says no customer_email: whose order it is, is not checked"
-_SELECT_CUSTOMER = "Select the customer's address as customer_email: see docs/orders.md."
+_MISSED = {
+    "customer_email": "whose order it is, is not checked",
+    "order_id": "two spellings of one order count as two orders",
+}
+"""What a column that a SQL query does not select costs."""
+_SELECT = "Select the customer's address and the order's own id under these names: docs/orders.md."
 
 
 def run(settings: Settings) -> list[Check]:
@@ -73,8 +77,11 @@ def _orders(settings: Settings, name: str) -> Check:
         with contextlib.closing(order_sources.load([name], {name: options})) as orders:
             _tried(lambda: orders.order(_NOWHERE, _ticket(settings)))
             (source,) = orders.sources
-            if isinstance(source, SqlOrders) and not source.says_customer():
-                return Check(f"orders: {name}", "warning", _NO_CUSTOMER, _SELECT_CUSTOMER)
+            columns = source.columns() if isinstance(source, SqlOrders) else _MISSED.keys()
+            missed = [column for column in _MISSED if column not in columns]
+            if missed:
+                detail = "; ".join(f"the query selects no {it}: {_MISSED[it]}" for it in missed)
+                return Check(f"orders: {name}", "warning", detail, _SELECT)
         what = _OF_TICKET if name == "ticket" else "it can be asked"
         return Check(f"orders: {name}", "ok", f"{what}{_given(name, options)}")
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from dispatch_returns.client.models import Category, Field, Status, Webhook
     from dispatch_returns.client.operations.fields import FieldType
 
-EVENTS = ("ticket.created", "ticket.updated")
-"""What the webhook is asked for."""
+EVENTS = ("ticket.created", "ticket.updated", "ticket.deleted")
+"""What the webhook is asked for. A return whose ticket is deleted ends at once, not when its ticket
+is read the next time."""
 
 # Reasons and conditions are texts: which ones there are is the merchant's to say.
 FIELDS: tuple[tuple[str, FieldType], ...] = (

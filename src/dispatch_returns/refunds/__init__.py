@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SupportsAccount,
         SupportsListing,
         SupportsWebhooks,
+        UnreadableRefund,
     )
     from dispatch_returns.refunds.adapters.manual import ManualAdapter
     from dispatch_returns.refunds.adapters.stripe import StripeAdapter
@@ -59,6 +60,7 @@ __all__ = [
     "SupportsAccount",
     "SupportsListing",
     "SupportsWebhooks",
+    "UnreadableRefund",
     "UnsupportedFeatureError",
 ]
 

@@ -188,15 +188,20 @@ def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "status"), [("'j@x.test' AS customer_email", "ok"), ("1", "warning")]
+    ("column", "status", "said"),
+    [
+        ("'j@x.test' AS customer_email, '1' AS ORDER_ID", "ok", ""),
+        ("'1' AS order_id", "warning", "no customer_email: whose order it is, is not checked"),
+        ("'j@x.test' AS customer_email", "warning", "no order_id: two spellings of one order"),
+    ],
 )
-def test_doctor_says_where_nobody_checks_whose_order_it_is(
-    shop: Shop, column: str, status: str
+def test_doctor_says_what_the_query_of_orders_must_select(
+    shop: Shop, column: str, status: str, said: str
 ) -> None:
     query = {"SQL_URL": "sqlite://", "SQL_QUERY": f"SELECT {column} WHERE :order_id = '1'"}
     found = with_policy(shop, DISPATCH_RETURNS_ORDERS="sql", **query)["orders: sql"]
     assert found["status"] == status
-    assert ("whose order it is, is not checked" in found["detail"]) is (status == "warning")
+    assert said in found["detail"]
     plain = checks(shop, DISPATCH_RETURNS_ORDERS="sql", **query)["orders: sql"]
     assert plain["status"] == status
 
@@ -367,6 +372,12 @@ def test_a_webhook_must_be_there_switched_on_and_sent_changes_of_tickets(shop: S
     with shop.box.state.lock:
         shop.box.state.workspaces["ws_sandbox"].webhooks[off.id]["enabled"] = False
     assert "is switched off" in checks(shop)["webhook"]["detail"]
+    with shop.client() as client:
+        client.webhooks.create(url=hook.url, events=["ticket.updated"])
+        found = checks(shop)["webhook"]
+        assert (found["status"], "not sent ticket.deleted" in found["detail"]) == ("warning", True)
+        client.webhooks.create(url=hook.url, events=["*"])
+    assert checks(shop)["webhook"]["status"] == "ok"
 
 
 def test_a_webhook_whose_last_delivery_failed_is_a_warning(shop: Shop) -> None:

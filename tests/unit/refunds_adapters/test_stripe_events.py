@@ -300,3 +300,11 @@ def test_a_status_that_is_not_known_is_no_failure(status: str | None) -> None:
     news = refund_news(an_event("refund.updated", **REFUND | {"status": status}))
     assert news is not None
     assert news.refunds[0].result.status == "pending"
+
+
+@pytest.mark.parametrize("bad", ["evt_\0", "evt_\ud83d", "x" * 256, "a\nb"])
+@pytest.mark.parametrize("field", ["id", "type"])
+def test_an_envelope_that_no_database_holds_is_unreadable(field: str, bad: str) -> None:
+    event = json.loads(an_event("refund.updated", **REFUND)) | {field: bad}
+    with pytest.raises(EventError, match="cannot be understood"):
+        read_head(json.dumps(event).encode())

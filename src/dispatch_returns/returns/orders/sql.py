@@ -108,11 +108,10 @@ class SqlOrders:
     def __repr__(self) -> str:
         return f"SqlOrders({self._engine.dialect.name})"
 
-    def says_customer(self) -> bool:
-        """Whether the query says whose order it is. Raises `OrderError`."""
+    def columns(self) -> frozenset[str]:
+        """Return the columns that the query selects, in lower case. Raises `OrderError`."""
         with self._asking("dispatch-returns-doctor") as found:
-            columns = found.keys()
-        return "customer_email" in map(str.lower, columns)
+            return frozenset(map(str.lower, found.keys()))
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Ask the database. Raises `OrderError`, retryable where it cannot be reached."""

@@ -87,8 +87,8 @@ def read_head(body: bytes) -> EventHead:
     event = _decoded(body)
     try:
         return EventHead(
-            objects.text(event["id"]),
-            objects.text(event["type"]),
+            objects.printable(event["id"]),
+            objects.printable(event["type"]),
             datetime.fromtimestamp(event["created"], UTC),
             _ticket_of(event),
         )

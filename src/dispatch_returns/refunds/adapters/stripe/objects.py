@@ -148,7 +148,7 @@ def refund_result(
     _expect(refund, "refund")
     currency = refund["currency"].upper()
     return RefundResult(
-        processor_id=_printable(refund["id"]),
+        processor_id=printable(refund["id"]),
         status=RefundStatus(refund["status"]),
         amount=Money(refund["amount"], currency, stripe_rule(currency).decimals),
         ours=ours,
@@ -222,7 +222,7 @@ def _unreadable(refund: object) -> UnreadableRefund:
 
 _FIELDS: Mapping[str, Callable[[StripeObject], object]] = {
     "object": lambda it: _expect(it, "refund"),
-    "id": lambda it: _printable(it["id"]),
+    "id": lambda it: printable(it["id"]),
     "status": lambda it: _status(it["status"]),
     "currency": lambda it: stripe_rule(it["currency"].upper()),
     "amount": lambda it: Money(it["amount"], "USD", 2),
@@ -297,10 +297,14 @@ def text(value: object) -> str:
     return value
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
+    """Return a short text that a database holds: no NUL, no half of a character.
+
+    Raises `ValueError` for anything else.
+    """
     found = text(value)
-    if not found.isprintable():  # and no database holds half a character, or NUL
-        raise ValueError("not printable")
+    if not found.isprintable() or len(found) > _LONGEST_ID:
+        raise ValueError("not printable, or too long")
     return found
 
 
@@ -336,4 +340,4 @@ def last_id(page: Sequence[object]) -> str:
 
 def _id(value: Any) -> str:
     """Return an id, from the id or from the expanded object."""
-    return text(value if isinstance(value, str) else value["id"])
+    return printable(value if isinstance(value, str) else value["id"])
