@@ -238,3 +238,10 @@ def handlers_are_typed_by_their_event(connector: Connector) -> None:
     connector.on("refund.failed")(changed)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     connector.on("ticket.updated")(held)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
     connector.on("refund.paid")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def a_misspelt_name_is_an_error() -> None:
+    """The faces are lazy, and hide nothing from a type checker: these ignores are needed."""
+    from dispatch_returns import Conector  # type: ignore[attr-defined]  # noqa: F401
+    from dispatch_returns.client import Tikcet  # type: ignore[attr-defined]  # noqa: F401
+    from dispatch_returns.refunds import RefundAdaptr  # type: ignore[attr-defined]  # noqa: F401

@@ -53,5 +53,31 @@ def test_an_import_brings_no_more_than_it_needs(statement: str, needs: set[str])
     assert imported(statement) <= needs
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("--help", 0, "sandbox"),
+        ("sandbox", 3, 'pip install "dispatch-returns[sandbox]"'),
+        ("demo", 3, 'pip install "dispatch-returns[demo]"'),
+    ],
+)
+def test_the_command_runs_without_the_sandboxs_extra(arguments: str, code: int, said: str) -> None:
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['jinja2', 'reportlab', 'starlette', 'stripe']))\n"
+        "from dispatch_returns.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+
+
 def test_what_is_brought_is_noticed() -> None:
     assert imported("from dispatch_returns import Store") == {"sqlalchemy"}
