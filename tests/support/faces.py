@@ -77,6 +77,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "Workspace",
     ),
     "dispatch_returns.connector": (
+        "EVENTS",
         "Connector",
         "Context",
         "RefundEvent",

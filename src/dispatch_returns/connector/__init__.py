@@ -9,9 +9,11 @@ from dispatch_returns._faces import lazy
 if TYPE_CHECKING:
     from dispatch_returns.connector.connector import Connector
     from dispatch_returns.connector.handlers import Context, RefundEvent
+    from dispatch_returns.connector.provision import EVENTS
     from dispatch_returns.connector.settings import Settings
 
 __all__ = [
+    "EVENTS",
     "Connector",
     "Context",
     "RefundEvent",
@@ -20,5 +22,8 @@ __all__ = [
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
-        __name__, __all__, ".handlers", {".connector": ["Connector"], ".settings": ["Settings"]}
+        __name__,
+        __all__,
+        ".handlers",
+        {".connector": ["Connector"], ".provision": ["EVENTS"], ".settings": ["Settings"]},
     )

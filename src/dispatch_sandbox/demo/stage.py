@@ -16,7 +16,7 @@ from stripe import StripeClient
 
 from dispatch_returns import returns
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.connector import Connector, Settings
+from dispatch_returns.connector import EVENTS, Connector, Settings
 from dispatch_returns.refunds import Pace, PaymentRef
 from dispatch_returns.webhooks import asgi
 from dispatch_sandbox.demo import shop
@@ -35,8 +35,6 @@ STEPS = (
     "item_received",
     "refunded",
 )
-
-EVENTS = ("ticket.created", "ticket.updated")
 
 DELIVERY_FAULTS = (
     FaultRule("delivery", "duplicate", times=6),
