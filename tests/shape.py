@@ -29,7 +29,7 @@ from pydantic import SecretStr
 import dispatch_sandbox
 from dispatch_returns import Connector, Settings, webhooks
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 from tests.support import structure
 

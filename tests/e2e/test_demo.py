@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_sandbox.demo import books, cast, play, stage
 
 COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))

@@ -20,8 +20,9 @@ import dispatch_sandbox
 from dispatch_returns import Connector, Context, RefundEvent, Settings, webhooks
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import inbox
 from dispatch_returns.store.schema import outbox
 from dispatch_sandbox.server import serving

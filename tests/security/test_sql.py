@@ -17,6 +17,7 @@ from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import NewEvent, Store, audit_log, inbox, outbox, schema, switches
 from dispatch_returns.store.outbox import NewMessage
 from dispatch_returns.store.switches import Switch
@@ -96,7 +97,7 @@ def test_through_the_receiver(store: Store) -> None:
 def test_through_every_text_of_the_store(store: Store) -> None:
     def write(conn: Any, text: str) -> None:
         refund = ledger.create(
-            conn, text, text, 1, NOW, adapter=text, state=ledger.State.HELD, uncertain=False,
+            conn, text, text, 1, NOW, adapter=text, state=State.HELD, uncertain=False,
             reason=text, detail=text, order_id=text, instructions_email=text, processor_id=text,
             amount=usd("1.00"), payment={"kind": "reference", "id": text},
         )  # fmt: skip

@@ -14,10 +14,11 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Attempt, Refund, State
+from dispatch_returns.refunds.ledger import Attempt, Refund
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import Facts, OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, outbox, switches
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.switches import Switch

@@ -18,7 +18,8 @@ from sqlalchemy.exc import StatementError
 from dispatch_returns.errors import LeaseLostError, StoreUnavailableError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import external, ledger
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.returns import label_records, receipts, records
 from dispatch_returns.returns.label_records import LabelRow, LabelState
 from dispatch_returns.returns.receipts import Receipt, ReceiptState
@@ -27,6 +28,7 @@ from dispatch_returns.store import NewEvent, Store, audit_log, inbox, jobs, outb
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
 from dispatch_returns.store.switches import Switch
+from tests.support.stores import overwrite_refund
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -509,11 +511,16 @@ class StoreContract:
         (held,) = store.write("claim", lambda conn: ledger.claim(conn, NOW, LEASE, 9))
         assert (held.claims, held.due_at) == (1, AFTER_THE_LEASE)
         taken = store.write(
-            "act", lambda conn: ledger.take_over(conn, held, NOW, state=State.CANCELED)
+            "act",
+            lambda conn: ledger.move(conn, held, NOW, State.CANCELED, by=RefundAction.CANCEL),
         )
         assert (taken.state, taken.claims) == (State.CANCELED, 2)
-        with pytest.raises(LeaseLostError):
-            store.write("late", lambda conn: ledger.change(conn, held, NOW, state=State.SUCCEEDED))
+        for late in (
+            lambda conn: ledger.move(conn, held, NOW, State.SENDING, by=RefundAction.CALL),
+            lambda conn: ledger.change(conn, held, NOW, tries=9),
+        ):
+            with pytest.raises(LeaseLostError):
+                store.write("late", late)
         assert refund(store, held.id) == taken
 
     def test_refunds_are_listed_counted_and_found(self, store: Store) -> None:
@@ -521,7 +528,7 @@ class StoreContract:
             at = NOW + timedelta(minutes=number)
             create(store, f"tkt_{number}", now=at)
         first = refund(store, ledger.refund_id("ws_1", "tkt_1", 1))
-        store.write("held", lambda conn: ledger.change(conn, first, NOW, state=State.HELD))
+        store.write("held", lambda conn: overwrite_refund(conn, first, state=State.HELD))
         with store.read() as conn:
             assert [r.ticket_id for r in ledger.newest(conn, limit=2)] == ["tkt_3", "tkt_2"]
             (held,) = ledger.newest(conn, limit=9, state=State.HELD)
@@ -843,10 +850,17 @@ class StoreContract:
         assert (of("pi_2"), of("pi_1", "acme")) == ([], [])
 
         def adopt(conn: Connection) -> None:
-            given = {"adapter": "stripe", "state": State.SUCCEEDED, "uncertain": False}
-            payment = {"kind": "payment_intent", "id": "pi_1", "account": None}
             row = ledger.create(
-                conn, "ws_1", "tkt_9", 1, NOW, payment=payment, processor_id="re_1", **given
+                conn,
+                "ws_1",
+                "tkt_9",
+                1,
+                NOW,
+                state=State.SUCCEEDED,
+                by=RefundAction.ADOPT,
+                adapter="stripe",
+                payment={"kind": "payment_intent", "id": "pi_1", "account": None},
+                processor_id="re_1",
             )
             assert row is not None
             assert ledger.of_processor(conn, "stripe", "re_1") == row
@@ -927,7 +941,7 @@ def create(
     store: Store, ticket_id: str = "tkt_1", *, now: datetime = NOW, **values: Any
 ) -> Refund | None:
     """Write a refund's row."""
-    given = {
+    given: dict[str, Any] = {
         "adapter": "fake",
         "state": State.REQUESTED,
         "amount": Money(14900, "USD"),

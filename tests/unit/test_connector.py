@@ -32,8 +32,8 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import heartbeats
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd

@@ -32,7 +32,7 @@ State = Literal[
     "requested", "sending", "pending", "requires_action", "succeeded",
     "failed", "canceled", "unknown", "held",
 ]  # fmt: skip
-"""`store.ledger.State`, spelled out: importing the store would make ``--help`` slow."""
+"""`refunds.transitions.State`, spelled out: importing the store would make ``--help`` slow."""
 
 _SHOWN_OF_ID = 12
 _NOT_SHOWN = frozenset(
@@ -58,8 +58,9 @@ def list_refunds(
 ) -> None:
     """List the refunds, newest first."""
     from dispatch_returns.refunds import ledger
+    from dispatch_returns.refunds.transitions import State as Standing
 
-    wanted = ledger.State(state) if state else None
+    wanted = Standing(state) if state else None
     with open_store() as store, store.read() as conn:
         refunds = ledger.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
     table = Table(
@@ -233,7 +234,7 @@ def _find(conn: Connection, text: str) -> Refund:
 
 def _report(refund: Refund, *, as_json: bool) -> None:
     """Say how the refund stands after an act; one that is held is no success."""
-    from dispatch_returns.refunds.ledger import State as Standing
+    from dispatch_returns.refunds.transitions import State as Standing
 
     said: list[Part] = [f"Refund {refund.id} is {refund.state}."]
     if refund.due_at is not None:

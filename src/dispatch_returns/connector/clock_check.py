@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Table
 
 from dispatch_returns.clock import WRONG, Clock, since_boot
 from dispatch_returns.errors import APIError
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.pace import WAITING, Pace
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, queue
 from dispatch_returns.store.queue import LONGEST_RETRY
 from dispatch_returns.store.schema import inbox, ledger, outbox, returns

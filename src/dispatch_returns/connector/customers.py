@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, bindparam, func, select, update
 
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.label_records import OVER as LABEL_OVER
 from dispatch_returns.returns.records import OVER as RETURN_OVER
 from dispatch_returns.returns.records import customer_digest

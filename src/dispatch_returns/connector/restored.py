@@ -20,8 +20,8 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.sync import Answer, say_unreadable
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, go_live, jobs, outbox, restores
 from dispatch_returns.store.jobs import Job
 from dispatch_returns.store.outbox import Message, NewMessage
@@ -142,9 +142,16 @@ class Restored:
         hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
         for refund in ledger.in_state(conn, State.REQUESTED):
             if refund.entered_at <= found.at:
-                values = {"state": State.UNKNOWN, "uncertain": True, "due_at": None}
-                parked = ledger.take_over(
-                    conn, refund, now, reason=hold.reason, detail=detail, **values
+                parked = ledger.move(
+                    conn,
+                    refund,
+                    now,
+                    State.UNKNOWN,
+                    by=RefundAction.LOSE_TRACK,
+                    reason=hold.reason,
+                    detail=detail,
+                    uncertain=True,
+                    due_at=None,
                 )
                 messages.tell_held(conn, parked, hold, now)
         # A ticket that is `refunded` without a row may have had one that the backup lacks.

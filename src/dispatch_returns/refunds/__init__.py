@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from dispatch_returns.refunds.adapters.manual import ManualAdapter
     from dispatch_returns.refunds.adapters.stripe import StripeAdapter
     from dispatch_returns.refunds.guard import Reason
-    from dispatch_returns.refunds.ledger import Refund, State
+    from dispatch_returns.refunds.ledger import Refund
     from dispatch_returns.refunds.pace import Pace
     from dispatch_returns.refunds.ticket_facts import OrderLookup
+    from dispatch_returns.refunds.transitions import State
 
 __all__ = [
     "NO_MONEY_MOVED",

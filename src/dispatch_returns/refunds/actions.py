@@ -16,17 +16,18 @@ from dispatch_returns.errors import InvalidArgumentError, RefundStateError
 from dispatch_returns.refunds import external, guard, ledger, messages, owners
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
-from dispatch_returns.refunds.intake import Decision, new_generation
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.intake import Decision
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import UNPAID, RefundAction, State
 from dispatch_returns.store import audit_log
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
 
-JUDGED_ANEW = frozenset({State.HELD, State.FAILED, State.CANCELED})
-"""The states that say that nothing was paid: `retry` needs the ticket for them."""
+JUDGED_ANEW = UNPAID
+"""`retry` needs the ticket for a refund of which nothing was paid."""
 
 
 def approve(
@@ -83,11 +84,12 @@ def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None 
                 f"{refund.id} is {_standing(refund)}: only a refund of which nothing was sent"
                 " can be canceled here. Cancel it at the processor."
             )
-        canceled = ledger.take_over(
+        canceled = ledger.move(
             conn,
             refund,
             now,
-            state=State.CANCELED,
+            State.CANCELED,
+            by=RefundAction.CANCEL,
             reason=Reason.REFUND_CANCELED,
             detail=f"Canceled by {who}.",
             due_at=None,
@@ -129,7 +131,7 @@ def confirm(
                 f" {other.ticket_id}): one transfer pays one refund. Give this one's own reference"
             )
         result = RefundResult(paid_as, RefundStatus.SUCCEEDED, refund.amount)
-        return service.apply(conn, refund, result, call="confirm")
+        return service.apply(conn, refund, result, by=RefundAction.CONFIRM)
 
     return _act(service, refund_id, "confirm", change, who=who, why=why)
 
@@ -210,11 +212,13 @@ def _unknown_again(
         raise RefundStateError(
             f"{refund.id} is still being looked up: nobody can say yet that nothing was paid"
         )
-    return ledger.take_over(
+    return ledger.move(
         conn,
         refund,
         now,
-        state=State.REQUESTED,
+        State.REQUESTED,
+        by=RefundAction.DENY,
+        new_key=True,
         reason=None,
         detail=None,
         tries=0,
@@ -223,7 +227,6 @@ def _unknown_again(
         ticket_status=None,
         # Where the processor can be asked, it is asked once more before the new key is used.
         uncertain=service.adapter.capabilities.lookup,
-        **new_generation(refund),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, Final, Unpack
 
 from sqlalchemy import Connection
 
@@ -28,7 +29,7 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.external import Outside
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Changes, Refund
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
@@ -40,18 +41,20 @@ from dispatch_returns.refunds.ticket_facts import (
     PaymentResolver,
     nobody_asked,
 )
+from dispatch_returns.refunds.transitions import UNPAID, RefundAction, State
 from dispatch_returns.store import go_live, switches
 from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
 
-NOT_APPROVED: Mapping[str, None] = dict.fromkeys(
-    ("approved_by", "approved_minor", "approved_detail")
-)
+NOT_APPROVED: Final[Changes] = {
+    "approved_by": None,
+    "approved_minor": None,
+    "approved_detail": None,
+}
 """The values of a row that nobody has approved, or not with what is said against it now."""
 
 _MOMENT = timedelta(seconds=5)
 _MOST_AT_ONCE = 10_000
-_UNPAID = frozenset({State.HELD, State.FAILED, State.CANCELED})
 _DUPLICATE_WITHIN = timedelta(hours=24)
 
 
@@ -276,47 +279,60 @@ class Intake:
             known = _unapproved(known)
         elsewhere = self._elsewhere(conn, decision)
         if (settled := _settling(elsewhere, decision)) is not None:
-            name = self.adapter.name
-            values = _adoption(decision, settled)
-            adopted = ledger.take_over(conn, known, now, adapter=name, **values)
+            state, values = _adoption(decision, settled)
+            values["adapter"] = self.adapter.name
+            adopted = ledger.move(conn, known, now, state, by=RefundAction.ADOPT, **values)
             return self._tell_adopted(conn, adopted, now)
         doubts = self._doubts(conn, decision, elsewhere, known.created_at)
         hold = self._hold(conn, decision, doubts, known)
         if hold is not None and hold.reason in guard.APPROVABLE:
             known = _unapproved(known)
         values = _entry(decision, hold, elsewhere)
-        if hold is None and known.first_sent_at is not None:
-            values |= new_generation(known)
-        refund = ledger.take_over(
+        values["adapter"] = self.adapter.name
+        values["entered_at"] = now
+        values["approved_by"] = known.approved_by
+        values["approved_minor"] = known.approved_minor
+        values["approved_detail"] = known.approved_detail
+        values["due_at"] = None if hold else now
+        refund = ledger.move(
             conn,
             known,
             now,
-            adapter=self.adapter.name,
-            entered_at=now,
-            approved_by=known.approved_by,
-            approved_minor=known.approved_minor,
-            approved_detail=known.approved_detail,
-            due_at=None if hold else now,
+            State.HELD if hold else State.REQUESTED,
+            by=RefundAction.CHECK,
+            new_key=hold is None and known.first_sent_at is not None,
             **values,
         )
         if hold is not None:
             self._tell_held(conn, refund, decision, hold, now)
         return refund
 
-    def create(self, conn: Connection, decision: Decision, **unless_held: object) -> Refund | None:
+    def create(
+        self, conn: Connection, decision: Decision, sent: Changes | None = None
+    ) -> Refund | None:
         """Write the row of a new intent; return None, and write nothing, if it has one already.
 
-        `unless_held` is written instead of what makes it wait to be sent.
+        `sent`, where it is given, says that the call is made now, unless the row is held.
         """
         now = self._clock()
         elsewhere = self._elsewhere(conn, decision)
         if (settled := _settling(elsewhere, decision)) is not None:
-            adopted = self._insert(conn, decision, now, **_adoption(decision, settled))
+            state, values = _adoption(decision, settled)
+            by = RefundAction.ADOPT
+            adopted = self._insert(conn, decision, now, state, by=by, **values)
             return adopted and self._tell_adopted(conn, adopted, now)
         doubts = self._doubts(conn, decision, elsewhere, now)
         hold = self._hold(conn, decision, doubts, None)
-        waits: dict[str, object] = {"due_at": None} if hold else {"due_at": now} | unless_held
-        refund = self._insert(conn, decision, now, **_entry(decision, hold, elsewhere) | waits)
+        values = _entry(decision, hold, elsewhere)
+        if hold is not None:
+            state, by = State.HELD, RefundAction.ENTER
+        elif sent is not None:
+            state, by = State.SENDING, RefundAction.CALL
+            values.update(sent)
+        else:
+            state, by = State.REQUESTED, RefundAction.ENTER
+            values["due_at"] = now
+        refund = self._insert(conn, decision, now, state, by=by, **values)
         if refund is not None and hold is not None:
             self._tell_held(conn, refund, decision, hold, now)
         return refund
@@ -330,15 +346,24 @@ class Intake:
         self._announce(conn, refund, now)
 
     def _insert(
-        self, conn: Connection, decision: Decision, now: datetime, **values: object
+        self,
+        conn: Connection,
+        decision: Decision,
+        now: datetime,
+        state: State,
+        *,
+        by: RefundAction,
+        **values: Unpack[Changes],
     ) -> Refund | None:
+        values["adapter"] = self.adapter.name
         return ledger.create(
             conn,
             decision.facts.workspace_id,
             decision.facts.ticket_id,
             decision.facts.parcel.ordinal,
             now,
-            adapter=self.adapter.name,
+            state=state,
+            by=by,
             **values,
         )
 
@@ -512,7 +537,7 @@ class Intake:
         names = _names(decision.payment, decision.listed or ())
         rows = ledger.of_payments(conn, self.adapter.name, names)
         row_id = _row_id(decision.facts)
-        paid = (row for row in rows if row.id != row_id and row.state not in _UNPAID)
+        paid = (row for row in rows if row.id != row_id and row.state not in UNPAID)
         return sum(row.amount.minor for row in paid if row.amount is not None)
 
     def _duplicate(
@@ -648,38 +673,25 @@ def _row_id(facts: Facts) -> str:
     return ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
 
 
-def _adoption(decision: Decision, elsewhere: Outside) -> dict[str, object]:
-    """Return the values of a row whose money was paid back by somebody else."""
-    return _entry(decision, None, ()) | {
-        "state": State(elsewhere.status),
-        "processor_id": elsewhere.processor_id,
-        "adopted": True,
-        "uncertain": False,
-        "due_at": None,
-    }
+def _adoption(decision: Decision, elsewhere: Outside) -> tuple[State, Changes]:
+    """Return the state and values of a row whose money was paid back by somebody else."""
+    values = _entry(decision, None, ())
+    values["processor_id"] = elsewhere.processor_id
+    values["adopted"] = True
+    values["uncertain"] = False
+    values["due_at"] = None
+    return State(elsewhere.status), values
 
 
-def new_generation(refund: Refund) -> dict[str, object]:
-    """Return the values that give `refund` a new idempotency key.
-
-    Only for a row whose present key was certainly not carried out: the processor itself
-    refused it, or a person has looked.
-    """
-    return {"generation": refund.generation + 1, "first_sent_at": None, "sent_day": None}
-
-
-def _payment(decision: Decision) -> dict[str, object] | None:
+def _payment(decision: Decision) -> dict[str, Any] | None:
     return None if decision.payment is None else asdict(decision.payment)
 
 
-def _entry(
-    decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]
-) -> dict[str, object]:
+def _entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -> Changes:
     return {
         "counted": [storable(it.processor_id) for it in elsewhere] or None,
-        "state": State.HELD if hold else State.REQUESTED,
-        "reason": hold and hold.reason,
-        "detail": hold and hold.detail,
+        "reason": hold.reason if hold else None,
+        "detail": hold.detail if hold else None,
         "amount": decision.amount,
         "payment": _payment(decision),
         "order_id": decision.facts.order_id,

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import enum
+import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, bindparam, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.amounts import gather, spread
+from dispatch_returns.refunds.transitions import TRANSITIONS, UNPAID, RefundAction, State
 from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import attempts, ledger, storable
-
-
-class State(enum.StrEnum):
-    """Where a refund stands. ``unknown`` is a state of its own and never a failure."""
-
-    REQUESTED = "requested"
-    SENDING = "sending"
-    PENDING = "pending"
-    REQUIRES_ACTION = "requires_action"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    UNKNOWN = "unknown"
-    HELD = "held"
-    """Nothing was paid and nothing is under way: a person must look."""
 
 
 class TakenError(LeaseLostError):
@@ -131,29 +118,63 @@ def _refund(row: RowMapping | dict[str, Any]) -> Refund:
     return Refund(**values)
 
 
-def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with the amount and the payment spelled as their columns."""
-    if "payment" in values:
-        payment: Mapping[str, Any] | None = values["payment"]
-        values = values | {"payment_id": payment and payment["id"]}
-    return spread(values)
+class Changes(TypedDict, total=False):
+    """The columns of a row that may change by themselves.
+
+    The state changes by `move` alone, and so does the generation, which is the key.
+    """
+
+    adapter: str
+    reason: str | None
+    detail: str | None
+    amount: Money | None
+    payment: Mapping[str, Any] | None
+    order_id: str | None
+    instructions_email: str | None
+    ticket_status: str | None
+    entered_at: datetime
+    uncertain: bool
+    first_sent_at: datetime | None
+    sent_day: str | None
+    approved_by: str | None
+    approved_minor: int | None
+    approved_detail: str | None
+    counted: Sequence[str] | None
+    processor_id: str | None
+    adopted: bool
+    arn: str | None
+    failure_reason: str | None
+    requested_at: datetime | None
+    tries: int
+    due_at: datetime | None
+    failing_since: datetime | None
 
 
 def create(
-    conn: Connection, workspace_id: str, ticket_id: str, ordinal: int, now: datetime, **values: Any
+    conn: Connection,
+    workspace_id: str,
+    ticket_id: str,
+    ordinal: int,
+    now: datetime,
+    *,
+    state: State,
+    by: RefundAction = RefundAction.ENTER,
+    **values: Unpack[Changes],
 ) -> Refund | None:
     """Write the row of a new intent; return None if the intent has one already.
 
-    Raises `TakenError` where another intent's row has its refund of the processor's.
+    Raises `TakenError` where another intent's row has its refund of the processor's, and
+    `TransitionError` where `by` writes no new row in `state`.
     """
+    row_id = refund_id(workspace_id, ticket_id, ordinal)
+    TRANSITIONS.check(row_id, None, state, by)
     row: dict[str, Any] = {
         **_BLANK,
-        "id": refund_id(workspace_id, ticket_id, ordinal),
+        "id": row_id,
         "workspace_id": workspace_id,
         "ticket_id": ticket_id,
         "ordinal": ordinal,
-        "generation": 1,
-        "adopted": False,
+        "state": state,
         "created_at": now,
         "updated_at": now,
         "entered_at": now,
@@ -168,31 +189,91 @@ def create(
     return _refund(row) if is_new else None
 
 
-def _taken(processor_id: str | None) -> TakenError:
-    return TakenError(f"the processor's refund {processor_id} belongs to another row of the ledger")
-
-
-_BLANK: Mapping[str, Any] = dict.fromkeys(ledger.c.keys()) | {"tries": 0, "claims": 0}
+_BLANK: Final[Mapping[str, Any]] = dict.fromkeys(ledger.c.keys()) | {
+    "generation": 1,
+    "uncertain": False,
+    "adopted": False,
+    "tries": 0,
+    "claims": 0,
+}
 """A row with nothing in it. Written out in full, a new row need not be read back."""
 
 
-def change(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
-    """Change a row and return it as it is then.
+def change(conn: Connection, refund: Refund, now: datetime, **values: Unpack[Changes]) -> Refund:
+    """Change a row in the state it is in, and return it as it is then.
 
-    Raises `LeaseLostError` when it was claimed since `refund` was read, `TakenError` where another
-    row has the processor's refund.
+    Raises `LeaseLostError` when it was claimed or moved since `refund` was read, `TakenError`
+    where another row has the processor's refund.
     """
-    values = _columns(values) | {"updated_at": now}
+    return _write(conn, refund, now, _columns(values))
+
+
+def take_over(conn: Connection, refund: Refund, now: datetime, **values: Unpack[Changes]) -> Refund:
+    """Like `change`, and fence off the worker that holds the row now."""
+    return _write(conn, refund, now, _columns(values) | {"claims": refund.claims + 1})
+
+
+def move(
+    conn: Connection,
+    refund: Refund,
+    now: datetime,
+    state: State,
+    *,
+    by: RefundAction,
+    new_key: bool = False,
+    **values: Unpack[Changes],
+) -> Refund:
+    """Like `take_over`, and bring the row to `state`, with a new idempotency key or without.
+
+    Raises `TransitionError` for a move that is not in the table, and `LeaseLostError` when the
+    row is not in the state any more in which `refund` was read: nothing is written then.
+    """
+    TRANSITIONS.check(refund.id, refund.state, state, by, new_key=new_key)
+    row = _columns(values) | {"state": state, "claims": refund.claims + 1}
+    if new_key:
+        row |= {"generation": refund.generation + 1, "first_sent_at": None, "sent_day": None}
+    return _write(conn, refund, now, row)
+
+
+def _columns(values: Changes) -> dict[str, Any]:
+    """Return `values` with the amount and the payment spelled as their columns."""
+    row: dict[str, Any] = {**values}
+    if "payment" in values:
+        payment = values["payment"]
+        row["payment_id"] = payment and payment["id"]
+    return spread(row)
+
+
+def _write(conn: Connection, refund: Refund, now: datetime, row: dict[str, Any]) -> Refund:
+    row = row | {"updated_at": now}
+    given = {f"new_{name}": value for name, value in row.items()}
+    given |= {"row": refund.id, "fence": refund.claims, "source": refund.state}
     try:
-        row = queue.change_and_get(conn, ledger, refund.id, refund.claims, **values)
+        found = conn.execute(_update(tuple(row)), given).mappings().one_or_none()
     except IntegrityError:
-        raise _taken(values.get("processor_id")) from None
-    return _refund(row)
+        raise _taken(row.get("processor_id")) from None
+    if found is None:
+        raise LeaseLostError(f"refund {refund.id} was claimed or moved by another worker")
+    return _refund(found)
 
 
-def take_over(conn: Connection, refund: Refund, now: datetime, **values: Any) -> Refund:
-    """Change a row and fence off whoever holds it now. Raises `LeaseLostError`."""
-    return change(conn, refund, now, **values, claims=refund.claims + 1)
+@functools.cache
+def _update(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    """Return the one statement that changes a row: only as it was read, in state and claims."""
+    return (
+        update(ledger)
+        .where(
+            ledger.c.id == bindparam("row"),
+            ledger.c.claims == bindparam("fence"),
+            ledger.c.state == bindparam("source"),
+        )
+        .values({name: bindparam(f"new_{name}") for name in names})
+        .returning(*ledger.c)
+    )
+
+
+def _taken(processor_id: str | None) -> TakenError:
+    return TakenError(f"the processor's refund {processor_id} belongs to another row of the ledger")
 
 
 def claim(
@@ -252,7 +333,7 @@ def alike(
             ledger.c.payment_id.in_(payment_ids),
             ledger.c.amount_minor == amount.minor,
             ledger.c.currency == amount.currency,
-            ledger.c.state.not_in((State.HELD, State.FAILED, State.CANCELED)),
+            ledger.c.state.not_in(UNPAID),
             or_(ledger.c.created_at >= since, ledger.c.first_sent_at >= since),
         )
         .order_by(ledger.c.created_at, ledger.c.id)

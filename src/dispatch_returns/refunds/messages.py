@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import outbox
 from dispatch_returns.store.outbox import NewMessage
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import RefundResult
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 
 
 class Verdict(enum.Enum):
@@ -75,16 +76,16 @@ def hold_for(error: AdapterError) -> Hold | None:
     return None if reason is None else Hold(reason, error.message)
 
 
-def standing(refund: Refund, result: RefundResult) -> tuple[State, dict[str, object]]:
-    """Return the state that `result` means, and what a person must know about it."""
+def standing(refund: Refund, result: RefundResult) -> tuple[State, Hold | None]:
+    """Return the state that `result` means, and why a person must look at it, if so."""
     if result.ours and result.amount != refund.amount:
         detail = f"The processor has a refund of {result.amount} instead of {refund.amount}."
-        return State.UNKNOWN, {"reason": Reason.AMOUNT_DIFFERS, "detail": detail}
+        return State.UNKNOWN, Hold(Reason.AMOUNT_DIFFERS, detail)
     state = State(result.status)
     if state is State.FAILED:
         detail = f"The processor says: {result.failure_reason or 'no reason given'}."
-        return state, {"reason": Reason.REFUND_FAILED, "detail": detail}
+        return state, Hold(Reason.REFUND_FAILED, detail)
     if state is State.CANCELED:
         detail = "The refund was canceled at the processor."
-        return state, {"reason": Reason.REFUND_CANCELED, "detail": detail}
-    return state, {"reason": None, "detail": None}
+        return state, Hold(Reason.REFUND_CANCELED, detail)
+    return state, None

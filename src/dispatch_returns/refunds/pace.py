@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.queue import LONGEST_RETRY, backoff
 
 WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})

@@ -38,11 +38,12 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import NOT_APPROVED, Decision, Intake
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Changes, Refund
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, switches
 from dispatch_returns.store.queue import failing_since
 from dispatch_returns.store.switches import Switch
@@ -65,6 +66,13 @@ _NOT_TOLD = Hold(
     "The processor accepted this refund, and for a day it has not said how it stands.",
 )
 
+_CALLS: Mapping[RefundAction, str] = {
+    RefundAction.ANSWER: "refund",
+    RefundAction.FIND: "find",
+    RefundAction.REPORT: "event",
+    RefundAction.CONFIRM: "confirm",
+}
+"""What an attempt is called by which the processor's word came."""
 _FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 
 TakenBack = Callable[[Refund], Hold | None]
@@ -173,8 +181,8 @@ class RefundService:
         if self.intake.is_before(conn, decision):
             return None, None
         now = self.now()
-        at_once = self._sent(now) if self._nothing_against(conn, decision) else {}
-        created = self.intake.create(conn, decision, **at_once)
+        at_once = self._sent(now) if self._nothing_against(conn, decision) else None
+        created = self.intake.create(conn, decision, at_once)
         if created is None:
             known = self.intake.enter_again(conn, decision)
             # A row that waited since before may be of an old backup: it is looked for first.
@@ -253,7 +261,8 @@ class RefundService:
         if hold is None:
             self._send(refund)
         else:
-            self.store.write("refund.outcome", lambda conn: self.hold(conn, refund, hold))
+            by = RefundAction.HOLD
+            self.store.write("refund.outcome", lambda conn: self.hold(conn, refund, hold, by=by))
 
     def _key_was_kept(self, refund: Refund) -> bool:
         """Whether the processor still knows this row's key, had it been used since its entry.
@@ -302,7 +311,7 @@ class RefundService:
             now = self.now()
             since = failing_since(refund.failing_since, refund.detail, detail, now)
             if missing and now - since >= self.pace.patience:
-                self.hold(conn, refund, deleted(refund))
+                self.hold(conn, refund, deleted(refund), by=RefundAction.HOLD)
                 return
             ledger.change(
                 conn,
@@ -347,17 +356,17 @@ class RefundService:
         if refund.nothing_carried_out:
             hold = self._last_rails(conn, refund, now.date().isoformat(), stopped)
             if hold is not None:
-                self.hold(conn, refund, hold)
+                self.hold(conn, refund, hold, by=RefundAction.HOLD)
                 return None
         else:
-            sent |= {"first_sent_at": refund.first_sent_at, "sent_day": refund.sent_day}
+            sent["first_sent_at"], sent["sent_day"] = refund.first_sent_at, refund.sent_day
         ledger.record_attempt(conn, refund, "refund", "sent", now)
-        return ledger.take_over(conn, refund, now, uncertain=refund.uncertain, **sent)
+        sent["uncertain"] = refund.uncertain
+        return ledger.move(conn, refund, now, State.SENDING, by=RefundAction.CALL, **sent)
 
-    def _sent(self, now: datetime) -> dict[str, object]:
+    def _sent(self, now: datetime) -> Changes:
         """Return what the row says of a call that is made now, and is the first of its key."""
         return {
-            "state": State.SENDING,
             "first_sent_at": now,
             "sent_day": now.date().isoformat(),
             "due_at": now + self.pace.lease,
@@ -439,8 +448,9 @@ class RefundService:
             due_at: datetime | None = now + self.pace.wait_on(now - since, self.pace.first_poll)
             if refund.state is State.SUCCEEDED and now - since >= self.pace.followed_for:
                 due_at = None  # it could have failed until then
-            values = {"detail": error.message, "failing_since": since, "due_at": due_at}
-            changed = ledger.change(conn, refund, now, **values)
+            changed = ledger.change(
+                conn, refund, now, detail=error.message, failing_since=since, due_at=due_at
+            )
             if error.kind is ErrorKind.KEY_CONFLICT:
                 hold = Hold(Reason.PAID_TWICE, error.message)
                 messages.tell_agents(conn, changed, hold, now)
@@ -482,28 +492,30 @@ class RefundService:
         if now > tried_since + self.pace.patience:
             self._refuse(refund, Hold(Reason.UNREACHABLE, error.message), error, call)
             return
-        self._retry_later(refund, error, call, state=State.REQUESTED)
+        self._retry_later(refund, error, call, State.REQUESTED)
 
     def _stay_unknown(self, refund: Refund, error: AdapterError, call: str) -> None:
-        self._retry_later(refund, error, call, state=State.UNKNOWN, uncertain=True)
+        self._retry_later(refund, error, call, State.UNKNOWN)
 
-    def _retry_later(
-        self, refund: Refund, error: AdapterError, call: str, **values: object
-    ) -> None:
+    def _retry_later(self, refund: Refund, error: AdapterError, call: str, state: State) -> None:
+        unknown = state is State.UNKNOWN
+
         def record(conn: Connection) -> None:
             now = self.now()
             _record_error(conn, refund, call, error, now)
-            changed = ledger.change(
+            changed = ledger.move(
                 conn,
                 refund,
                 now,
                 failing_since=failing_since(
                     refund.failing_since, refund.detail, error.message, now
                 ),
+                state,
+                by=RefundAction.LOSE_TRACK if unknown else RefundAction.POSTPONE,
                 detail=error.message,
                 tries=refund.tries + 1,
+                uncertain=refund.uncertain or unknown,
                 due_at=now + self.pace.retry_in(refund.tries, error.retry_after, self._jitter()),
-                **values,
             )
             self._tell_if_unknown_for_long(conn, changed, now)
 
@@ -551,9 +563,9 @@ class RefundService:
                 hold = self.intake.paid_since(conn, refund, listed) if waited else None
                 if hold is not None:
                     # An approval was given before anybody knew of this.
-                    self.hold(conn, refund, hold, **NOT_APPROVED)
+                    self.hold(conn, refund, hold, by=RefundAction.HOLD, keep_approval=False)
                 return hold is not None
-            self.apply(conn, refund, replace(known.result, ours=False), call="find")
+            self.apply(conn, refund, replace(known.result, ours=False), by=RefundAction.FIND)
             return True
 
         return self.store.write("refund.outcome", record)
@@ -575,28 +587,34 @@ class RefundService:
                 ledger.record_attempt(
                     conn, refund, "refund", "unsupported", now, message=hold.detail
                 )
-            self.hold(conn, refund, hold)
+            self.hold(conn, refund, hold, by=RefundAction.REFUSE)
 
         self.store.write("refund.outcome", record)
 
-    def hold(self, conn: Connection, refund: Refund, hold: Hold, **values: object) -> Refund:
-        """Let a refund of which nothing was paid wait for a person; change `values` with it.
+    def hold(
+        self,
+        conn: Connection,
+        refund: Refund,
+        hold: Hold,
+        *,
+        by: RefundAction,
+        keep_approval: bool = True,
+    ) -> Refund:
+        """Let a refund of which nothing was paid wait for a person, whose approval may be kept.
 
         Raises `LeaseLostError` when the row was claimed since `refund` was read.
         """
         now = self.now()
-        held = ledger.take_over(
-            conn,
-            refund,
-            now,
-            state=State.HELD,
-            reason=hold.reason,
-            detail=hold.detail,
-            uncertain=False,
-            sent_day=None,
-            due_at=None,
-            **values,
-        )
+        values: Changes = {
+            "reason": hold.reason,
+            "detail": hold.detail,
+            "uncertain": False,
+            "sent_day": None,
+            "due_at": None,
+        }
+        if not keep_approval:
+            values |= NOT_APPROVED
+        held = ledger.move(conn, refund, now, State.HELD, by=by, **values)
         messages.tell_held(conn, held, hold, now)
         self.announce(conn, held, now)
         return held
@@ -614,11 +632,12 @@ class RefundService:
                 _record_error(conn, refund, call, error, now)
             else:
                 ledger.record_attempt(conn, refund, "find", "none", now)
-            parked = ledger.change(
+            parked = ledger.move(
                 conn,
                 refund,
                 now,
-                state=State.UNKNOWN,
+                State.UNKNOWN,
+                by=RefundAction.LOSE_TRACK,
                 reason=hold.reason,
                 detail=hold.detail,
                 uncertain=True,
@@ -632,8 +651,9 @@ class RefundService:
 
     def _record(self, refund: Refund, result: RefundResult, call: str) -> None:
         try:
+            by = RefundAction.ANSWER if call == "refund" else RefundAction.FIND
             changed = self.store.write(
-                "refund.outcome", lambda conn: self.apply(conn, refund, result, call=call)
+                "refund.outcome", lambda conn: self.apply(conn, refund, result, by=by)
             )
         except ledger.TakenError as error:
             # Looking again would find the same, for ever.
@@ -641,7 +661,9 @@ class RefundService:
             return
         log.info("refund %s is %s", changed.id, changed.state, extra=_ids(changed))
 
-    def apply(self, conn: Connection, refund: Refund, result: RefundResult, *, call: str) -> Refund:
+    def apply(
+        self, conn: Connection, refund: Refund, result: RefundResult, *, by: RefundAction
+    ) -> Refund:
         """Write what the processor says of a refund into its row; return the row as it is then.
 
         Whoever has read the row before, and asked the processor earlier, can write no more.
@@ -651,22 +673,23 @@ class RefundService:
         ledger.record_attempt(
             conn,
             refund,
-            call,
+            _CALLS[by],
             result.status,
             now,
             processor_id=result.processor_id,
             code=result.failure_reason,
             request_id=result.request_id,
         )
-        state, explained = outcomes.standing(refund, result)
+        state, hold = outcomes.standing(refund, result)
         polls = refund.tries + 1 if state is refund.state else 0
         followed = result.ours and self.adapter.capabilities.lookup
         wait = self.pace.next_poll(state, polls, self._jitter()) if followed else None
-        changed = ledger.take_over(
+        changed = ledger.move(
             conn,
             refund,
             now,
-            state=state,
+            state,
+            by=by,
             processor_id=result.processor_id,
             adopted=not result.ours,
             arn=result.arn or refund.arn,
@@ -674,9 +697,10 @@ class RefundService:
             uncertain=False,
             tries=polls,
             due_at=None if wait is None else now + wait,
-            **explained,
+            reason=hold.reason if hold else None,
+            detail=hold.detail if hold else None,
         )
-        self._tell(conn, refund, changed, now, again=call != "refund")
+        self._tell(conn, refund, changed, now, again=by is not RefundAction.ANSWER)
         return changed
 
     def _tell(

@@ -27,15 +27,15 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.intake import NOT_APPROVED, refunded_elsewhere, seen_of, settles_row
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.intake import refunded_elsewhere, seen_of, settles_row
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.service import RefundService
+from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
 
 log = logging.getLogger(__name__)
 
 _ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1}
 """An event's own word never takes a refund back in this order: it may be old."""
-_PAID = frozenset(_ORDER)
 
 
 class Met(enum.Enum):
@@ -182,7 +182,7 @@ class News:
             return self._meet_failure(conn, row, known)
         if row.processor_id == known.result.processor_id:
             return self._meet_progress(conn, row, known, claims)
-        if row.processor_id is not None and row.state in _PAID:
+        if row.processor_id is not None and row.state in ACCEPTED:
             detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
             return self._for_a_person(conn, row, detail)
         # Unknown, never sent as far as this store knows, or given up: and yet it was made.
@@ -194,7 +194,7 @@ class News:
         Until the present one is known by its id, the row carries the earlier one's: only the
         key tells them apart.
         """
-        if row.state in _PAID:
+        if row.state in ACCEPTED:
             present = row.processor_id == known.result.processor_id
         else:
             under_way = row.state in {State.UNKNOWN, State.REQUESTED}
@@ -210,7 +210,7 @@ class News:
     ) -> Met:
         """What goes forward is new. What goes back may be old, unless the processor was asked."""
         state = State(known.result.status)
-        ahead = row.state in _PAID and _ORDER[state] >= _ORDER[row.state]
+        ahead = row.state in ACCEPTED and _ORDER[state] >= _ORDER[row.state]
         if ahead or row.state is State.UNKNOWN:
             return self._apply(conn, row, known, Met.APPLIED)
         if claims is None or row.id not in claims:
@@ -235,7 +235,7 @@ class News:
         for row in rows:
             if self._was_approved_beside(row, known):
                 continue
-            if row.state in _PAID and not row.adopted and row.amount == known.result.amount:
+            if row.state in ACCEPTED and not row.adopted and row.amount == known.result.amount:
                 detail = f"{known.result.processor_id} refunded the same amount elsewhere."
                 self._for_a_person(conn, row, detail)
             elif row.state is State.REQUESTED and _waits(row):
@@ -243,7 +243,7 @@ class News:
                 if dry and row.amount is not None:
                     hold = guard.dry_run_hold(row.amount)
                 # An approval was given before anybody knew of this.
-                self._service.hold(conn, row, hold, **NOT_APPROVED)
+                self._service.hold(conn, row, hold, by=RefundAction.HOLD, keep_approval=False)
         return None
 
     def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
@@ -262,7 +262,7 @@ class News:
         result = known.result
         if known.refund_id is not None and known.refund_id != row.id:
             result = replace(result, ours=False)
-        self._service.apply(conn, row, result, call="event")
+        self._service.apply(conn, row, result, by=RefundAction.REPORT)
         return met
 
     def _note(self, conn: Connection, known: KnownRefund) -> None:

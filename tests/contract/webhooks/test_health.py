@@ -19,7 +19,7 @@ from starlette.routing import Mount
 from dispatch_returns import webhooks
 from dispatch_returns.connector.health import Health
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import NewEvent, Store, heartbeats, inbox, switches
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.webhooks.http import PROBES
@@ -137,9 +137,8 @@ def test_lag_is_the_age_of_the_oldest_event_and_beyond_the_limit_it_is_503(
 def test_refunds_are_counted_by_state_and_switches_are_said(ask: Ask, store: Store) -> None:
     def fill(conn: Any) -> None:
         for number, state in enumerate((State.HELD, State.HELD, State.SUCCEEDED)):
-            ledger.create(
-                conn, "ws_1", f"tkt_{number}", 1, NOW, adapter="fake", state=state, uncertain=False
-            )
+            by = RefundAction.ADOPT if state is State.SUCCEEDED else RefundAction.ENTER
+            ledger.create(conn, "ws_1", f"tkt_{number}", 1, NOW, adapter="fake", state=state, by=by)
         switches.throw(conn, Switch.KILL, NOW, is_on=True, who="Ann", why="a trial")
 
     store.write("fill", fill)

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, schema
 from dispatch_returns.store.inbox import EventState
 from tests.e2e.chaos.plan import Kind, Plan

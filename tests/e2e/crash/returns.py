@@ -12,7 +12,7 @@ from typing import Any
 import dispatch_sandbox
 from dispatch_returns.client import DispatchClient, JsonValue
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import NewEvent, Store, inbox
 from tests.support.live import go_live
 from tests.support.webhooks import SECRET

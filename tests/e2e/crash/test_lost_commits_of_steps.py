@@ -21,7 +21,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import LabelError, OrderError, ReturnStateError, StoreUnavailableError
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import void_label
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.receipts import ReceiptState

@@ -11,7 +11,7 @@ from typing import Any
 
 import dispatch_sandbox
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import label_records, receipts, records
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.store import NewEvent, Store, inbox

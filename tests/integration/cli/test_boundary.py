@@ -20,7 +20,7 @@ from dispatch_returns.cli.app import app
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.errors import AdapterError, DispatchReturnsError, ErrorKind
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_sandbox.stripe import Fault
 from tests.support.cli import COMMAND, PATIENCE, Shop, run, started
 from tests.support.waiting import wait_until

@@ -16,7 +16,7 @@ import pytest
 
 from dispatch_returns.clock import utc_now
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import NewEvent, heartbeats, inbox, outbox
 from tests.support.cli import Shop, run
 from tests.support.mail_server import PASSWORD, USER, certificate, mail_server

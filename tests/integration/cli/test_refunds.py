@@ -4,32 +4,40 @@ from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
+from sqlalchemy import Connection
 
 from dispatch_returns.cli.refunds import State as Asked
 from dispatch_returns.clock import utc_now
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from tests.support.cli import Shop
+from tests.support.stores import overwrite_refund
 
 APPROVAL = {"DISPATCH_RETURNS_APPROVE_ABOVE": "100 USD"}
 MANUAL = {"DISPATCH_RETURNS_ADAPTER": "manual"}
 
 
-def written(shop: Shop, ticket: str, **values: Any) -> Refund:
+def written(shop: Shop, ticket: str, *, state: State = State.SUCCEEDED, **values: Any) -> Refund:
     """Put a row into the ledger by hand."""
-    fields = {
+    fields: dict[str, Any] = {
         "adapter": "stripe",
-        "state": State.SUCCEEDED,
         "amount": Money(14_900, "USD"),
-        "uncertain": False,
         "payment": {"kind": "payment_intent", "id": "pi_1"},
         **values,
     }
-    with shop.store() as store:
-        row = store.write(
-            "test", lambda conn: ledger.create(conn, "ws_sandbox", ticket, 1, utc_now(), **fields)
+
+    def write(conn: Connection) -> Refund | None:
+        row = ledger.create(
+            conn, "ws_sandbox", ticket, 1, utc_now(), state=State.REQUESTED, **fields
         )
+        assert row is not None
+        overwrite_refund(conn, row, state=state)
+        return ledger.get(conn, row.id)
+
+    with shop.store() as store:
+        row = store.write("test", write)
     assert row is not None
     return row
 

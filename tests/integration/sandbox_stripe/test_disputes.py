@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_sandbox.stripe import API_KEY
 from tests.support.desk import Desk, facts
 from tests.support.stores import open_store

@@ -20,10 +20,12 @@ from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, audit_log
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
+from tests.support.stores import overwrite_refund
 
 APPROVE = Rails(approve_above={"USD": Decimal(10)})
 
@@ -314,15 +316,8 @@ def test_a_retry_after_a_restored_backup_finds_what_the_first_retry_paid(desk: D
     desk.retry(facts=facts(amount="50.00"))
     desk.run(days=2)
 
-    def restore(conn: Any) -> None:
-        ledger.take_over(
-            conn,
-            desk.only(),
-            desk.clock(),
-            **{name: getattr(backup, name) for name in ("state", "generation", "first_sent_at")},
-        )
-
-    desk.store.write("restore", restore)
+    of_then = {name: getattr(backup, name) for name in ("state", "generation", "first_sent_at")}
+    desk.store.write("restore", lambda conn: overwrite_refund(conn, desk.only(), **of_then))
     desk.retry(facts=facts(amount="50.00"))
     desk.run(days=2)
     assert desk.only().state is State.SUCCEEDED
@@ -489,8 +484,12 @@ def test_a_hold_takes_back_an_approval_that_was_given_without_knowing(waiting: D
     approved = waiting.act(actions.approve, facts=facts())
     assert (approved.approved_by, approved.approved_minor) == ("Ann", 14900)
     hold = Hold(Reason.REFUNDED_ELSEWHERE, "somebody paid it back")
-    nobody = {"approved_by": None, "approved_minor": None}
-    waiting.store.write("hold", lambda conn: waiting.service.hold(conn, approved, hold, **nobody))
+    waiting.store.write(
+        "hold",
+        lambda conn: waiting.service.hold(
+            conn, approved, hold, by=RefundAction.HOLD, keep_approval=False
+        ),
+    )
     row = waiting.only()
     assert (row.state, row.approved_by, row.approved_minor) == (State.HELD, None, None)
 

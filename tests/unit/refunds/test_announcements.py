@@ -14,7 +14,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from tests.support.desk import Desk, facts
 

@@ -10,7 +10,8 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, LeaseLostError
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from tests.support.desk import Desk, facts
 

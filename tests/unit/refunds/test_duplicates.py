@@ -12,8 +12,9 @@ import pytest
 
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts, Parcel
+from dispatch_returns.refunds.transitions import State
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import open_store
 from tests.unit.refunds.test_whose_payment import Processor

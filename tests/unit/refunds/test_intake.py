@@ -15,8 +15,8 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
 from dispatch_returns.refunds.intake import Intake
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.ticket_facts import PaymentResolver
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from tests.support.desk import EMAIL, NOW, Desk, facts, usd
 

@@ -19,9 +19,10 @@ from dispatch_returns.connector.processor_events import Found, LateNews
 from dispatch_returns.refunds import actions, external, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import Met
 from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.tickets import Tickets
 from dispatch_returns.store import Store
 from tests.support import postgres

@@ -36,8 +36,9 @@ from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.intake import Decision
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, outbox
 from dispatch_returns.store.outbox import MessageState
 from dispatch_returns.testing import FakeAdapter

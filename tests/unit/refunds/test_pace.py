@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.transitions import State
 
 SECOND = timedelta(seconds=1)
 PACE = Pace(

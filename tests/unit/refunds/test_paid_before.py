@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,8 +12,9 @@ from sqlalchemy import Connection
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, UnreadableRefund
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts, Parcel
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 
@@ -167,10 +169,14 @@ def test_a_refund_whose_answer_another_row_has_waits_for_a_person(
 def test_two_rows_cannot_have_one_refund(desk: Desk) -> None:
     desk.enter(facts("tkt_1"), facts("tkt_2", payment_intent="pi_2"))
     first, second = desk.refunds()
-    claim = {"processor_id": "re_1", "state": State.SUCCEEDED}
-    desk.store.write("claim", lambda conn: ledger.change(conn, first, NOW, **claim))
+
+    def claim(row: Refund) -> Callable[[Connection], Refund]:
+        by = RefundAction.ADOPT
+        return lambda conn: ledger.move(conn, row, NOW, State.SUCCEEDED, by=by, processor_id="re_1")
+
+    desk.store.write("claim", claim(first))
     with pytest.raises(ledger.TakenError):
-        desk.store.write("claim", lambda conn: ledger.change(conn, second, NOW, **claim))
+        desk.store.write("claim", claim(second))
 
 
 def test_our_own_refund_of_a_lost_row_takes_nothing_from_what_is_left(desk: Desk) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 

@@ -10,6 +10,7 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
+from dispatch_returns.refunds.transitions import RefundAction
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import Desk, usd
 
@@ -107,7 +108,9 @@ def test_what_the_processor_says_is_kept_with_its_reason_and_its_request(desk: D
     news = RefundResult(
         "fake_1", RefundStatus.FAILED, usd("149.00"), failure_reason="declined", request_id="req_5"
     )
-    desk.store.write("news", lambda conn: desk.service.apply(conn, row, news, call="event"))
+    desk.store.write(
+        "news", lambda conn: desk.service.apply(conn, row, news, by=RefundAction.REPORT)
+    )
     last = desk.attempts()[-1]
     assert (last.call, last.outcome, last.processor_id) == ("event", "failed", "fake_1")
     assert (last.code, last.request_id) == ("declined", "req_5")

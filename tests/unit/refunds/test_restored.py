@@ -10,7 +10,7 @@ import pytest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundResult, RefundStatus
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import EMAIL, NOW, Desk, facts, pace, usd
 
@@ -24,7 +24,9 @@ def result_of(desk: Desk, **changes: object) -> None:
 def news(desk: Desk, result: RefundResult) -> None:
     """Tell the service what the processor's webhook says."""
     row = desk.only()
-    desk.store.write("news", lambda conn: desk.service.apply(conn, row, result, call="event"))
+    desk.store.write(
+        "news", lambda conn: desk.service.apply(conn, row, result, by=RefundAction.REPORT)
+    )
 
 
 def test_a_refund_is_asked_for_once_and_paid(desk: Desk) -> None:

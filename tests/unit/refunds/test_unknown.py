@@ -10,7 +10,8 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import NOW, Clock, Desk, facts, pace, usd

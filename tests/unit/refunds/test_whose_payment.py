@@ -12,9 +12,9 @@ import pytest
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
-from dispatch_returns.refunds.ledger import State
 from dispatch_returns.refunds.orders import MISSING, OrderRecord
 from dispatch_returns.refunds.ticket_facts import Facts, PaymentResolver
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import open_store

@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, StoreUnavailableError
 from dispatch_returns.refunds.adapter import RefundRequest
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import EMAIL, Clock, Desk, facts, usd

@@ -23,7 +23,8 @@ from dispatch_returns.refunds.adapter import UnreadableRefund
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.adapters.stripe.objects import known_refund
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.inbox import EventState
 from dispatch_sandbox.wire import Record, dumps
 from tests.support import stores

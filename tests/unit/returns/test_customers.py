@@ -12,7 +12,7 @@ from sqlalchemy import select
 import dispatch_sandbox
 from dispatch_returns.connector import customers
 from dispatch_returns.connector.retention import KEEP_ADDRESSES, Retention
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import audit_log
 from dispatch_returns.store.schema import metadata
 from tests.support.desk import NOW

@@ -13,7 +13,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import inbox
 from dispatch_returns.store.inbox import EventState
 from tests.support import stores

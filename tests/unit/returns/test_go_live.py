@@ -9,7 +9,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import go_live
 from tests.support.workshop import Workshop
 

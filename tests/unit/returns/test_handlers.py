@@ -15,7 +15,7 @@ import dispatch_sandbox
 from dispatch_returns.connector.connector import Context
 from dispatch_returns.connector.handlers import Handlers, RefundEventName
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, inbox
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.outbox import Message, MessageState

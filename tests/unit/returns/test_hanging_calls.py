@@ -12,7 +12,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.client.core import Options
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from tests.support.waiting import wait_until
 from tests.support.workshop import Workshop
 

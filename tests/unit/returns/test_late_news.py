@@ -25,14 +25,15 @@ from dispatch_returns.refunds.adapter import (
     RefundStatus,
     UnreadableRefund,
 )
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, inbox, switches
 from dispatch_returns.store.inbox import EventState, NewEvent
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import usd
-from tests.support.stores import forget_refund
+from tests.support.stores import forget_refund, overwrite_refund
 from tests.support.waiting import wait_until
 from tests.support.workshop import Workshop
 
@@ -318,7 +319,7 @@ def test_of_two_attempts_in_one_answer_the_one_that_failed_comes_first(shop: Wor
     shop.work()
     second = row(shop, ticket)
     old = {"state": State.SUCCEEDED, "processor_id": first.processor_id, "generation": 1}
-    shop.store.write("old", lambda conn: ledger.change(conn, second, shop.clock(), **old))
+    shop.store.write("old", lambda conn: overwrite_refund(conn, second, **old))
     shop.news(second.processor_id or "")
     shop.work()
     assert (row(shop, ticket).state, row(shop, ticket).processor_id) == (

@@ -12,7 +12,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import OrderError
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.orders.registry import Orders as SeveralOrders
 from dispatch_returns.returns.policy.verdict import Outcome

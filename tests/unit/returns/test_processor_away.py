@@ -11,7 +11,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import RefundStatus
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, switches
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter

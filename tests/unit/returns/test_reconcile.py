@@ -24,15 +24,16 @@ from dispatch_returns.errors import (
     ErrorKind,
     UnsupportedFeatureError,
 )
-from dispatch_returns.refunds import actions, ledger
+from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus, UnreadableRefund
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from dispatch_sandbox.memory import utc_now
 from tests.support.desk import usd
-from tests.support.stores import forget_refund, open_store
+from tests.support.stores import forget_refund, open_store, overwrite_refund
 from tests.support.workshop import Workshop
 
 PAID = usd("149.00")
@@ -84,7 +85,7 @@ def payment_of(ticket: Any) -> str:
 def change(shop: Workshop, ticket: Any, **values: Any) -> None:
     """Write into the ledger what no worker would."""
     refund = row(shop, ticket)
-    shop.store.write("test", lambda conn: ledger.change(conn, refund, shop.clock(), **values))
+    shop.store.write("test", lambda conn: overwrite_refund(conn, refund, **values))
 
 
 def test_books_that_agree_have_no_difference(shop: Workshop) -> None:

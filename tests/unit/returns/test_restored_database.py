@@ -14,7 +14,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import UnreadableRefund
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, restores, switches
 from dispatch_returns.store.switches import Switch
 from tests.support.workshop import Workshop

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import dispatch_sandbox
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.receipts import ReceiptState
 from tests.support.one_order import BOUGHT, OrderShop
 

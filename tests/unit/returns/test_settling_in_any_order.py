@@ -18,6 +18,7 @@ from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.owners import Owners
@@ -150,7 +151,7 @@ class Books:
                     row = ledger.refund_id(WORKSPACE, ticket.id, receipt.ordinal)
                     refund = None if row in self.own else ledger.get(conn, row)
                 if refund is not None:
-                    assert refund.state is ledger.State.REQUESTED
+                    assert refund.state is State.REQUESTED
                     assert refund.amount is not None
                     assert refund.amount == receipt.amount
                     assert receipt.breakdown is not None

@@ -15,7 +15,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import NoticeError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import records
 from dispatch_returns.returns.policy.verdict import Item, Outcome
 from dispatch_returns.returns.receipts import ReceiptState

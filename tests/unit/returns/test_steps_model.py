@@ -32,7 +32,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import LabelError, OrderError, ReturnStateError
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts
 from dispatch_returns.returns.label_records import OVER
 from dispatch_returns.returns.notifications.notice import NoticeKind

@@ -13,7 +13,7 @@ from dispatch_returns.client import DispatchClient
 from dispatch_returns.errors import AdapterError, APIConnectionError, ErrorKind, ValidationError
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.outbox import MessageState
 from tests.support.desk import usd
 from tests.support.lossy_answers import Lossy

@@ -22,7 +22,8 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.returns import receipts
 from dispatch_returns.store import Store, database, inbox, migrate, schema
 from dispatch_returns.store import postgres as dialect
@@ -445,11 +446,11 @@ def test_of_two_who_take_a_row_over_at_once_one_is_refused(store: Store, other: 
     create(store)
     (held,) = store.write("claim", lambda conn: ledger.claim(conn, NOW, LEASE, 9))
 
-    def take_over(state: State) -> Callable[[Connection], Refund]:
-        return lambda conn: ledger.take_over(conn, held, NOW, state=state)
+    def move(state: State, by: RefundAction) -> Callable[[Connection], Refund]:
+        return lambda conn: ledger.move(conn, held, NOW, state, by=by)
 
-    with inside(store, take_over(State.CANCELED)) as first:
-        second = other.submit("act", take_over(State.SENDING))
+    with inside(store, move(State.CANCELED, RefundAction.CANCEL)) as first:
+        second = other.submit("act", move(State.SENDING, RefundAction.CALL))
         waits(second)
     assert first.result(SOON).claims == held.claims + 1
     with pytest.raises(LeaseLostError):
@@ -462,7 +463,8 @@ def test_what_is_decided_about_a_row_is_decided_about_it_as_it_is(
 ) -> None:
     row = create(store)
     assert row is not None
-    with inside(store, lambda conn: ledger.change(conn, row, NOW, state=State.HELD)):
+    hold = RefundAction.HOLD
+    with inside(store, lambda conn: ledger.move(conn, row, NOW, State.HELD, by=hold)):
         found = other.submit("act", lambda conn: ledger.lock(conn, row.id))
         waits(found)
     locked = found.result(SOON)

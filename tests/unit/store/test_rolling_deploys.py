@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_returns.connector.health import Health
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.refunds.ledger import State
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, database, migrate
 from dispatch_returns.store.schema import REVISION
 from tests.support import stores

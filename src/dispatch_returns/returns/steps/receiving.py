@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.intake import Intake
-from dispatch_returns.refunds.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts, Parcel, digest_of
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import Receipt, ReceiptState
 from dispatch_returns.returns.records import NewDecision, Return, Step

@@ -1,0 +1,106 @@
+"""The life of a refund: its states, and every move that it may make. Nothing makes another one.
+
+`ledger.create` and `ledger.move` write a state, and check it here first. The diagram and the table
+in ``docs/refunds.md`` are made from `TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from dispatch_returns.store.transitions import NEW, Transition, Transitions
+
+
+class State(enum.StrEnum):
+    """Where a refund stands. ``unknown`` is a state of its own and never a failure."""
+
+    REQUESTED = "requested"
+    SENDING = "sending"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    HELD = "held"
+    """Nothing was paid and nothing is under way: a person must look."""
+
+
+class RefundAction(enum.StrEnum):
+    """What moves a refund."""
+
+    ENTER = "entered"
+    """A ticket asks for it: checked, and written down."""
+    CHECK = "checked again"
+    """Its ticket was changed, set to `refunded` again, approved or retried."""
+    CALL = "called"
+    """The ledger says that the processor is called now."""
+    ANSWER = "answered"
+    """The processor's answer to that call."""
+    FIND = "looked up"
+    """The processor was asked where the refund stands, or for one that is just this one."""
+    REPORT = "reported"
+    """An event of the processor's, or a comparison with its refunds."""
+    ADOPT = "adopted"
+    """Somebody else has made this refund: the row takes it over, and nothing is paid."""
+    CONFIRM = "confirmed"
+    """A person has paid it by hand."""
+    REFUSE = "refused"
+    """The processor refuses it, or was out of reach for a day; nothing was carried out."""
+    HOLD = "held back"
+    """A guard rail, or the ticket as it is now, says no just before the call."""
+    POSTPONE = "postponed"
+    """The call was certainly not carried out: the same key again, later."""
+    LOSE_TRACK = "lost track of"
+    """It may have been carried out, and the processor does not say."""
+    CANCEL = "canceled"
+    """A person gives it up."""
+    DENY = "found unpaid"
+    """A person has looked at the processor, and says that nothing was paid."""
+
+
+ACCEPTED: Final = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED})
+"""The processor has a refund that moves money, or has moved it."""
+UNPAID: Final = frozenset({State.HELD, State.FAILED, State.CANCELED})
+"""Certainly nothing was paid."""
+_UNDERWAY = frozenset({State.REQUESTED, State.SENDING, State.UNKNOWN})
+_GAVE_UP = frozenset({State.FAILED, State.CANCELED})
+_LATE = _UNDERWAY - {State.SENDING} | ACCEPTED
+"""What an event may say has failed. While a call is under way, its own answer comes first."""
+
+
+def _of(*states: State | None) -> frozenset[State | None]:
+    return frozenset(states)
+
+
+TRANSITIONS: Final = Transitions[State, RefundAction](
+    "refund",
+    Transition(RefundAction.ENTER, _of(NEW), frozenset({State.REQUESTED, State.HELD})),
+    # The processor itself has refused the old key, or it was never sent: else no new one.
+    Transition(RefundAction.CHECK, UNPAID, frozenset({State.REQUESTED}), new_key=True),
+    Transition(RefundAction.CHECK, UNPAID | {State.REQUESTED}, frozenset({State.HELD})),
+    # From `sending`: the worker that was about to call is dead, and the same key is used again.
+    Transition(RefundAction.CALL, _UNDERWAY | {NEW}, frozenset({State.SENDING})),
+    # `unknown` is the answer where the processor has a refund of another amount.
+    Transition(RefundAction.ANSWER, _of(State.SENDING), ACCEPTED | _GAVE_UP | {State.UNKNOWN}),
+    Transition(RefundAction.FIND, _UNDERWAY | ACCEPTED, ACCEPTED | _GAVE_UP | {State.UNKNOWN}),
+    # A held or failed refund that was made after all; a failure of an old attempt is no news.
+    Transition(RefundAction.REPORT, _LATE | UNPAID, ACCEPTED | {State.UNKNOWN}),
+    Transition(RefundAction.REPORT, _LATE, _GAVE_UP),
+    Transition(RefundAction.ADOPT, UNPAID | {NEW, State.REQUESTED}, ACCEPTED),
+    Transition(RefundAction.CONFIRM, _of(State.PENDING), frozenset({State.SUCCEEDED})),
+    Transition(RefundAction.REFUSE, _of(State.REQUESTED, State.SENDING), frozenset({State.HELD})),
+    # `unknown`: it was never sent as far as this store knows, and the processor has none.
+    Transition(RefundAction.HOLD, _of(State.REQUESTED, State.UNKNOWN), frozenset({State.HELD})),
+    Transition(
+        RefundAction.POSTPONE,
+        _of(State.REQUESTED, State.SENDING),
+        frozenset({State.REQUESTED}),
+    ),
+    # From an accepted one: the processor shows another row's refund in its place.
+    Transition(RefundAction.LOSE_TRACK, _UNDERWAY | ACCEPTED, frozenset({State.UNKNOWN})),
+    Transition(RefundAction.CANCEL, _of(State.REQUESTED, State.HELD), frozenset({State.CANCELED})),
+    # The only way to a new key that does not start from the processor's own word.
+    Transition(RefundAction.DENY, _of(State.UNKNOWN), frozenset({State.REQUESTED}), new_key=True),
+)
