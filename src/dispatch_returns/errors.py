@@ -29,8 +29,8 @@
     ├── MoneyError                    an amount that is not exact, or not of this currency
     ├── StoreError                    the store could not do it
     │   ├── StoreUnavailableError     it did not say that it has committed: try again
-    │   ├── LeaseLostError            another worker has taken this row over
-    │   └── TransitionError           a row was to make a move that it may not make
+    │   └── LeaseLostError            another worker has taken this row over
+    ├── TransitionError               a row was to make a move that it may not make: our bug
     ├── RefundError
     │   ├── AdapterError              a processor's refusal or silence, with its kind
     │   ├── UnsupportedFeatureError   the processor cannot be told this
@@ -315,7 +315,7 @@ class LeaseLostError(StoreError):
     """Another worker holds this row now: what this one found out must not overwrite it."""
 
 
-class TransitionError(StoreError):
+class TransitionError(DispatchReturnsError):
     """A row was to make a move that its table of transitions does not have. Nothing was written.
 
     It names the row, the state it is in, the one it was to go to, and by what.

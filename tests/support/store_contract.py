@@ -21,9 +21,10 @@ from dispatch_returns.refunds import external, ledger
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.returns import label_records, receipts, records
-from dispatch_returns.returns.label_records import LabelRow, LabelState
+from dispatch_returns.returns.label_records import LabelAction, LabelRow, LabelState
 from dispatch_returns.returns.receipts import Receipt, ReceiptState
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import NewEvent, Store, audit_log, inbox, jobs, outbox, schema, switches
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
@@ -671,11 +672,12 @@ class StoreContract:
         (held,) = claim_returns(store, NOW)
         assert (held.working, held.claims, held.due_at) == (True, 1, AFTER_THE_LEASE)
         assert claim_returns(store, NOW) == []
-        kept = store.write("keep", lambda conn: records.change(conn, held, LATER, tries=3))
+        kept = store.write("keep", lambda conn: records.change(conn, held, LATER, LATER, tries=3))
         assert (kept.tries, kept.updated_at, kept.working) == (3, LATER, True)
+        assert kept.due_at == LATER
         (again,) = claim_returns(store, AFTER_THE_LEASE)
         for late in (
-            lambda conn: records.change(conn, held, NOW, tries=9),
+            lambda conn: records.change(conn, held, NOW, LATER, tries=9),
             lambda conn: records.release(conn, held, NOW, None, tries=9),
         ):
             with pytest.raises(LeaseLostError):
@@ -747,13 +749,28 @@ class StoreContract:
         wanted = store.write("want", want)
         assert store.write("want", lambda conn: want(conn, LATER)) == wanted
         assert (wanted.state, wanted.cost, wanted.document) == (LabelState.WANTED, None, None)
-        bought = store.write(
-            "bought",
-            lambda conn: label_records.change(
-                conn, wanted, LATER, state=LabelState.BOUGHT, cost=Money(495, "USD"), pdf=b"%PDF",
+        buying = store.write(
+            "buying",
+            lambda conn: label_records.move(
+                conn, wanted, LATER, LabelState.BUYING, by=LabelAction.BUY,
                 document={"language": "de"},
             ),
         )  # fmt: skip
+        bought = store.write(
+            "bought",
+            lambda conn: label_records.move(
+                conn, buying, LATER, LabelState.BOUGHT, by=LabelAction.BOUGHT,
+                cost=Money(495, "USD"), pdf=b"%PDF",
+            ),
+        )  # fmt: skip
+        for late in (
+            lambda conn: label_records.change(conn, wanted, LATER, error="late"),
+            lambda conn: label_records.move(
+                conn, wanted, LATER, LabelState.BUYING, by=LabelAction.BUY
+            ),
+        ):
+            with pytest.raises(LeaseLostError, match="or has moved"):
+                store.write("late", late)
         assert (bought.state, bought.cost, bought.pdf, bought.document) == (
             LabelState.BOUGHT, Money(495, "USD"), b"%PDF", {"language": "de"},
         )  # fmt: skip
@@ -957,7 +974,7 @@ def create(
 
 def enter(conn: Connection, ticket_id: str = "tkt_1", **values: Any) -> Return:
     """Write a return's row, and return it."""
-    given = {
+    given: dict[str, Any] = {
         "step": Step.REQUESTED,
         "status": "return_requested",
         "order_id": "#1234",

@@ -207,7 +207,7 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
             ) from None
     if row is None:  # no event of it has arrived yet
         requested_at = request_of(ticket, now).requested_at
-        row = records.unwritten(settings.workspace, ticket.id, now, requested_at=requested_at)
+        row = records.unwritten(settings.workspace, ticket.id, now, requested_at)
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)

@@ -23,7 +23,7 @@ Step = Literal[
     "return_requested", "eligibility_check", "approved", "label_sent", "item_received",
     "refunded", "needs_review", "rejected", "expired", "elsewhere", "gone",
 ]  # fmt: skip
-"""`returns.records.Step`, spelled out: importing the store would make ``--help`` slow."""
+"""`returns.transitions.Step`, spelled out: importing the store would make ``--help`` slow."""
 
 _Which = Annotated[
     str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
@@ -43,8 +43,9 @@ def list_returns(
 ) -> None:
     """List the returns, newest first."""
     from dispatch_returns.returns import records
+    from dispatch_returns.returns.transitions import Step as Standing
 
-    wanted = records.Step(step) if step else None
+    wanted = Standing(step) if step else None
     with open_store() as store, store.read() as conn:
         found = records.newest(conn, limit=limit, step=wanted)
     now = datetime.now(UTC)

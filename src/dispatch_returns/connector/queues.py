@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from dispatch_returns.errors import StoreError
+from dispatch_returns.errors import StoreError, TransitionError
 from dispatch_returns.telemetry import ids
 
 T = TypeVar("T")
@@ -53,6 +53,8 @@ class Queue(Generic[T]):
         """Run one item; what it raises is logged by its kind and place, never by its text."""
         try:
             self.run(item)
+        except TransitionError as error:  # its words name ids and states alone
+            log.error("%s: %s", self.name, error, extra=_ids(item))  # noqa: TRY400 - it says it all
         except Exception as error:  # noqa: BLE001 - one bad item must not end the worker
             place = traceback.extract_tb(error.__traceback__)[-1]
             log.error(  # noqa: TRY400 - a traceback may show a customer's data
@@ -61,7 +63,7 @@ class Queue(Generic[T]):
                 type(error).__name__,
                 place.filename,
                 place.lineno,
-                extra={name: getattr(item, name, None) for name in ids()},
+                extra=_ids(item),
             )
 
     def keep_safely(self, item: T, seconds: float) -> None:
@@ -73,6 +75,10 @@ class Queue(Generic[T]):
             log.warning(
                 "%s: a lease cannot be kept up: %s", self.name, type(error).__name__, extra=ids()
             )
+
+
+def _ids(item: object) -> dict[str, str | None]:
+    return {name: getattr(item, name, None) for name in ids()}
 
 
 def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:

@@ -75,8 +75,9 @@ if not TYPE_CHECKING:
             ".adapters.manual": ["ManualAdapter"],
             ".adapters.stripe": ["StripeAdapter"],
             ".guard": ["Reason"],
-            ".ledger": ["Refund", "State"],
+            ".ledger": ["Refund"],
             ".pace": ["Pace"],
             ".ticket_facts": ["OrderLookup"],
+            ".transitions": ["State"],
         },
     )

@@ -29,7 +29,7 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.external import Outside
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
-from dispatch_returns.refunds.ledger import Changes, Refund
+from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, Owner, Standing
@@ -46,7 +46,7 @@ from dispatch_returns.store import go_live, switches
 from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
 
-NOT_APPROVED: Final[Changes] = {
+NOT_APPROVED: Final[RefundChanges] = {
     "approved_by": None,
     "approved_minor": None,
     "approved_detail": None,
@@ -308,7 +308,7 @@ class Intake:
         return refund
 
     def create(
-        self, conn: Connection, decision: Decision, sent: Changes | None = None
+        self, conn: Connection, decision: Decision, sent: RefundChanges | None = None
     ) -> Refund | None:
         """Write the row of a new intent; return None, and write nothing, if it has one already.
 
@@ -353,7 +353,7 @@ class Intake:
         state: State,
         *,
         by: RefundAction,
-        **values: Unpack[Changes],
+        **values: Unpack[RefundChanges],
     ) -> Refund | None:
         values["adapter"] = self.adapter.name
         return ledger.create(
@@ -673,7 +673,7 @@ def _row_id(facts: Facts) -> str:
     return ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
 
 
-def _adoption(decision: Decision, elsewhere: Outside) -> tuple[State, Changes]:
+def _adoption(decision: Decision, elsewhere: Outside) -> tuple[State, RefundChanges]:
     """Return the state and values of a row whose money was paid back by somebody else."""
     values = _entry(decision, None, ())
     values["processor_id"] = elsewhere.processor_id
@@ -687,7 +687,7 @@ def _payment(decision: Decision) -> dict[str, Any] | None:
     return None if decision.payment is None else asdict(decision.payment)
 
 
-def _entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -> Changes:
+def _entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -> RefundChanges:
     return {
         "counted": [storable(it.processor_id) for it in elsewhere] or None,
         "reason": hold.reason if hold else None,

@@ -118,7 +118,7 @@ def _refund(row: RowMapping | dict[str, Any]) -> Refund:
     return Refund(**values)
 
 
-class Changes(TypedDict, total=False):
+class RefundChanges(TypedDict, total=False):
     """The columns of a row that may change by themselves.
 
     The state changes by `move` alone, and so does the generation, which is the key.
@@ -159,7 +159,7 @@ def create(
     *,
     state: State,
     by: RefundAction = RefundAction.ENTER,
-    **values: Unpack[Changes],
+    **values: Unpack[RefundChanges],
 ) -> Refund | None:
     """Write the row of a new intent; return None if the intent has one already.
 
@@ -199,7 +199,9 @@ _BLANK: Final[Mapping[str, Any]] = dict.fromkeys(ledger.c.keys()) | {
 """A row with nothing in it. Written out in full, a new row need not be read back."""
 
 
-def change(conn: Connection, refund: Refund, now: datetime, **values: Unpack[Changes]) -> Refund:
+def change(
+    conn: Connection, refund: Refund, now: datetime, **values: Unpack[RefundChanges]
+) -> Refund:
     """Change a row in the state it is in, and return it as it is then.
 
     Raises `LeaseLostError` when it was claimed or moved since `refund` was read, `TakenError`
@@ -208,7 +210,9 @@ def change(conn: Connection, refund: Refund, now: datetime, **values: Unpack[Cha
     return _write(conn, refund, now, _columns(values))
 
 
-def take_over(conn: Connection, refund: Refund, now: datetime, **values: Unpack[Changes]) -> Refund:
+def take_over(
+    conn: Connection, refund: Refund, now: datetime, **values: Unpack[RefundChanges]
+) -> Refund:
     """Like `change`, and fence off the worker that holds the row now."""
     return _write(conn, refund, now, _columns(values) | {"claims": refund.claims + 1})
 
@@ -221,7 +225,7 @@ def move(
     *,
     by: RefundAction,
     new_key: bool = False,
-    **values: Unpack[Changes],
+    **values: Unpack[RefundChanges],
 ) -> Refund:
     """Like `take_over`, and bring the row to `state`, with a new idempotency key or without.
 
@@ -235,7 +239,7 @@ def move(
     return _write(conn, refund, now, row)
 
 
-def _columns(values: Changes) -> dict[str, Any]:
+def _columns(values: RefundChanges) -> dict[str, Any]:
     """Return `values` with the amount and the payment spelled as their columns."""
     row: dict[str, Any] = {**values}
     if "payment" in values:
@@ -253,7 +257,7 @@ def _write(conn: Connection, refund: Refund, now: datetime, row: dict[str, Any])
     except IntegrityError:
         raise _taken(row.get("processor_id")) from None
     if found is None:
-        raise LeaseLostError(f"refund {refund.id} was claimed or moved by another worker")
+        raise LeaseLostError(f"refund {refund.id} was claimed by another worker, or has moved")
     return _refund(found)
 
 

@@ -38,7 +38,7 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.intake import NOT_APPROVED, Decision, Intake
-from dispatch_returns.refunds.ledger import Changes, Refund
+from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.outcomes import Verdict
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.taken_back import deleted
@@ -364,7 +364,7 @@ class RefundService:
         sent["uncertain"] = refund.uncertain
         return ledger.move(conn, refund, now, State.SENDING, by=RefundAction.CALL, **sent)
 
-    def _sent(self, now: datetime) -> Changes:
+    def _sent(self, now: datetime) -> RefundChanges:
         """Return what the row says of a call that is made now, and is the first of its key."""
         return {
             "first_sent_at": now,
@@ -605,7 +605,7 @@ class RefundService:
         Raises `LeaseLostError` when the row was claimed since `refund` was read.
         """
         now = self.now()
-        values: Changes = {
+        values: RefundChanges = {
             "reason": hold.reason,
             "detail": hold.detail,
             "uncertain": False,

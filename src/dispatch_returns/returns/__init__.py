@@ -10,10 +10,11 @@ from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.receipts import Receipt
-    from dispatch_returns.returns.records import Return, Step
+    from dispatch_returns.returns.records import Return
     from dispatch_returns.returns.service import Returns
     from dispatch_returns.returns.steps.protocols import Parts
     from dispatch_returns.returns.steps.statuses import STEPS, Statuses
+    from dispatch_returns.returns.transitions import Step
 
 __all__ = [
     "STEPS",
@@ -35,5 +36,6 @@ if not TYPE_CHECKING:
             ".service": ["Returns"],
             ".steps.protocols": ["Parts"],
             ".steps.statuses": ["STEPS", "Statuses"],
+            ".transitions": ["Step"],
         },
     )

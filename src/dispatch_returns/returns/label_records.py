@@ -6,15 +6,17 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, bindparam, select, update
 
+from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.amounts import gather, spread
 from dispatch_returns.returns.records import OVER as RETURN_OVER
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import labels, returns
+from dispatch_returns.store.transitions import NEW, Transition, Transitions
 
 
 class LabelState(enum.StrEnum):
@@ -33,6 +35,52 @@ class LabelState(enum.StrEnum):
 
 OVER = frozenset({LabelState.VOIDED, LabelState.NOT_VOIDED, LabelState.EXPIRED})
 """The states of a label that nobody can use any more."""
+MAY_BE_BOUGHT: Final = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
+
+
+class LabelAction(enum.StrEnum):
+    """What moves a label."""
+
+    WANT = "wanted"
+    """The return is approved, and has no label that can be used."""
+    BUY = "buying"
+    """The store says that the provider is asked now."""
+    BUY_LATER = "not bought"
+    """It was certainly not bought: asked again later, with what counts then."""
+    LOSE_TRACK = "not answered"
+    """It may have been bought, and the provider does not say."""
+    BOUGHT = "bought"
+    """The provider has sold it, now or before."""
+    VOID = "not needed"
+    """Its return is over, or a person gives it back."""
+    EXPIRE = "expired"
+    """The provider takes it no longer, and another one is wanted."""
+
+
+def _of(*states: LabelState | None) -> frozenset[LabelState | None]:
+    return frozenset(states)
+
+
+TRANSITIONS: Final = Transitions[LabelState, LabelAction](
+    "label",
+    Transition(LabelAction.WANT, _of(NEW), frozenset({LabelState.WANTED})),
+    # From what may be bought: the provider has looked for it, and has none.
+    Transition(
+        LabelAction.BUY, MAY_BE_BOUGHT | {LabelState.WANTED}, frozenset({LabelState.BUYING})
+    ),
+    Transition(LabelAction.BUY_LATER, _of(LabelState.BUYING), frozenset({LabelState.WANTED})),
+    Transition(LabelAction.LOSE_TRACK, _of(LabelState.BUYING), frozenset({LabelState.UNKNOWN})),
+    Transition(LabelAction.BOUGHT, MAY_BE_BOUGHT, frozenset({LabelState.BOUGHT})),
+    Transition(LabelAction.VOID, frozenset(LabelState) - OVER, frozenset({LabelState.VOIDED})),
+    Transition(
+        LabelAction.VOID,
+        MAY_BE_BOUGHT | {LabelState.BOUGHT},
+        frozenset({LabelState.NOT_VOIDED}),
+    ),
+    Transition(LabelAction.VOID, _of(LabelState.BOUGHT), frozenset({LabelState.EXPIRED})),
+    Transition(LabelAction.EXPIRE, _of(LabelState.BOUGHT), frozenset({LabelState.EXPIRED})),
+)
+"""Every move that a label may make; the diagram in ``docs/labels.md`` is made from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +129,7 @@ def want(
 ) -> LabelRow:
     """Write down that a parcel's label is wanted; return its row, which may be there already."""
     key = label_id(return_id, parcel)
+    TRANSITIONS.check(key, None, LabelState.WANTED, LabelAction.WANT)
     values = {
         "id": key,
         "return_id": return_id,
@@ -96,11 +145,56 @@ def want(
     return found
 
 
-def change(conn: Connection, row: LabelRow, now: datetime, **values: Any) -> LabelRow:
-    """Change a label, which the worker that holds its return may do; return it as it is then."""
+class LabelChanges(TypedDict, total=False):
+    """The columns of a row that may change by themselves. The state changes by `move` alone."""
+
+    provider: str
+    provider_id: str | None
+    tracking_number: str | None
+    tracking_url: str | None
+    carrier: str | None
+    cost: Money | None
+    document: Mapping[str, Any] | None
+    pdf: bytes | None
+    upload_id: str | None
+    attachment_id: str | None
+    error: str | None
+    send_by: datetime | None
+    expires_at: datetime | None
+
+
+def change(
+    conn: Connection, row: LabelRow, now: datetime, **values: Unpack[LabelChanges]
+) -> LabelRow:
+    """Change a label, which the worker that holds its return may do; return it as it is then.
+
+    Raises `LeaseLostError` where it is in another state by now.
+    """
+    return _write(conn, row, now, {**values})
+
+
+def move(
+    conn: Connection,
+    row: LabelRow,
+    now: datetime,
+    state: LabelState,
+    *,
+    by: LabelAction,
+    **values: Unpack[LabelChanges],
+) -> LabelRow:
+    """Like `change`, and bring the label to `state`. Raises `TransitionError` too."""
+    TRANSITIONS.check(row.id, row.state, state, by)
+    return _write(conn, row, now, {**values, "state": state})
+
+
+def _write(conn: Connection, row: LabelRow, now: datetime, values: dict[str, Any]) -> LabelRow:
+    as_read = (labels.c.id == row.id, labels.c.state == row.state)
     changed = spread(values, "cost") | {"updated_at": now}
-    statement = update(labels).where(labels.c.id == row.id).values(changed).returning(*labels.c)
-    return _label(conn.execute(statement).mappings().one())
+    statement = update(labels).where(*as_read).values(changed).returning(*labels.c)
+    found = conn.execute(statement).mappings().one_or_none()
+    if found is None:
+        raise LeaseLostError(f"label {row.id} was changed by another worker, or has moved")
+    return _label(found)
 
 
 def get(conn: Connection, row_id: str) -> LabelRow | None:

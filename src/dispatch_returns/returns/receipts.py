@@ -13,7 +13,8 @@ from sqlalchemy import Connection, RowMapping, and_, func, or_, select, update
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.amounts import gather, spread
 from dispatch_returns.refunds.transitions import State
-from dispatch_returns.returns.records import CLOSED, Return, Step
+from dispatch_returns.returns.records import CLOSED, Return
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import queue
 from dispatch_returns.store.schema import ledger, receipts, returns
 

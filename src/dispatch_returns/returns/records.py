@@ -6,40 +6,21 @@ a worker holds it is remembered, and makes it due again when that worker is done
 
 from __future__ import annotations
 
-import enum
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, Update, and_, bindparam, case, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
+from dispatch_returns.returns.transitions import TRANSITIONS, ReturnAction, Step
 from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import decisions, returns
-
-
-class Step(enum.StrEnum):
-    """Where a return is: the guide's six steps, what lies beside them, and the rest."""
-
-    REQUESTED = "return_requested"
-    CHECK = "eligibility_check"
-    APPROVED = "approved"
-    LABEL_SENT = "label_sent"
-    RECEIVED = "item_received"
-    REFUNDED = "refunded"
-    REVIEW = "needs_review"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    ELSEWHERE = "elsewhere"
-    """In a status that the workflow does not know: somebody's decision, and left alone."""
-    GONE = "gone"
-    """The ticket was deleted."""
-
 
 OVER = frozenset({Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.ELSEWHERE, Step.GONE})
 """Where nothing more is expected of the customer, unless a person sets the return back."""
@@ -142,15 +123,48 @@ def _return(row: RowMapping) -> Return:
     return Return(**values)
 
 
+class ReturnChanges(TypedDict, total=False):
+    """The columns of a row that may change by themselves. The step changes by a move alone."""
+
+    status: str
+    order_id: str | None
+    order_key: str | None
+    reason: str | None
+    items: Sequence[Mapping[str, Any]]
+    customer: str | None
+    claimed: Mapping[str, str] | None
+    policy: str | None
+    terms: Mapping[str, Any] | None
+    planned: Mapping[str, Any] | None
+    error: str | None
+    requested_at: datetime
+    entered_at: datetime
+    reminded_at: datetime | None
+    tries: int
+    failing_since: datetime | None
+
+
 def enter(
-    conn: Connection, workspace_id: str, ticket_id: str, now: datetime, **values: Any
+    conn: Connection,
+    workspace_id: str,
+    ticket_id: str,
+    now: datetime,
+    *,
+    step: Step,
+    **values: Unpack[ReturnChanges],
 ) -> bool:
-    """Write the row of a ticket's return, due now; return False if it has one already."""
+    """Write the row of a ticket's return, due now; return False if it has one already.
+
+    Raises `TransitionError` for a step in which no return begins.
+    """
+    row_id = return_id(workspace_id, ticket_id)
+    TRANSITIONS.check(row_id, None, step, ReturnAction.ENTER)
     fresh = {
-        "id": return_id(workspace_id, ticket_id),
+        "id": row_id,
         "workspace_id": workspace_id,
         "ticket_id": ticket_id,
         "number": return_number(workspace_id, ticket_id),
+        "step": step,
         "entered_at": now,
         "created_at": now,
         "updated_at": now,
@@ -161,7 +175,7 @@ def enter(
     return queue.insert_new(conn, returns, fresh | values)
 
 
-def unwritten(workspace_id: str, ticket_id: str, now: datetime, **values: Any) -> Return:
+def unwritten(workspace_id: str, ticket_id: str, now: datetime, requested_at: datetime) -> Return:
     """Return the row that a ticket's return would have, for looking at what would come of it."""
     nothing = dict.fromkeys(field.name for field in fields(Return))
     fresh = {
@@ -171,8 +185,9 @@ def unwritten(workspace_id: str, ticket_id: str, now: datetime, **values: Any) -
         "number": return_number(workspace_id, ticket_id),
         "step": Step.ELSEWHERE,
         "created_at": now,
+        "requested_at": requested_at,
     }
-    return Return(**(nothing | fresh | values))  # type: ignore[arg-type]
+    return Return(**(nothing | fresh))  # type: ignore[arg-type]
 
 
 def wake(conn: Connection, row_id: str, now: datetime) -> None:
@@ -220,44 +235,85 @@ def take(conn: Connection, row: Return, now: datetime, lease: timedelta) -> Retu
     return _return(found) if found else None
 
 
-def change(conn: Connection, row: Return, now: datetime, **values: Any) -> Return:
-    """Change a claimed return, keep it, and return it as it is then. Raises `LeaseLostError`."""
-    return _return(
-        queue.change_and_get(conn, returns, row.id, row.claims, **values, updated_at=now)
-    )
+StepMove = tuple[Step, ReturnAction]
+"""A step to go to, and what brings the return there."""
+
+
+def change(
+    conn: Connection,
+    row: Return,
+    now: datetime,
+    due_at: datetime,
+    *,
+    to: StepMove | None = None,
+    **values: Unpack[ReturnChanges],
+) -> Return:
+    """Change a claimed return, keep it until `due_at`, and return it as it is then.
+
+    Raises `LeaseLostError` where another worker has claimed or moved it, `TransitionError` for
+    a move that is not in the table; nothing is written then.
+    """
+    return _write(conn, row, now, {**values, "due_at": due_at}, to, lets_go=False)
 
 
 def release(
-    conn: Connection, row: Return, now: datetime, due_at: datetime | None, **values: Any
+    conn: Connection,
+    row: Return,
+    now: datetime,
+    due_at: datetime | None,
+    *,
+    to: StepMove | None = None,
+    **values: Unpack[ReturnChanges],
 ) -> Return:
-    """Change a claimed return and give it back until `due_at`, or until it is woken.
+    """Like `change`, and give the return back until `due_at`, or until it is woken.
 
-    What woke it meanwhile makes it due at once. Raises `LeaseLostError`.
+    What woke it meanwhile makes it due at once.
     """
+    return _write(conn, row, now, {**values, "due_at": due_at}, to, lets_go=True)
+
+
+def _write(
+    conn: Connection,
+    row: Return,
+    now: datetime,
+    values: dict[str, Any],
+    to: StepMove | None,
+    *,
+    lets_go: bool,
+) -> Return:
+    if to is not None:
+        step, by = to
+        TRANSITIONS.check(row.id, row.step, step, by)
+        values["step"] = step
     given = {f"new_{name}": value for name, value in values.items()}
-    given |= {"row": row.id, "fence": row.claims, "due": due_at, "now": now}
-    found = conn.execute(_release(tuple(values)), given).mappings().one_or_none()
+    given |= {"row": row.id, "fence": row.claims, "source": row.step, "now": now}
+    statement = _update(tuple(values), moves=to is not None, lets_go=lets_go)
+    found = conn.execute(statement, given).mappings().one_or_none()
     if found is None:
-        raise LeaseLostError(f"return {row.id} was claimed by another worker")
+        raise LeaseLostError(f"return {row.id} was claimed by another worker, or has moved")
     return _return(found)
 
 
 @functools.cache
-def _release(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+def _update(names: tuple[str, ...], *, moves: bool, lets_go: bool) -> ReturningUpdate[Any]:
+    """Return the statement that changes a row as it was read.
+
+    One that moves it names the step too: a return that somebody has just moved in Dispatch is at
+    its new step in memory, and not in the store, until that is written.
+    """
     moment = returns.c.due_at.type
-    due_at = case(
-        (returns.c.woken, bindparam("now", type_=moment)), else_=bindparam("due", type_=moment)
-    )
     changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    return (
-        update(returns)
-        .where(returns.c.id == bindparam("row"), returns.c.claims == bindparam("fence"))
-        .values(
-            {"working": False, "due_at": due_at, "updated_at": bindparam("now", type_=moment)}
-            | changed
+    changed["updated_at"] = bindparam("now", type_=moment)
+    if lets_go:
+        changed["working"] = False
+        changed["due_at"] = case(
+            (returns.c.woken, bindparam("now", type_=moment)),
+            else_=bindparam("new_due_at", type_=moment),
         )
-        .returning(*returns.c)
-    )
+    as_read = [returns.c.id == bindparam("row"), returns.c.claims == bindparam("fence")]
+    if moves:
+        as_read.append(returns.c.step == bindparam("source"))
+    return update(returns).where(*as_read).values(changed).returning(*returns.c)
 
 
 def get(conn: Connection, row_id: str) -> Return | None:

@@ -16,11 +16,12 @@ from dispatch_returns.money import Money
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.policy.verdict import Item
 from dispatch_returns.returns.receipts import Receipt
-from dispatch_returns.returns.records import Return, Step
+from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.receiving import not_arrived
 from dispatch_returns.returns.steps.request import as_field
 from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store
 
 if TYPE_CHECKING:

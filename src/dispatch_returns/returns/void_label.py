@@ -15,12 +15,13 @@ from dispatch_returns.errors import (
     ReturnStateError,
 )
 from dispatch_returns.returns import label_records, records
-from dispatch_returns.returns.label_records import LabelRow, LabelState
+from dispatch_returns.returns.label_records import LabelAction, LabelRow, LabelState
 from dispatch_returns.returns.labels.provider import LabelProvider
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return
 from dispatch_returns.returns.service import found
 from dispatch_returns.returns.steps.labelling import given_back
 from dispatch_returns.returns.steps.messages import tell_agents
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store, audit_log
 
 _LEASE = timedelta(minutes=5)
@@ -90,7 +91,8 @@ def void(
     def settle(conn: Connection) -> Voided:
         now = clock()
         released = records.release(conn, row, now, before.due_at)
-        changed = label_records.change(conn, label, now, state=state, error=None)
+        by = LabelAction.VOID
+        changed = label_records.move(conn, label, now, state, by=by, error=None)
         data = {"label": label.id, "parcel": label.parcel}
         decision = NewDecision("label", str(state), who, f"{said} Why: {why}", data)
         records.record(conn, row, decision, now)

@@ -14,11 +14,12 @@ from pathlib import Path
 import dispatch_returns
 
 SOURCE = Path(dispatch_returns.__file__).parent
-FOLDERS = ("reconcile", "refunds", "workflow", "webhooks")
+FOLDERS = ("connector", "refunds", "returns", "webhooks")
 
 # What is not on the way from claiming an event to the end of its write-back in a plain return.
 ELSEWHERE = {
     "inbox.accept": "the web request: until it is on disk the sender is not answered",
+    "refund.enter": "a merchant's own call: one transaction, and it can be repeated",
     "refund.*": "a person's act: one transaction, no call to a processor",
     "event.set_aside": "an event that the API never bore out: only its handlers are called",
     "event.left": "another workspace's event goes back as it was",
@@ -32,6 +33,7 @@ ELSEWHERE = {
     "event.thin": "old events that are done: whatever is left of them is deleted by the next pass",
     "event.postpone": "an event put off changes nothing but its time",
     "message.keep": "a handler that takes long: without it the handler is called again",
+    "worker.seen": "it only reads",
     "worker.beat": "that a worker runs: written again in a minute",
     "clock.forward": "work that a wrong clock put off: what is left goes in the next minute",
     "workspaces.get": "it only reads, to hear the time",
@@ -92,7 +94,7 @@ OF_RETURNS = {
     "return.moved",
 }
 _ROWS = {"event", "inbox", "label", "message", "reconcile", "refund", "return"}
-_PLUGINS = {"adapters", "labels", "notices", "orders"}
+_PLUGINS = {"adapters", "labels", "notifications", "orders"}
 _PARTS = {"provider": "labels", "orders": "orders", "_notifier": "notifier"}
 
 
@@ -107,8 +109,9 @@ def writes() -> set[str]:
 
 
 def _in_folder(folder: Path) -> Iterator[str]:
+    assert folder.is_dir(), f"{folder} has moved: whatever is in it would be forgotten here"
     for path in folder.rglob("*.py"):
-        if _PLUGINS.intersection(path.parts) or path.stem == "setup":
+        if _PLUGINS.intersection(path.parts) or path.stem == "provision":
             continue  # a plugin's own calls happen inside ours; setup is run by a person
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and (name := _step(node)):

@@ -25,7 +25,7 @@ from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import void_label
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.receipts import ReceiptState
-from dispatch_returns.returns.records import Step
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store, audit_log
 from tests.e2e.crash import points
 from tests.e2e.crash.walks import DECIDED, PATH, TOLD

@@ -13,8 +13,10 @@ from dispatch_returns.returns.policy.policy import ReturnPolicy
 from dispatch_returns.returns.policy.verdict import History, Item
 from dispatch_returns.returns.records import NewDecision
 from dispatch_returns.returns.steps.eligibility import breakdown_json
+from dispatch_returns.returns.transitions import Step
 from tests.support.cli import Said, Shop, run
 from tests.support.purchases import line, order, request
+from tests.support.stores import overwrite_return
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 POLICY, CASES = str(EXAMPLES / "policy.toml"), str(EXAMPLES / "policy-cases.toml")
@@ -151,14 +153,16 @@ def decide(shop: Shop, ticket: str) -> None:
     decision = NewDecision("eligibility", str(verdict.outcome), "policy", data=data)
 
     def write(conn: Any) -> None:
-        values = {
-            "status": "x",
-            "step": "needs_review",
-            "items": [],
-            "requested_at": now,
-            "tries": 0,
-        }
-        records.enter(conn, "ws_sandbox", ticket, now, claims=0, **values)
+        records.enter(
+            conn,
+            "ws_sandbox",
+            ticket,
+            now,
+            step=Step.CHECK,
+            status="x",
+            items=[],
+            requested_at=now,
+        )
         row = records.matching(conn, ticket, limit=1)[0]
         records.record(conn, row, decision, now)
 
@@ -230,11 +234,12 @@ def test_explain_of_an_unknown_ticket_ends_with_1(shop: Shop, write: Any) -> Non
 def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
     """Have another return of the same customer, or order, in the store."""
     now = datetime(2026, 1, 20, tzinfo=UTC)
-    given = {"items": [], "step": step, "status": step, "requested_at": now, "tries": 0} | values
+    given: dict[str, Any] = {"items": [], "status": step, "requested_at": now} | values
     given["order_key"] = given.get("order_id")
 
     def write(conn: Any) -> None:
-        records.enter(conn, "ws_sandbox", ticket, now, claims=0, **given)
+        records.enter(conn, "ws_sandbox", ticket, now, step=Step.REQUESTED, **given)
+        overwrite_return(conn, records.return_id("ws_sandbox", ticket), step=step)
 
     with shop.store() as store:
         store.write("return.enter", write)

@@ -128,6 +128,6 @@ def test_a_row_that_is_in_another_state_by_now_is_not_changed(
     """Even where no fence was counted up: the state is part of the statement."""
     row = desk.enter()
     desk.store.write("test", lambda conn: overwrite_refund(conn, row, state=State.SENDING))
-    with pytest.raises(LeaseLostError, match=f"refund {row.id} was claimed or moved"):
+    with pytest.raises(LeaseLostError, match=f"{row.id} was claimed by another worker, or has"):
         desk.store.write("late", lambda conn: late(conn, row, desk.clock()))
     assert (desk.only().state, desk.only().tries) == (State.SENDING, 0)

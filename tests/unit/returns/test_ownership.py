@@ -164,7 +164,7 @@ def plain(
     def orders_of(_: Settings) -> SeveralOrders:
         return SeveralOrders([orders])
 
-    monkeypatch.setattr("dispatch_returns.connector.orders_of", orders_of)
+    monkeypatch.setattr("dispatch_returns.connector.connector.orders_of", orders_of)
     shop = Workshop(box, tmp_path, reconcile_every=0)
     shop.orders = orders  # type: ignore[attr-defined]
     yield shop

@@ -26,11 +26,11 @@ from dispatch_returns.returns.policy.book import PolicyBook
 from dispatch_returns.returns.policy.facts import OrderFacts
 from dispatch_returns.returns.policy.policy import ReturnPolicy
 from dispatch_returns.returns.policy.verdict import Item
-from dispatch_returns.returns.records import Step
 from dispatch_returns.returns.service import receive
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import WORKSPACE, Clock

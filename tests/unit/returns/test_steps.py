@@ -19,8 +19,8 @@ from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import records
 from dispatch_returns.returns.policy.verdict import Item, Outcome
 from dispatch_returns.returns.receipts import ReceiptState
-from dispatch_returns.returns.records import Step
 from dispatch_returns.returns.steps import messages
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import outbox
 from tests.support.desk import usd
 from tests.support.lossy_answers import Lossy

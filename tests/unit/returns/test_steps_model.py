@@ -38,12 +38,13 @@ from dispatch_returns.returns.label_records import OVER
 from dispatch_returns.returns.notifications.notice import NoticeKind
 from dispatch_returns.returns.policy.verdict import Outcome
 from dispatch_returns.returns.receipts import ReceiptState
-from dispatch_returns.returns.records import Return, Step
+from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.messages import ON_ARRIVAL
 from dispatch_returns.returns.steps.plan import SOMEBODY, US
 from dispatch_returns.returns.steps.receiving import not_arrived
 from dispatch_returns.returns.steps.statuses import STEPS
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store.schema import outbox
 from tests.support.desk import usd
 from tests.support.returns import CarefulNotifier, Merchant, order

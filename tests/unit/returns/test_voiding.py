@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 import dispatch_sandbox
 from dispatch_returns.errors import (
@@ -21,6 +22,7 @@ from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.void_label import Voided, void
 from dispatch_returns.store import Store, audit_log
 from tests.support.returns_shop import ReturnsShop
+from tests.support.stores import overwrite_label
 
 
 @pytest.fixture
@@ -180,9 +182,9 @@ def test_an_expired_label_is_not_given_back(shop: ReturnsShop) -> None:
 
 
 def _set(store: Store, row_id: str, state: LabelState) -> None:
-    def write(conn: object) -> None:
-        (label,) = label_records.of_return(conn, row_id)  # type: ignore[arg-type]
-        label_records.change(conn, label, label.created_at, state=state, error="away")  # type: ignore[arg-type]
+    def write(conn: Connection) -> None:
+        (label,) = label_records.of_return(conn, row_id)
+        overwrite_label(conn, label.id, state=state, error="away")
 
     store.write("test.set", write)
 

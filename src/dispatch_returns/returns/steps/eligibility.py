@@ -24,13 +24,14 @@ from dispatch_returns.returns.policy.verdict import (
     Spoken,
     Verdict,
 )
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.ownership import REMEDY, RULE, asking
 from dispatch_returns.returns.steps.plan import Move, Plan, Situation, money_json
 from dispatch_returns.returns.steps.protocols import Parts, Policy
 from dispatch_returns.returns.steps.request import request_of
 from dispatch_returns.returns.steps.siblings import pieces_of, unless_changed
 from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Eligibility:
 
     def take_up(self, now: Situation) -> Plan:
         """Begin with a request: what the customer asks for is read from the ticket."""
-        return Plan(move=Move(Step.CHECK), values=asked(now))
+        return Plan(move=Move(Step.CHECK, ReturnAction.TAKE_UP), values=asked(now))
 
     def check(self, now: Situation) -> Plan:
         """Decide, and keep everything that it was decided from."""
@@ -70,6 +71,7 @@ class Eligibility:
         return Plan(
             move=Move(
                 _NEXT[verdict.outcome],
+                ReturnAction.DECIDE,
                 assignee=verdict.assignee,
                 tell=NoticeKind.IN_REVIEW if verdict.outcome is Outcome.REVIEW else None,
                 reason=None if verdict.outcome is Outcome.APPROVE else _why(verdict),
@@ -106,12 +108,12 @@ class Eligibility:
         return Judged(row, order, policy, verdict, seen, owner)
 
 
-def asked(now: Situation, order: Order | None = None) -> dict[str, Any]:
+def asked(now: Situation, order: Order | None = None) -> ReturnChanges:
     """Return the values of a row that say what the ticket asks for."""
     return values_of(request_of(now.ticket, now.row.requested_at, order), order)
 
 
-def values_of(request: ReturnRequest, order: Order | None = None) -> dict[str, Any]:
+def values_of(request: ReturnRequest, order: Order | None = None) -> ReturnChanges:
     """Return `request` as a row keeps it. `order` is the one that it means, once it was read."""
     return {
         "order_id": request.order_id,

@@ -31,6 +31,7 @@ from dispatch_returns.errors import (
     NotShownError,
     StoreError,
     TicketDeletedError,
+    TransitionError,
     ValidationError,
     WorkflowError,
 )
@@ -40,7 +41,7 @@ from dispatch_returns.refunds.ticket_facts import removal_of
 from dispatch_returns.returns import records
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.owners import Owners
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps import timers
 from dispatch_returns.returns.steps.assignment import Reviewers
 from dispatch_returns.returns.steps.eligibility import Eligibility, values_of
@@ -62,27 +63,20 @@ from dispatch_returns.returns.steps.request import claimed_by, request_of
 from dispatch_returns.returns.steps.statuses import Statuses
 from dispatch_returns.returns.steps.terms import Terms
 from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.transitions import (
+    BEGINS,
+    TAKES_PARCELS,
+    TRANSITIONS,
+    ReturnAction,
+    Step,
+)
 from dispatch_returns.store import Store
 from dispatch_returns.store.queue import backoff, failing_since
 from dispatch_returns.telemetry import Span, ids
 
 log = logging.getLogger(__name__)
 
-_BEGINS = frozenset({Step.REQUESTED, Step.CHECK, Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED})
-"""Where a ticket that is new to us becomes a return."""
-_TAKES_PARCELS = frozenset(
-    {
-        Step.APPROVED,
-        Step.LABEL_SENT,
-        Step.RECEIVED,
-        Step.REFUNDED,
-        Step.REVIEW,
-        Step.EXPIRED,
-        Step.ELSEWHERE,
-    }
-)
-"""Where what arrives is dealt with. A rejected return's parcel waits for a person."""
-_FOR_THE_OWNER = _TAKES_PARCELS - {Step.REVIEW, Step.EXPIRED, Step.ELSEWHERE}
+_FOR_THE_OWNER = TAKES_PARCELS - {Step.REVIEW, Step.EXPIRED, Step.ELSEWHERE}
 """Where the ticket's customer is shown, sent or paid something of the order."""
 _LOOK_AGAIN = timedelta(hours=1)
 
@@ -129,7 +123,7 @@ class ReturnsEngine:
         """Whether a ticket is, or now becomes, a return that walks the steps."""
         with self._store.read() as conn:
             known = records.get(conn, records.return_id(self._workspace(), ticket.id))
-        return known is not None or self._statuses.step(ticket.status) in _BEGINS
+        return known is not None or self._statuses.step(ticket.status) in BEGINS
 
     def notice(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
         """Let the return of `ticket` be looked at, where there is something new to see.
@@ -155,17 +149,17 @@ class ReturnsEngine:
         """Write the row of a ticket's return, once; it is looked at at once."""
         now = self._clock()
         step = self._statuses.step(ticket.status)
+        values = values_of(request_of(ticket, asked_at or now))
+        # Where it says that it was received, a warehouse has written what stands there.
+        values["claimed"] = None if step is Step.RECEIVED else claimed_by(ticket, self._evidence)
+        values["status"] = ""  # nobody has seen it there yet: the first look is an arrival
         records.enter(
             conn,
             self._workspace(),
             ticket.id,
             now,
             step=step,
-            # Where it says that it was received, a warehouse has written what stands there.
-            claimed=None if step is Step.RECEIVED else claimed_by(ticket, self._evidence),
-            # Nobody has seen it there yet: the first look is an arrival.
-            status="",
-            **values_of(request_of(ticket, asked_at or now)),
+            **values,
         )
 
     def _is_news(self, row: Return, ticket: Ticket) -> bool:
@@ -216,6 +210,8 @@ class ReturnsEngine:
             self._gone(walk.row, NewDecision("status", "deleted", SOMEBODY))
         except (APIError, AdapterError) as error:
             self._failed(walk, _said(error), retryable=True)
+        except TransitionError as error:
+            self._failed(walk, _said(error), retryable=False)
         except WorkflowError as error:
             # What nobody can say now, somebody may later: whether a label was bought.
             retryable = error.retryable or (isinstance(error, LabelError) and error.unknown)
@@ -273,7 +269,7 @@ class ReturnsEngine:
         """Return what follows from where the ticket is."""
         step = now.row.step
         terms = self._terms(now.row)
-        receipt = self._receiving.waiting(now.row) if step in _TAKES_PARCELS else None
+        receipt = self._receiving.waiting(now.row) if step in TAKES_PARCELS else None
         goes_on = step in _FOR_THE_OWNER and (now.arrived or step is Step.APPROVED)
         if goes_on or receipt is not None:
             asked = self._ownership.ask(now, terms)
@@ -282,7 +278,7 @@ class ReturnsEngine:
         if receipt is not None:
             return self._receiving.settle(now, receipt)
         plan = self._rule(now, terms)
-        if plan.move is None and step in _TAKES_PARCELS and self._receiving.is_held_up(now.row):
+        if plan.move is None and step in TAKES_PARCELS and self._receiving.is_held_up(now.row):
             # What holds it up may be settled at the processor, and no ticket tells of that.
             soon = now.now + _LOOK_AGAIN
             return replace(plan, due_at=min(soon, plan.due_at or soon))
@@ -332,16 +328,19 @@ class ReturnsEngine:
 
     def _commit(self, walk: _Walk, now: Situation, plan: Plan) -> None:
         """Write down what was decided; without a move, give the return back."""
-        row = now.row
-        values: dict[str, Any] = {
-            "step": row.step,
+        row, before = now.row, walk.row
+        to = None if row.step is before.step else (row.step, ReturnAction.SET)
+        if plan.move is not None:
+            TRANSITIONS.check(row.id, row.step, plan.move.step, plan.move.by)
+        values: ReturnChanges = {
             "status": row.status,
             "entered_at": row.entered_at,
             "reminded_at": row.reminded_at,
-            "planned": plan.move and plan.move.decided_on(now.ticket).stored(),
+            "planned": None if plan.move is None else plan.move.decided_on(now.ticket).stored(),
             "tries": 0,
             "error": None,
-        } | dict(plan.values)
+            **plan.values,
+        }
 
         def write(conn: Connection) -> Return:
             told = list(plan.told)
@@ -356,8 +355,9 @@ class ReturnsEngine:
             for work in plan.also:
                 work(conn)
             if plan.move is None:
-                return records.release(conn, row, now.now, plan.due_at, **values)
-            return records.change(conn, row, now.now, due_at=now.now + self._lease, **values)
+                return records.release(conn, before, now.now, plan.due_at, to=to, **values)
+            until = now.now + self._lease
+            return records.change(conn, before, now.now, until, to=to, **values)
 
         walk.row = self._store.write("return.decided", write)
 
@@ -415,12 +415,12 @@ class ReturnsEngine:
                 conn,
                 row,
                 now,
-                step=move.step,
+                now + self._lease,
+                to=(move.step, move.by),
                 status=target,
                 entered_at=now,
                 reminded_at=None,
                 planned=None,
-                due_at=now + self._lease,
             )
 
         walk.row = self._store.write("return.moved", write)
@@ -499,7 +499,8 @@ class ReturnsEngine:
                 records.record(conn, row, decision, now)
                 if note is not None:
                     tell_agents(conn, row, note, now)
-            records.release(conn, row, now, None, step=Step.GONE, planned=None, error=None)
+            gone = (Step.GONE, ReturnAction.DELETE)
+            records.release(conn, row, now, None, to=gone, planned=None, error=None)
 
         self._store.write("return.gone", write)
         _count(row, "gone")
@@ -554,7 +555,7 @@ def _parked(row: Return, why: str) -> Plan:
     failed = f"The step {step} failed: {why}"
     remedy = f"When the cause is mended, set the status to {row.status} again."
     return Plan(
-        move=Move(Step.REVIEW, reason=failed),
+        move=Move(Step.REVIEW, ReturnAction.PARK, reason=failed),
         decisions=(NewDecision("parked", str(row.step), US, why),),
         notes=(f"{failed} {remedy} (Return {row.number})",),
     )

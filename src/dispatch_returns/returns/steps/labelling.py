@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection
 
@@ -16,22 +16,29 @@ from dispatch_returns.client.models import Attachment
 from dispatch_returns.clock import Clock
 from dispatch_returns.errors import LabelError, LeaseLostError, NotFoundError, OrderError
 from dispatch_returns.returns import label_records, records
-from dispatch_returns.returns.label_records import OVER, LabelRow, LabelState
+from dispatch_returns.returns.label_records import (
+    MAY_BE_BOUGHT,
+    OVER,
+    LabelAction,
+    LabelChanges,
+    LabelRow,
+    LabelState,
+)
 from dispatch_returns.returns.labels.provider import Address, Label, LabelProvider, LabelRequest
 from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.owners import Owners
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return
 from dispatch_returns.returns.steps.documents import document_of, language_of, request_of
 from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
 PATIENCE = 12
 """After so many failures in a row, some three hours, a person is told."""
 _EXPIRED = "Label {} has expired."
 _CONTENT_TYPE = "application/pdf"
-_MAY_BE_BOUGHT = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,10 @@ class Labelling:
             f"Label {label.provider_id} of {label.provider}{cost}.",
             {"label": label.id, "parcel": label.parcel},
         )
-        return Plan(move=Move(Step.LABEL_SENT, fields=fields), decisions=(decision,))
+        return Plan(
+            move=Move(Step.LABEL_SENT, ReturnAction.SEND_LABEL, fields=fields),
+            decisions=(decision,),
+        )
 
     def take_back(self, now: Situation) -> tuple[TakenBack, ...]:
         """Give labels back that nobody needs any more; return what came of it, to be written down.
@@ -105,7 +115,8 @@ class Labelling:
         def want(conn: Connection) -> LabelRow:
             self._hold(conn, row, now)
             if newest is not None:
-                label_records.change(conn, newest, now, state=LabelState.EXPIRED)
+                by = LabelAction.EXPIRE
+                label_records.move(conn, newest, now, LabelState.EXPIRED, by=by)
                 expired = NewDecision("label", "expired", US, _EXPIRED.format(newest.provider_id))
                 records.record(conn, row, expired, now)
             return label_records.want(conn, row.id, len(known) + 1, now, provider=provider.name)
@@ -122,38 +133,40 @@ class Labelling:
             label = replace(label, send_by=send_by, provider=provider.name)
         label, request = self._drawn_up(now, label, self._order(now))
         found: Label | None = None
-        if label.state in _MAY_BE_BOUGHT:
+        if label.state in MAY_BE_BOUGHT:
             provider = known_to(label, provider)
             found = provider.find(request)
         if found is None:
-            found = self._buy(now.row, label, request, provider)
+            label, found = self._buy(now.row, label, request, provider)
         return self._record_bought(now.row, label, found)
 
     def _buy(
         self, row: Return, label: LabelRow, request: LabelRequest, provider: LabelProvider
-    ) -> Label:
+    ) -> tuple[LabelRow, Label]:
         """Say in the store that it is bought, then buy it."""
         until = self._now() + self._lease
         buying = self._set(
             row,
             label,
-            state=LabelState.BUYING,
+            (LabelState.BUYING, LabelAction.BUY),
             provider=label.provider,
             document=label.document,
             send_by=label.send_by,
             error=None,
         )
-        self._store.write("label.buying", buying)
+        label = self._store.write("label.buying", buying)
         if self._now() >= until:
             # Whoever claims the return next looks first.
             raise LeaseLostError(f"the lease of {row.id} ended before its label was bought")
         try:
-            return provider.buy(request)
+            return label, provider.buy(request)
         except LabelError as error:
-            state = LabelState.UNKNOWN if error.unknown else LabelState.WANTED
+            to = (LabelState.WANTED, LabelAction.BUY_LATER)
+            if error.unknown:
+                to = (LabelState.UNKNOWN, LabelAction.LOSE_TRACK)
             # What was certainly not bought is bought with what counts then.
             document = label.document if error.unknown else None
-            not_bought = self._set(row, label, state=state, document=document, error=error.message)
+            not_bought = self._set(row, label, to, document=document, error=error.message)
             self._store.write("label.not_bought", not_bought)
             raise
 
@@ -186,7 +199,7 @@ class Labelling:
         record = self._set(
             row,
             label,
-            state=LabelState.BOUGHT,
+            (LabelState.BOUGHT, LabelAction.BOUGHT),
             provider=bought.provider,
             document=label.document,
             provider_id=bought.id,
@@ -237,7 +250,7 @@ class Labelling:
     def _void(self, now: Situation, label: LabelRow) -> TakenBack:
         row = now.row
         try:
-            if label.state in _MAY_BE_BOUGHT:
+            if label.state in MAY_BE_BOUGHT:
                 provider = known_to(label, self._labels)
                 label, request = self._drawn_up(now, label, None)
                 found = provider.find(request)
@@ -250,25 +263,32 @@ class Labelling:
             # The return is over all the same; what is left is between shop and provider.
             state, said = LabelState.NOT_VOIDED, f"The label could not be given back: {error}"
         decision = NewDecision("label", str(state), US, said, {"label": label.id})
+        by = LabelAction.VOID
         return TakenBack(
-            decision, lambda conn: label_records.change(conn, label, self._now(), state=state)
+            decision, lambda conn: label_records.move(conn, label, self._now(), state, by=by)
         )
 
     def _set(
-        self, row: Return, label: LabelRow, **values: object
+        self,
+        row: Return,
+        label: LabelRow,
+        to: tuple[LabelState, LabelAction] | None = None,
+        **values: Unpack[LabelChanges],
     ) -> Callable[[Connection], LabelRow]:
         """Return the work of changing a label while its return is held."""
 
         def write(conn: Connection) -> LabelRow:
             now = self._now()
             self._hold(conn, row, now)
-            return label_records.change(conn, label, now, **values)
+            if to is None:
+                return label_records.change(conn, label, now, **values)
+            return label_records.move(conn, label, now, to[0], by=to[1], **values)
 
         return write
 
     def _hold(self, conn: Connection, row: Return, now: datetime) -> None:
         """Go on holding the return. Raises `LeaseLostError` where another worker does."""
-        records.change(conn, row, now, due_at=now + self._lease)
+        records.change(conn, row, now, now + self._lease)
 
     def _order(self, now: Situation) -> Order | None:
         """Read the order again: where the customer lives is not kept here.

@@ -17,12 +17,13 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.returns import label_records
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.notifications.notice import Attachment, Item, Notice, NoticeKind
-from dispatch_returns.returns.records import Return, Step
+from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.documents import language_of
 from dispatch_returns.returns.steps.labelling import file_name
 from dispatch_returns.returns.steps.plan import Move, Told, money_json, money_of
 from dispatch_returns.returns.steps.request import text_of
 from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store, outbox
 from dispatch_returns.store.outbox import Message
 

@@ -12,12 +12,13 @@ from dispatch_returns.refunds.owner import Owner, Standing
 from dispatch_returns.refunds.owners import Question
 from dispatch_returns.returns import records
 from dispatch_returns.returns.owners import Owners
-from dispatch_returns.returns.records import NewDecision, Step
+from dispatch_returns.returns.records import NewDecision
 from dispatch_returns.returns.steps.plan import SOMEBODY, US, Move, Plan, Situation
 from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.request import text_of
 from dispatch_returns.returns.steps.terms import Terms
 from dispatch_returns.returns.steps.timers import for_a_decision
+from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
 _AGREED = frozenset({Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED, Step.REFUNDED})
@@ -63,7 +64,7 @@ class Ownership:
             return None
         hold = guard.owner_differs(order_id)
         return Plan(
-            move=None if in_review else Move(Step.REVIEW, reason=hold.detail),
+            move=None if in_review else Move(Step.REVIEW, ReturnAction.ASK, reason=hold.detail),
             decisions=(NewDecision("owner", RULE, US, hold.detail),),
             notes=(f"{hold.detail} {REMEDY} (Return {now.row.number})",),
             also=(asking(now, owner),),

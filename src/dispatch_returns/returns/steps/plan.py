@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from dispatch_returns.client.exact_json import dumps
 from dispatch_returns.money import Money
 from dispatch_returns.returns.notifications.notice import NoticeKind
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
+from dispatch_returns.returns.transitions import ReturnAction, Step
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
@@ -29,7 +30,7 @@ SOMEBODY = "somebody in Dispatch"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The ticket's next status, with what is written beside it.
+    """The ticket's next status, by what it gets there, with what is written beside it.
 
     An `amount` goes into ``refund_amount``, with its ``currency``, and None among `fields` empties
     a field. `tell` is
@@ -39,6 +40,7 @@ class Move:
     """
 
     step: Step
+    by: ReturnAction
     fields: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     amount: Money | None = None
     assignee: str | None = None
@@ -51,6 +53,7 @@ class Move:
         """Return it as the store keeps it."""
         return {
             "step": str(self.step),
+            "by": str(self.by),
             "fields": dict(self.fields),
             "amount": None if self.amount is None else money_json(self.amount),
             "assignee": self.assignee,
@@ -65,6 +68,7 @@ class Move:
         """Return what `stored` has kept."""
         return cls(
             step=Step(stored["step"]),
+            by=ReturnAction(stored["by"]),
             fields=stored["fields"],
             amount=stored["amount"] and money_of(stored["amount"]),
             assignee=stored["assignee"],
@@ -130,7 +134,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     told: tuple[Told, ...] = ()
     also: tuple[Callable[[Connection], object], ...] = ()
-    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    values: ReturnChanges = field(default_factory=ReturnChanges)
     welcomes: bool = True
 
 

@@ -20,7 +20,7 @@ from dispatch_returns.refunds.ticket_facts import Facts, Parcel, digest_of
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import Receipt, ReceiptState
-from dispatch_returns.returns.records import NewDecision, Return, Step
+from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.eligibility import breakdown_json, item_lines
 from dispatch_returns.returns.steps.plan import (
     SOMEBODY,
@@ -36,6 +36,7 @@ from dispatch_returns.returns.steps.request import RECEIPT, text_of
 from dispatch_returns.returns.steps.siblings import of_others, unless_changed
 from dispatch_returns.returns.steps.terms import Terms
 from dispatch_returns.returns.steps.valuation import NO_ORDER, WAREHOUSE, Worth, Worths
+from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Receiving:
         return Plan(
             move=Move(
                 Step.RECEIVED if good else Step.REVIEW,
+                ReturnAction.RECEIVE,
                 fields=fields,
                 amount=worth.amount,
                 assignee=worth.assignee,
@@ -168,7 +170,7 @@ class Receiving:
     def returnless(self, now: Situation) -> Plan:
         """Pay back without anything being sent: the policy's word stands for the receipt."""
         if self._all(now.row):
-            return Plan(move=Move(Step.REFUNDED))
+            return Plan(move=Move(Step.REFUNDED, ReturnAction.REFUND))
         order = self._parts.order(now.row.order_id, now.ticket)
         if order is None:
             return review(now.row, "receipt", NO_ORDER)
@@ -189,12 +191,12 @@ class Receiving:
             )
 
         also = (unless_changed(worth.row, worth.others, of_others), note)
-        values = {"order_key": worth.row.order_key}
+        values: ReturnChanges = {"order_key": worth.row.order_key}
         if worth.problem is not None:
             return replace(review(now.row, "receipt", worth.problem), also=also, values=values)
         decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
         fields = payment_fields(now.ticket, order.payment)
-        move = Move(Step.REFUNDED, fields=fields, amount=worth.amount)
+        move = Move(Step.REFUNDED, ReturnAction.REFUND, fields=fields, amount=worth.amount)
         return Plan(move=move, decisions=(decision,), also=also, values=values)
 
     def refunded(self, now: Situation) -> Plan:
@@ -272,7 +274,7 @@ def _latest(known: Sequence[Receipt]) -> Receipt | None:
 
 
 def _pay(decision: NewDecision, *also: Work, pays: bool) -> Plan:
-    move = Move(Step.REFUNDED) if pays else None
+    move = Move(Step.REFUNDED, ReturnAction.REFUND) if pays else None
     return Plan(move=move, decisions=(decision,), also=also)
 
 
@@ -360,7 +362,7 @@ def condition_of(lines: Iterable[Mapping[str, Any]]) -> str | None:
 def review(row: Return, kind: str, why: str) -> Plan:
     """Let a person look, and say why."""
     return Plan(
-        move=Move(Step.REVIEW, reason=why),
+        move=Move(Step.REVIEW, ReturnAction.RECEIVE, reason=why),
         decisions=(NewDecision(kind, "review", US, why),),
         notes=(f"{why} (Return {row.number})",),
     )

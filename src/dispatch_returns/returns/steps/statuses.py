@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.returns.records import Step
+from dispatch_returns.returns.transitions import Step
 
 STEPS: tuple[Step, ...] = (
     Step.REQUESTED,

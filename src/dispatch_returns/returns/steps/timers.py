@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from dispatch_returns.returns.notifications.notice import NoticeKind
-from dispatch_returns.returns.records import NewDecision, Step
+from dispatch_returns.returns.records import NewDecision
 from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation, Told
 from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.transitions import ReturnAction, Step
 
 
 def for_a_decision(now: Situation, terms: Terms) -> Plan:
@@ -38,7 +39,7 @@ def for_the_parcel(now: Situation, terms: Terms) -> Plan:
     if now.now >= over:
         why = f"No parcel has arrived within {terms.expiry_days} days."
         return Plan(
-            move=Move(Step.EXPIRED, reason=why),
+            move=Move(Step.EXPIRED, ReturnAction.EXPIRE, reason=why),
             decisions=(NewDecision("expiry", "expired", US, why),),
             notes=(
                 f"{why} If it arrives after all, record its receipt as ever. (Return {row.number})",

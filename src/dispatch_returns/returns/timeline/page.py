@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.returns.records import Step
 from dispatch_returns.returns.steps.statuses import Statuses
 from dispatch_returns.returns.timeline.story import Story
+from dispatch_returns.returns.transitions import Step
 
 _WALK = (
     Step.REQUESTED,
