@@ -507,11 +507,11 @@ class RefundService:
                 conn,
                 refund,
                 now,
+                state,
+                by=RefundAction.LOSE_TRACK if unknown else RefundAction.POSTPONE,
                 failing_since=failing_since(
                     refund.failing_since, refund.detail, error.message, now
                 ),
-                state,
-                by=RefundAction.LOSE_TRACK if unknown else RefundAction.POSTPONE,
                 detail=error.message,
                 tries=refund.tries + 1,
                 uncertain=refund.uncertain or unknown,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatch_returns.connector.queues import Queue, work_off
+from dispatch_returns.errors import TransitionError
 
 
 class Pile:
@@ -77,8 +78,8 @@ def test_what_ends_the_program_is_not_swallowed() -> None:
 def test_an_illegal_move_is_logged_in_its_own_words(caplog: pytest.LogCaptureFixture) -> None:
     """They name the row, its states and what was to move it, and hold nothing of a customer's."""
 
-    def move(_item: int) -> None:
+    def move(_item: object) -> None:
         raise TransitionError("refund rfd_1 was not changed")
 
-    Queue("refunds", Pile(1).claim, move).run_safely(1)
+    Queue[object]("refunds", Pile(1).claim, move).run_safely(1)
     assert [it.getMessage() for it in caplog.records] == ["refunds: refund rfd_1 was not changed"]
