@@ -30,8 +30,8 @@ from dispatch_returns.errors import (
     TicketDeletedError,
 )
 from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.decision import Decision
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import Facts

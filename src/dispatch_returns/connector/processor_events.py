@@ -17,7 +17,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import external
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
-from dispatch_returns.refunds.intake import Decision
+from dispatch_returns.refunds.decision import Decision
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.sync import Answer, Met, News, moves
 from dispatch_returns.returns.steps.receiving import facts_of

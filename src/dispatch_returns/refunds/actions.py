@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from dispatch_returns.errors import InvalidArgumentError, RefundStateError
 from dispatch_returns.refunds import external, guard, ledger, messages, owners
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
+from dispatch_returns.refunds.decision import Decision
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
-from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.service import RefundService
@@ -131,7 +131,7 @@ def confirm(
                 f" {other.ticket_id}): one transfer pays one refund. Give this one's own reference"
             )
         result = RefundResult(paid_as, RefundStatus.SUCCEEDED, refund.amount)
-        return service.apply(conn, refund, result, by=RefundAction.CONFIRM)
+        return service.recorder.apply(conn, refund, result, by=RefundAction.CONFIRM)
 
     return _act(service, refund_id, "confirm", change, who=who, why=why)
 

@@ -7,14 +7,22 @@ seen here counts as well, as it may have come in since.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select, update
 
 from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
+    KnownRefund,
+    PaymentRef,
+    RefundStatus,
+)
 from dispatch_returns.refunds.amounts import gather, spread
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import ledger, outside, storable
@@ -97,3 +105,78 @@ _ROW = select(ledger.c.id).where(
         ),
     )
 )
+
+
+def refunded_elsewhere(seen: Sequence[Outside]) -> Hold:
+    """Return the hold for a payment that was refunded elsewhere."""
+    said = ", ".join(f"{it.amount} ({it.processor_id})" for it in seen)
+    detail = f"This payment was already refunded elsewhere: {said}."
+    return Hold(Reason.REFUNDED_ELSEWHERE, detail)
+
+
+def settles(
+    seen: Outside, ticket_id: str, amount: Money | None, requested_at: datetime | None
+) -> bool:
+    """Whether a refund made elsewhere is what a ticket asks for.
+
+    It is of just its amount, names no other ticket, and was made after the customer had asked:
+    what was paid back before was paid back for something else.
+    """
+    if seen.refund_id is not None or seen.ticket_id not in {None, ticket_id}:
+        return False
+    if amount is None or seen.amount != amount or requested_at is None:
+        return False
+    # Processors tell whole seconds.
+    return seen.made_at >= requested_at.replace(microsecond=0)
+
+
+def settles_row(seen: Outside, row: Refund) -> bool:
+    """Whether a refund made elsewhere is what a row waits to pay."""
+    return settles(seen, row.ticket_id, row.amount, row.requested_at)
+
+
+def seen_of(adapter: str, known: KnownRefund) -> Outside:
+    """Return a refund of the processor's as it is kept."""
+    first, second = ([ref.id for ref in known.payments] + [None, None])[:2]
+    return Outside(
+        adapter=adapter,
+        processor_id=known.result.processor_id,
+        payment_id=first,
+        payment_also=second,
+        refund_id=known.refund_id,
+        ticket_id=known.ticket_id,
+        amount=known.result.amount,
+        status=known.result.status,
+        made_at=known.created_at,
+    )
+
+
+def names_of(payment: PaymentRef, listed: Iterable[KnownRefund]) -> set[str]:
+    """Return all ids that a payment goes by, as its refunds name them."""
+    return {payment.id} | {ref.id for it in listed for ref in it.payments}
+
+
+def moved(
+    conn: Connection, adapter: str, names: Collection[str], listed: Iterable[KnownRefund]
+) -> list[Outside]:
+    """Return the refunds that moved money of the payment with these `names`, and no row has.
+
+    They are those that the processor `listed`, and those that its webhook has told of.
+    """
+    seen = {it.processor_id: it for it in of_payment(conn, adapter, names)}
+    seen |= {it.result.processor_id: seen_of(adapter, it) for it in listed}
+    moving = [it for it in seen.values() if RefundStatus(it.status) not in NO_MONEY_MOVED]
+    moving.sort(key=lambda it: (it.made_at, it.processor_id))
+    return of_no_row(conn, moving)
+
+
+def beside(
+    conn: Connection, adapter: str, row: Refund, listed: Sequence[KnownRefund]
+) -> list[Outside]:
+    """Return the refunds of a row's payment that moved money, and no row has; the payment is
+    locked until the transaction ends."""
+    if not listed or row.payment is None:
+        return []
+    ref = PaymentRef(**row.payment)
+    look_alone(conn, adapter, [ref.id])
+    return moved(conn, adapter, names_of(ref, listed), listed)

@@ -70,6 +70,13 @@ def verdict(kind: ErrorKind, *, uncertain: bool) -> Verdict:
     return {Verdict.AGAIN: Verdict.UNKNOWN, Verdict.REFUSED: Verdict.LOOK}.get(found, found)
 
 
+def refusal(error: AdapterError) -> Hold:
+    """Return why a person must look at a refund that was refused: each refusal has its reason."""
+    hold = hold_for(error)
+    assert hold is not None
+    return hold
+
+
 def hold_for(error: AdapterError) -> Hold | None:
     """Return why a person must look, for the kinds that a processor refuses with."""
     reason = _REASONS.get(error.kind)

@@ -26,8 +26,8 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
     readable_refunds,
 )
+from dispatch_returns.refunds.external import refunded_elsewhere, seen_of, settles_row
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.intake import refunded_elsewhere, seen_of, settles_row
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
@@ -243,7 +243,9 @@ class News:
                 if dry and row.amount is not None:
                     hold = guard.dry_run_hold(row.amount)
                 # An approval was given before anybody knew of this.
-                self._service.hold(conn, row, hold, by=RefundAction.HOLD, keep_approval=False)
+                self._service.recorder.hold(
+                    conn, row, hold, by=RefundAction.HOLD, keep_approval=False
+                )
         return None
 
     def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
@@ -262,7 +264,7 @@ class News:
         result = known.result
         if known.refund_id is not None and known.refund_id != row.id:
             result = replace(result, ours=False)
-        self._service.apply(conn, row, result, by=RefundAction.REPORT)
+        self._service.recorder.apply(conn, row, result, by=RefundAction.REPORT)
         return met
 
     def _note(self, conn: Connection, known: KnownRefund) -> None:

@@ -486,7 +486,7 @@ def test_a_hold_takes_back_an_approval_that_was_given_without_knowing(waiting: D
     hold = Hold(Reason.REFUNDED_ELSEWHERE, "somebody paid it back")
     waiting.store.write(
         "hold",
-        lambda conn: waiting.service.hold(
+        lambda conn: waiting.service.recorder.hold(
             conn, approved, hold, by=RefundAction.HOLD, keep_approval=False
         ),
     )

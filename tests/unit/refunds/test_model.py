@@ -34,8 +34,8 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
+from dispatch_returns.refunds.decision import Decision
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.intake import Decision
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts
 from dispatch_returns.refunds.transitions import State

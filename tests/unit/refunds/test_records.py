@@ -109,7 +109,7 @@ def test_what_the_processor_says_is_kept_with_its_reason_and_its_request(desk: D
         "fake_1", RefundStatus.FAILED, usd("149.00"), failure_reason="declined", request_id="req_5"
     )
     desk.store.write(
-        "news", lambda conn: desk.service.apply(conn, row, news, by=RefundAction.REPORT)
+        "news", lambda conn: desk.service.recorder.apply(conn, row, news, by=RefundAction.REPORT)
     )
     last = desk.attempts()[-1]
     assert (last.call, last.outcome, last.processor_id) == ("event", "failed", "fake_1")

@@ -25,7 +25,7 @@ def news(desk: Desk, result: RefundResult) -> None:
     """Tell the service what the processor's webhook says."""
     row = desk.only()
     desk.store.write(
-        "news", lambda conn: desk.service.apply(conn, row, result, by=RefundAction.REPORT)
+        "news", lambda conn: desk.service.recorder.apply(conn, row, result, by=RefundAction.REPORT)
     )
 
 
@@ -395,7 +395,7 @@ def test_a_finished_row_that_falls_due_is_put_to_rest(desk: Desk) -> None:
 
 
 def test_jitter_takes_up_to_half_off(desk: Desk) -> None:
-    desk.service._jitter = lambda: 1.0
+    desk.service.recorder._jitter = lambda: 1.0
     desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "no connection"))
     desk.enter()
     desk.step()
@@ -408,4 +408,4 @@ def test_a_service_has_defaults(desk: Desk) -> None:
     assert not service.rails.kill_switch
     assert service.rails is service.intake.rails
     assert service.now().tzinfo is not None
-    assert 0 <= service._jitter() < 1
+    assert 0 <= service.recorder._jitter() < 1

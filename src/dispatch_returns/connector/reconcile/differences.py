@@ -10,8 +10,8 @@ from typing import Any
 from dispatch_returns.connector.reconcile.books import digits
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
+from dispatch_returns.refunds.external import seen_of, settles_row
 from dispatch_returns.refunds.guard import Reason
-from dispatch_returns.refunds.intake import seen_of, settles_row
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import moves
 from dispatch_returns.refunds.transitions import State

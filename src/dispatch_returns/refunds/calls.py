@@ -1,0 +1,63 @@
+"""The request that a row makes, and for how long its key makes it the same again. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from dispatch_returns.refunds.adapter import Capabilities, PaymentRef, RefundRequest
+from dispatch_returns.refunds.ledger import Refund
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+_MARGIN = timedelta(hours=1)
+"""A key this close to the end of its life may be gone when the request arrives."""
+
+
+def request_of(refund: Refund) -> RefundRequest:
+    """Return the request of this row: the same row always gives the same one."""
+    assert refund.payment is not None
+    assert refund.amount is not None
+    return RefundRequest(
+        refund_id=refund.id,
+        idempotency_key=refund.idempotency_key,
+        payment=PaymentRef(**refund.payment),
+        amount=refund.amount,
+        workspace_id=refund.workspace_id,
+        ticket_id=refund.ticket_id,
+        order_id=refund.order_id,
+        instructions_email=refund.instructions_email,
+    )
+
+
+def key_is_alive(refund: Refund, can: Capabilities, now: datetime) -> bool:
+    """Whether the processor certainly remembers the row's key, under which a call was made."""
+    if refund.first_sent_at is None:
+        # Never sent, as far as this store knows; but it may be an old backup.
+        return can.lookup
+    return can.key_lifetime is not None and _is_remembered(refund.first_sent_at, can, now)
+
+
+def key_was_kept(refund: Refund, can: Capabilities, lease: timedelta, now: datetime) -> bool:
+    """Whether the processor still knows the row's key, had it been used since its entry.
+
+    What a person pays by hand, a person confirms. A processor without keys is trusted for as
+    long as a worker may hold the row, the `lease`.
+    """
+    if can.manual:
+        return True
+    if can.key_lifetime is None:
+        kept = now < refund.entered_at + lease
+    else:
+        kept = _is_remembered(refund.entered_at, can, now)
+    return not refund.uncertain and kept
+
+
+def _is_remembered(since: datetime, can: Capabilities, now: datetime) -> bool:
+    """Whether a key that was first used at `since` is certainly remembered now.
+
+    Where nothing can be looked up, only the clock says so, and it may be wrong: half of the
+    lifetime is trusted, and none of it where the clock stands before the first use.
+    """
+    assert can.key_lifetime is not None
+    if can.lookup:
+        return now < since + can.key_lifetime - _MARGIN
+    return since - _CLOCKS_DIFFER <= now < since + can.key_lifetime / 2

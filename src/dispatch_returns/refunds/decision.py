@@ -1,0 +1,95 @@
+"""What is decided about a ticket before anything is written, and the row that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dispatch_returns.money import Money
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
+from dispatch_returns.refunds.external import Outside
+from dispatch_returns.refunds.guard import Hold
+from dispatch_returns.refunds.ledger import RefundChanges
+from dispatch_returns.refunds.owner import NOT_KNOWN, Owner
+from dispatch_returns.refunds.owners import Question
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.transitions import State
+from dispatch_returns.store.schema import storable
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the ticket asks for, as judged: an amount and its payment, or a hold.
+
+    With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
+    what a second person must agree to. ``names`` are all ids that the payment goes by.
+
+    ``listed`` are the payment's refunds as the processor gave them at the check; None where it
+    cannot. ``look_first``: money has moved on this payment before, so the processor is asked
+    whether it was this refund (the store may have been restored from a backup). ``owner`` says
+    whose order it is, and ``email`` where a processor writes to a customer who must act.
+    """
+
+    facts: Facts
+    payment: PaymentRef | None = None
+    amount: Money | None = None
+    hold: Hold | None = None
+    doubts: tuple[Hold, ...] = ()
+    listed: tuple[KnownRefund, ...] | None = None
+    look_first: bool = False
+    names: frozenset[str] = frozenset()
+    owner: Owner = NOT_KNOWN
+    email: str | None = field(default=None, repr=False)
+
+    @property
+    def payment_ids(self) -> frozenset[str]:
+        """Every id that the payment is known by: what is decided of one is decided of all."""
+        return self.names if self.payment is None else self.names | {self.payment.id}
+
+    @property
+    def question(self) -> Question:
+        """What a person is asked where the customer is not the order's."""
+        return Question(self.facts.workspace_id, self.facts.ticket_id, self.owner.subject)
+
+    @property
+    def row_id(self) -> str:
+        """The id of the ledger's row for this intent."""
+        facts = self.facts
+        return ledger.refund_id(facts.workspace_id, facts.ticket_id, facts.parcel.ordinal)
+
+    @property
+    def payment_columns(self) -> dict[str, Any] | None:
+        """The payment as a row has it."""
+        return None if self.payment is None else asdict(self.payment)
+
+
+def entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -> RefundChanges:
+    """Return the values of a row that is held, or waits to be sent.
+
+    `elsewhere` are the refunds made elsewhere that were counted when it was checked.
+    """
+    return {
+        "counted": [storable(it.processor_id) for it in elsewhere] or None,
+        "reason": hold.reason if hold else None,
+        "detail": hold.detail if hold else None,
+        "amount": decision.amount,
+        "payment": decision.payment_columns,
+        "order_id": decision.facts.order_id,
+        "instructions_email": decision.email,
+        "ticket_status": decision.facts.status,
+        "requested_at": decision.facts.requested_at,
+        "uncertain": decision.look_first,
+        "tries": 0,
+    }
+
+
+def adoption(decision: Decision, elsewhere: Outside) -> tuple[State, RefundChanges]:
+    """Return the state and values of a row whose money was paid back by somebody else."""
+    values = entry(decision, None, ())
+    values["processor_id"] = elsewhere.processor_id
+    values["adopted"] = True
+    values["uncertain"] = False
+    values["due_at"] = None
+    return State(elsewhere.status), values

@@ -1,0 +1,375 @@
+"""Writes what came of a refund into its row, and lets people know, in one transaction each.
+
+Which move follows from what is said in `transitions` and `outcomes`; here it is carried out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Unpack
+
+from sqlalchemy import Connection
+
+from dispatch_returns import telemetry
+from dispatch_returns.clock import Clock
+from dispatch_returns.errors import (
+    AdapterError,
+    APIError,
+    ErrorKind,
+    NotShownError,
+    UnsupportedFeatureError,
+)
+from dispatch_returns.refunds import ledger, messages, outcomes
+from dispatch_returns.refunds.adapter import RefundAdapter, RefundResult
+from dispatch_returns.refunds.announce import Announce
+from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.ledger import Refund, RefundChanges
+from dispatch_returns.refunds.pace import WAITING, Pace
+from dispatch_returns.refunds.taken_back import deleted
+from dispatch_returns.refunds.transitions import RefundAction, State
+from dispatch_returns.store import Store
+from dispatch_returns.store.queue import failing_since
+
+log = logging.getLogger(__name__)
+
+_CALLS: Mapping[RefundAction, str] = {
+    RefundAction.ANSWER: "refund",
+    RefundAction.FIND: "find",
+    RefundAction.REPORT: "event",
+    RefundAction.CONFIRM: "confirm",
+}
+"""What an attempt is called by which the processor's word came."""
+_SOON = timedelta(minutes=1)
+_NOT_TOLD = Hold(
+    Reason.STATUS_UNKNOWN,
+    "The processor accepted this refund, and for a day it has not said how it stands.",
+)
+_NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
+NOT_APPROVED: RefundChanges = {
+    "approved_by": None,
+    "approved_minor": None,
+    "approved_detail": None,
+}
+"""The values of a row that nobody has approved, or not with what is said against it now."""
+
+
+class Recorder:
+    """Records what came of refunds.
+
+    Each method raises `LeaseLostError` when the row was claimed or moved since `refund` was read,
+    and writes nothing then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        adapter: RefundAdapter,
+        pace: Pace,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+        announce: Announce,
+    ) -> None:
+        self._store = store
+        self._adapter = adapter
+        self._pace = pace
+        self._now = clock
+        self._jitter = jitter
+        self._announce = announce
+
+    # Inside the caller's transaction.
+
+    def hold(
+        self,
+        conn: Connection,
+        refund: Refund,
+        hold: Hold,
+        *,
+        by: RefundAction,
+        keep_approval: bool = True,
+    ) -> Refund:
+        """Let a refund of which nothing was paid wait for a person; return it as it is then."""
+        now = self._now()
+        values: RefundChanges = {
+            "reason": hold.reason,
+            "detail": hold.detail,
+            "uncertain": False,
+            "sent_day": None,
+            "due_at": None,
+        }
+        if not keep_approval:
+            values |= NOT_APPROVED
+        held = ledger.move(conn, refund, now, State.HELD, by=by, **values)
+        messages.tell_held(conn, held, hold, now)
+        self._announce(conn, held, now)
+        return held
+
+    def apply(
+        self, conn: Connection, refund: Refund, result: RefundResult, *, by: RefundAction
+    ) -> Refund:
+        """Write what the processor says of a refund into its row; return the row as it is then.
+
+        `by` says how its word came. The ticket hears of it where it shows something new.
+        """
+        now = self._now()
+        ledger.record_attempt(
+            conn,
+            refund,
+            _CALLS[by],
+            result.status,
+            now,
+            processor_id=result.processor_id,
+            code=result.failure_reason,
+            request_id=result.request_id,
+        )
+        state, hold = outcomes.standing(refund, result)
+        polls = refund.tries + 1 if state is refund.state else 0
+        followed = result.ours and self._adapter.capabilities.lookup
+        wait = self._pace.next_poll(state, polls, self._jitter()) if followed else None
+        after = ledger.move(
+            conn,
+            refund,
+            now,
+            state,
+            by=by,
+            reason=hold.reason if hold else None,
+            detail=hold.detail if hold else None,
+            processor_id=result.processor_id,
+            adopted=not result.ours,
+            arn=result.arn or refund.arn,
+            failure_reason=result.failure_reason,
+            uncertain=False,
+            tries=polls,
+            due_at=None if wait is None else now + wait,
+        )
+        if (refund.state, refund.reason, refund.arn) == (after.state, after.reason, after.arn):
+            return after
+        if refund.state is not after.state:
+            self._announce(conn, after, now)
+        if after.reason is not None:
+            messages.tell_held(conn, after, messages.hold_of(after), now)
+        else:
+            again = by is not RefundAction.ANSWER
+            messages.tell_outcome(conn, after, now, again=again)
+        if after.adopted:
+            messages.tell_adopted(conn, after, now)
+        return after
+
+    # Each in a transaction of its own.
+
+    def record(self, refund: Refund, result: RefundResult, *, by: RefundAction) -> None:
+        """Like `apply`; a refund that is another row's is left to a person."""
+        try:
+            after = self._store.write(
+                "refund.outcome", lambda conn: self.apply(conn, refund, result, by=by)
+            )
+        except ledger.TakenError as error:
+            # Looking again would find the same, for ever.
+            self.park(refund, AdapterError(ErrorKind.KEY_CONFLICT, f"{error}."), _CALLS[by])
+            return
+        log.info("refund %s is %s", after.id, after.state, extra=ids_of(after))
+
+    def refuse(
+        self, refund: Refund, hold: Hold, error: AdapterError | None = None, call: str = "refund"
+    ) -> None:
+        """Hold a refund that the processor refused, or was not asked for: nothing was paid."""
+
+        def write(conn: Connection) -> None:
+            now = self._now()
+            if error is not None:
+                _record_error(conn, refund, call, error, now)
+            else:
+                ledger.record_attempt(
+                    conn, refund, "refund", "unsupported", now, message=hold.detail
+                )
+            self.hold(conn, refund, hold, by=RefundAction.REFUSE)
+
+        self._store.write("refund.outcome", write)
+
+    def unsupported(self, refund: Refund, error: UnsupportedFeatureError) -> None:
+        """Leave to a person what the processor has no words for."""
+        if refund.uncertain:
+            # Said of this call only: an earlier one may have been carried out.
+            self.park(refund, AdapterError(ErrorKind.CONFIG, f"{error}"))
+        else:
+            self.refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"))
+
+    def retry(self, refund: Refund, error: AdapterError, call: str = "refund") -> None:
+        """Try again later what was certainly not carried out, for as long as the pace allows."""
+        now = self._now()
+        with self._store.read() as conn:
+            tried_since = ledger.tried_since(conn, refund) or now
+        if now > tried_since + self._pace.patience:
+            self.refuse(refund, Hold(Reason.UNREACHABLE, error.message), error, call)
+        else:
+            self._try_later(refund, error, call, State.REQUESTED, RefundAction.POSTPONE)
+
+    def look_later(self, refund: Refund, error: AdapterError, call: str) -> None:
+        """Look for a refund later that may have been carried out; after a day, say so."""
+        self._try_later(refund, error, call, State.UNKNOWN, RefundAction.LOSE_TRACK)
+
+    def cannot_look(self, refund: Refund, error: AdapterError) -> None:
+        """Look again later, or leave to a person what the processor will not say later either."""
+        if outcomes.verdict(error.kind, uncertain=True) is outcomes.Verdict.UNKNOWN:
+            self.look_later(refund, error, "find")
+        else:
+            self.park(refund, error, "find")
+
+    def park(self, refund: Refund, error: AdapterError | None = None, call: str = "refund") -> None:
+        """Leave to a person what may have been paid, where asking again could pay twice."""
+        said = "" if error is None else f" {error.message}"
+        hold = Hold(_NOT_KNOWN.reason, f"{_NOT_KNOWN.detail}{said}")
+
+        def write(conn: Connection) -> None:
+            now = self._now()
+            if error is not None:
+                _record_error(conn, refund, call, error, now)
+            else:
+                ledger.record_attempt(conn, refund, "find", "none", now)
+            parked = ledger.move(
+                conn,
+                refund,
+                now,
+                State.UNKNOWN,
+                by=RefundAction.LOSE_TRACK,
+                reason=hold.reason,
+                detail=hold.detail,
+                uncertain=True,
+                due_at=None,
+            )
+            messages.tell_held(conn, parked, hold, now)
+            if refund.reason is None:
+                self._announce(conn, parked, now)
+
+        self._store.write("refund.outcome", write)
+
+    def rest(self, refund: Refund) -> None:
+        """Let a row rest of which nothing more is expected."""
+        self._postpone(refund, due_at=None)
+
+    def follow_later(self, refund: Refund) -> None:
+        """Look again later at a refund that the processor has accepted, and does not show now."""
+        polls = refund.tries + 1
+        wait = self._pace.next_poll(refund.state, polls, self._jitter())
+        due_at = None if wait is None else self._now() + wait
+        self._postpone(refund, detail=None, due_at=due_at, tries=polls)
+
+    def cannot_follow(self, refund: Refund, error: AdapterError) -> None:
+        """Look again later at an accepted refund, where the processor cannot say how it stands."""
+        now = self._now()
+        since = failing_since(refund.failing_since, refund.detail, error.message, now)
+        due_at: datetime | None = now + self._pace.wait_on(now - since, self._pace.first_poll)
+        if refund.state is State.SUCCEEDED and now - since >= self._pace.followed_for:
+            due_at = None  # it could have failed until then
+        told = None
+        if error.kind is ErrorKind.KEY_CONFLICT:
+            told = Hold(Reason.PAID_TWICE, error.message)
+        elif now - since >= self._pace.patience and refund.state in WAITING:
+            told = _NOT_TOLD
+        self._postpone(refund, told, detail=error.message, due_at=due_at, failing_since=since)
+
+    def wait_for_adapter(self, refund: Refund) -> None:
+        """Put off a refund of another adapter; after a day, tell people once, and go on waiting."""
+        now = self._now()
+        detail = f"{ledger.WAITS_FOR_ADAPTER} {refund.adapter}"
+        since = failing_since(refund.failing_since, refund.detail, detail, now)
+        why = (
+            f"It was begun with the adapter {refund.adapter}, and DISPATCH_RETURNS_ADAPTER is"
+            f" {self._adapter.name} now."
+        )
+        finished = refund.state in {State.SUCCEEDED, State.FAILED, State.CANCELED}
+        told = now - since >= self._pace.patience and not finished
+        self._postpone(
+            refund,
+            Hold(Reason.UNREACHABLE, why) if told else None,
+            detail=detail,
+            due_at=now + self._pace.wait_on(now - since, _SOON),
+            failing_since=since,
+        )
+
+    def wait_for_ticket(self, refund: Refund, error: APIError) -> None:
+        """Put off a refund whose ticket cannot be read; after a day without it, hold it."""
+        said = type(error).__name__
+        log.warning(
+            "refund %s: its ticket cannot be read: %s", refund.id, said, extra=ids_of(refund)
+        )
+        missing = isinstance(error, NotShownError) and error.missing
+        detail = f"The ticket {'is not found' if missing else 'cannot be read'}: {error.message}"
+        now = self._now()
+        since = failing_since(refund.failing_since, refund.detail, detail, now)
+        if missing and now - since >= self._pace.patience:
+            hold, by = deleted(refund), RefundAction.HOLD
+            self._store.write("refund.postpone", lambda conn: self.hold(conn, refund, hold, by=by))
+            return
+        self._postpone(
+            refund,
+            detail=detail,
+            due_at=now + self._pace.retry_in(refund.tries, None, self._jitter()),
+            tries=refund.tries + 1,
+            failing_since=since,
+        )
+
+    def _postpone(
+        self, refund: Refund, told: Hold | None = None, **values: Unpack[RefundChanges]
+    ) -> None:
+        """Change when the row is due, and what it waits for; agents are `told` in a note."""
+
+        def write(conn: Connection) -> None:
+            now = self._now()
+            changed = ledger.change(conn, refund, now, **values)
+            if told is not None:
+                messages.tell_agents(conn, changed, told, now)
+
+        self._store.write("refund.postpone", write)
+
+    def _try_later(
+        self, refund: Refund, error: AdapterError, call: str, state: State, by: RefundAction
+    ) -> None:
+        def write(conn: Connection) -> None:
+            now = self._now()
+            _record_error(conn, refund, call, error, now)
+            wait = self._pace.retry_in(refund.tries, error.retry_after, self._jitter())
+            since = failing_since(refund.failing_since, refund.detail, error.message, now)
+            after = ledger.move(
+                conn,
+                refund,
+                now,
+                state,
+                by=by,
+                detail=error.message,
+                tries=refund.tries + 1,
+                uncertain=refund.uncertain or state is State.UNKNOWN,
+                due_at=now + wait,
+                failing_since=since,
+            )
+            if state is not State.UNKNOWN or after.reason is not None:
+                return
+            asked_at = after.first_sent_at or ledger.tried_since(conn, after) or after.created_at
+            if now > asked_at + self._pace.patience:  # a person hears of it, once; it goes on
+                after = ledger.change(conn, after, now, reason=_NOT_KNOWN.reason)
+                messages.tell_held(conn, after, _NOT_KNOWN, now)
+                self._announce(conn, after, now)
+
+        self._store.write("refund.outcome", write)
+
+
+def ids_of(refund: Refund) -> dict[str, str | None]:
+    """Return what a log line about `refund` names."""
+    return telemetry.ids(ticket_id=refund.ticket_id, refund_id=refund.id)
+
+
+def _record_error(
+    conn: Connection, refund: Refund, call: str, error: AdapterError, now: datetime
+) -> None:
+    ledger.record_attempt(
+        conn,
+        refund,
+        call,
+        error.kind,
+        now,
+        code=error.code,
+        request_id=error.request_id,
+        message=error.message,
+    )
