@@ -15,7 +15,7 @@ import dispatch_sandbox
 from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
-from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds import attempts, ledger
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import NewEvent, Store, audit_log, inbox, outbox, schema, switches
@@ -103,7 +103,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
         )  # fmt: skip
         assert refund is not None
         changed = ledger.change(conn, refund, NOW, detail=text * 2, arn=text, failure_reason=text)
-        ledger.record_attempt(
+        attempts.record(
             conn, changed, text, text, NOW,
             processor_id=text, code=text, request_id=text, message=text,
         )  # fmt: skip
@@ -124,7 +124,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
             assert (refund.workspace_id, refund.adapter, refund.detail) == (text, text, text * 2)
             assert (refund.order_id, refund.arn, refund.reason) == (text, text, text)
             assert ledger.matching(conn, text, limit=9) == [refund]
-            (attempt,) = ledger.attempts_of(conn, refund.id)
+            (attempt,) = attempts.of_refund(conn, refund.id)
             assert (attempt.call, attempt.code, attempt.message) == (text, text, text)
             (act,) = audit_log.of_refund(conn, refund.id)
             assert (act.act, act.who, act.why, act.subject) == (text, text, text, text)

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import actions, ledger
+from dispatch_returns.refunds import actions, attempts, ledger
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
+from dispatch_returns.refunds.attempts import Attempt
 from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.ledger import Attempt, Refund
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import Facts, OrderOf, PaymentResolver, nobody_asked
@@ -195,7 +196,7 @@ class Desk:
 
     def attempts(self, refund: Refund | None = None) -> list[Attempt]:
         with self.store.read() as conn:
-            return ledger.attempts_of(conn, (refund or self.only()).id)
+            return attempts.of_refund(conn, (refund or self.only()).id)
 
     def calls(self) -> list[str]:
         """Each attempt as ``call outcome``, without what was only announced."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import StatementError
 
 from dispatch_returns.errors import LeaseLostError, StoreUnavailableError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import external, ledger
+from dispatch_returns.refunds import attempts, external, ledger
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.returns import label_records, receipts, records
@@ -29,7 +29,7 @@ from dispatch_returns.store import NewEvent, Store, audit_log, inbox, jobs, outb
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.outbox import Message, MessageState, NewMessage
 from dispatch_returns.store.switches import Switch
-from tests.support.stores import overwrite_refund
+from tests.support.stores import overwrite_refund, overwrite_return
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -570,8 +570,8 @@ class StoreContract:
         assert row is not None
 
         def record(conn: Connection) -> None:
-            ledger.record_attempt(conn, row, "refund", "sent", NOW)
-            ledger.record_attempt(
+            attempts.record(conn, row, "refund", "sent", NOW)
+            attempts.record(
                 conn, row, "refund", "failed", LATER, processor_id="re_1", code="c",
                 request_id="req_1", message="m",
             )  # fmt: skip
@@ -579,11 +579,11 @@ class StoreContract:
 
         store.write("record", record)
         with store.read() as conn:
-            first, then = ledger.attempts_of(conn, row.id)
+            first, then = attempts.of_refund(conn, row.id)
             (act,) = audit_log.of_refund(conn, row.id)
-            assert ledger.tried_since(conn, row) == NOW
-            assert ledger.tried_since(conn, replace(row, generation=2)) is None
-            assert ledger.attempts_of(conn, "rfd_0") == []
+            assert attempts.tried_since(conn, row) == NOW
+            assert attempts.tried_since(conn, replace(row, generation=2)) is None
+            assert attempts.of_refund(conn, "rfd_0") == []
         assert (first.outcome, first.at, first.generation) == ("sent", NOW, 1)
         assert (then.refund_id, then.call, then.outcome, then.processor_id, then.code) == (
             row.id,
@@ -607,7 +607,7 @@ class StoreContract:
         assert row is not None
 
         def record(conn: Connection) -> None:
-            ledger.record_attempt(conn, row, "refund", "sent", NOW)
+            attempts.record(conn, row, "refund", "sent", NOW)
             audit_log.record(conn, "retry", NOW, who="Ann", why=None, refund_id=row.id)
             returned = enter(conn)
             records.record(conn, returned, NewDecision("eligibility", "approve", "policy"), NOW)
@@ -625,7 +625,7 @@ class StoreContract:
         stranger = replace(row, id="rfd_0")
         with pytest.raises(StoreUnavailableError):
             store.write(
-                "record", lambda conn: ledger.record_attempt(conn, stranger, "refund", "sent", NOW)
+                "record", lambda conn: attempts.record(conn, stranger, "refund", "sent", NOW)
             )
 
     # Returns.
@@ -672,9 +672,11 @@ class StoreContract:
         (held,) = claim_returns(store, NOW)
         assert (held.working, held.claims, held.due_at) == (True, 1, AFTER_THE_LEASE)
         assert claim_returns(store, NOW) == []
-        kept = store.write("keep", lambda conn: records.change(conn, held, LATER, LATER, tries=3))
+        kept = store.write(
+            "keep", lambda conn: records.change(conn, held, LATER, AFTER_THE_LEASE, tries=3)
+        )
         assert (kept.tries, kept.updated_at, kept.working) == (3, LATER, True)
-        assert kept.due_at == LATER
+        assert kept.due_at == AFTER_THE_LEASE
         (again,) = claim_returns(store, AFTER_THE_LEASE)
         for late in (
             lambda conn: records.change(conn, held, NOW, LATER, tries=9),
@@ -716,10 +718,12 @@ class StoreContract:
             "tkt_2": {},
             "tkt_3": {"order_key": "9", "customer": "digest"},
             "tkt_4": {"customer": "other"},
-            "tkt_5": {"step": Step.REJECTED},
+            "tkt_5": {},
         }
         for ticket, values in others.items():
             store.write("enter", lambda conn: enter(conn, ticket, **values))  # noqa: B023
+        rejected = records.return_id("ws_1", "tkt_5")
+        store.write("end", lambda conn: overwrite_return(conn, rejected, step=Step.REJECTED))
         with store.read() as conn:
             of_order = [found.ticket_id for found in records.of_order(conn, row)]
             assert sorted(of_order) == ["tkt_2", "tkt_4"]

@@ -274,13 +274,13 @@ def _listing(refund: Refund) -> Listing:
 
 
 def _history(conn: Connection, refund: Refund) -> dict[str, list[dict[str, Any]]]:
-    from dispatch_returns.refunds import ledger
+    from dispatch_returns.refunds import attempts
     from dispatch_returns.store import audit_log, outbox
 
     messages = outbox.of_refund(conn, refund.id)
     shown = ("id", "kind", "state", "error", "tries", "created_at", "finished_at")
     return {
-        "attempts": [asdict(attempt) for attempt in ledger.attempts_of(conn, refund.id)],
+        "attempts": [asdict(attempt) for attempt in attempts.of_refund(conn, refund.id)],
         "acts": [asdict(act) for act in audit_log.of_refund(conn, refund.id)],
         "messages": [{name: getattr(message, name) for name in shown} for message in messages],
     }

@@ -1,4 +1,4 @@
-"""One row for each intent to pay back, and the record of every call made for it."""
+"""One row for each intent to pay back: its states, its columns, and the queries over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dispatch_returns.refunds.amounts import gather, spread
 from dispatch_returns.refunds.transitions import TRANSITIONS, UNPAID, RefundAction, State
 from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
-from dispatch_returns.store.schema import attempts, ledger, storable
+from dispatch_returns.store.schema import ledger, storable
 
 
 class TakenError(LeaseLostError):
@@ -83,22 +83,6 @@ class Refund:
     def nothing_carried_out(self) -> bool:
         """Whether nothing that was sent under the present key can have been carried out."""
         return not self.uncertain or self.first_sent_at is None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One call to a processor (``outcome`` is ``sent`` before it, and what came of it after)."""
-
-    id: int
-    refund_id: str
-    generation: int
-    call: str
-    outcome: str
-    processor_id: str | None
-    code: str | None
-    request_id: str | None
-    message: str | None
-    at: datetime
 
 
 def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
@@ -414,15 +398,6 @@ def count_alone(conn: Connection, day: str, currency: str) -> None:
     backend(conn).lock_until_the_end(conn, f"{day} {currency}")
 
 
-def tried_since(conn: Connection, refund: Refund) -> datetime | None:
-    """Return when the first call with the present key was made, None if there was none."""
-    first = select(func.min(attempts.c.at)).where(
-        attempts.c.refund_id == refund.id, attempts.c.generation == refund.generation
-    )
-    found: datetime | None = conn.execute(first).scalar_one()
-    return found
-
-
 def count_by_state(conn: Connection) -> dict[str, int]:
     """Return how many refunds are in each state."""
     query = select(ledger.c.state, func.count()).group_by(ledger.c.state)
@@ -458,42 +433,6 @@ def failing(conn: Connection, before: datetime) -> tuple[int, int]:
 WAITS_FOR_ADAPTER = "waits for the adapter"
 """How the detail of a refund begins whose adapter is not the one that is set."""
 _ENDED = (State.HELD, State.SUCCEEDED, State.FAILED, State.CANCELED)
-
-
-def record_attempt(
-    conn: Connection,
-    refund: Refund,
-    call: str,
-    outcome: str,
-    now: datetime,
-    *,
-    processor_id: str | None = None,
-    code: str | None = None,
-    request_id: str | None = None,
-    message: str | None = None,
-) -> None:
-    """Append what was asked of the processor, or what came of it."""
-    queue.append(
-        conn,
-        attempts,
-        {
-            "refund_id": refund.id,
-            "generation": refund.generation,
-            "call": call,
-            "outcome": outcome,
-            "processor_id": processor_id,
-            "code": code,
-            "request_id": request_id,
-            "message": message,
-            "at": now,
-        },
-    )
-
-
-def attempts_of(conn: Connection, row_id: str) -> list[Attempt]:
-    """Return every call made for a refund, oldest first."""
-    query = select(attempts).where(attempts.c.refund_id == row_id).order_by(attempts.c.id)
-    return [Attempt(*row) for row in conn.execute(query)]
 
 
 def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:

@@ -21,7 +21,7 @@ from dispatch_returns.errors import (
     NotShownError,
     UnsupportedFeatureError,
 )
-from dispatch_returns.refunds import ledger, messages, outcomes
+from dispatch_returns.refunds import attempts, ledger, messages, outcomes
 from dispatch_returns.refunds.adapter import RefundAdapter, RefundResult
 from dispatch_returns.refunds.announce import Announce
 from dispatch_returns.refunds.guard import Hold, Reason
@@ -114,7 +114,7 @@ class Recorder:
         `by` says how its word came. The ticket hears of it where it shows something new.
         """
         now = self._now()
-        ledger.record_attempt(
+        attempts.record(
             conn,
             refund,
             _CALLS[by],
@@ -181,9 +181,7 @@ class Recorder:
             if error is not None:
                 _record_error(conn, refund, call, error, now)
             else:
-                ledger.record_attempt(
-                    conn, refund, "refund", "unsupported", now, message=hold.detail
-                )
+                attempts.record(conn, refund, "refund", "unsupported", now, message=hold.detail)
             self.hold(conn, refund, hold, by=RefundAction.REFUSE)
 
         self._store.write("refund.outcome", write)
@@ -200,7 +198,7 @@ class Recorder:
         """Try again later what was certainly not carried out, for as long as the pace allows."""
         now = self._now()
         with self._store.read() as conn:
-            tried_since = ledger.tried_since(conn, refund) or now
+            tried_since = attempts.tried_since(conn, refund) or now
         if now > tried_since + self._pace.patience:
             self.refuse(refund, Hold(Reason.UNREACHABLE, error.message), error, call)
         else:
@@ -227,7 +225,7 @@ class Recorder:
             if error is not None:
                 _record_error(conn, refund, call, error, now)
             else:
-                ledger.record_attempt(conn, refund, "find", "none", now)
+                attempts.record(conn, refund, "find", "none", now)
             parked = ledger.move(
                 conn,
                 refund,
@@ -346,7 +344,7 @@ class Recorder:
             )
             if state is not State.UNKNOWN or after.reason is not None:
                 return
-            asked_at = after.first_sent_at or ledger.tried_since(conn, after) or after.created_at
+            asked_at = after.first_sent_at or attempts.tried_since(conn, after) or after.created_at
             if now > asked_at + self._pace.patience:  # a person hears of it, once; it goes on
                 after = ledger.change(conn, after, now, reason=_NOT_KNOWN.reason)
                 messages.tell_held(conn, after, _NOT_KNOWN, now)
@@ -363,7 +361,7 @@ def ids_of(refund: Refund) -> dict[str, str | None]:
 def _record_error(
     conn: Connection, refund: Refund, call: str, error: AdapterError, now: datetime
 ) -> None:
-    ledger.record_attempt(
+    attempts.record(
         conn,
         refund,
         call,

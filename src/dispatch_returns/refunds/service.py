@@ -28,7 +28,7 @@ from dispatch_returns.errors import (
     LeaseLostError,
     UnsupportedFeatureError,
 )
-from dispatch_returns.refunds import calls, external, guard, ledger, outcomes
+from dispatch_returns.refunds import attempts, calls, external, guard, ledger, outcomes
 from dispatch_returns.refunds.adapter import (
     RefundAdapter,
     RefundResult,
@@ -128,7 +128,7 @@ class RefundService:
             return known, self.begin(conn, known) if known.entered_at >= now else None
         if created.state is not State.SENDING:
             return created, self.begin(conn, created)
-        ledger.record_attempt(conn, created, "refund", "sent", now)
+        attempts.record(conn, created, "refund", "sent", now)
         return created, created
 
     def begin(self, conn: Connection, refund: Refund) -> Refund | None:
@@ -258,7 +258,7 @@ class RefundService:
                 return None
         else:
             sent["first_sent_at"], sent["sent_day"] = refund.first_sent_at, refund.sent_day
-        ledger.record_attempt(conn, refund, "refund", "sent", now)
+        attempts.record(conn, refund, "refund", "sent", now)
         sent["uncertain"] = refund.uncertain
         return ledger.move(conn, refund, now, State.SENDING, by=RefundAction.CALL, **sent)
 

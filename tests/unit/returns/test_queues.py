@@ -81,5 +81,6 @@ def test_an_illegal_move_is_logged_in_its_own_words(caplog: pytest.LogCaptureFix
     def move(_item: object) -> None:
         raise TransitionError("refund rfd_1 was not changed")
 
-    Queue[object]("refunds", Pile(1).claim, move).run_safely(1)
+    queue: Queue[object] = Queue("refunds", Pile(1).claim, move)
+    queue.run_safely(1)
     assert [it.getMessage() for it in caplog.records] == ["refunds: refund rfd_1 was not changed"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds import attempts, ledger
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.returns import label_records as labels
 from dispatch_returns.returns import receipts, records
@@ -170,7 +170,7 @@ def _paid(conn: Connection, refund: Refund) -> Iterator[Moment]:
     tone = _TONES.get(refund.state, "")
     why = (refund.detail,) if refund.detail else ()
     yield Moment(refund.created_at, "money", f"{what} entered", US, "", (f"refund {refund.id}",))
-    for attempt in ledger.attempts_of(conn, refund.id):
+    for attempt in attempts.of_refund(conn, refund.id):
         if attempt.outcome == "sent":
             continue
         told = (attempt.processor_id, attempt.code, attempt.message)
