@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -383,7 +383,7 @@ class RefundService:
 
 
 @contextmanager
-def _left_to_another_worker(refund: Refund) -> Iterator[None]:
+def _left_to_another_worker(refund: Refund) -> Generator[None, None, None]:
     """End quietly where another worker has taken the row over."""
     try:
         yield
