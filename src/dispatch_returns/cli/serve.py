@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uvicorn import Server
 
     from dispatch_returns.connector.connector import Connector
-    from dispatch_returns.webhooks.asgi import Mount, Probes, Receive, Scope, Send
+    from dispatch_returns.webhooks.asgi import Mount, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _server(app: Any) -> Server:
 class _Paths:
     """Hands on what comes to the webhooks' paths and to the probes; there is nothing else here."""
 
-    def __init__(self, mount: Mount, paths: Collection[str], probes: Probes | None) -> None:
+    def __init__(self, mount: Mount, paths: Collection[str], probes: Mount | None) -> None:
         self._mount = mount
         self._probes = probes
         self._paths = paths

@@ -1,4 +1,4 @@
-"""The receivers as Django views, for WSGI and for ASGI.
+"""What we serve as Django views, for WSGI and for ASGI.
 
 ::
 
@@ -11,10 +11,21 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer, HasHealth
-from dispatch_returns.webhooks.receiver import HasReceivers
-from dispatch_returns.webhooks.starting import Startable, start_at_first
-from dispatch_returns.webhooks.wsgi import Readable, body_of, headers_of
+from dispatch_returns.webhooks.http import (
+    MAX_LAG,
+    PROBES,
+    Answer,
+    AsyncRequest,
+    Endpoint,
+    HasHealth,
+    NoBody,
+    Probes,
+    Request,
+    Startable,
+    start_at_first,
+)
+from dispatch_returns.webhooks.receiver import Deliveries, HasReceivers
+from dispatch_returns.webhooks.wsgi import Readable, request_of
 
 try:
     from django.core.signals import request_started
@@ -32,12 +43,12 @@ def urls(connector: HasReceivers) -> list[URLPattern]:
 
     They need no CSRF token: a delivery proves itself by its signature.
     """
-    return [_path(sender, _view(connector, sender)) for sender in connector.receivers]
+    return [_path(it, _view(Deliveries(connector, it))) for it in connector.receivers]
 
 
 def async_urls(connector: HasReceivers) -> list[URLPattern]:
     """Return the same with async views, which keep no thread waiting for the disk."""
-    return [_path(sender, _async_view(connector, sender)) for sender in connector.receivers]
+    return [_path(it, _async_view(Deliveries(connector, it))) for it in connector.receivers]
 
 
 def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPattern]:
@@ -45,12 +56,8 @@ def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPatte
 
     503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
     """
-
-    def ask(request: HttpRequest) -> HttpResponse:
-        return _response(connector.health.answer(request.method or "", request.path, max_lag))
-
-    vars(ask)["csrf_exempt"] = True
-    return [path(probe, ask, name=f"dispatch_{probe}") for probe in PROBES]
+    view = _view(Probes(connector, max_lag))
+    return [path(probe, view, name=f"dispatch_{probe}") for probe in PROBES]
 
 
 def start_with_first_request(connector: Startable) -> None:
@@ -63,43 +70,42 @@ def start_with_first_request(connector: Startable) -> None:
     start_at_first(request_started, connector)
 
 
-def _path(sender: str, view: Callable[..., Any]) -> URLPattern:
-    vars(view)["csrf_exempt"] = True  # Django 4.2's decorator would hide that a view is async
+def _path(sender: str, view: Callable[[HttpRequest], Any]) -> URLPattern:
     return path(sender, view, name=f"{sender}_webhook")
 
 
-def _view(connector: HasReceivers, sender: str) -> Callable[[HttpRequest], HttpResponse]:
-    def receive(request: HttpRequest) -> HttpResponse:
-        receiver = connector.receivers[sender]
-        # Not `request.body`, which the limit for the shop's own forms applies to.
-        read = body_of(receiver, request.META, _stream(request))
-        if isinstance(read, bytes):
-            read = receiver.receive("POST", headers_of(request.META), read)
-        return _response(read)
+def _view(endpoint: Endpoint) -> Callable[[HttpRequest], HttpResponse]:
+    def view(request: HttpRequest) -> HttpResponse:
+        return _response(endpoint.serve(_request(request)))
 
-    return receive
+    vars(view)["csrf_exempt"] = True
+    return view
 
 
 def _async_view(
-    connector: HasReceivers, sender: str
+    endpoint: Endpoint,
 ) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]:
-    async def receive(request: HttpRequest) -> HttpResponse:
-        receiver = connector.receivers[sender]
-        # Not `request.body`, which the limit for the shop's own forms applies to.
-        read = body_of(receiver, request.META, _stream(request))
-        if isinstance(read, bytes):
-            read = await receiver.receive_async("POST", headers_of(request.META), read)
-        return _response(read)
+    async def view(request: HttpRequest) -> HttpResponse:
+        asked = _request(request)
 
-    return receive
+        async def read(limit: int, seconds: float) -> bytes | NoBody:
+            return asked.read(limit, seconds)  # Django has taken it in already
+
+        answer = await endpoint.serve_async(
+            AsyncRequest(asked.method, asked.path, asked.headers, read)
+        )
+        return _response(answer)
+
+    vars(view)["csrf_exempt"] = True  # Django 4.2's decorator would hide that a view is async
+    return view
 
 
-def _stream(request: HttpRequest) -> Readable:
-    """Return where the body comes from: Django takes one without a length for empty."""
+def _request(request: HttpRequest) -> Request:
+    # Not `request.body`, which the limit for the shop's own forms applies to.
+    stream: Readable = request
     if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
-        stream: Readable = request.META["wsgi.input"]
-        return stream
-    return request
+        stream = request.META["wsgi.input"]  # Django takes a body without a length for empty
+    return request_of(request.META, stream)
 
 
 def _response(answer: Answer) -> HttpResponse:

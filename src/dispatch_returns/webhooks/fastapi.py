@@ -1,4 +1,4 @@
-"""The receivers as a FastAPI router, and as a route for Starlette.
+"""What we serve as FastAPI routers, and as routes for Starlette.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The receivers as a Flask blueprint.
+"""What we serve as Flask blueprints.
 
 ::
 
@@ -8,14 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer, HasHealth
-from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
-from dispatch_returns.webhooks.starting import Startable, start_at_first
-from dispatch_returns.webhooks.wsgi import body_of, headers_of
+from dispatch_returns.webhooks.http import (
+    MAX_LAG,
+    PROBES,
+    Answer,
+    Endpoint,
+    HasHealth,
+    Probes,
+    Request,
+    Startable,
+    start_at_first,
+)
+from dispatch_returns.webhooks.receiver import DISPATCH, Deliveries, HasReceivers
+from dispatch_returns.webhooks.wsgi import request_of
 
 try:
     from flask import Blueprint, Response, request, request_started
@@ -33,19 +39,13 @@ def blueprint(connector: HasReceivers) -> Blueprint:
     Where the application protects its forms against forged requests, exempt the blueprint: a
     delivery proves itself by its signature.
     """
-
-    def receive(sender: str) -> Response:
-        receiver = connector.receivers[sender]
-        read = body_of(receiver, request.environ, request.stream, request.get_data)
-        if isinstance(read, bytes):
-            read = receiver.receive(request.method, headers_of(request.environ), read)
-        return _response(read)
+    mount = Blueprint("dispatch_webhooks", __name__)
 
     def add(state: BlueprintSetupState) -> None:
         for sender in connector.receivers:
-            _add(state, sender, partial(receive, sender))
+            name = "receive" if sender == DISPATCH else f"receive_{sender}"
+            _add(state, name, sender, Deliveries(connector, sender))
 
-    mount = Blueprint("dispatch_webhooks", __name__)
     mount.record(add)
     return mount
 
@@ -57,11 +57,11 @@ def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprin
     """
     mount = Blueprint("dispatch_health", __name__)
 
-    def ask() -> Response:
-        return _response(connector.health.answer(request.method, request.path, max_lag))
+    def add(state: BlueprintSetupState) -> None:
+        for probe in PROBES:
+            _add(state, probe, probe, Probes(connector, max_lag))
 
-    for probe in PROBES:
-        mount.add_url_rule(f"/{probe}", probe, ask)
+    mount.record(add)
     return mount
 
 
@@ -74,15 +74,22 @@ def start_with_first_request(connector: Startable) -> None:
     start_at_first(request_started, connector)
 
 
+def _add(state: BlueprintSetupState, name: str, path: str, endpoint: Endpoint) -> None:
+    def view() -> Response:
+        return _response(endpoint.serve(_request()))
+
+    # Not add_url_rule, which wants a list of methods: the endpoint answers to all of them.
+    endpoint_name = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
+    rule = f"{(state.url_prefix or '').rstrip('/')}/{path}"
+    state.app.url_map.add(
+        state.app.url_rule_class(rule, endpoint=endpoint_name, subdomain=state.subdomain)
+    )
+    state.app.view_functions[endpoint_name] = view
+
+
+def _request() -> Request:
+    return request_of(request.environ, request.stream, request.get_data)
+
+
 def _response(answer: Answer) -> Response:
     return Response(answer.body, answer.status, list(answer.headers))
-
-
-def _add(state: BlueprintSetupState, sender: str, view: Callable[[], Response]) -> None:
-    # Not add_url_rule, which wants a list of methods: the receiver answers to all of them.
-    name = "receive" if sender == DISPATCH else f"receive_{sender}"
-    endpoint = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
-    path = f"{(state.url_prefix or '').rstrip('/')}/{sender}"
-    rule = state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain)
-    state.app.url_map.add(rule)
-    state.app.view_functions[endpoint] = view

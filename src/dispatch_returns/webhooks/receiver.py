@@ -26,7 +26,7 @@ from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.arrivals import Arrivals
 from dispatch_returns.webhooks.events import Event, parse
 from dispatch_returns.webhooks.fields import identifier, optional_identifier
-from dispatch_returns.webhooks.http import Answer
+from dispatch_returns.webhooks.http import Answer, AsyncRequest, Endpoint, NoBody, Request
 from dispatch_returns.webhooks.signature import HEADER, verify
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class HasReceivers(Protocol):
     """What the framework mounts take: a `Connector`, or anything else with receivers."""
 
     @property
-    def receivers(self) -> Mapping[str, BaseReceiver]:
+    def receivers(self) -> Mapping[str, Endpoint]:
         """The receivers by their sender, ``dispatch`` among them; asked for at each delivery."""
         ...
 
@@ -165,12 +165,32 @@ class BaseReceiver(ABC):
     def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
         """Return an authentic body's event. Raises `SignatureError`, `EventError`."""
 
+    def serve(self, request: Request) -> Answer:
+        """Return the answer to a request, whose body is read only if it is wanted."""
+        refusal = self.refusal(request.method, request.headers)
+        if refusal is not None:
+            return refusal
+        body = request.read(self.max_body, self.max_read)
+        if isinstance(body, NoBody):
+            return self._unread(request.headers, body)
+        return self.receive(request.method, request.headers, body)
+
+    async def serve_async(self, request: AsyncRequest) -> Answer:
+        """Like `serve`, without blocking the event loop."""
+        refusal = self.refusal(request.method, request.headers)
+        if refusal is not None:
+            return refusal
+        body = await request.read(self.max_body, self.max_read)
+        if isinstance(body, NoBody):
+            return self._unread(request.headers, body)
+        return await self.receive_async(request.method, request.headers, body)
+
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer to one request, after waiting for the disk.
 
         Header names are case-insensitive; a header that came more than once is given joined
         by ``", "``. The answers: 200 (accepted, repeated, or unreadable and kept), 400, 401,
-        405, 411, 413, and 503 when the event could not be stored: the sender shall send it again.
+        405, 411, 413, and 503 when the event could not be stored: the sender should retry.
         """
         checked = self._check(method, headers, body)
         if isinstance(checked, Answer):
@@ -182,7 +202,7 @@ class BaseReceiver(ABC):
         return self._kept(checked, new)
 
     async def receive_async(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Do as `receive`, without blocking the event loop."""
+        """Like `receive`, without blocking the event loop."""
         checked = self._check(method, headers, body)
         if isinstance(checked, Answer):
             return checked
@@ -207,33 +227,28 @@ class BaseReceiver(ABC):
             return self.refused(_TOO_LARGE, "too_large")
         return None
 
-    def too_slow(self) -> Answer:
-        """Return the answer to a body that was not complete in time."""
-        return self.refused(_TOO_SLOW, "too_slow")
+    def _unread(self, headers: Mapping[str, str], body: NoBody) -> Answer:
+        """Return the answer to a body that could not be read.
 
-    def length_required(self) -> Answer:
-        """Return the answer to a body in chunks where the server cannot tell their end."""
-        _log.warning(
-            "delivery refused: its body has no Content-Length, and this server does not say where"
-            " a body in chunks ends; serve the application with gunicorn or uvicorn, or have the"
-            " proxy buffer requests",
-            extra=ids(),
-        )
-        return self.refused(_LENGTH_REQUIRED, "length")
-
-    def incomplete(self, headers: Mapping[str, str], seen: int) -> Answer:
-        """Return the answer to a body of which only `seen` bytes could be read.
-
-        The sender went away or sent broken chunks, or something in the application had read the
-        body before: only the log can tell the merchant, so it says both lengths.
+        Only the log can tell the merchant why, so it says what to do about it.
         """
+        if body.why == "too slow":
+            return self.refused(_TOO_SLOW, "too_slow")
+        if body.why == "no length":
+            _log.warning(
+                "delivery refused: its body has no Content-Length, and this server does not say"
+                " where a body in chunks ends; serve the application with gunicorn or uvicorn, or"
+                " have the proxy buffer requests",
+                extra=ids(),
+            )
+            return self.refused(_LENGTH_REQUIRED, "length")
         announced = _header(headers, "content-length")
         _log.warning(
             "delivery refused: its body is incomplete (%s announced, %d bytes seen). If this"
             " happens with every delivery, something reads the body before the receiver: a hook,"
             " a middleware, a monitoring agent. Leave the receiver's path out there",
             f"{announced} bytes" if announced else "no length",
-            seen,
+            body.seen,
             extra=ids(),
         )
         return self.refused(_BROKEN_OFF, "incomplete")
@@ -380,19 +395,33 @@ class ProcessorReceiver(BaseReceiver):
             raise EventError("an id is missing, or not what it must be") from None
 
 
-def receiver_for(connector: HasReceivers, sender: str | None, path: str) -> BaseReceiver:
-    """Return whose delivery comes to `path`: that of `sender`, or where None is given, of the
-    sender that the path ends with (``/webhooks/stripe``), or else Dispatch.
+class Deliveries:
+    """The endpoint of all receivers: a request goes to that of `sender`, or, where that is None,
+    to the sender that its path ends with (``/webhooks/stripe``), or else to Dispatch's.
+
+    Raises `InvalidArgumentError` where there is no receiver for `sender`.
     """
-    receivers = connector.receivers
-    return receivers.get(sender or path.rstrip("/").rpartition("/")[2]) or receivers[DISPATCH]
 
+    def __init__(self, connector: HasReceivers, sender: str | None = None) -> None:
+        if sender is not None and sender not in connector.receivers:
+            known = ", ".join(connector.receivers)
+            problem = f"nothing is received from {sender}, only: {known}"
+            raise InvalidArgumentError("sender", problem)
+        self._connector = connector
+        self._sender = sender
 
-def check_sender(connector: HasReceivers, sender: str | None) -> None:
-    """Raise `InvalidArgumentError` unless there is a receiver for `sender`."""
-    if sender is not None and sender not in connector.receivers:
-        known = ", ".join(connector.receivers)
-        raise InvalidArgumentError("sender", f"nothing is received from {sender}, only: {known}")
+    def serve(self, request: Request) -> Answer:
+        """Return the answer to one request."""
+        return self._receiver(request.path).serve(request)
+
+    async def serve_async(self, request: AsyncRequest) -> Answer:
+        """Like `serve`, without blocking the event loop."""
+        return await self._receiver(request.path).serve_async(request)
+
+    def _receiver(self, path: str) -> Endpoint:
+        receivers = self._connector.receivers
+        sender = self._sender or path.rstrip("/").rpartition("/")[2]
+        return receivers.get(sender) or receivers[DISPATCH]
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:

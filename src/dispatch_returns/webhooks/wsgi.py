@@ -1,4 +1,4 @@
-"""The receivers as a plain WSGI application, for any WSGI server or framework."""
+"""What we serve as a plain WSGI application, for any WSGI server or framework."""
 
 from __future__ import annotations
 
@@ -7,56 +7,44 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from dispatch_returns.webhooks.http import MAX_LAG, Answer, HasHealth
-from dispatch_returns.webhooks.receiver import (
-    BaseReceiver,
-    HasReceivers,
-    check_sender,
-    receiver_for,
+from dispatch_returns.webhooks.http import (
+    MAX_LAG,
+    Answer,
+    Endpoint,
+    HasHealth,
+    NoBody,
+    Probes,
+    Request,
 )
+from dispatch_returns.webhooks.receiver import Deliveries, HasReceivers
 
 __all__ = ["app", "health"]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., object]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-class Readable(Protocol):
-    """The stream a request's body comes from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, and none at the end."""
-        ...
-
-
-def app(
-    connector: HasReceivers, sender: str | None = None
-) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+def app(connector: HasReceivers, sender: str | None = None) -> Application:
     """Return a WSGI application that takes deliveries at whatever path it is mounted.
 
     `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's
     path says it, and what says nothing is Dispatch's.
     """
-    check_sender(connector, sender)
-
-    def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return _respond(_answer(receiver_for(connector, sender, path), environ), start_response)
-
-    return application
+    return _mount(Deliveries(connector, sender))
 
 
-def health(
-    connector: HasHealth, max_lag: float = MAX_LAG
-) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Application:
     """Return a WSGI application that answers ``/live``, ``/ready`` and ``/lag``.
 
     503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
     """
+    return _mount(Probes(connector, max_lag))
 
+
+def _mount(endpoint: Endpoint) -> Application:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        answer = connector.health.answer(environ["REQUEST_METHOD"], path, max_lag)
+        answer = endpoint.serve(request_of(environ, environ["wsgi.input"]))
         return _respond(answer, start_response)
 
     return application
@@ -68,45 +56,45 @@ def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     return [answer.body]
 
 
-def _answer(receiver: BaseReceiver, environ: Environ) -> Answer:
-    read = body_of(receiver, environ, environ["wsgi.input"])
-    if isinstance(read, Answer):
-        return read
-    return receiver.receive(environ["REQUEST_METHOD"], headers_of(environ), read)
+class Readable(Protocol):
+    """The stream a request's body comes from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, and none at the end."""
+        ...
 
 
-def body_of(
-    receiver: BaseReceiver,
-    environ: Mapping[str, Any],
-    stream: Readable,
-    kept: Callable[[], bytes] = bytes,
-) -> bytes | Answer:
-    """Return a request's body, or the answer to a request whose body need not or cannot be read.
+def request_of(
+    environ: Mapping[str, Any], stream: Readable, kept: Callable[[], bytes] = bytes
+) -> Request:
+    """Return our request for a WSGI `environ`, Flask's and Django's too.
 
     `stream` is where the body comes from; `kept` gives what the framework has kept of a body that
     the application read before.
     """
-    headers = headers_of(environ)
-    if refusal := receiver.refusal(environ["REQUEST_METHOD"], headers):
-        return refusal
-    length = int(headers["CONTENT-LENGTH"]) if "CONTENT-LENGTH" in headers else None
-    if length is None and "wsgi.input" in environ and not environ.get("wsgi.input_terminated"):
-        # A read would wait for ever (Django's request of an ASGI server ends by itself). Without
-        # chunks either, there is no body.
-        return receiver.length_required() if "TRANSFER-ENCODING" in headers else b""
-    wanted = receiver.max_body + 1 if length is None else length
-    try:
-        body = read_body(stream, wanted, receiver.max_read) or kept()
-    except TimeoutError:
-        return receiver.too_slow()
-    except Exception:  # noqa: BLE001 - cut off or malformed; each server raises its own kinds
-        return receiver.incomplete(headers, 0)
-    missing = not body if length is None else len(body) < length
-    return receiver.incomplete(headers, len(body)) if missing else body
+    headers = _headers(environ)
+
+    def read(limit: int, seconds: float) -> bytes | NoBody:
+        length = int(headers["CONTENT-LENGTH"]) if "CONTENT-LENGTH" in headers else None
+        if length is None and "wsgi.input" in environ and not environ.get("wsgi.input_terminated"):
+            # A read would wait for ever (Django's request of an ASGI server ends by itself).
+            # Without chunks either, there is no body.
+            return NoBody("no length") if "TRANSFER-ENCODING" in headers else b""
+        try:
+            wanted = limit + 1 if length is None else length
+            body = _read(stream, wanted, seconds) or kept()
+        except TimeoutError:
+            return NoBody("too slow")
+        except Exception:  # noqa: BLE001 - cut off or malformed; each server raises its own kinds
+            return NoBody("broken off")
+        missing = not body if length is None else len(body) < length
+        return NoBody("broken off", len(body)) if missing else body
+
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return Request(environ["REQUEST_METHOD"], path, headers, read)
 
 
-def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the request's headers, as far as a receiver reads them."""
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     headers = {
         key.removeprefix("HTTP_").replace("_", "-"): value
         for key, value in environ.items()
@@ -117,7 +105,7 @@ def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def read_body(stream: Readable, limit: int, seconds: float) -> bytes:
+def _read(stream: Readable, limit: int, seconds: float) -> bytes:
     """Return the body, or its first `limit` bytes. Raises `TimeoutError` after so many `seconds`.
 
     The time is looked at whenever something arrives, where the stream gives what is there
