@@ -6,15 +6,12 @@ from typing import TypeAlias
 
 from dispatch_returns.client.operations import (
     accounts,
-    api_keys,
     attachments,
     categories,
     comments,
     customers,
     fields,
     portal,
-    portal_attachments,
-    portal_tickets,
     statuses,
     tags,
     tickets,
@@ -48,10 +45,10 @@ class ApiKeys(Resource[V]):
     """The account's keys."""
 
     with_raw_response: RawView[ApiKeys[B], ApiKeys[A]] = RawView()
-    create = Method(api_keys.create)
-    list = Method(api_keys.list_all)
-    set_scope = Method(api_keys.set_scope)
-    delete = Method(api_keys.delete)
+    create = Method(accounts.create_key)
+    list = Method(accounts.list_keys)
+    set_scope = Method(accounts.set_key_scope)
+    delete = Method(accounts.delete_key)
 
 
 class Workspaces(Resource[V]):
@@ -197,20 +194,20 @@ class PortalTickets(Resource[V]):
     """The customer's own tickets."""
 
     with_raw_response: RawView[PortalTickets[B], PortalTickets[A]] = RawView()
-    create = Method(portal_tickets.create)
-    get = Method(portal_tickets.get)
-    list = Pages(portal_tickets.list_page)
-    list_page = Method(portal_tickets.list_page)
-    comment = Method(portal_tickets.comment)
+    create = Method(portal.create_ticket)
+    get = Method(portal.get_ticket)
+    list = Pages(portal.list_tickets)
+    list_page = Method(portal.list_tickets)
+    comment = Method(portal.comment)
 
 
 class PortalAttachments(Resource[V]):
     """Files on the customer's tickets, or for one that is about to be opened."""
 
     with_raw_response: RawView[PortalAttachments[B], PortalAttachments[A]] = RawView()
-    create = Method(portal_attachments.create)
-    confirm = Method(portal_attachments.confirm)
-    list = Method(portal_attachments.list_all)
-    get = Method(portal_attachments.get)
-    upload = Steps(portal_attachments.upload)
-    download = Steps(portal_attachments.download)
+    create = Method(portal.create_attachment)
+    confirm = Method(portal.confirm_attachment)
+    list = Method(portal.list_attachments)
+    get = Method(portal.get_attachment)
+    upload = Steps(portal.upload)
+    download = Steps(portal.download)

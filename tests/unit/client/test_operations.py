@@ -17,15 +17,12 @@ from dispatch_returns.client import UNSET
 from dispatch_returns.client.operation import Operation, Scope
 from dispatch_returns.client.operations import (
     accounts,
-    api_keys,
     attachments,
     categories,
     comments,
     customers,
     fields,
     portal,
-    portal_attachments,
-    portal_tickets,
     statuses,
     tags,
     tickets,
@@ -114,26 +111,26 @@ ENDPOINTS: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
 ROOTED: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
     (accounts, "me", [], {}, "GET /accounts/me"),
     (accounts, "usage", [], {}, "GET /accounts/me/usage"),
-    (api_keys, "list_all", [], {}, "GET /accounts/me/api-keys"),
-    (api_keys, "create", [], {"name": "n"}, "POST /accounts/me/api-keys"),
-    (api_keys, "set_scope", ["k"], {}, "PATCH /accounts/me/api-keys/k/scope"),
-    (api_keys, "delete", ["k"], {}, "DELETE /accounts/me/api-keys/k"),
+    (accounts, "list_keys", [], {}, "GET /accounts/me/api-keys"),
+    (accounts, "create_key", [], {"name": "n"}, "POST /accounts/me/api-keys"),
+    (accounts, "set_key_scope", ["k"], {}, "PATCH /accounts/me/api-keys/k/scope"),
+    (accounts, "delete_key", ["k"], {}, "DELETE /accounts/me/api-keys/k"),
     (portal, "verify", [], {"token": "t"}, "POST /portal/verify"),
-    (portal_tickets, "create", [], {"subject": "s"}, "POST /portal/tickets"),
-    (portal_tickets, "list_page", [], {}, "GET /portal/tickets"),
-    (portal_tickets, "get", ["t"], {}, "GET /portal/tickets/t"),
-    (portal_tickets, "comment", ["t"], {"body": "b"}, "POST /portal/tickets/t/comments"),
-    (portal_attachments, "create", [], FILE, "POST /portal/tickets/attachments/pending"),
-    (portal_attachments, "create", ["t"], FILE, "POST /portal/tickets/t/attachments"),
-    (portal_attachments, "list_all", ["t"], {}, "GET /portal/tickets/t/attachments"),
-    (portal_attachments, "get", ["t", "a"], {}, "GET /portal/tickets/t/attachments/a"),
+    (portal, "create_ticket", [], {"subject": "s"}, "POST /portal/tickets"),
+    (portal, "list_tickets", [], {}, "GET /portal/tickets"),
+    (portal, "get_ticket", ["t"], {}, "GET /portal/tickets/t"),
+    (portal, "comment", ["t"], {"body": "b"}, "POST /portal/tickets/t/comments"),
+    (portal, "create_attachment", [], FILE, "POST /portal/tickets/attachments/pending"),
+    (portal, "create_attachment", ["t"], FILE, "POST /portal/tickets/t/attachments"),
+    (portal, "list_attachments", ["t"], {}, "GET /portal/tickets/t/attachments"),
+    (portal, "get_attachment", ["t", "a"], {}, "GET /portal/tickets/t/attachments/a"),
 ]
 # POSTs whose documented body is empty.
 EMPTY: list[tuple[ModuleType, str, list[str], dict[str, Any], str]] = [
     (attachments, "confirm", ["t", "a"], {}, "/workspaces/ws_1/tickets/t/attachments/a/confirm"),
     (portal, "refresh", [], {}, "/portal/refresh"),
-    (portal_attachments, "confirm", ["a"], {}, "/portal/tickets/attachments/pending/a/confirm"),
-    (portal_attachments, "confirm", ["a"], {"ticket_id": "t"},
+    (portal, "confirm_attachment", ["a"], {}, "/portal/tickets/attachments/pending/a/confirm"),
+    (portal, "confirm_attachment", ["a"], {"ticket_id": "t"},
      "/portal/tickets/t/attachments/a/confirm"),
 ]  # fmt: skip
 
@@ -178,12 +175,11 @@ def test_every_operation_is_in_the_table() -> None:
     }
     listed = {(module, name) for module, name, *_ in (*ENDPOINTS, *ROOTED, *EMPTY)}
     several_calls = {
-        (module, name)
-        for module in (attachments, portal_attachments)
-        for name in ("upload", "download")
+        (module, name) for module in (attachments, portal) for name in ("upload", "download")
     }
     elsewhere = {(workspaces, name) for name in ("list_all", "create", "delete", "preview_delete")}
-    assert defined - listed == several_calls | elsewhere
+    transfers = {(attachments, name) for name in ("announce", "upload_steps", "download_steps")}
+    assert defined - listed == several_calls | elsewhere | transfers
 
 
 def test_a_workspace_is_deleted_only_when_that_is_confirmed() -> None:
@@ -202,9 +198,9 @@ def test_customers_are_contacts_under_another_word() -> None:
 
 
 def test_what_names_workspaces_is_called_brands_on_the_wire() -> None:
-    made = api_keys.create(SNAKE, name="n", all_workspaces=False, workspace_ids=["ws_1"])
+    made = accounts.create_key(SNAKE, name="n", all_workspaces=False, workspace_ids=["ws_1"])
     assert body(made) == {"name": "n", "allBrands": False, "brandIds": ["ws_1"]}
-    assert body(api_keys.set_scope(SNAKE, "k", all_workspaces=True)) == {"allBrands": True}
+    assert body(accounts.set_key_scope(SNAKE, "k", all_workspaces=True)) == {"allBrands": True}
 
 
 def test_a_bulk_action_sends_what_it_is_given_and_none_clears() -> None:
@@ -215,14 +211,14 @@ def test_a_bulk_action_sends_what_it_is_given_and_none_clears() -> None:
 
 
 def test_every_filter_of_the_portal_is_sent() -> None:
-    page = portal_tickets.list_page(
+    page = portal.list_tickets(
         CAMEL, status="open", sort="created_at", order="asc", limit=50, cursor="c"
     )
     assert dict(page.query) == {
         "status": "open", "sort": "createdAt", "order": "asc", "limit": "50", "cursor": "c",
     }  # fmt: skip
     with pytest.raises(InvalidArgumentError, match="1 to 50"):
-        portal_tickets.list_page(CAMEL, limit=51)
+        portal.list_tickets(CAMEL, limit=51)
 
 
 def test_workspaces_are_listed_at_the_root_and_another_can_be_named() -> None:
