@@ -6,11 +6,12 @@ it. The drivers do those two things, each in its own way, and know nothing else.
 
 from __future__ import annotations
 
+import copy
 import logging
 import secrets
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import httpx
 
@@ -225,3 +226,45 @@ class Core:
                 info = ResponseInfo(request.method, request.path, status, request_id, seconds)
                 self._hooks.response(info)
         return result
+
+
+class Driver:
+    """What both drivers have in common: no I/O. `_attach` gives a client its resources."""
+
+    _owns_http: bool
+
+    def __init__(self, core: Core, options: Options) -> None:
+        self._core = core
+        self._options = options
+        self._attach()
+
+    def _attach(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def scope(self) -> Scope:
+        """The workspace, and the wire style in which the API is called."""
+        return self._core.scope
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the last answer said about the rate limit; None if it, or no answer yet, said so."""
+        return self._core.rate_limit
+
+    def watch_clock(self, watch: ClockWatch) -> None:
+        """Give `watch` each answer's ``Date``."""
+        self._core.watch = watch
+
+    def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Self:
+        """Return a client with another `timeout` (seconds, of each attempt) or `max_retries`.
+
+        It shares the connections and the rate limit with this one, and closing it closes nothing.
+        """
+        other = copy.copy(self)
+        other._owns_http = False
+        other._options = self._options.changed(timeout, max_retries)
+        other._attach()
+        return other
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._core})"

@@ -5,7 +5,6 @@ A driver runs a flow: it does what each step asks for, and sends the result back
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, closing
@@ -18,55 +17,11 @@ import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from dispatch_returns.client.connections import Connections, open_client
-from dispatch_returns.client.core import TIMEOUT, Core, Exchange, Options, Pause, Send
-from dispatch_returns.client.operation import Operation, Page, RawResponse, Scope, Step, Walk
-from dispatch_returns.client.retry import RateLimit
+from dispatch_returns.client.core import TIMEOUT, Core, Driver, Exchange, Options, Pause, Send
+from dispatch_returns.client.operation import Operation, Page, RawResponse, Step, Walk
 from dispatch_returns.client.transfer import CHUNK, Download, Upload
-from dispatch_returns.clock import ClockWatch
 
 T = TypeVar("T")
-
-
-class Driver:
-    """What both drivers have in common: no I/O. `_attach` gives a client its resources."""
-
-    _owns_http: bool
-
-    def __init__(self, core: Core, options: Options) -> None:
-        self._core = core
-        self._options = options
-        self._attach()
-
-    def _attach(self) -> None:
-        raise NotImplementedError
-
-    @property
-    def scope(self) -> Scope:
-        """The workspace, and the wire style in which the API is called."""
-        return self._core.scope
-
-    @property
-    def rate_limit(self) -> RateLimit | None:
-        """What the last answer said about the rate limit; None if it, or no answer yet, said so."""
-        return self._core.rate_limit
-
-    def watch_clock(self, watch: ClockWatch) -> None:
-        """Give `watch` each answer's ``Date``."""
-        self._core.watch = watch
-
-    def with_options(self, *, timeout: float | None = None, max_retries: int | None = None) -> Self:
-        """Return a client with another `timeout` (seconds, of each attempt) or `max_retries`.
-
-        It shares the connections and the rate limit with this one, and closing it closes nothing.
-        """
-        other = copy.copy(self)
-        other._owns_http = False
-        other._options = self._options.changed(timeout, max_retries)
-        other._attach()
-        return other
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._core})"
 
 
 class BlockingDriver(Driver):
