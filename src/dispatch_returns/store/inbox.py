@@ -34,7 +34,7 @@ class NewEvent:
     """A verified delivery on its way into the inbox.
 
     ``body`` is what was signed, byte for byte. ``readable`` is False for a body that is
-    authentic and not understood.
+    authentic and not understood; ``error`` then says why.
     """
 
     source: str
@@ -45,6 +45,7 @@ class NewEvent:
     body: bytes = field(repr=False)
     occurred_at: datetime | None
     readable: bool = True
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
             "received_at": now,
             "state": state,
             "due_at": now if event.readable else None,
+            "error": event.error,
         },
     )
 

@@ -448,6 +448,7 @@ def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
         body=body,
         occurred_at=None,
         readable=False,
+        error=str(problem),
     )
 
 
