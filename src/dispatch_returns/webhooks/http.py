@@ -36,7 +36,7 @@ class NoBody:
     seen: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: Python 3.11 cannot call an alias of a class that has both
 class _Request(Generic[_Body_co]):
     method: str
     path: str
