@@ -18,7 +18,7 @@ from dispatch_returns import DispatchClient
 from dispatch_returns.connector.settings import VARIABLES
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.telemetry import otel
-from tests.support import structure
+from tests.support import settings_table, structure
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
@@ -112,6 +112,7 @@ def test_the_links_lead_somewhere(page: Path) -> None:
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert set(VARIABLES.values()) == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    assert text == settings_table.page(), "run: python -m tests.support.settings_table"
 
 
 def test_every_reason_of_a_refund_is_documented() -> None:

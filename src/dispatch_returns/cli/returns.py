@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dispatch_returns.cli import files, people
 from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
+from dispatch_returns.returns.steps.statuses import Statuses, Step
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.records import Return
     from dispatch_returns.returns.timeline.story import Story
 
 app = typer.Typer(help="List and show returns. Both need the database alone.", no_args_is_help=True)
-
-Step = Literal[
-    "return_requested", "eligibility_check", "approved", "label_sent", "item_received",
-    "refunded", "needs_review", "rejected", "expired", "elsewhere", "gone",
-]  # fmt: skip
-"""`returns.transitions.Step`, spelled out: importing the store would make ``--help`` slow."""
 
 _Which = Annotated[
     str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
@@ -36,18 +31,16 @@ def list_returns(
     *,
     step: Annotated[
         Step | None,
-        typer.Option(metavar="STEP", help=f"Only those at {', '.join(get_args(Step))}."),
+        typer.Option(metavar="STEP", help=f"Only those at {', '.join(Step)}."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     json: Json = False,
 ) -> None:
     """List the returns, newest first."""
     from dispatch_returns.returns import records
-    from dispatch_returns.returns.transitions import Step as Standing
 
-    wanted = Standing(step) if step else None
     with open_store() as store, store.read() as conn:
-        found = records.newest(conn, limit=limit, step=wanted)
+        found = records.newest(conn, limit=limit, step=step)
     now = datetime.now(UTC)
     table = Table(
         ("return", "ticket", "order", "step", "since", "put off"),
@@ -146,7 +139,6 @@ def timeline(
     """
     from dispatch_returns.connector.settings import status_names
     from dispatch_returns.returns.service import found
-    from dispatch_returns.returns.steps.statuses import Statuses
     from dispatch_returns.returns.timeline import page
     from dispatch_returns.returns.timeline.story import story_of
 

@@ -1,4 +1,7 @@
-"""`Settings`: everything that can be set, and the only reader of the environment."""
+"""`Settings`: everything that can be set, declared once, and the only reader of the environment.
+
+The table in docs/settings.md is made from the descriptions here. A plugin declares its own.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,17 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import parse_amounts
+from dispatch_returns.returns.steps.statuses import Step
 
 
 def _amounts(value: Any) -> Any:
@@ -50,67 +60,178 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
 
-class Settings(BaseModel):
-    """What a `Connector` is built from. Build it in Python, or from the environment.
+class Settings(BaseSettings):
+    """What a `Connector` is built from: in Python, or with `from_env` from the environment.
 
-    Amounts are major units by currency code; where a limit names some currencies, a refund in
-    another is held. `evidence` names the custom fields a ticket must carry before it is paid,
-    with the values that are accepted (none named: any value). `keep_events` is how many days an
-    event is kept after it was dealt with (None: for ever). The workers compare the books of the
-    last `reconcile_days` every `reconcile_every` hours (0: never).
+    Each setting says its name, type, default and what it is; its variable is its name after
+    ``DISPATCH_RETURNS_``, unless it has an alias. Amounts are major units by currency code. What
+    has no description is no variable of its own: a plugin's options, from the variables that start
+    with the plugin's name (``STRIPE_API_KEY``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    api_key: SecretStr
-    workspace: str
-    # While a secret is rotated, both are accepted.
-    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_list)] = ()
-    base_url: str = "https://api.dispatchtickets.com/v1"
-    style: Literal["workspaces", "brands"] = "workspaces"
-    database_url: str = Field(default=DATABASE_URL, repr=False)  # it may hold a password
-    adapter: str = "stripe"
-    adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
-    stripe_search: bool = False
-    kill_switch: bool = False
-    dry_run: bool = False
-    max_refund: Amounts = Field(default_factory=dict)
-    max_per_day: Amounts = Field(default_factory=dict)
-    approve_above: Amounts = Field(default_factory=dict)
-    evidence: Annotated[dict[str, frozenset[str]], BeforeValidator(_evidence)] = Field(
-        default_factory=lambda: {"received_date": frozenset[str]()}
+    model_config = SettingsConfigDict(
+        env_prefix="DISPATCH_RETURNS_",
+        enable_decoding=False,  # text is read by our validators, not as JSON
+        populate_by_name=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        loc_by_alias=False,
     )
-    policy: Names = ()
-    orders: Annotated[Names, Field(min_length=1)] = ("ticket",)
+
+    api_key: SecretStr = Field(
+        validation_alias="DISPATCH_API_KEY", description="the key of the Dispatch API"
+    )
+    workspace: str = Field(validation_alias="DISPATCH_WORKSPACE", description="the workspace's id")
+    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_list)] = Field(
+        default=(),
+        validation_alias="DISPATCH_WEBHOOK_SECRET",
+        description="the webhook's secret; several, separated by commas, while it is rotated."
+        " Without one, every delivery is refused",
+    )
+    base_url: str = Field(
+        default="https://api.dispatchtickets.com/v1",
+        validation_alias="DISPATCH_BASE_URL",
+        description="another server",
+    )
+    style: Literal["workspaces", "brands"] = Field(
+        default="workspaces",
+        validation_alias="DISPATCH_STYLE",
+        description="how the API is written: `workspaces` or `brands`",
+    )
+    database_url: str = Field(
+        default=DATABASE_URL,
+        repr=False,  # it may hold a password
+        description="the store: [SQLite or PostgreSQL](store.md); one for each of sandbox, test"
+        " and live",
+    )
+    adapter: str = Field(default="stripe", description="who pays: the name of an installed adapter")
+    adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    stripe_search: bool = Field(
+        default=False,
+        description='look for the payment by `metadata["order_id"]` where the ticket does not'
+        " name it",
+    )
+    kill_switch: bool = Field(
+        default=False,
+        description="accept and judge, but send nothing to a processor; also while it runs:"
+        " `dispatch-returns switch kill on`",
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="hold what would be paid as `dry_run`, and write nothing of it to the ticket;"
+        " also `dispatch-returns switch dry-run on`",
+    )
+    max_refund: Amounts = Field(
+        default_factory=dict, description="cap per refund: `500 USD, 60000 JPY`"
+    )
+    max_per_day: Amounts = Field(default_factory=dict, description="cap per day (UTC), by currency")
+    approve_above: Amounts = Field(
+        default_factory=dict, description="above it a second person must agree"
+    )
+    evidence: Annotated[dict[str, frozenset[str]], BeforeValidator(_evidence)] = Field(
+        default_factory=lambda: {"received_date": frozenset[str]()},
+        description="fields a ticket must carry, and the values that are accepted, where not any"
+        " value is: `received_date, condition=good|like_new`",
+    )
+    policy: Names = Field(
+        default=(),
+        description="the files of the [return policy](policy.md), separated by commas. Without"
+        " one, returns are not judged",
+    )
+    orders: Annotated[Names, Field(min_length=1)] = Field(
+        default=("ticket",),
+        description="where [orders](orders.md) come from, asked in this order: `ticket`, `sql`,"
+        " `stripe`, `shopify`, `woocommerce`",
+    )
     order_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
-    labels: str = "printable"
+    return_address: str | None = Field(
+        default=None,
+        repr=False,
+        description="where packages come back to: `Acme; Dock 3; 12345; Springfield; US`, with a"
+        " state before the country where there is one: `Acme; Dock 3; 62701; Springfield; IL;"
+        " US`. Without it, people send the labels",
+    )
+    labels: str = Field(
+        default="printable",
+        description="who makes the labels; its own settings start with its name",
+    )
     label_options: dict[str, str] = Field(default_factory=dict, repr=False)
-    return_address: str | None = Field(default=None, repr=False)
-    language: str = "en"
-    notices: Names = ("comments",)
-    notice_templates: str | None = None
-    shop: str = ""
+    language: str = Field(
+        default="en",
+        description="of labels and notifications, where the ticket's field `language` says no"
+        " other",
+    )
+    notices: Names = Field(
+        default=("comments",),
+        description="how customers are told: `comments`, `smtp`, or [both](notices.md)",
+    )
+    notice_templates: str | None = Field(
+        default=None, description="a folder of your own templates, used before ours"
+    )
+    shop: str = Field(default="", description="the name that notifications are signed with")
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
-    workers: int = Field(default=4, ge=1, le=64)
-    handler_limit: int = Field(default=60, ge=1)
-    handler_tracebacks: bool = True
-    keep_events: int | None = Field(default=None, ge=MIN_KEEP_EVENTS)
-    reconcile_every: int = Field(default=24, ge=0)
-    reconcile_days: int = Field(default=7, ge=1)
-    requested_status: str = "return_requested"
-    check_status: str = "eligibility_check"
-    approved_status: str = "approved"
-    label_sent_status: str = "label_sent"
-    received_status: str = "item_received"
-    refunded_status: str = "refunded"
-    review_status: str = "needs_review"
-    rejected_status: str = "rejected"
-    expired_status: str = "expired"
+    workers: int = Field(
+        default=4, ge=1, le=64, description="how many of each kind of work are done at once"
+    )
+    handler_limit: int = Field(
+        default=60,
+        ge=1,
+        description="seconds after which a [handler](receivers.md) that has not returned is"
+        " reported",
+    )
+    handler_tracebacks: bool = Field(
+        default=True,
+        description="log what a [handler](receivers.md) of yours raises with its traceback, for"
+        " your error tracker; it may quote what your code put into the exception",
+    )
+    keep_events: int | None = Field(
+        default=None,
+        ge=MIN_KEEP_EVENTS,
+        description=f"days, at least {MIN_KEEP_EVENTS}: what was dealt with before is deleted from"
+        " the inbox, and labels' documents of returns that are over. Without it, nothing is",
+    )
+    reconcile_every: int = Field(
+        default=24,
+        ge=0,
+        description="hours between two comparisons with the processor by the workers; 0: never"
+        " ([Reconcile](reconcile.md))",
+    )
+    reconcile_days: int = Field(default=7, ge=1, description="how many days back they compare")
+    requested_status: str = Field(default=Step.REQUESTED.value, description="the status of step 1")
+    check_status: str = Field(default=Step.CHECK.value, description="the status of step 2")
+    approved_status: str = Field(default=Step.APPROVED.value, description="the status of step 3")
+    label_sent_status: str = Field(
+        default=Step.LABEL_SENT.value, description="the status of step 4"
+    )
+    received_status: str = Field(default=Step.RECEIVED.value, description="the status of step 5")
+    refunded_status: str = Field(default=Step.REFUNDED.value, description="the status that pays")
+    review_status: str = Field(
+        default=Step.REVIEW.value,
+        description="where a person must look; also a held refund's ticket",
+    )
+    rejected_status: str = Field(default=Step.REJECTED.value, description="an end without a refund")
+    expired_status: str = Field(
+        default=Step.EXPIRED.value,
+        description="an end without a refund: the package never came",
+    )
 
     @property
     def statuses(self) -> dict[str, str]:
         """Return each step's status, by the name the step has in the guide."""
         return {step: str(getattr(self, field)) for step, field in STATUS_FIELDS.items()}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic calls it with all of them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where ``Settings(...)`` looks: at its arguments alone, not at the environment."""
+        return (init_settings,)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -119,18 +240,21 @@ class Settings(BaseModel):
         Raises `ConfigurationError` that names every variable that is missing or wrong, or that
         looks like a setting of ours and is none.
         """
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {
-            field: environ[name] for field, name in VARIABLES.items() if environ.get(name)
-        }
-        adapter = str(values.get("adapter", "stripe"))
-        values["adapter_options"] = _options(environ, adapter)
+        given = os.environ if environ is None else environ
+        environ = {name: value for name, value in given.items() if value}
+        source = EnvSettingsSource(cls)
+        # Only what is spelled as ours: the source itself would take any case.
+        known = VARIABLES.values()
+        source.env_vars = {name.lower(): environ[name] for name in known if name in environ}
+        values = source()
+        adapter = str(values.get("adapter", cls.model_fields["adapter"].default))
+        labels = str(values.get("labels", cls.model_fields["labels"].default))
         sources = _parts(str(values.get("orders", "ticket")))
+        values["adapter_options"] = _options(environ, adapter)
         values["order_options"] = {name: _options(environ, name) for name in sources}
-        values["label_options"] = _options(environ, str(values.get("labels", "printable")))
+        values["label_options"] = _options(environ, labels)
         values["smtp_options"] = _options(environ, "smtp")
-        plugins = (adapter, *sources, str(values.get("labels", "printable")))
-        problems = _unknown(environ, plugins)
+        problems = _unknown(environ, (adapter, *sources, labels))
         try:
             settings = cls(**values)
         except ValidationError as error:
@@ -140,63 +264,19 @@ class Settings(BaseModel):
         return settings
 
 
-STATUS_FIELDS: Mapping[str, str] = {
-    "return_requested": "requested_status",
-    "eligibility_check": "check_status",
-    "approved": "approved_status",
-    "label_sent": "label_sent_status",
-    "item_received": "received_status",
-    "refunded": "refunded_status",
-    "needs_review": "review_status",
-    "rejected": "rejected_status",
-    "expired": "expired_status",
-}
-"""Step -> the setting that names its status."""
+_OURS = "DISPATCH_RETURNS_"
 
 VARIABLES: Mapping[str, str] = {
-    "api_key": "DISPATCH_API_KEY",
-    "workspace": "DISPATCH_WORKSPACE",
-    "webhook_secrets": "DISPATCH_WEBHOOK_SECRET",
-    "base_url": "DISPATCH_BASE_URL",
-    "style": "DISPATCH_STYLE",
-} | {
-    name: f"DISPATCH_RETURNS_{name.upper()}"
-    for name in (
-        "database_url",
-        "adapter",
-        "stripe_search",
-        "kill_switch",
-        "dry_run",
-        "max_refund",
-        "max_per_day",
-        "approve_above",
-        "evidence",
-        "policy",
-        "orders",
-        "labels",
-        "return_address",
-        "language",
-        "notices",
-        "notice_templates",
-        "shop",
-        "workers",
-        "handler_limit",
-        "handler_tracebacks",
-        "keep_events",
-        "reconcile_every",
-        "reconcile_days",
-        "requested_status",
-        "check_status",
-        "approved_status",
-        "label_sent_status",
-        "received_status",
-        "refunded_status",
-        "review_status",
-        "rejected_status",
-        "expired_status",
-    )
+    name: str(field.validation_alias or f"{_OURS}{name.upper()}")
+    for name, field in Settings.model_fields.items()
+    if field.description
 }
-"""Setting -> environment variable. A plugin's own start with its name: ``STRIPE_API_KEY``."""
+"""Setting -> environment variable."""
+
+STATUS_FIELDS: Mapping[str, str] = {
+    field.default: name for name, field in Settings.model_fields.items() if name.endswith("_status")
+}
+"""Step -> the setting that names its status."""
 
 
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -209,14 +289,13 @@ def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {step: read_one(field, environ) or step for step, field in STATUS_FIELDS.items()}
 
 
-_OURS = "DISPATCH_RETURNS_"
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
 """What Kubernetes sets in every pod of a namespace for a service called ``dispatch-returns``:
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
 def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
-    """Return what is wrong with each variable that is meant for us and that we do not have.
+    """Return what is wrong with each variable that is meant for us and is not a setting.
 
     ``DISPATCH_RETURNS_DRYRUN=1`` must not pay. What starts with ``DISPATCH_`` alone may be
     another program's, so it is refused only where it is nearly one of ours.
@@ -256,7 +335,7 @@ def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
 
 
 def _explain(error: ValidationError) -> str:
-    """Say which variables are wrong, and never what was in them."""
+    """Return which variables are wrong, and never what was in them."""
     problems: list[str] = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""

@@ -9,25 +9,8 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from dispatch_returns.returns.steps.statuses import Step as Step  # noqa: PLC0414 - handed on
 from dispatch_returns.store.transitions import NEW, Transition, Transitions
-
-
-class Step(enum.StrEnum):
-    """Where a return is: the guide's six steps, what lies beside them, and the rest."""
-
-    REQUESTED = "return_requested"
-    CHECK = "eligibility_check"
-    APPROVED = "approved"
-    LABEL_SENT = "label_sent"
-    RECEIVED = "item_received"
-    REFUNDED = "refunded"
-    REVIEW = "needs_review"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    ELSEWHERE = "elsewhere"
-    """In a status that the workflow does not know: somebody's decision, and left alone."""
-    GONE = "gone"
-    """The ticket was deleted."""
 
 
 class ReturnAction(enum.StrEnum):

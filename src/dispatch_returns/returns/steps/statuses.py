@@ -1,12 +1,34 @@
-"""The statuses' names in a workspace, and the steps they stand for."""
+"""The steps of a return, declared once, and the names of their statuses in a workspace.
+
+Settings and commands take them from here too, so this imports next to nothing.
+"""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.returns.transitions import Step
+
+
+class Step(enum.StrEnum):
+    """Where a return is: the guide's six steps, what lies beside them, and the rest."""
+
+    REQUESTED = "return_requested"
+    CHECK = "eligibility_check"
+    APPROVED = "approved"
+    LABEL_SENT = "label_sent"
+    RECEIVED = "item_received"
+    REFUNDED = "refunded"
+    REVIEW = "needs_review"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ELSEWHERE = "elsewhere"
+    """In a status that the workflow does not know: somebody's decision, and left alone."""
+    GONE = "gone"
+    """The ticket was deleted."""
+
 
 STEPS: tuple[Step, ...] = (
     Step.REQUESTED,

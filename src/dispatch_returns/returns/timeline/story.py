@@ -18,6 +18,7 @@ from dispatch_returns.returns.receipts import Receipt
 from dispatch_returns.returns.records import Decision, Return
 from dispatch_returns.returns.steps.eligibility import item_lines
 from dispatch_returns.returns.steps.plan import US, money_of
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import audit_log, inbox, outbox
 from dispatch_returns.store.outbox import Message, MessageState
 
@@ -29,17 +30,17 @@ _TONES: Mapping[str, Tone] = {
     "accepted": "good",
     "returnless": "good",
     "succeeded": "good",
-    "refunded": "good",
-    "approved": "good",
+    Step.REFUNDED: "good",
+    Step.APPROVED: "good",
     "review": "look",
-    "needs_review": "look",
+    Step.REVIEW: "look",
     "held": "look",
     "unknown": "look",
     "unknown_outcome": "look",
     "parked": "look",
     "reject": "bad",
-    "rejected": "bad",
-    "expired": "bad",
+    Step.REJECTED: "bad",
+    Step.EXPIRED: "bad",
     "failed": "bad",
     "refused": "bad",
 }
