@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dispatch_returns.connector.settings import VARIABLES, Settings
 
@@ -34,8 +34,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, tuple | dict):
-        names: Iterable[str] = default
-        default = ", ".join(names)
+        default = ", ".join(cast("Iterable[str]", default))
     return "none" if default in (None, "") else f"`{default}`"
 
 
