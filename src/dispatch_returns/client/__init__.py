@@ -1,7 +1,6 @@
 """The typed client of the Dispatch API, blocking and async.
 
-The names are imported when they are first used: the client needs pydantic only once there is
-one, and not at all to be imported.
+Names are imported when they are first used, so importing this package costs next to nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good answers are read: from JSON to models."""
+"""Reading successful answers: from JSON to models."""
 
 from __future__ import annotations
 

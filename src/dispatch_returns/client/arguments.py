@@ -1,4 +1,4 @@
-"""The checks that arguments pass before anything is sent. Each error names the argument."""
+"""Checks of arguments before anything is sent. Each error names the argument."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 
 def segment(name: str, value: object) -> str:
-    """Return `value` if it can stand in a path as it is; ids and keys can."""
+    """Return `value` if it needs no escaping in a path; ids and keys need none."""
     if not isinstance(value, str) or not _SEGMENT.fullmatch(value):
         raise InvalidArgumentError(
             name, "must be an id of letters, digits, '-', '_', '.' or '~', and not empty"
@@ -36,7 +36,7 @@ def segment(name: str, value: object) -> str:
 
 
 def token(name: str, value: object) -> str:
-    """Return `value` if it can stand in a header: visible ASCII, no spaces. Never shown."""
+    """Return `value` if it is valid in a header: visible ASCII, no spaces. Never shown."""
     if not isinstance(value, str) or not _VISIBLE_ASCII.fullmatch(value):
         raise InvalidArgumentError(
             name, "must not be empty, and must be ASCII without spaces or line breaks"
@@ -45,14 +45,14 @@ def token(name: str, value: object) -> str:
 
 
 def text(name: str, value: object) -> str:
-    """Return `value` if it is a string with something in it."""
+    """Return `value` if it is a string and not blank."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgumentError(name, "must be a string and not empty")
     return value
 
 
 def strings(name: str, values: Sequence[str]) -> list[str]:
-    """Return `values` as a list; a lone string is refused, for it is a sequence too."""
+    """Return `values` as a list; a single string is refused, because it is a sequence too."""
     if isinstance(values, str):
         raise InvalidArgumentError(name, "must be a list of strings, not one string")
     return [text(f"{name}.{index}", value) for index, value in enumerate(values)]
@@ -68,14 +68,14 @@ def moment(name: str, value: object) -> str:
 
 
 def page_limit(value: object, most: int = 100) -> int:
-    """Return `value` if the API takes it as the size of a page."""
+    """Return `value` if the API accepts it as a page size."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise InvalidArgumentError("limit", f"must be a whole number from 1 to {most}")
     return value
 
 
 def web_address(name: str, value: str) -> str:
-    """Return the http(s) address `value` without a slash at its end."""
+    """Return the http(s) address `value` without a trailing slash."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -91,7 +91,7 @@ def web_address(name: str, value: str) -> str:
 
 
 def is_private_way(url: str) -> bool:
-    """Return whether nobody can read along on the way to `url`: https, or this machine."""
+    """Return whether the way to `url` is private: https, or this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in _LOOPBACK
 

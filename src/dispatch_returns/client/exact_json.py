@@ -1,6 +1,6 @@
-"""JSON in which an amount is a `Decimal` on both sides and never a float.
+"""JSON in which an amount is a `Decimal`, both ways, and never a float.
 
-The standard encoder cannot write a `Decimal` as a number, so the writer is our own.
+The standard encoder can't write a `Decimal` as a number, so we have our own writer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ JsonValue: TypeAlias = (
 def dumps(value: object, name: str = "value") -> str:
     """Return `value` as JSON, each `Decimal` with exactly the digits it has.
 
-    `name` is what the value is called in an error. Raises `InvalidArgumentError` for a float,
-    a number that is not finite, a key that is not a string, and anything JSON does not have;
-    it names the place with a dotted path.
+    `name` is the value's name in an error. Raises `InvalidArgumentError` for a float,
+    a number that is not finite, a key that is not a string, and any type JSON does not have;
+    the error names the place with a dotted path.
     """
     if isinstance(value, str):
         return _quote(value)
@@ -42,8 +42,8 @@ def loads(content: bytes) -> Any:
     """Return the JSON text `content` as Python values, each number with a point a `Decimal`.
 
     Half of a surrogate pair, which no text has and JavaScript writes when it cuts an emoji in two,
-    becomes U+FFFD. A number that Python does not read is its text. Raises `ValueError`, without
-    the content, for whatever is not JSON.
+    becomes U+FFFD. A number that Python can't read stays text. Raises `ValueError`, without
+    the content, for anything that is not JSON.
     """
     try:
         # RFC 8259, 8.1, lets a reader pass over a byte order mark, and some servers send one.

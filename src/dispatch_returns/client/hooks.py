@@ -1,4 +1,4 @@
-"""What a program may listen to. None of it carries the key, a header, a query or a body."""
+"""What a program can observe. None of it contains the key, a header, a query or a body."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RetryInfo:
 class Hooks:
     """Functions to call at each request, response and retry, in the thread of the call.
 
-    They are plain functions for the async client too. What one raises reaches the caller.
+    They are plain functions for the async client too. An exception from one reaches the caller.
     """
 
     request: Callable[[RequestInfo], None] | None = None

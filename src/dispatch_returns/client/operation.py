@@ -48,9 +48,9 @@ def brands_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A workspace, and the style in which it is spoken of. Both are checked.
+    """A workspace, and the wire style in which it is addressed. Both are checked.
 
-    `people` is the word for customers in a path: the API serves them under either.
+    `people` is the word for customers in a path: the API serves them under both.
     """
 
     workspace: str
@@ -67,19 +67,19 @@ class Scope:
         return "/".join(("", self.style, self.workspace, *segments))
 
     def name(self, name: str) -> str:
-        """Return how the API calls what we call `name`."""
+        """Return the API's name for what we call `name`."""
         return name if self.style == "workspaces" else brands_name(name)
 
     def body(self, fields: Mapping[str, object]) -> bytes:
-        """Return `fields` as a JSON object: the names are this style's, what is within the
-        values keeps its own names and order.
+        """Return `fields` as a JSON object. Their names are this style's; names and order inside
+        the values stay as they are.
         """
         entries = [f'"{self.name(name)}":{dumps(item, name)}' for name, item in fields.items()]
         return f"{{{','.join(entries)}}}".encode("ascii")
 
 
 class UnreadableError(Exception):
-    """An answer is not what was asked for. ``problem`` names the field, never a value."""
+    """An answer does not match the request. ``problem`` names the field, never a value."""
 
     def __init__(self, problem: str, raises: type[APIResponseError] = APIResponseError) -> None:
         super().__init__(problem)
@@ -122,7 +122,7 @@ class UnreadableItem:
 class Page(Generic[T]):
     """One page of a list. ``cursor`` asks for the next one; there is one while ``has_more``.
 
-    ``unreadable``: what else is on the page, and is not in ``data``. One bad item hides no other.
+    ``unreadable`` lists the items missing from ``data``: one bad item hides no other.
     """
 
     data: list[T]
@@ -177,7 +177,7 @@ def changes(scope: Scope, fields: Mapping[str, object]) -> bytes:
 
 
 def delete(path: str) -> Operation[None]:
-    """Return a DELETE. Its answer may be empty or JSON, and is not looked at."""
+    """Return a DELETE. Its answer may be empty or JSON, and is ignored."""
     return Operation("DELETE", path, nothing)
 
 
@@ -204,7 +204,7 @@ def signature(build: Callable[..., Operation[Any]], answer: str) -> inspect.Sign
 
 
 def nothing(content: bytes) -> None:
-    """Read an answer that is not looked at."""
+    """Ignore an answer."""
     del content
 
 

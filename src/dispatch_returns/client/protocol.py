@@ -32,7 +32,7 @@ _STATUS_ERRORS: Mapping[int, type[errors.APIStatusError]] = {
     429: errors.RateLimitError,
 }
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-"""Before any of them a byte of the request was sent."""
+"""Each of these happens before a byte of the request is sent."""
 _LONGEST_MESSAGE = 300
 _MOST_PROBLEMS = 20
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")

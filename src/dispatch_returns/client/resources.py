@@ -1,4 +1,4 @@
-"""The resources of both clients: what `api.operations` describes, by the names users call."""
+"""The resources of both clients: the functions of `client.operations`, by the names users call."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class Tags(Resource[V]):
 
 
 class Portal(Resource[V]):
-    """Ways for a customer into the portal. What is behind them is the `PortalClient`'s."""
+    """How a customer gets into the portal. The `PortalClient` does the rest."""
 
     with_raw_response: RawView[Portal[B], Portal[A]] = RawView()
     create_token = Method(portal.create_token)

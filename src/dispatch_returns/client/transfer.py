@@ -1,7 +1,7 @@
-"""The bytes of an attachment on their way to or from a presigned address: in small parts.
+"""The bytes of an attachment, sent to or read from a presigned address in small parts.
 
-A presigned address carries its own permission, so it is called without our key, and shown in
-no log, message or ``repr``.
+A presigned address contains its own permission, so it is called without our key, and never
+shown in a log, a message or a ``repr``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 65_536
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes that are through, and with all of them (-1 where that is unknown)."""
+"""Called with the number of bytes done, and of all bytes (-1 if that is unknown)."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Upload:
     """A PUT of ``size`` bytes of ``source``, from where it stands now."""
 
     path: str
-    """What it is called in logs and errors."""
+    """Its name in logs and errors."""
     url: str = field(repr=False)
     source: IO[bytes] = field(repr=False)
     size: int
@@ -44,7 +44,7 @@ class Upload:
         self._start = self.source.tell() if self.source.seekable() else None
 
     def restart(self) -> bool:
-        """Go back to the beginning for another attempt; False where that cannot be done."""
+        """Go back to the beginning for another attempt; False if that is impossible."""
         if self._start is not None:
             self.source.seek(self._start)
             self._sent = 0
@@ -58,7 +58,7 @@ class Upload:
         return part
 
     def passed(self, part: bytes) -> None:
-        """Count a part that was handed over."""
+        """Count a part that was sent."""
         self._sent += len(part)
         if self.progress is not None:
             self.progress(self._sent, self.size)
@@ -80,7 +80,7 @@ class Download:
         self._start = self.sink.tell() if self.sink.seekable() else None
 
     def restart(self) -> bool:
-        """Forget what came, for another attempt; False where that cannot be done."""
+        """Discard what arrived, for another attempt; False if that is impossible."""
         if self._start is not None and self._got:
             self.sink.seek(self._start)
             self.sink.truncate()
@@ -95,7 +95,7 @@ class Download:
             self.progress(self._got, -1 if self.size is None else self.size)
 
     def end(self) -> None:
-        """Raise `APIResponseError`, to be tried again, if bytes are missing or too many."""
+        """Raise a retryable `APIResponseError` if bytes are missing, or there are too many."""
         if self.size is not None and self._got != self.size:
             message = f"GET {self.path}: {self._got} of {self.size} bytes arrived"
             raise APIResponseError(message, retryable=True)
@@ -103,7 +103,7 @@ class Download:
 
 @contextmanager
 def reading(source: str | os.PathLike[str] | IO[bytes]) -> Generator[IO[bytes]]:
-    """Open a path for reading; a file object is taken as it is, and stays open."""
+    """Open a path for reading; a file object is used as it is, and stays open."""
     if isinstance(source, str | os.PathLike):
         with _opened("source", Path(source), "rb") as file:
             yield file
@@ -115,7 +115,7 @@ def reading(source: str | os.PathLike[str] | IO[bytes]) -> Generator[IO[bytes]]:
 
 @contextmanager
 def writing(target: str | os.PathLike[str] | IO[bytes]) -> Generator[IO[bytes]]:
-    """Open a path for writing: the file appears there when all of it has arrived, not before."""
+    """Open a path for writing: the file appears there only once all of it has arrived."""
     if not isinstance(target, str | os.PathLike):
         if not hasattr(target, "write") or _is_text(target):
             raise InvalidArgumentError("target", "must be a path, or a file open in binary")
@@ -146,7 +146,7 @@ def _is_text(file: object) -> bool:
 
 
 def _for_its_owner(name: str, flags: int) -> int:
-    """A file that is made here holds what a customer sent: it is its owner's only."""
+    """A file created here contains what a customer sent, so only its owner may read it."""
     return os.open(name, flags, 0o600)
 
 

@@ -1,8 +1,8 @@
-"""How the methods of a resource are made of operations: once, for both clients and every view.
+"""How a resource's methods are made from operations: once, for both clients and every view.
 
-A resource is a class whose attributes are the functions of `api.operations`. What calling one
-gives depends on the view the resource has: the answer itself, a coroutine of it, or either of
-these with the HTTP answer around it. So what the clients offer cannot drift apart.
+A resource is a class whose attributes are the functions of `client.operations`. What a call
+returns depends on the resource's view: the answer itself, a coroutine of it, or either of these
+with the HTTP answer around it. So the clients can't drift apart.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def upload(
 
     `source` is a path, or a file that is open in binary (from where it stands; it stays open).
     `filename` and `content_type` follow from it where they are not given; `size`, in bytes, is
-    needed only if it cannot be wound back. `progress` is called with the bytes sent and all,
+    needed only if it cannot be rewound. `progress` is called with the bytes sent and all,
     `begun` with the attachment's id before the first: what is never confirmed can be deleted by it.
     """
     return upload_steps(

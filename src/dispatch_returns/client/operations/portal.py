@@ -28,7 +28,7 @@ _ATTACHMENT = answers.one(Attachment)
 
 
 def create_token(scope: Scope, *, email: str, name: str | None = None) -> Operation[PortalToken]:
-    """Return a token with which the customer, and nobody else, uses the portal for an hour."""
+    """Return a token with which this customer alone can use the portal for an hour."""
     fields = {"email": arguments.text("email", email), "name": name}
     return operation.post(scope, scope.path("portal", "token"), _TOKEN, fields, None)
 
@@ -159,7 +159,7 @@ def upload(
 
     `source` is a path, or a file that is open in binary (from where it stands; it stays open).
     `filename` and `content_type` follow from it where they are not given; `size`, in bytes, is
-    needed only if it cannot be wound back. `progress` is called with the bytes sent and all.
+    needed only if it cannot be rewound. `progress` is called with the bytes sent and all.
     """
     return attachments.upload_steps(
         source,
