@@ -10,13 +10,11 @@ import asyncio
 import atexit
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 PROBES = ("live", "ready", "lag")
 MAX_LAG = 300.0
 """Seconds that the oldest event may wait, unless said otherwise."""
-
-_Body_co = TypeVar("_Body_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,30 @@ class NoBody:
     seen: int = 0
 
 
-@dataclass(frozen=True)  # without slots: Python 3.11 cannot call an alias of a class that has both
-class _Request(Generic[_Body_co]):
+@dataclass(frozen=True, slots=True)
+class _Head:
     method: str
     path: str
     headers: Mapping[str, str]
-    """A header that came more than once is joined by ``", "``."""
-    read: Callable[[int, float], _Body_co]
-    """Reads the body, if an endpoint wants it: not much more than so many bytes, for not much
-    longer than so many seconds. To be called at most once, and with a Content-Length that is a
-    number or none."""
 
 
-Request = _Request[bytes | NoBody]
-AsyncRequest = _Request[Awaitable[bytes | NoBody]]
+@dataclass(frozen=True, slots=True)
+class Request(_Head):
+    """A request. A header that came more than once is joined by ``", "``.
+
+    ``read`` reads the body, if an endpoint wants it: at least one byte more than so many if there
+    are more, and for not much longer than so many seconds. It is called once at most, and where
+    a Content-Length is given that is a number.
+    """
+
+    read: Callable[[int, float], bytes | NoBody]
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncRequest(_Head):
+    """A request whose body arrives in an event loop: see `Request`."""
+
+    read: Callable[[int, float], Awaitable[bytes | NoBody]]
 
 
 class Endpoint(Protocol):
