@@ -181,7 +181,7 @@ def test_explain_prints_the_stored_decision_and_needs_no_setting_but_the_databas
         "review",
         "2026@",
         "joe",
-        "20.00 EUR is asked for, more than 5.00 EUR.",
+        "20.00 EUR requested, more than the limit of 5.00 EUR.",
         "restocking fee -2.00 EUR",
         "to be paid back 18.00 EUR",
         "2 x A",
@@ -209,7 +209,7 @@ def test_explain_judges_now_what_was_not_decided_and_says_so(shop: Shop, write: 
     assert "Nothing is kept of a decision. Judged now, after the returns in the database:" in (
         said.text
     )
-    assert "30.00 EUR is asked for, more than 20.00 EUR." in said.text
+    assert "30.00 EUR requested, more than the limit of 20.00 EUR." in said.text
     document = ask(shop, write, "--json").json
     assert document["stored"] is False
     assert [it["rule"] for it in document["decision"]["spoken"]] == ["unknown_order"]

@@ -35,10 +35,10 @@ def read(tmp_path: Path, *texts: str) -> PolicyBook:
         ("window_days = 30.0", "window_days: input should be a valid integer"),
         ("window_days = true", "window_days: input should be a valid integer"),
         ("window_days = -1", "window_days: input should be greater than or equal to 0"),
-        ("assignee = 'queue:'", 'assignee: write a queue with its name: "queue:Customs"'),
+        ("assignee = 'queue:'", 'assignee: the queue has no name: write "queue:Customs"'),
         ("refund_on_receipt = 1", "refund_on_receipt: input should be a valid boolean"),
-        ("restocking_fee = 0.1", 'restocking_fee: write a share as text with its sign: "15%"'),
-        ("restocking_fee = '101%'", "restocking_fee: write a share between"),
+        ("restocking_fee = 0.1", 'restocking_fee: write a percentage as text with its sign: "15%"'),
+        ("restocking_fee = '101%'", "restocking_fee: write a percentage between"),
         ("max_value = 5", "max_value: write amounts as text with the currency"),
         ("max_value = '5'", 'max_value: write amounts as "500 USD, 60000 JPY"'),
         ("max_value = '5 EUR, 6 eur'", "max_value: give one amount for each currency"),
@@ -83,7 +83,7 @@ def read(tmp_path: Path, *texts: str) -> PolicyBook:
             "two rules, or a rule and a check, are called 'x'",
         ),
         ("x = =", "not TOML: Invalid value (at line 2, column 5)"),
-        ("[[versions]]", "version: beside [[versions]] nothing may stand"),
+        ("[[versions]]", "version: not allowed outside of [[versions]]"),
     ],
 )
 def test_a_mistake_is_named_by_key_and_place(tmp_path: Path, text: str, words: str) -> None:

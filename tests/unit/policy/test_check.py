@@ -132,7 +132,7 @@ def test_a_finding_names_who_is_to_blame_and_an_example() -> None:
         {"name": "ours", **SHOES, **DE, "skus": ["X-*"], **LONGER},
     ]
     (finding,) = check_policy(ReturnPolicy.of(version="1", rules=rules))
-    assert finding.what == "all shoes decides all it sets before it, wherever it fits"
+    assert finding.what == "all shoes sets all its keys first, wherever this rule applies"
     assert finding.example == "country DE, category shoes, SKU X-"
 
 

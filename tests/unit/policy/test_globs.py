@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_returns.returns.orders.skus import fits_glob
+from dispatch_returns.returns.orders.model import fits_glob
 from dispatch_returns.returns.policy.policy import ReturnPolicy
 from dispatch_returns.returns.policy.terms import Case, fitting
 

@@ -37,7 +37,7 @@ def test_an_ordinary_return_is_approved_and_says_until_when_it_could_come() -> N
     verdict = judge()
     assert verdict.outcome is Outcome.APPROVE
     (spoken,) = verdict.spoken
-    assert spoken.why == "A may come back until 2026-01-31; asked for on 2026-01-01."
+    assert spoken.why == "A can be returned until 2026-01-31; requested on 2026-01-01."
     assert verdict.expected is not None
     assert verdict.expected.total.minor == 1000
 
@@ -342,7 +342,7 @@ def test_a_list_can_name_the_orders_customer_by_the_shops_id() -> None:
 
 
 def test_what_is_not_a_verdict_is_refused() -> None:
-    with pytest.raises(WorkflowError, match="no verdict as it is kept"):
+    with pytest.raises(WorkflowError, match="not a stored verdict"):
         Verdict.from_json({"outcome": "approve"})
     verdict = judge()
     broken = Verdict.from_json(verdict.to_json() | {"facts": {"items": "x"}})

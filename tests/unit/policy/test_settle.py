@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dispatch_returns.errors import OrderError
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.orders.shares import in_steps, share
+from dispatch_returns.returns.orders.records import in_steps, share
 from dispatch_returns.returns.policy.policy import ReturnPolicy
 from dispatch_returns.returns.policy.verdict import Breakdown, Item
 from tests.support.purchases import line, order, orders, pieces_of, split

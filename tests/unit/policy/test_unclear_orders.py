@@ -54,8 +54,7 @@ def test_a_piece_that_the_shop_removed_cannot_come_back() -> None:
     verdict = ReturnPolicy.of(version="1").judge(request(Item("B")), bought, History(), PLACED)
     assert verdict.outcome is Outcome.REVIEW
     assert verdict.spoken[0].why == (
-        "1 of B are asked for; of 1 bought, of which the shop removed 1, 0 are not in another"
-        " return."
+        "1 of B requested; of 1 bought (the shop removed 1), 0 are not in another return."
     )
     assert str(inspect(bought, "A").breakdown.total) == "60.00 EUR"
     assert inspect(bought, "A").pays

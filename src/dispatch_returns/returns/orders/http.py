@@ -1,4 +1,4 @@
-"""A shop system's HTTP API: one call, and what went wrong in our words."""
+"""A shop system's HTTP API: one call, and its errors as `OrderError`."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def checked_url(variable: str, url: str) -> str:
-    """Return an address without its last slash. Raises `ConfigurationError`."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        raise ConfigurationError(f"{variable}: write the address whole: https://shop.example.com")
-    if parts.query or parts.fragment:
-        raise ConfigurationError(f"{variable}: the address alone, without ? and #")
-    if parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise ConfigurationError(f"{variable}: a key goes over https only")
+    """Return `url` without its last slash. Raises `ConfigurationError` with the `variable`."""
+    split = urlsplit(url)
+    if split.scheme not in {"http", "https"} or not split.hostname or split.username:
+        raise ConfigurationError(
+            f"{variable}: write the complete address, such as https://shop.example.com"
+        )
+    if split.query or split.fragment:
+        raise ConfigurationError(f"{variable}: write the address without ? and #")
+    if split.scheme == "http" and split.hostname not in _LOCAL:
+        raise ConfigurationError(f"{variable}: use https, as the key is sent to it")
     return url.rstrip("/")
 
 
 class ShopApi:
-    """Calls one shop, and never repeats a call. No error says more than the status.
+    """Calls one shop, and never repeats a call. No error shows more than the status.
 
-    After a fork a child opens its own connections, so no process reads another's answer.
+    After a fork a child opens its own connections, so that no process reads another's answer.
 
-    ``remedy`` is what a person does when the key is refused.
+    ``remedy`` is what a person should do if the key is refused.
     """
 
     def __init__(
@@ -76,40 +78,38 @@ class ShopApi:
             raise self.error(
                 f"cannot be reached ({type(error).__name__})", retryable=True
             ) from None
-        if answer.status_code == 404:
+        status = answer.status_code
+        if status == 404:
             return None
-        self._check(answer.status_code)
-        try:
-            return loads(answer.content), answer.headers
-        except ValueError:
-            raise self.error("answered with something that is not JSON", retryable=True) from None
-
-    def close(self) -> None:
-        """Close the connections, unless the HTTP client was brought along."""
-        self._connections.close()
-
-    def read(self, model: type[M], value: Any) -> M:
-        """Return `value` as the shop documents it. Raises `OrderError` where it is not so."""
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise self.error(f"answered with something undocumented ({where})") from None
-
-    def error(self, problem: str, *, retryable: bool = False) -> OrderError:
-        """Return the error for something this shop did."""
-        return OrderError(f"{self._shop} {problem}", retryable=retryable)
-
-    def refused(self, status: str) -> OrderError:
-        """Return the error for a key that is not let in."""
-        return self.error(f"refused the key ({status}): {self._remedy}")
-
-    def _check(self, status: int) -> None:
         if status in {401, 403}:
             raise self.refused(str(status))
         if status == 429:
-            raise self.error("takes no more requests at this moment (429)", retryable=True)
+            raise self.error("takes no more requests at the moment (429)", retryable=True)
         if status >= 500 or status == 408:
             raise self.error(f"failed ({status})", retryable=True)
         if status >= 300:
             raise self.error(f"answered {status}: check its address and version")
+        try:
+            return loads(answer.content), answer.headers
+        except ValueError:
+            raise self.error("did not answer with JSON", retryable=True) from None
+
+    def close(self) -> None:
+        """Close the connections, unless the HTTP client is the caller's own."""
+        self._connections.close()
+
+    def read(self, model: type[M], value: Any) -> M:
+        """Return `value` as the shop documents it. Raises `OrderError` if it differs."""
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            where = ".".join(str(step) for step in error.errors(include_input=False)[0]["loc"])
+            raise self.error(f"gave an undocumented answer ({where})") from None
+
+    def error(self, problem: str, *, retryable: bool = False) -> OrderError:
+        """Return the error that this shop caused; `problem` continues "Shopify ..."."""
+        return OrderError(f"{self._shop} {problem}", retryable=retryable)
+
+    def refused(self, status: str) -> OrderError:
+        """Return the error for a refused key."""
+        return self.error(f"refused the key ({status}): {self._remedy}")

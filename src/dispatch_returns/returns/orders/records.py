@@ -1,6 +1,7 @@
-"""Orders from plain records: what a ticket, a row of SQL and a payment's metadata have in common.
+"""Orders from plain records: the fields of a ticket, a SQL row, a payment's metadata.
 
-All three use the same names, and say amounts in major units. ``docs/orders.md`` lists them.
+All three use the same names, with amounts in major units. ``docs/orders.md`` lists them. Amounts
+that belong to several lines are shared out here, to the last minor unit.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -21,7 +23,6 @@ from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.orders.model import Order, OrderLine
-from dispatch_returns.returns.orders.shares import share
 
 Record = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ _NOON = time(12)
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone. Raises `ConfigurationError` for a name that is none."""
+    """Return the time zone called `name`. Raises `ConfigurationError` for an unknown name."""
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
@@ -46,9 +47,9 @@ def zone_of(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the values of one order. Each mistake is an `OrderError` that names the field.
+    """Reads the values of one order. Each mistake is an `OrderError` with the field's name.
 
-    ``zone``: where times stand that say no offset. A day without a time is its noon.
+    ``zone`` applies to times without an offset. A day without a time means noon.
     """
 
     order_id: str
@@ -56,24 +57,32 @@ class Reader:
     zone: ZoneInfo = field(default=ZoneInfo("UTC"))
 
     def wrong(self, name: str, problem: str) -> OrderError:
-        """Return the error for a field; what stands there is not shown."""
+        """Return the error for a field. Its value is not shown."""
         return OrderError(f"order {self.order_id}: {name}: {problem}")
 
     def money(self, name: str, value: Any) -> Money:
-        """Read an amount of major units; nothing at all is 0. Raises `OrderError`."""
+        """Read an amount in major units; an empty value is 0. Raises `OrderError`."""
+        if value is None or value == "":
+            value = 0
+        if isinstance(value, bool | float):
+            raise self.wrong(name, "a float is not exact: make it a text, in SQL with CAST")
+        if not isinstance(value, int | Decimal):
+            value = str(value).strip()
+            if not _NUMBER.fullmatch(value):
+                raise self.wrong(name, "is not an amount such as 149.00: in SQL, CAST it")
         try:
-            return Money.from_decimal(_decimal(value), self.currency, _exact(self.currency))
+            return Money.from_decimal(Decimal(value), self.currency, _exact(self.currency))
         except (MoneyError, ValueError) as error:
             raise self.wrong(name, str(error)) from None
 
     def known(self, name: str, value: Any) -> Money | None:
-        """Like `money`, but nothing at all is not known. Raises `OrderError`."""
+        """Like `money`, but an empty value is None: not known. Raises `OrderError`."""
         return None if value is None or value == "" else self.money(name, value)
 
     def exact(self, name: str, value: str) -> Fraction:
-        """Read an amount with whatever decimals a shop counts in, as minor units: not rounded.
+        """Read an amount with any number of decimals, as minor units, without rounding it.
 
-        It may be below zero. Raises `OrderError`.
+        It can be below zero. Raises `OrderError`.
         """
         if not _SIGNED.fullmatch(value):
             raise self.wrong(name, "is not an amount such as 149.00")
@@ -81,13 +90,13 @@ class Reader:
         return Fraction(value) * units
 
     def minor(self, amount: int) -> Money:
-        """Return an amount of so many minor units."""
+        """Return `amount` minor units of the order's currency."""
         return Money(amount, self.currency, _exact(self.currency).decimals)
 
     def moment(self, name: str, value: Any) -> datetime | None:
-        """Read a time: ISO 8601, with or without its signs, or seconds since 1970.
+        """Read a time: ISO 8601, with or without hyphens and colons, or seconds since 1970.
 
-        Raises `OrderError`, also for a number that may be either.
+        Raises `OrderError`, also for a number that could be either.
         """
         if value is None or value == "":
             return None
@@ -97,7 +106,7 @@ class Reader:
             raise self.wrong(name, "write a time as 2026-01-31T14:00:00Z, or a day") from None
 
     def time(self, name: str, value: Any) -> datetime:
-        """Read a time that must be there. Raises `OrderError`."""
+        """Read a required time. Raises `OrderError`."""
         found = self.moment(name, value)
         if found is None:
             raise self.wrong(name, "is missing")
@@ -106,7 +115,7 @@ class Reader:
     def _moment(self, value: Any) -> datetime:
         digits = str(value).strip() if isinstance(value, str | int) else ""
         if not isinstance(value, bool) and digits.isascii() and digits.isdecimal():
-            if len(digits) == 8:  # ISO 8601 has days without hyphens too; as seconds it is 1970
+            if len(digits) == 8:  # a day of ISO 8601 without hyphens; as seconds it is in 1970
                 return self._moment(datetime.strptime(digits, "%Y%m%d").date())  # noqa: DTZ007
             if not 9 <= len(digits) <= 11:
                 raise ValueError
@@ -128,7 +137,7 @@ class Reader:
         return int(Decimal(text))
 
     def grams(self, name: str, value: Any) -> int | None:
-        """Read a weight; none at all, and 0, is a weight that nobody knows. Raises `OrderError`."""
+        """Read a weight; an empty value and 0 mean that it is not known. Raises `OrderError`."""
         if value is None or value == "":
             return None
         text = str(value)
@@ -147,25 +156,12 @@ class Reader:
 
 
 def _exact(currency: str) -> CurrencyRule:
-    """Lines need not be multiples of a currency's step; only what is paid must be."""
+    # A line need not be a multiple of the currency's step; only a payment must be.
     return CurrencyRule(stripe_rule(currency).decimals)
 
 
-def _decimal(value: Any) -> Decimal:
-    if value is None or value == "":
-        return Decimal(0)
-    if isinstance(value, bool | float):
-        raise ValueError("a float is not exact: make it a text, by SQL with CAST")  # noqa: TRY004
-    if isinstance(value, int | Decimal):
-        return Decimal(value)
-    text = str(value).strip()
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("is not an amount such as 149.00: by SQL, CAST it to a number")
-    return Decimal(text)
-
-
 def text_of(value: Any) -> str | None:
-    """Return a text, None where there is none. A number is its digits.
+    """Return `value` as text, None if it has none. A number becomes its digits.
 
     Drivers return the text of a column with a binary collation as bytes.
     """
@@ -180,7 +176,7 @@ def text_of(value: Any) -> str | None:
 
 
 def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInfo) -> Order:
-    """Return the order that `head` and its `lines` describe. Raises `OrderError`.
+    """Return the order described by `head` and its `lines`. Raises `OrderError`.
 
     Its id is the head's ``order_id``, else `order_id` as `plain_id` spells it.
     """
@@ -202,7 +198,16 @@ def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInf
         customer_email=text_of(head.get("customer_email")),
         customer_id=text_of(head.get("customer_id")),
         payment=payment_of(head),
-        address=_address(head),
+        address=whole_address(
+            name=head.get("ship_name"),
+            street=head.get("ship_street"),
+            street2=head.get("ship_street2"),
+            city=head.get("ship_city"),
+            postal_code=head.get("ship_postal_code"),
+            state=head.get("ship_state"),
+            country=head.get("country"),
+            phone=head.get("ship_phone"),
+        ),
         fees=read.known("order_fees", head.get("order_fees")),
         charged=read.known("order_total", head.get("order_total")),
         credit=read.known("order_credit", head.get("order_credit")),
@@ -211,25 +216,12 @@ def order_of(order_id: str, head: Record, lines: Sequence[Record], zone: ZoneInf
     )
 
 
-def _address(head: Record) -> Address | None:
-    return whole_address(
-        name=head.get("ship_name"),
-        street=head.get("ship_street"),
-        street2=head.get("ship_street2"),
-        city=head.get("ship_city"),
-        postal_code=head.get("ship_postal_code"),
-        state=head.get("ship_state"),
-        country=head.get("country"),
-        phone=head.get("ship_phone"),
-    )
+def whole_address(**values: Any) -> Address | None:
+    """Return the address made of `values`, None without a name, street, city or country.
 
-
-def whole_address(**parts: Any) -> Address | None:
-    """Return the address of `parts`, None where it has no name, street, city or country.
-
-    Some countries have no postal codes, and most no states.
+    Some countries have no postal codes, and most have no states.
     """
-    known = {name: text_of(value) for name, value in parts.items()}
+    known = {name: text_of(value) for name, value in values.items()}
     name, street, city, country = (known[it] for it in ("name", "street", "city", "country"))
     if not (name and street and city and country):
         return None
@@ -253,12 +245,11 @@ def _lines(read: Reader, head: Record, records: Sequence[Record]) -> tuple[Order
         if whole.minor > sum(max(0, minor) for minor in left):
             raise read.wrong("order_discount", "is more than the lines cost")
         shares = share(whole.minor, [max(0, minor) for minor in left])
-        lines = [_discounted(it, minor) for it, minor in zip(lines, shares, strict=True)]
+        lines = [
+            replace(it, discount=it.discount + read.minor(minor))
+            for it, minor in zip(lines, shares, strict=True)
+        ]
     return tuple(lines)
-
-
-def _discounted(line: OrderLine, minor: int) -> OrderLine:
-    return replace(line, discount=replace(line.discount, minor=line.discount.minor + minor))
 
 
 def _line(read: Reader, number: int, record: Record) -> OrderLine:
@@ -291,7 +282,7 @@ _PAYMENTS: tuple[tuple[str, PaymentKind], ...] = (
 
 
 def payment_of(record: Record) -> PaymentRef | None:
-    """Return the payment that a record names, None where it names none."""
+    """Return the payment that `record` names, None if it names none."""
     for name, kind in _PAYMENTS:
         if value := text_of(record.get(name)):
             return reference(value, kind)
@@ -299,7 +290,7 @@ def payment_of(record: Record) -> PaymentRef | None:
 
 
 def reference(value: str, kind: PaymentKind = "reference") -> PaymentRef:
-    """Return a payment. What is visibly one of Stripe's ids is taken as what it is."""
+    """Return a payment. The prefix of a Stripe id decides its kind."""
     if kind == "reference" and value.startswith("pi_"):
         return PaymentRef("payment_intent", value)
     if kind == "reference" and value.startswith(("ch_", "py_")):
@@ -308,7 +299,7 @@ def reference(value: str, kind: PaymentKind = "reference") -> PaymentRef:
 
 
 def records_of(value: Any) -> list[Record] | None:
-    """Return a list of records, from a list or from its JSON; None for anything else."""
+    """Return the records of a list or of its JSON text; None for anything else."""
     if isinstance(value, str):
         try:
             value = loads(value.encode())
@@ -320,3 +311,53 @@ def records_of(value: Any) -> list[Record] | None:
     if not all(isinstance(entry, Mapping) for entry in entries):
         return None
     return cast("list[Record]", value)
+
+
+def share(total: int, weights: Sequence[int]) -> list[int]:
+    """Return `total` minor units shared out in proportion to `weights`; the sum is `total`.
+
+    Each share is rounded down. The units left over go, one each, to the shares that lost most,
+    the earlier of equals first (the method of the largest remainder). If all weights are 0, they
+    count as equal. Raises `ValueError` for a negative number, and without weights.
+    """
+    if not weights or total < 0 or min(weights) < 0:
+        raise ValueError("share() needs weights, and no negative numbers")
+    whole = sum(weights)
+    if not whole:
+        return share(total, [1] * len(weights))
+    shares = [total * weight // whole for weight in weights]
+    by_loss = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_loss[: total - sum(shares)]:
+        shares[i] += 1
+    return shares
+
+
+def rounded(amounts: Sequence[Fraction], total: int, slack: Fraction) -> list[int]:
+    """Return `amounts`, none below zero, as whole minor units whose sum is `total`.
+
+    A shop may round each amount, or only their sum, so the exact amounts can differ from `total`
+    by up to `slack`. If they differ by more, each is rounded by itself, and their sum is not
+    `total`.
+    """
+    if not amounts or abs(sum(amounts, Fraction(-total))) > slack:
+        return [nearest(amount) for amount in amounts]
+    return share(total, [floor(amount * _FINE) for amount in amounts])
+
+
+def nearest(amount: Fraction) -> int:
+    """Return `amount` rounded to a whole number, halves up."""
+    return floor(amount + Fraction(1, 2))
+
+
+_FINE = 10**12
+
+
+def in_steps(amounts: Sequence[int], step: int) -> list[int]:
+    """Return `amounts` as multiples of `step`; their sum is rounded down to one too.
+
+    For currencies in which payments are multiples of several minor units and an order's lines
+    need not be (ISK, UGX, KWD).
+    """
+    if step == 1 or not amounts:
+        return list(amounts)
+    return [steps * step for steps in share(sum(amounts) // step, amounts)]

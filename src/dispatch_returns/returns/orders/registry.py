@@ -1,6 +1,6 @@
-"""Finds order sources by name: ours, and those of any package that is installed.
+"""Finds order sources by name: our own, and those of any installed package.
 
-A plugin is a class that satisfies `OrderSource`, has a class method
+A plugin is a class that implements `OrderSource`, has a class method
 ``from_settings(options: Mapping[str, str])``, and is named in its package's metadata::
 
     [project.entry-points."dispatch_returns.order_sources"]
@@ -35,17 +35,18 @@ class _Factory(Protocol):
 
 
 def is_shop(source: OrderSource) -> bool:
-    """Whether `source` is the shop's own system: an order that it does not know is none.
+    """Return whether `source` is the shop's own system: an order unknown to it does not exist.
 
-    A ticket's fields and the metadata of payments say ``is_shop = False``: they know some.
+    A ticket's fields and the metadata of payments know only some orders: ``is_shop = False``.
     """
     return bool(getattr(source, "is_shop", True))
 
 
 class Orders:
-    """Several sources, asked in their order: the first that knows the order answers.
+    """Several sources, tried in order: the first that knows the order answers.
 
-    One that cannot say now ends the search: the next one might know another order by that id.
+    A source that can't answer now ends the search: the next one might have another order with
+    that id.
     """
 
     name = "several"
@@ -57,14 +58,14 @@ class Orders:
 
     @property
     def is_shop(self) -> bool:
-        """Whether one of the sources is."""
+        """Whether one of the sources is the shop's own system."""
         return any(is_shop(source) for source in self.sources)
 
     def __repr__(self) -> str:
         return f"Orders({', '.join(source.name for source in self.sources)})"
 
     def close(self) -> None:
-        """Close every source that can be."""
+        """Close every source that can be closed."""
         for source in self.sources:
             if isinstance(source, _Closable):
                 source.close()
@@ -76,9 +77,9 @@ class Orders:
 
 
 def load(names: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Orders:
-    """Return the sources that go by `names`, each built from its own of the `options`.
+    """Return the sources called `names`, each built from its own of the `options`.
 
-    Raises `ConfigurationError` for an unknown name, and for options that are missing or wrong.
+    Raises `ConfigurationError` for an unknown name, and for missing or wrong options.
     """
     return Orders(
         [

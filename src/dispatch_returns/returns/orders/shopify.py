@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import Money
 from dispatch_returns.returns.orders.http import ShopApi, checked_url
 from dispatch_returns.returns.orders.model import Order, OrderLine
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from dispatch_returns.client import Ticket
     from dispatch_returns.refunds.adapter import PaymentRef
-    from dispatch_returns.returns.labels.provider import Address
 
 API_VERSION = "2026-01"
 FINAL_SALE = "final-sale"
@@ -44,12 +43,12 @@ _HOLDS = {
     "REFUNDED": "is refunded in Shopify",
     "VOIDED": "was never paid: its payment was voided in Shopify",
 }
-"""What a financial status means that is neither paid nor partly refunded.
+"""Why an order is held whose financial status is neither paid nor partly refunded.
 
 Source: https://shopify.dev/docs/api/admin-graphql/2026-01/enums/OrderDisplayFinancialStatus
 """
 _CREDIT = frozenset({"gift_card", "shopify_store_credit"})
-"""The gateways of money that is no payment: it goes back to where it came from, by hand."""
+"""Gateways that take no payment: a person pays such money back to where it came from."""
 _STRIPE = ("pi_", "ch_", "py_")
 _GRAMS = {
     "GRAMS": Decimal(1),
@@ -96,7 +95,7 @@ MORE_LINES = f"query MoreLines($id: ID!, $after: String) {{ order(id: $id) {{ {_
 
 
 class _Answer(BaseModel):
-    """What is read of an answer; whatever else there is, is left."""
+    """The base of what is read of an answer. Other fields are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
@@ -253,17 +252,17 @@ class _Error(_Answer):
 
 
 class _GraphQL(_Answer):
-    """GraphQL reports its errors with the status 200."""
+    """The whole answer: GraphQL reports errors with status 200."""
 
     data: dict[str, Any] | None = None
     errors: tuple[_Error, ...] = ()
 
 
 class ShopifyOrders:
-    """An `OrderSource` on Shopify, in the currency that the customer has paid in.
+    """An `OrderSource` on Shopify, in the currency that the customer paid in.
 
-    ``shop`` is ``acme.myshopify.com`` or a whole address; ``access_token`` one of a custom app
-    with ``read_orders`` (``read_all_orders`` for those older than 60 days) and
+    ``shop`` is ``acme.myshopify.com`` or a complete address; ``access_token`` is that of a custom
+    app with the scopes ``read_orders`` (``read_all_orders`` for orders older than 60 days) and
     ``read_products``. An order is found by its name (``1234`` is ``#1234``) or its gid. Safe to
     call from several threads.
     """
@@ -300,11 +299,11 @@ class ShopifyOrders:
         )
 
     def close(self) -> None:
-        """Close the connections, unless the HTTP client is yours."""
+        """Close the connections, unless the HTTP client is the caller's own."""
         self._api.close()
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
-        """Ask Shopify. Raises `OrderError`."""
+        """Return the order from Shopify, None if there is none. Raises `OrderError`."""
         del ticket
         found = self._find(order_id)
         return None if found is None else _order(order_id, found, self._items(found))
@@ -313,13 +312,13 @@ class ShopifyOrders:
         if _GID.fullmatch(order_id):
             return self._api.read(_ById, self._ask(BY_ID, id=order_id)).order
         if not _NAME.fullmatch(order_id):
-            return None  # no order of Shopify's is called so, and it would go into a query
+            return None  # no Shopify order has such a name, and it must not go into a query
         name = f"#{order_id.removeprefix('#')}"
         found = self._api.read(_Search, self._ask(BY_NAME, query=f'name:"{name}"'))
         # The search is by words: "#12" also finds "#12-A".
         nodes = [it for it in found.orders.nodes if it.name in {name, name[1:]}]
         if len(nodes) > 1:
-            raise self._api.error(f"knows several orders {name}: put the gid on the ticket")
+            raise self._api.error(f"has several orders {name}: write the gid on the ticket")
         return nodes[0] if nodes else None
 
     def _items(self, found: _Found) -> list[_Item]:
@@ -329,7 +328,7 @@ class ShopifyOrders:
             data = self._ask(MORE_LINES, id=found.id, after=after)
             page = self._api.read(_MoreLines, data).order.line_items
             if not page.nodes or page.page_info.end_cursor == after:
-                raise self._api.error("does not end its pages")
+                raise self._api.error("gave the same page of lines twice")
             items += page.nodes
         return items
 
@@ -338,20 +337,20 @@ class ShopifyOrders:
         body = {"query": document, "variables": variables}
         answer = self._api.call("POST", self._path, json=body)
         if answer is None:
-            raise self._api.error("has no such address (404): check SHOPIFY_SHOP and its version")
+            raise self._api.error(
+                "has no API at that address: check SHOPIFY_SHOP and SHOPIFY_API_VERSION"
+            )
         content = self._api.read(_GraphQL, answer[0])
-        if content.errors or content.data is None:
-            raise self._refusal({it.extensions.code for it in content.errors if it.extensions})
-        return content.data
-
-    def _refusal(self, codes: set[str | None]) -> OrderError:
+        codes = {it.extensions.code for it in content.errors if it.extensions}
         if "THROTTLED" in codes:
-            return self._api.error("takes no more queries at this moment", retryable=True)
+            raise self._api.error("takes no more queries at the moment", retryable=True)
         if "ACCESS_DENIED" in codes:
-            return self._api.refused("ACCESS_DENIED")
+            raise self._api.refused("ACCESS_DENIED")
         if "INTERNAL_SERVER_ERROR" in codes:
-            return self._api.error("failed (INTERNAL_SERVER_ERROR)", retryable=True)
-        return self._api.error("did not accept the query: check SHOPIFY_API_VERSION")
+            raise self._api.error("failed (INTERNAL_SERVER_ERROR)", retryable=True)
+        if content.errors or content.data is None:
+            raise self._api.error("did not accept the query: check SHOPIFY_API_VERSION")
+        return content.data
 
 
 def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
@@ -371,6 +370,9 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         found.original_total_additional_fees_set,
     )
     refunded = found.total_refunded_set
+    hold = _HOLDS.get(found.display_financial_status or "")
+    if found.cancelled_at is not None:
+        hold = "was cancelled in Shopify"
     return Order(
         id=found.id,
         number=found.name.removeprefix("#"),
@@ -384,19 +386,24 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         country=None if address is None else address.country_code_v2,
         customer_email=found.email or None,
         payment=taken.payment,
-        address=None if address is None else _sent_to(address),
+        address=None
+        if address is None
+        else whole_address(
+            name=address.name,
+            street=address.address1,
+            street2=address.address2,
+            city=address.city,
+            postal_code=address.zip,
+            state=address.province_code,
+            country=address.country_code_v2,
+            phone=address.phone,
+        ),
         fees=_sum(read, [bag for bag in fees if bag is not None]),
         charged=taken.charged,
         credit=taken.credit,
         refunded=None if refunded is None else _amount(read, refunded),
-        hold=_hold(found) or taken.hold,
+        hold=hold or taken.hold,
     )
-
-
-def _hold(found: _Found) -> str | None:
-    if found.cancelled_at is not None:
-        return "was cancelled in Shopify"
-    return _HOLDS.get(found.display_financial_status or "")
 
 
 def _line(read: Reader, item: _Item) -> OrderLine:
@@ -416,21 +423,8 @@ def _line(read: Reader, item: _Item) -> OrderLine:
     )
 
 
-def _sent_to(address: _Address) -> Address | None:
-    return whole_address(
-        name=address.name,
-        street=address.address1,
-        street2=address.address2,
-        city=address.city,
-        postal_code=address.zip,
-        state=address.province_code,
-        country=address.country_code_v2,
-        phone=address.phone,
-    )
-
-
 def _weight(variant: _Variant | None) -> int | None:
-    """Return the grams of one piece, rounded up; Shopify says 0 where nobody has weighed it."""
+    """Return the grams of one piece, rounded up. Shopify's 0 means that it is not known."""
     item = variant and variant.inventory_item
     measurement = item and item.measurement
     weight = measurement and measurement.weight
@@ -451,14 +445,14 @@ def _sum(read: Reader, bags: list[_Bag]) -> Money:
 
 
 def _latest(read: Reader, moments: list[str | None] | list[str]) -> datetime | None:
-    """All of it has arrived when the last parcel has; one that has not says nothing yet."""
+    """Return when the last parcel was shipped or delivered, None if one of them has not been."""
     known = [read.time("fulfillments", moment) for moment in moments if moment is not None]
     return max(known) if known and len(known) == len(moments) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What the transactions of an order took, and by which payment."""
+    """What was paid by the transactions of an order, and with which payment."""
 
     payment: PaymentRef | None
     charged: Money | None
@@ -467,7 +461,7 @@ class _Taken:
 
     @classmethod
     def of(cls, read: Reader, transactions: tuple[_Transaction, ...]) -> _Taken:
-        """Read them: an authorisation that was voided, or never captured, took nothing."""
+        """Read them. An authorisation that was voided, or never captured, paid nothing."""
         done = [it for it in transactions if it.status == "SUCCESS"]
         by_id = {it.id: it for it in done if it.id is not None}
         captured = [it for it in done if it.kind in {"SALE", "CAPTURE"}]
@@ -483,8 +477,8 @@ class _Taken:
         several = len(payments) > 1
         return cls(
             payment=None if several else _payment([*payments, *paid]),
-            charged=_took(read, paid),
-            credit=_took(read, [it for it in captured if it.gateway in _CREDIT]),
+            charged=_total(read, paid),
+            credit=_total(read, [it for it in captured if it.gateway in _CREDIT]),
             hold="was paid with several payments in Shopify" if several else None,
         )
 
@@ -499,15 +493,15 @@ def _first(transaction: _Transaction, by_id: Mapping[str, _Transaction]) -> _Tra
     return transaction
 
 
-def _took(read: Reader, transactions: list[_Transaction]) -> Money | None:
-    """Return what `transactions` took, None where they do not say."""
+def _total(read: Reader, transactions: list[_Transaction]) -> Money | None:
+    """Return what was paid by `transactions`, None if one of them has no amount."""
     bags = [it.amount_set for it in transactions]
     known = [bag for bag in bags if bag is not None]
     return _sum(read, known) if transactions and len(known) == len(bags) else None
 
 
 def _payment(transactions: Iterable[_Transaction]) -> PaymentRef | None:
-    """Return what Stripe took the money by, where a transaction says so."""
+    """Return the Stripe payment that a transaction names, None if there is none."""
     for it in transactions:
         for value in (it.payment_id, it.authorization_code):
             if value is not None and value.startswith(_STRIPE):

@@ -48,7 +48,7 @@ OF_ORDER = (
     "charge_id",
     "payment_reference",
 )
-"""Columns that say the same in every row of an order."""
+"""The columns that have the same value in every row of an order."""
 OF_LINE = (
     "line_id",
     "sku",
@@ -67,12 +67,12 @@ OF_LINE = (
 class SqlOrders:
     """An `OrderSource` on a SQL query with one row for each line, `:order_id` bound.
 
-    It is asked for the id without a leading ``#``, then as the ticket spells it. Select the column
-    ``order_id``, the order's own id, where the database finds one order by several spellings.
+    The query runs with the id without a leading ``#``, then with the ticket's own spelling. If the
+    database finds an order by several spellings, select the order's own id as ``order_id``.
 
-    ``database`` is a URL of SQLAlchemy's, or an engine, which is then not closed here. The
-    columns are those of `OF_ORDER` and `OF_LINE`; amounts in major units, and no floats. Give
-    it an account that may only read.
+    ``database`` is a SQLAlchemy URL, or an engine, which is not closed here. The columns are those
+    of `OF_ORDER` and `OF_LINE`; amounts are in major units, without floats. Use a database account
+    that can only read.
     """
 
     name = "sql"
@@ -80,7 +80,7 @@ class SqlOrders:
     def __init__(self, database: str | Engine, query: str, time_zone: str = "UTC") -> None:
         self._zone = zone_of(time_zone)
         if ":order_id" not in query:
-            raise ConfigurationError("query: it must bind :order_id, where the order is chosen")
+            raise ConfigurationError("query: it must select the order by :order_id")
         self._query = text(query)
         self._engine = database if isinstance(database, Engine) else _engine(database)
         self._owns_engine = not isinstance(database, Engine)
@@ -101,7 +101,7 @@ class SqlOrders:
         return cls(url, query, options.get("time_zone", "UTC"))
 
     def close(self) -> None:
-        """Close the connections, unless the engine is yours."""
+        """Close the connections, unless the engine is the caller's own."""
         if self._owns_engine:
             self._engine.dispose()
 
@@ -110,59 +110,59 @@ class SqlOrders:
 
     def columns(self) -> frozenset[str]:
         """Return the columns that the query selects, in lower case. Raises `OrderError`."""
-        with self._asking("dispatch-returns-doctor") as found:
-            return frozenset(map(str.lower, found.keys()))
+        with self._execute("dispatch-returns-doctor") as result:
+            return frozenset(map(str.lower, result.keys()))
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
-        """Ask the database. Raises `OrderError`, retryable where it cannot be reached."""
+        """Return the order from the database, None if the query finds no rows.
+
+        Raises `OrderError`, retryable if the database can't be reached.
+        """
         del ticket
-        spellings = dict.fromkeys((plain_id(order_id), order_id))
-        rows = next((found for it in spellings if (found := self._rows(it))), None)
-        if rows is None:
+        rows: list[dict[str, Any]] = []
+        for spelling in dict.fromkeys((plain_id(order_id), order_id)):
+            with self._execute(spelling) as result:
+                rows = [{str(name).lower(): row[name] for name in row} for row in result.mappings()]
+            if rows:
+                break
+        else:
             return None
-        self._check(rows[0])
+        known = (*OF_ORDER, *OF_LINE)
+        for name in rows[0]:
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                meant = f": did you mean {close[0]}?" if close else ", which is not used: remove it"
+                raise OrderError(f"the orders' query has a column {name}{meant}")
         heads = [{name: row.get(name) for name in OF_ORDER} for row in rows]
         if differing := [n for n in OF_ORDER if any(head[n] != heads[0][n] for head in heads)]:
             raise OrderError(
                 f"order {order_id}: the rows differ in {', '.join(differing)}:"
-                " these must say the same in every row of an order"
+                " these must be the same in every row of an order"
             )
         return order_of(order_id, heads[0], rows, self._zone)
 
-    def _rows(self, order_id: str) -> list[dict[str, Any]]:
-        with self._asking(order_id) as found:
-            return [{str(name).lower(): row[name] for name in row} for row in found.mappings()]
-
     @contextlib.contextmanager
-    def _asking(self, order_id: str) -> Generator[CursorResult[Any]]:
+    def _execute(self, order_id: str) -> Generator[CursorResult[Any]]:
         try:
             with self._engine.connect() as conn:
                 yield conn.execute(self._query, {"order_id": order_id})
         except DBAPIError as error:
-            # Its text holds the query, the values and perhaps the address.
+            # Only its name: its text has the query, the values and perhaps the address.
             kind = type(error.orig or error).__name__
-            away = isinstance(error.orig, Exception) and kind in _AWAY
-            raise OrderError(f"the orders' database said {kind}", retryable=away) from None
+            unreachable = isinstance(error.orig, Exception) and kind in _UNREACHABLE
+            raise OrderError(f"the orders' database raised {kind}", retryable=unreachable) from None
         except SQLAlchemyError as error:
             raise OrderError(f"the orders' query failed: {type(error).__name__}") from None
 
-    def _check(self, row: Mapping[str, Any]) -> None:
-        known = (*OF_ORDER, *OF_LINE)
-        for name in row:
-            if name not in known:
-                close = get_close_matches(name, known, n=1)
-                meant = f": did you mean {close[0]}?" if close else ", and none is used"
-                raise OrderError(f"the orders' query has a column {name}{meant}")
 
-
-_AWAY = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "InternalError"})
+_UNREACHABLE = frozenset({"OperationalError", "InterfaceError", "AdminShutdown", "InternalError"})
 
 
 def _engine(url: str) -> Engine:
     try:
         return create_engine(url, pool_pre_ping=True)
     except ArgumentError:
-        raise ConfigurationError("SQL_URL: not a database URL as SQLAlchemy reads it") from None
+        raise ConfigurationError("SQL_URL: not a SQLAlchemy database URL") from None
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError(
             f"SQL_URL: the database's driver is not installed ({type(error).__name__})"

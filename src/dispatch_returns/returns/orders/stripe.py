@@ -1,7 +1,8 @@
-"""Orders from Stripe: the PaymentIntent, and what the shop has noted in its metadata."""
+"""Orders from Stripe: the PaymentIntent, with the order's lines in its metadata."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,13 +32,13 @@ _INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)
 
 
 class StripeOrders:
-    """An `OrderSource` on PaymentIntents whose metadata holds ``order_lines``: JSON, in one
-    value or, for Stripe's limit of 500 characters, in ``order_lines_1``, ``order_lines_2`` ...
+    """An `OrderSource` on PaymentIntents with ``order_lines`` in their metadata: JSON, in one
+    value or, as Stripe allows 500 characters, in ``order_lines_1``, ``order_lines_2`` and so on.
 
     The intent is the ticket's ``payment_intent``, or the one that a search finds by
-    ``metadata["order_id"]``. It must be of that order, and the order must not cost more than
-    was paid with it. An intent that names no order is the ticket's word alone: it proves nobody,
-    and is no source of payments.
+    ``metadata["order_id"]``. It must belong to that order, and the order must not cost more than
+    was paid with it. If the intent names no order, only the ticket connects the two, so the order
+    counts as one from the ticket: it proves no owner, and no payment.
     """
 
     name = "stripe"
@@ -57,7 +58,10 @@ class StripeOrders:
         self._adapter.close()
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
-        """Ask Stripe; None where no intent is found, or it says nothing of lines."""
+        """Return the order from Stripe; None without an intent, or without lines in its metadata.
+
+        Raises `OrderError`.
+        """
         try:
             intent = self._intent(order_id, ticket)
         except AdapterError as error:
@@ -65,21 +69,26 @@ class StripeOrders:
         if intent is None:
             return None
         metadata: Mapping[str, Any] = intent.get("metadata") or _NOTHING
-        noted = metadata.get("order_id")
-        if noted is not None and not same_order(noted, order_id):
-            raise OrderError(f"order {order_id}: the payment on the ticket is of another order")
-        text = _joined(metadata)
-        if text is None:
+        own_id = metadata.get("order_id")
+        if own_id is not None and not same_order(own_id, order_id):
+            raise OrderError(f"order {order_id}: the payment on the ticket is for another order")
+        text = metadata.get(LINES)
+        if not text:
+            pieces = [metadata.get(f"{LINES}_{number}") for number in range(1, len(metadata) + 1)]
+            text = "".join(map(str, itertools.takewhile(lambda it: it is not None, pieces)))
+        if not text:
             return None
-        lines = records_of(text)
+        lines = records_of(str(text))
         if lines is None:
             raise OrderError(
                 f"order {order_id}: the metadata {LINES} is not a JSON list of objects"
             )
         order = order_of(order_id, _head(intent, metadata), lines, self._zone)
         if order.total.minor > intent["amount_received"]:
-            raise OrderError(f"order {order_id}: the metadata says more than was paid with it")
-        return order if noted is not None else replace(order, from_ticket=True)
+            raise OrderError(
+                f"order {order_id}: by the metadata it cost more than was paid with the intent"
+            )
+        return order if own_id is not None else replace(order, from_ticket=True)
 
     def _intent(self, order_id: str, ticket: Ticket) -> Mapping[str, Any] | None:
         named = ticket.custom_fields.get("payment_intent")
@@ -114,13 +123,3 @@ def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, A
         "currency": intent["currency"],
         "payment_intent": intent["id"],
     }
-
-
-def _joined(metadata: Mapping[str, Any]) -> str | None:
-    """Return the lines' text, put together from its parts."""
-    if text := metadata.get(LINES):
-        return str(text)
-    parts: list[str] = []
-    while (part := metadata.get(f"{LINES}_{len(parts) + 1}")) is not None:
-        parts.append(str(part))
-    return "".join(parts) or None

@@ -23,7 +23,7 @@ _RENAMED = {
     "country": "order_country",
     "shipping": "order_shipping",
 }
-"""What a field of an order is called on a ticket, where the plain name would not be clear."""
+"""The ticket's name of a field of an order, where the order's own name would not be clear."""
 
 FIELDS: tuple[tuple[str, FieldType], ...] = (
     (LINES, "array"),
@@ -42,14 +42,16 @@ FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("ship_state", "text"),
     ("ship_phone", "text"),
 )
-"""The custom fields that an order is read from, with their types, beside those that each return
-has: ``order_id``, ``currency``, and the payment's.
+"""The custom fields that an order is read from, with their types, in addition to those of every
+return: ``order_id``, ``currency``, and those of the payment.
 """
 
 
 class TicketOrders:
-    """An `OrderSource` for tickets that carry ``order_lines``. Whoever edits a ticket edits the
-    order, so use it only where customers cannot. ``time_zone``: where days and times stand.
+    """An `OrderSource` for tickets with ``order_lines``.
+
+    Anyone who can edit the ticket can edit the order, so use it only if customers can't.
+    ``time_zone`` applies to days, and to times without an offset.
     """
 
     name = "ticket"
@@ -64,7 +66,7 @@ class TicketOrders:
         return cls(options.get("time_zone", "UTC"))
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
-        """Return the order that the ticket carries; None where it carries no lines."""
+        """Return the order in the ticket's fields; None if it has no lines. Raises `OrderError`."""
         fields = ticket.custom_fields
         if fields.get(LINES) in (None, "", []):
             return None
@@ -72,7 +74,7 @@ class TicketOrders:
         if lines is None:
             raise OrderError(f"order {order_id}: {LINES} is not a list of objects with sku, price")
         renamed = {name: fields.get(field) for name, field in _RENAMED.items()}
-        # Who wrote the ticket wrote this too, so it proves nothing of whose order it is.
+        # The author of the ticket wrote these too, so they do not prove who owns the order.
         head = {**fields, **renamed, "customer_email": None, "customer_id": None}
         head["order_id"] = plain_id(order_id)
         head["placed_at"] = head["placed_at"] or ticket.created_at

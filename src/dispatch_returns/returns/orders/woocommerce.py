@@ -16,9 +16,14 @@ from pydantic import BaseModel, ConfigDict
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.returns.orders.http import ShopApi, checked_url
 from dispatch_returns.returns.orders.model import Order, OrderLine
-from dispatch_returns.returns.orders.records import Reader, reference, whole_address
+from dispatch_returns.returns.orders.records import (
+    Reader,
+    nearest,
+    reference,
+    rounded,
+    whole_address,
+)
 from dispatch_returns.returns.orders.registry import PLUGINS
-from dispatch_returns.returns.orders.shares import nearest, rounded
 
 if TYPE_CHECKING:
     import httpx
@@ -32,7 +37,7 @@ _REMEDY = "check WOOCOMMERCE_KEY and WOOCOMMERCE_SECRET, which must be allowed t
 _PAGE = "100"
 _MOST_PAGES = 50
 _EXACT = "6"
-"""Decimals that are asked for: more than money has, so that what a shop rounds is seen whole."""
+"""The decimals to request: more than money has, to see the amounts before the shop rounds them."""
 _HOLDS = {
     "refunded": "is refunded in WooCommerce",
     "cancelled": "was cancelled in WooCommerce",
@@ -43,12 +48,13 @@ _HOLDS = {
     "checkout-draft": "is not paid yet in WooCommerce (draft)",
     "auto-draft": "is not paid yet in WooCommerce (draft)",
 }
-"""What a status of WooCommerce's own means. A plugin's, such as ``shipped``, stops nothing.
+"""Why an order of WooCommerce's own statuses is held. A plugin's status, such as ``shipped``, is
+not.
 
 Source: https://woocommerce.com/document/managing-orders/order-statuses/
 """
 _REFUNDED_ITEM = "_refunded_item_id"
-"""The meta key by which a line of a refund names the line of the order.
+"""The meta key with which a line of a refund names the line of the order.
 
 Source: https://woocommerce.github.io/woocommerce-rest-api-docs/#order-refunds
 """
@@ -56,7 +62,7 @@ _NUMBER = re.compile(r"[A-Za-z0-9#._/-]{1,64}", re.ASCII)
 
 
 class _Answer(BaseModel):
-    """What is read of an answer; whatever else there is, is left."""
+    """The base of what is read of an answer. Other fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -143,11 +149,11 @@ class _Page(_Answer):
 
 
 class WooCommerceOrders:
-    """An `OrderSource` on a WooCommerce shop: ``url``, and a consumer key and its secret.
+    """An `OrderSource` on a WooCommerce shop: its ``url``, and a consumer key and its secret.
 
-    An order is found by its number: where that is its id too, in one call, and otherwise by a
-    search. When a parcel arrived WooCommerce does not know: an order that is ``completed`` was
-    shipped then. Safe to call from several threads.
+    An order is found by its number: in one call if the number is also its id, otherwise by a
+    search. WooCommerce does not know when a parcel arrived; an order counts as shipped when it
+    became ``completed``. Safe to call from several threads.
     """
 
     name = "woocommerce"
@@ -172,11 +178,11 @@ class WooCommerceOrders:
         return cls(url, key, secret)
 
     def close(self) -> None:
-        """Close the connections, unless the HTTP client is yours."""
+        """Close the connections, unless the HTTP client is the caller's own."""
         self._api.close()
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
-        """Ask WooCommerce. Raises `OrderError`."""
+        """Return the order from WooCommerce, None if there is none. Raises `OrderError`."""
         del ticket
         if not _NUMBER.fullmatch(order_id):
             return None
@@ -186,24 +192,22 @@ class WooCommerceOrders:
         return _order(order_id, found, self._products(found), self._removed(found))
 
     def _find(self, number: str) -> _Found | None:
-        if number.isdecimal() and (answer := self._one(number)):
+        exact = {"dp": _EXACT}
+        if number.isdecimal() and (
+            answer := self._api.call("GET", f"/orders/{number}", params=exact)
+        ):
             found = self._api.read(_Found, answer[0])
-            # Where a plugin numbers the orders, another one may have this id.
+            # If a plugin numbers the orders, this id may be that of another order.
             if found.number == number:
                 return found
-        orders = (
-            self._api.read(_Found, it) for it in self._all("/orders", search=number, dp=_EXACT)
-        )
+        orders = (self._api.read(_Found, it) for it in self._all("/orders", search=number, **exact))
         same = [it for it in orders if it.number == number]
         if len(same) > 1:
-            raise self._api.error(f"knows several orders {number}")
+            raise self._api.error(f"has several orders with the number {number}")
         return same[0] if same else None
 
-    def _one(self, number: str) -> tuple[Any, Mapping[str, str]] | None:
-        return self._api.call("GET", f"/orders/{number}", params={"dp": _EXACT})
-
     def _removed(self, found: _Found) -> Mapping[int, int]:
-        """Return how many pieces of each line the shop has refunded, where a refund names them."""
+        """Return how many pieces of each line the shop has refunded, if its refunds name them."""
         removed = Counter[int]()
         if not found.refunds:
             return removed
@@ -217,7 +221,7 @@ class WooCommerceOrders:
         return removed
 
     def _products(self, found: _Found) -> dict[int, _Product]:
-        """Return the products of an order: its lines say neither category nor tags."""
+        """Return the products of an order, as its lines have neither categories nor tags."""
         ids = sorted({it.product_id for it in found.line_items if it.product_id})
         if not ids:
             return {}
@@ -226,12 +230,12 @@ class WooCommerceOrders:
         return {it.id: it for it in products}
 
     def _all(self, path: str, **params: str) -> Iterator[Mapping[str, Any]]:
-        """Give everything of a list, page after page, as the header X-WP-TotalPages counts them."""
+        """Return all entries of a list, page by page; the header X-WP-TotalPages counts them."""
         for page in range(1, _MOST_PAGES + 1):
             query = {**params, "per_page": _PAGE, "page": str(page)}
             answer = self._api.call("GET", path, params=query)
             if answer is None:
-                raise self._api.error("has no REST API there (404): check WOOCOMMERCE_URL")
+                raise self._api.error("has no REST API at that address: check WOOCOMMERCE_URL")
             entries, headers = answer
             yield from self._api.read(_Page, {"entries": entries}).entries
             pages = headers.get("X-WP-TotalPages", "1")
@@ -259,7 +263,7 @@ def _order(
         placed_at=read.time("date_created_gmt", found.date_created_gmt),
         shipping=read.minor(shipping),
         shipped_at=read.moment("date_completed_gmt", found.date_completed_gmt),
-        # WooCommerce takes the tax out of the line totals even where the prices include it.
+        # WooCommerce takes the tax out of the line totals even if the prices include it.
         prices_include_tax=False,
         country=found.shipping.country or found.billing.country or None,
         customer_email=found.billing.email or None,
@@ -275,11 +279,11 @@ def _order(
 
 
 def _paid(read: Reader, found: _Found, charged: int) -> list[int]:
-    """Return what was paid for each line, for the shipping, and in fees: tax included.
+    """Return what was paid for each line, then for the shipping, then in fees, tax included.
 
-    A fee below zero is a discount that no line knows: the lines share it by their price. Shops
-    round each amount or only the total, so the amounts are made to add up to the total exactly,
-    where they do so but for rounding.
+    A fee below zero is a discount on the whole order: the lines share it by their price. Shops
+    round each amount or only the total, so the amounts are adjusted to add up to the total, if
+    they differ only by rounding.
     """
     lines = [
         read.exact("total", it.total) + read.exact("total_tax", it.total_tax)
@@ -296,9 +300,9 @@ def _paid(read: Reader, found: _Found, charged: int) -> list[int]:
             what = f"line {number}" if number <= len(lines) else "shipping"
             raise read.wrong(
                 what,
-                "is below zero (a trade-in, for example), so what the others cost can't be"
-                " calculated. Work out the amount by hand, write it into refund_amount and set the"
-                " ticket to refunded",
+                "is below zero (a trade-in, for example), so the price of the other lines can't"
+                " be calculated. Work out the amount by hand, write it into refund_amount and set"
+                " the ticket to refunded",
             )
     whole, off = sum(lines, _ZERO), -sum((it for it in fees if it < 0), _ZERO)
     if off > whole:
@@ -306,7 +310,7 @@ def _paid(read: Reader, found: _Found, charged: int) -> list[int]:
     if off:
         lines = [amount * (whole - off) / whole for amount in lines]
     extra = sum((it for it in fees if it > 0), _ZERO)
-    # Each amount and each tax is off by half a unit at most, and so is the total.
+    # Rounding moves each amount, each tax and the total by half a unit at most.
     slack = Fraction(2 * (len(lines) + 1 + len(fees)) + 1, 2)
     return rounded([*lines, shipping, extra], charged, slack)
 
@@ -327,20 +331,20 @@ def _sent_to(address: _Address) -> Address | None:
 def _line(
     read: Reader, item: _Item, products: Mapping[int, _Product], minor: int, removed: int
 ) -> OrderLine:
-    """Return a line for which `minor` was paid, tax included."""
+    """Return a line for which `minor` units were paid, tax included."""
     if item.quantity < 1:
         raise read.wrong("quantity", "is less than 1")
     tax = min(minor, max(0, nearest(read.exact("total_tax", item.total_tax))))
     listed, paid = nearest(read.exact("subtotal", item.subtotal)), minor - tax
-    # The price of one piece need not come out even: it is rounded up, and the discount takes
-    # the rest, so that the line costs what was paid for it.
+    # The price of one piece may not be a whole number: it is rounded up, and the discount takes
+    # the difference, so that the line costs exactly what was paid for it.
     price = -(-max(listed, paid) // item.quantity)
     product = products.get(item.product_id, _Product(id=item.product_id))
-    # A product that was deleted since has no id any more; its line is still an article of its own.
-    known = item.variation_id or item.product_id
+    # A deleted product has no id any more; its line is still an article of its own.
+    product_id = item.variation_id or item.product_id
     return OrderLine(
         id=str(item.id),
-        sku=(item.sku or "").strip() or (str(known) if known else f"line-{item.id}"),
+        sku=(item.sku or "").strip() or (str(product_id) if product_id else f"line-{item.id}"),
         quantity=item.quantity,
         price=read.minor(price),
         tax=read.minor(tax),

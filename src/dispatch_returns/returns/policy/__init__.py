@@ -1,4 +1,4 @@
-"""The return policy: the merchant's rules, and what they say of a return."""
+"""The merchant's return policy: its rules, and why each decision was made."""
 
 from __future__ import annotations
 

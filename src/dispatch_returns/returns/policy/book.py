@@ -1,4 +1,4 @@
-"""`PolicyBook`: all versions of a policy, and which of them counts."""
+"""`PolicyBook`: all versions of a policy, and which one applies to an order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class PolicyBook:
-    """The versions of a policy, the oldest first: the one in force at the order counts.
+    """The versions of a policy, oldest first. The one in force when the order was placed applies.
 
-    The oldest has no ``valid_from``: it counts for all older orders. Raises
-    `ConfigurationError` where it has one, and where two have the same name or beginning.
+    The oldest version has no ``valid_from``: it applies to all older orders. Raises
+    `ConfigurationError` if it has one, or if two versions share a name or a beginning.
     """
 
     versions: tuple[ReturnPolicy, ...]
@@ -37,32 +37,32 @@ class PolicyBook:
 
     @classmethod
     def from_toml(cls, *paths: str | Path) -> Self:
-        """Read versions from files: each holds one, or a table ``[[versions]]`` for each.
+        """Read versions from files: each holds one, or several as ``[[versions]]``.
 
-        Raises `ConfigurationError` that names the file, and the key or the line.
+        Raises `ConfigurationError` with the file and the key or the line.
         """
-        found = [policy for path in paths for policy in _read(Path(path))]
+        found = [policy for path in paths for policy in _versions_in(Path(path))]
         try:
             return cls(found)
         except ConfigurationError as error:
             raise ConfigurationError(f"{', '.join(map(str, paths))}: {error}") from None
 
     def in_force(self, placed_at: datetime) -> ReturnPolicy:
-        """Return the version that counts for an order of that moment."""
+        """Return the version that applies to an order placed at that moment."""
         begun = [it for it in self.versions if it.since is None or it.since <= placed_at]
         return begun[-1]
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The names of the queues that any version sends returns to, sorted."""
+        """The names of all review queues that any version uses, sorted."""
         return tuple(sorted({queue for it in self.versions for queue in it.queues}))
 
     def by_id(self, policy_id: str) -> ReturnPolicy | None:
-        """Return the version that a verdict names, None where it is not, or not so, in here."""
+        """Return the version that a verdict names; None if it is missing or has changed since."""
         return next((it for it in self.versions if it.id == policy_id), None)
 
     def replay(self, verdict: Verdict) -> Verdict | None:
-        """Judge again under the version that `verdict` names; None where that is gone."""
+        """Decide again by the version that `verdict` names; None if that version is gone."""
         policy = self.by_id(verdict.policy)
         return None if policy is None else policy.replay(verdict)
 
@@ -72,8 +72,8 @@ def _disorder(versions: Sequence[ReturnPolicy]) -> str | None:
         return "a policy needs at least one version"
     if versions[0].since is not None:
         return (
-            f"valid_from: the oldest version, {versions[0].version}, must not have one, so that"
-            " it counts for all older orders"
+            f"valid_from: the oldest version, {versions[0].version}, must not have one, as it"
+            " applies to all older orders: remove it"
         )
     for older, newer in itertools.pairwise(versions):
         if newer.since == older.since:
@@ -83,7 +83,7 @@ def _disorder(versions: Sequence[ReturnPolicy]) -> str | None:
     return None if twice is None else f"version: two are called {twice!r}"
 
 
-def _read(path: Path) -> list[ReturnPolicy]:
+def _versions_in(path: Path) -> list[ReturnPolicy]:
     try:
         with path.open("rb") as file:
             content = tomllib.load(file, parse_float=Decimal)
@@ -95,16 +95,13 @@ def _read(path: Path) -> list[ReturnPolicy]:
         return [ReturnPolicy.read(content, f"{path}: ")]
     if others := sorted(set(content) - {VERSIONS}):
         raise ConfigurationError(
-            f"{path}: {others[0]}: beside [[{VERSIONS}]] nothing may stand: move it into one"
+            f"{path}: {others[0]}: not allowed outside of [[{VERSIONS}]]: move it into a version"
         )
+    tables: object = content[VERSIONS]
+    entries = cast("Sequence[object]", tables) if isinstance(tables, list) else ()
+    if not isinstance(tables, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigurationError(f"{path}: {VERSIONS}: write each as [[{VERSIONS}]]")
     return [
         ReturnPolicy.read(table, f"{path}: {VERSIONS}[{number}].")
-        for number, table in enumerate(_tables(content[VERSIONS], path))
+        for number, table in enumerate(cast("Sequence[Mapping[str, Any]]", entries))
     ]
-
-
-def _tables(found: object, path: Path) -> Iterable[Mapping[str, Any]]:
-    entries = cast("Sequence[object]", found) if isinstance(found, list) else ()
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ConfigurationError(f"{path}: {VERSIONS}: write each as [[{VERSIONS}]]")
-    return cast("Sequence[Mapping[str, Any]]", entries)

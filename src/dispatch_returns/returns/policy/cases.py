@@ -1,4 +1,4 @@
-"""A merchant's own table of cases: what a policy should say, and what it says."""
+"""A merchant's own test cases for a policy: what it should decide, and what it decides."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dispatch_returns.errors import ConfigurationError, MoneyError, OrderError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.orders.records import Reader, order_of
 from dispatch_returns.returns.policy.book import PolicyBook
 from dispatch_returns.returns.policy.keys import Reviewer
-from dispatch_returns.returns.policy.mistakes import explain
+from dispatch_returns.returns.policy.policy import explain
 from dispatch_returns.returns.policy.verdict import History, Item, Outcome, ReturnRequest, Verdict
 
 _CASE = "case"
@@ -38,7 +36,7 @@ class CaseItem(_Keys):
 
 
 class Expected(_Keys):
-    """What should come out. What is left out may be anything."""
+    """The expected result. What is left out is not compared."""
 
     outcome: Annotated[Outcome, Field(strict=False)] | None = None
     returnless: bool | None = None
@@ -49,7 +47,7 @@ class Expected(_Keys):
 
 
 class Case(_Keys):
-    """One return and what should become of it. Without an order nobody knows it."""
+    """One return and its expected result. Without ``order``, no source knows the order."""
 
     name: str
     requested_at: datetime | date
@@ -68,7 +66,7 @@ class _Table(_Keys):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that did not come out as it should."""
+    """A result that is not as expected."""
 
     what: str
     expected: str
@@ -77,7 +75,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One case, tried: without differences it is as it should be."""
+    """One case, tried. Without differences, the policy decides as expected."""
 
     name: str
     verdict: Verdict
@@ -85,7 +83,7 @@ class Result:
 
 
 def load_cases(path: str | Path) -> tuple[Case, ...]:
-    """Read a table of cases. Raises `ConfigurationError` that names the key or the line."""
+    """Read a file of cases. Raises `ConfigurationError` with the key or the line."""
     try:
         with Path(path).open("rb") as file:
             content = tomllib.load(file, parse_float=Decimal)
@@ -107,11 +105,17 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 
 
 def try_case(book: PolicyBook, case: Case) -> Result:
-    """Judge one case, and compare. Raises `ConfigurationError` for an order that is none."""
+    """Decide one case and compare. Raises `ConfigurationError` if its order can't be read."""
     zone = book.versions[-1].zone
     read = Reader(_CASE, "XXX", zone)
     requested_at = read.time("requested_at", case.requested_at)
-    order = _order(case, zone)
+    order = None
+    if case.order is not None:
+        try:
+            order = order_of(_CASE, case.order, case.order.get("lines", []), zone)
+        except (OrderError, AttributeError, TypeError) as error:
+            said = str(error) if isinstance(error, OrderError) else "lines need sku and price"
+            raise ConfigurationError(f"case {case.name!r}: {said}") from None
     policy = book.in_force(requested_at if order is None else order.placed_at)
     request = ReturnRequest(
         ticket_id=_CASE,
@@ -129,43 +133,28 @@ def try_case(book: PolicyBook, case: Case) -> Result:
     return Result(case.name, verdict, tuple(_differences(case, verdict, policy.version)))
 
 
-def _order(case: Case, zone: ZoneInfo) -> Order | None:
-    if case.order is None:
-        return None
-    lines = case.order.get("lines", [])
-    try:
-        return order_of(_CASE, case.order, lines, zone)
-    except (OrderError, AttributeError, TypeError) as error:
-        said = str(error) if isinstance(error, OrderError) else "lines are tables with sku, price"
-        raise ConfigurationError(f"case {case.name!r}: {said}") from None
-
-
 def _differences(case: Case, verdict: Verdict, version: str) -> list[Difference]:
     expect = case.expect
     rules = frozenset(it.rule for it in verdict.spoken)
+    total: Money | str | None = expect.total
+    if total is not None and verdict.expected is not None:
+        try:
+            total = Reader(_CASE, verdict.expected.total.currency).money("expect.total", total)
+        except (OrderError, MoneyError) as error:
+            raise ConfigurationError(f"case {case.name!r}: {error}") from None
     pairs: list[tuple[str, Any, Any]] = [
         ("outcome", expect.outcome, verdict.outcome),
         ("returnless", expect.returnless, verdict.returnless),
         ("assignee", expect.assignee, verdict.assignee),
         ("version", expect.version, version),
         ("spoken", _listed(expect.spoken), _listed(rules)),
-        ("total", _total(case, verdict), verdict.expected and verdict.expected.total),
+        ("total", total, verdict.expected and verdict.expected.total),
     ]
     return [
         Difference(what, _shown(wanted), _shown(got))
         for what, wanted, got in pairs
         if wanted is not None and wanted != got
     ]
-
-
-def _total(case: Case, verdict: Verdict) -> Money | str | None:
-    if case.expect.total is None or verdict.expected is None:
-        return case.expect.total
-    like = verdict.expected.total
-    try:
-        return Reader(_CASE, like.currency).money("expect.total", case.expect.total)
-    except (OrderError, MoneyError) as error:
-        raise ConfigurationError(f"case {case.name!r}: {error}") from None
 
 
 def _listed(rules: frozenset[str] | None) -> str | None:

@@ -1,14 +1,14 @@
-"""All returns that a policy can tell apart, as one example of each.
+"""One example of each kind of return that a policy can tell apart.
 
-A policy knows returns by reason, country, category and SKU. Values that the same rules name
-are alike, and so are SKUs that the same patterns fit, so a finite number of cells covers all
-returns there are. What holds in every cell holds always.
+A policy distinguishes returns by reason, country, category and SKU. Two values that the same
+rules name are equivalent, and so are two SKUs that match the same patterns, so a finite number
+of examples (cells) covers all possible returns. What is true in every cell is always true.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 from dispatch_returns.returns.policy.model import PolicyKeys, Rule
@@ -17,17 +17,17 @@ from dispatch_returns.returns.policy.terms import Case
 _MOST_STATES = 20_000
 _MOST_CELLS = 50_000
 _FRESH = "\N{MIDDLE DOT}"
-"""A sign that no pattern is likely to hold; it stands for all that none does."""
+"""A character that patterns hardly contain; it stands for all those in no pattern."""
 
 
 class TooManyPatterns(Exception):  # noqa: N818 - it never leaves this folder
-    """What the rules of a policy name combines in more ways than can be looked at."""
+    """The values in a policy's rules combine in more ways than can be compared."""
 
 
 def cells_of(policy: PolicyKeys) -> list[Case]:
     """Return one case for each kind of return that `policy` tells apart.
 
-    Raises `TooManyPatterns` where there are more than can be looked at.
+    Raises `TooManyPatterns` if there are more than can be compared.
     """
     reasons = _alike(policy, lambda rule: rule.reasons)
     countries = _alike(policy, lambda rule: rule.countries)
@@ -46,7 +46,7 @@ def patterns_of(policy: PolicyKeys) -> tuple[str, ...]:
 
 
 def _alike(policy: PolicyKeys, named: Callable[[Rule], Sequence[str] | None]) -> list[str | None]:
-    """Return one value for each set of rules that name it; None is any that none does."""
+    """Return one value for each set of rules that name it; None stands for all other values."""
     values = dict.fromkeys(value for rule in policy.rules for value in named(rule) or ())
     by_rules: dict[tuple[bool, ...], str] = {}
     for value in values:
@@ -55,29 +55,20 @@ def _alike(policy: PolicyKeys, named: Callable[[Rule], Sequence[str] | None]) ->
 
 
 def skus_of(patterns: Sequence[str]) -> list[str]:
-    """Return one of the shortest SKUs for each set of `patterns` that an SKU can fit.
+    """Return one of the shortest SKUs for each set of `patterns` that an SKU can match.
 
-    All patterns are followed at once, sign by sign, as one automaton. Raises `TooManyPatterns`.
+    All patterns run at once, character by character, as one automaton. Raises
+    `TooManyPatterns`.
     """
-    found: dict[tuple[bool, ...], str] = {}
-    for state, sku in _walk(patterns):
-        fits = tuple(len(p) in places for p, places in zip(patterns, state, strict=True))
-        if sku:
-            found.setdefault(fits, sku)
-    return list(found.values())
-
-
-_State = tuple[frozenset[int], ...]
-"""For each pattern, how far in it an SKU may have come: its end means that it fits."""
-
-
-def _walk(patterns: Sequence[str]) -> Iterator[tuple[_State, str]]:
     signs = [*sorted({sign for pattern in patterns for sign in pattern} - {"*", "?"}), _FRESH]
     start = tuple(_past_stars(pattern, {0}) for pattern in patterns)
     waiting, known = deque([(start, "")]), set[_State]()
+    found: dict[tuple[bool, ...], str] = {}
     while waiting:
         state, sku = waiting.popleft()
-        yield state, sku
+        matches = tuple(len(p) in places for p, places in zip(patterns, state, strict=True))
+        if sku:
+            found.setdefault(matches, sku)
         for sign in signs:
             after = tuple(
                 _step(pattern, places, sign)
@@ -88,6 +79,11 @@ def _walk(patterns: Sequence[str]) -> Iterator[tuple[_State, str]]:
                 waiting.append((after, sku + sign))
         if len(known) > _MOST_STATES:
             raise TooManyPatterns
+    return list(found.values())
+
+
+_State = tuple[frozenset[int], ...]
+"""For each pattern, the places in it that an SKU can have reached: its end is a match."""
 
 
 def _step(pattern: str, places: frozenset[int], sign: str) -> frozenset[int]:
@@ -102,7 +98,7 @@ def _step(pattern: str, places: frozenset[int], sign: str) -> frozenset[int]:
 
 
 def _past_stars(pattern: str, places: set[int]) -> frozenset[int]:
-    """A star may stand for nothing."""
+    """Return `places` and those behind a star there: a star can match nothing."""
     reached = set(places)
     for place in range(len(pattern)):
         if place in reached and pattern[place] == "*":

@@ -1,7 +1,7 @@
-"""What a policy sees of a return: plain values, kept with the verdict, without a customer's data.
+"""The input of a policy: plain values without customers' data, stored with the verdict.
 
-Deciding again from what is kept gives the same verdict, so nothing may be decided from
-anything else.
+Deciding again from the stored values gives the same verdict, so a policy may decide from
+nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dispatch_returns.emails import email_key
 from dispatch_returns.errors import WorkflowError
 from dispatch_returns.money import Money
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.orders.shares import in_steps
+from dispatch_returns.returns.orders.records import in_steps
 from dispatch_returns.returns.policy.keys import rule_of, word
 from dispatch_returns.returns.policy.verdict import History, Item, ReturnRequest
 
@@ -30,9 +30,9 @@ class _Plain(BaseModel):
 
 
 class Article(_Plain):
-    """All pieces of one SKU in an order, and what was paid for all of them (minor units).
+    """All pieces of one SKU in an order, and what was paid for all of them, in minor units.
 
-    The shop has taken ``removed`` of them out of the order, or paid them back.
+    ``removed`` counts those that the shop took out of the order or has paid back.
     """
 
     sku: str
@@ -44,9 +44,9 @@ class Article(_Plain):
 
 
 class OrderFacts(_Plain):
-    """An order as a policy sees it. Amounts are in minor units, in steps of the currency.
+    """An order as a policy sees it. Amounts are in minor units, multiples of the currency's step.
 
-    ``problem`` is why a person must look before anything of it is paid back (`Order.problem`).
+    ``problem`` is why a person must review it before anything is refunded (`Order.problem`).
     """
 
     id: str
@@ -65,7 +65,7 @@ class OrderFacts(_Plain):
     def of(cls, order: Order, returned: Mapping[str, int] = _NOTHING) -> Self:
         """Return what a policy sees of `order`. Lines with the same SKU become one article.
 
-        ``returned`` counts the pieces, by SKU, that came back in returns of ours.
+        ``returned`` counts the pieces, by SKU, that came back in our own returns.
         """
         skus = list(dict.fromkeys(line.sku for line in order.lines))
         by_sku = {sku: [line for line in order.lines if line.sku == sku] for sku in skus}
@@ -106,7 +106,7 @@ class OrderFacts(_Plain):
 
 
 class FactItem(_Plain):
-    """So many of one article, in a condition."""
+    """A quantity of one article, in a condition."""
 
     sku: str
     quantity: Annotated[int, Field(ge=1)]
@@ -114,9 +114,9 @@ class FactItem(_Plain):
 
 
 class Facts(_Plain):
-    """Everything a verdict follows from, besides the policy.
+    """Everything that a verdict depends on, besides the policy.
 
-    ``listed`` says on which of the policy's lists the customer is; who it is, is not kept.
+    ``listed`` is the list of the policy that the customer is on. Who they are is not stored.
     """
 
     order: OrderFacts | None
@@ -136,7 +136,7 @@ class Facts(_Plain):
         history: History,
         listed: Listed | None = None,
     ) -> Self:
-        """Return the facts of a request."""
+        """Return the input for a decision on `request`."""
         return cls(
             order=None if order is None else OrderFacts.of(order, history.returned),
             items=merged(request.items),
@@ -150,18 +150,19 @@ class Facts(_Plain):
 
     @classmethod
     def kept(cls, values: Mapping[str, Any]) -> Self:
-        """Read the facts of a verdict that was kept. Raises `WorkflowError`."""
+        """Read the input of a stored verdict. Raises `WorkflowError` if it can't be read."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            where = ".".join(str(step) for step in error.errors()[0]["loc"])
             raise WorkflowError(
-                f"the facts that were kept cannot be read ({where}): another version wrote them"
+                f"the stored input of the verdict can't be read ({where}): it was written by"
+                " another version of dispatch-returns. Decide again instead."
             ) from None
 
 
 def merged(items: Sequence[Item]) -> tuple[FactItem, ...]:
-    """Return `items` with equal ones added up, in their order. Those of no pieces are left out."""
+    """Return `items` with equal ones added up, in their order, without those of zero pieces."""
     counts: dict[tuple[str, str | None], int] = {}
     for item in items:
         key = (item.sku, None if item.condition is None else word(item.condition))
@@ -174,7 +175,7 @@ def merged(items: Sequence[Item]) -> tuple[FactItem, ...]:
 
 
 def list_entries(customer: str) -> frozenset[str]:
-    """Return how a policy's lists may name `customer`: plainly, or by a hash.
+    """Return how a policy's lists can name `customer`: in plain text or by a hash.
 
     The hash is ``sha256:`` and the hexadecimal SHA-256 of the id or address in lower case.
     """

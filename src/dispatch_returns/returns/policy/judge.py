@@ -1,4 +1,4 @@
-"""May this come back? A verdict from facts, and from nothing else."""
+"""Decide whether something may come back: from its facts and the policy alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
-from dispatch_returns.returns.policy.facts import Article, FactItem, Facts, OrderFacts
+from dispatch_returns.returns.policy.facts import FactItem, Facts, OrderFacts
 from dispatch_returns.returns.policy.keys import CheckName, fits
 from dispatch_returns.returns.policy.model import FOR_ALLOWED, PolicyKeys
 from dispatch_returns.returns.policy.settle import Settling
@@ -23,9 +23,9 @@ def strictest(spoken: tuple[Spoken, ...]) -> Outcome:
 
 
 def last_day(policy: PolicyKeys, order: OrderFacts, days: int) -> date | None:
-    """Return the last day on which a return may be asked for, None for what was never sent.
+    """Return the last day on which a return can be requested, None if nothing was shipped.
 
-    Calendar days in the store's time zone, whatever their hours. The day of delivery is day 0.
+    `days` are calendar days in the store's time zone. The day of delivery is day 0.
     """
     if order.delivered_at is not None:
         return _local(policy, order.delivered_at) + timedelta(days=days)
@@ -39,49 +39,48 @@ def _local(policy: PolicyKeys, moment: datetime) -> date:
 
 
 def decide(policy: PolicyKeys, facts: Facts, now: datetime) -> Verdict:
-    """Return the verdict on `facts`. The same facts always give the same one."""
+    """Return the verdict on `facts`. The same facts always give the same verdict."""
     judging = Judging(policy, facts)
-    spoken = tuple(judging.speak())
-    outcome = strictest(spoken)
+    results = tuple(judging.results())
+    outcome = strictest(results)
+    assignee = None
+    if outcome is Outcome.REVIEW:
+        # The first result that wants a review and names an assignee decides who reviews.
+        wanting = (policy.assignee_of(it.rule) for it in results if it.outcome is Outcome.REVIEW)
+        named = (name for name in wanting if name and name != policy.assignee)
+        assignee = next(named, policy.assignee)
     return Verdict(
         outcome=outcome,
-        spoken=spoken,
+        spoken=results,
         facts=facts.model_dump(mode="json"),
         policy=policy.id,
         at=now,
-        assignee=_assignee(policy, spoken) if outcome is Outcome.REVIEW else None,
+        assignee=assignee,
         expected=judging.expected,
         returnless=outcome is not Outcome.REJECT and judging.returnless,
     )
 
 
-def _assignee(policy: PolicyKeys, spoken: tuple[Spoken, ...]) -> str | None:
-    """The first that wanted a review says who; one that names nobody leaves it to the next."""
-    asking = [it.rule for it in spoken if it.outcome is Outcome.REVIEW]
-    named = (policy.assignee_of(rule) for rule in asking)
-    return next((name for name in named if name and name != policy.assignee), policy.assignee)
-
-
 @dataclass(frozen=True)
 class Judging:
-    """One request under one policy: which rules speak, and what they say."""
+    """One request under one policy: the result of each check and rule that applies."""
 
     policy: PolicyKeys
     facts: Facts
 
     @cached_property
     def cases(self) -> Mapping[str, Case]:
-        """What the rules fit by, for each SKU that is asked for."""
+        """What the rules match on, for each SKU of the request."""
         return cases_of(self.facts.items, self.facts.order, self.facts.reason)
 
     @cached_property
     def terms(self) -> Mapping[str, Terms]:
-        """What holds for each SKU."""
+        """The terms that apply to each SKU."""
         return {sku: terms_of(self.policy, case) for sku, case in self.cases.items()}
 
     @cached_property
     def settling(self) -> Settling | None:
-        """The sums of this return; None where no order is known."""
+        """The sums of this return; None if the order is not known."""
         facts = self.facts
         if facts.order is None:
             return None
@@ -89,35 +88,37 @@ class Judging:
 
     @cached_property
     def whole(self) -> Whole | None:
-        """What holds for the return as a whole."""
+        """The terms of the return as a whole; None if the order is not known."""
         return None if self.settling is None else self.settling.whole
 
     @cached_property
     def value(self) -> int:
-        """What was paid for all that is asked for, without shipping, in minor units."""
+        """What was paid for all the items of the request, without shipping, in minor units."""
         if self.settling is None:
             return 0
-        breakdown = replace(self.settling, free=True).between((), _unworn(self.facts.items))
+        # Without their conditions: what is worn was paid for in full.
+        items = [FactItem(sku=item.sku, quantity=item.quantity) for item in self.facts.items]
+        breakdown = replace(self.settling, free=True).between((), items)
         return sum(amount.minor for name, amount in breakdown.parts if name != SHIPPING)
 
     @property
     def returnless(self) -> bool:
-        """Whether so little is asked for that nothing need be sent back."""
+        """Whether the items are worth so little that the customer keeps them."""
         return self.whole is not None and 0 < self.value < self.whole.returnless_under
 
     @property
     def expected(self) -> Breakdown | None:
-        """What would be paid back if all arrives as announced."""
+        """The refund if everything arrives as announced."""
         if self.settling is None:
             return None
         return replace(self.settling, free=self.returnless).between((), self.facts.items)
 
-    def speak(self) -> Iterator[Spoken]:
-        """Give every rule that speaks, in the order in which they are asked."""
+    def results(self) -> Iterator[Spoken]:
+        """Return every result, in the order in which the checks and rules are applied."""
         if self.facts.listed == "block":
             yield self._objects("blocked", "The customer is on the block list.")
         if self.facts.unclear is not None:
-            # Whatever the policy says: what can't be read is not let through.
+            # Whatever the policy says: a request that can't be read is never approved.
             outcome = max(
                 Outcome.REVIEW, self.policy.outcome_of("unclear_request"), key=_BY_STRICTNESS.index
             )
@@ -125,106 +126,90 @@ class Judging:
         if not self.facts.items:
             yield self._objects("no_items", "The request names no items.")
         if self.facts.order is None:
-            yield self._objects("unknown_order", "Nobody knows this order.")
+            yield self._objects("unknown_order", "Order not found.")
         else:
             if self.facts.order.problem is not None:
                 yield self._objects("unclear_order", self.facts.order.problem)
-            for item in self._by_sku():
-                yield from self._item(item, self.facts.order)
-        yield from self._rules()
-        yield from self._earlier()
-        yield from self._value()
+            for sku in self.cases:
+                yield from self._item(sku, self.facts.order)
+        fit = {rule.name for case in self.cases.values() for rule in fitting(self.policy, case)}
+        for rule in self.policy.rules:
+            if rule.name in fit and rule.outcome is not None:
+                yield Spoken(rule.name, rule.outcome, rule.why or f"The rule {rule.name} applies.")
+        yield from self._of_the_whole()
 
     def _objects(self, check: CheckName, why: str) -> Spoken:
         return Spoken(check, self.policy.outcome_of(check), why)
 
-    def _by_sku(self) -> list[FactItem]:
-        counts: dict[str, int] = {}
-        for item in self.facts.items:
-            counts[item.sku] = counts.get(item.sku, 0) + item.quantity
-        return [FactItem(sku=sku, quantity=count) for sku, count in counts.items()]
-
-    def _item(self, item: FactItem, order: OrderFacts) -> Iterator[Spoken]:
-        article = order.article(item.sku)
+    def _item(self, sku: str, order: OrderFacts) -> Iterator[Spoken]:
+        article, policy, terms = order.article(sku), self.policy, self.terms[sku]
         if article is None:
-            yield self._objects("unknown_item", f"{item.sku} is not in order {order.id}.")
+            yield self._objects("unknown_item", f"{sku} is not in order {order.id}.")
             return
+        items = [item for item in self.facts.items if item.sku == sku]
+        requested = sum(item.quantity for item in items)
         kept = article.quantity - article.removed
-        left = max(0, kept - self.facts.returned.get(item.sku, 0))
-        if item.quantity > left:
-            gone = f", of which the shop removed {article.removed}" if article.removed else ""
+        left = max(0, kept - self.facts.returned.get(sku, 0))
+        if requested > left:
+            gone = f" (the shop removed {article.removed})" if article.removed else ""
             yield self._objects(
                 "too_many",
-                f"{item.quantity} of {item.sku} are asked for; of {article.quantity} bought{gone},"
+                f"{requested} of {sku} requested; of {article.quantity} bought{gone},"
                 f" {left} are not in another return.",
             )
-        waived = self.terms[item.sku].waive
-        yield from (it for it in self._of_article(article, order) if it.rule not in waived)
-
-    def _of_article(self, article: Article, order: OrderFacts) -> Iterator[Spoken]:
-        sku, policy = article.sku, self.policy
-        if article.final_sale or fits(sku, policy.final_sale or ()):
+        if "final_sale" not in terms.waive and (
+            article.final_sale or fits(sku, policy.final_sale or ())
+        ):
             yield self._objects("final_sale", f"{sku} was a final sale.")
-        if fits(sku, policy.excluded or ()):
+        if "excluded" not in terms.waive and fits(sku, policy.excluded or ()):
             yield self._objects("excluded", f"{sku} is excluded from returns.")
-        yield self._window(sku, order)
-        accepted = {*self.terms[sku].conditions, *policy.condition_fees}
-        for item in self.facts.items:
-            if item.sku == sku and item.condition is not None and item.condition not in accepted:
-                yield self._objects("condition", f"{sku} is {item.condition.replace('_', ' ')}.")
+        window = self._window(sku, order)
+        if window.rule not in terms.waive:
+            yield window
+        accepted = {*terms.conditions, *policy.condition_fees}
+        if "condition" not in terms.waive:
+            for condition in (item.condition for item in items):
+                if condition is not None and condition not in accepted:
+                    yield self._objects("condition", f"{sku} is {condition.replace('_', ' ')}.")
 
     def _window(self, sku: str, order: OrderFacts) -> Spoken:
-        """The window always speaks: how long it was is what people ask about first."""
+        """Return the result of the window: always one, as agents ask for it first."""
         terms = self.terms[sku]
         end = last_day(self.policy, order, terms.window_days)
         if end is None:
-            return self._objects("not_delivered", f"{sku} was not sent yet, as far as is known.")
-        asked = _local(self.policy, self.facts.requested_at)
-        if asked <= end:
-            why = f"{sku} may come back until {end}; asked for on {asked}."
+            return self._objects("not_delivered", f"{sku} has not been shipped, as far as we know.")
+        day = _local(self.policy, self.facts.requested_at)
+        if day <= end:
+            why = f"{sku} can be returned until {end}; requested on {day}."
             return Spoken("window", Outcome.APPROVE, why)
-        why = f"{sku} could come back until {end}; asked for on {asked}."
-        if asked <= end + timedelta(days=terms.grace_days):
+        why = f"{sku} could be returned until {end}; requested on {day}."
+        if day <= end + timedelta(days=terms.grace_days):
             outcome = min(
                 Outcome.REVIEW, self.policy.outcome_of("window"), key=_BY_STRICTNESS.index
             )
-            return Spoken("window", outcome, f"{why} These are days of grace.")
+            return Spoken("window", outcome, f"{why} This is within the grace period.")
         return self._objects("window", why)
 
-    def _rules(self) -> Iterator[Spoken]:
-        """Every rule of the policy that fits one of the articles and has an outcome, once."""
-        fit = {r.name for case in self.cases.values() for r in fitting(self.policy, case)}
-        for rule in self.policy.rules:
-            if rule.name in fit and rule.outcome is not None:
-                yield Spoken(rule.name, rule.outcome, rule.why or f"The rule {rule.name} fits.")
-
-    def _earlier(self) -> Iterator[Spoken]:
-        limit = self.policy.earlier_returns
-        if limit is None or self._waives("earlier_returns"):
-            return
-        since = self.facts.requested_at - timedelta(days=limit.days)
-        count = sum(since <= it <= self.facts.requested_at for it in self.facts.earlier_returns)
-        if count > limit.count:
-            yield self._objects(
-                "earlier_returns",
-                f"{count} earlier returns in {limit.days} days; {limit.count} are usual.",
-            )
-
-    def _value(self) -> Iterator[Spoken]:
+    def _of_the_whole(self) -> Iterator[Spoken]:
+        """Return the results for the return as a whole: earlier returns, currency, value."""
+        often = self.policy.earlier_returns
+        if often is not None and not self._waives("earlier_returns"):
+            since = self.facts.requested_at - timedelta(days=often.days)
+            count = sum(since <= it <= self.facts.requested_at for it in self.facts.earlier_returns)
+            if count > often.count:
+                why = f"{count} earlier returns in {often.days} days; the limit is {often.count}."
+                yield self._objects("earlier_returns", why)
         if self.whole is None or self.facts.order is None:
             return
         limit, money = self.whole.max_value, self.facts.order.money
         missing = [k for k in self.whole.unpriced if k != "max_value" or not self._waives(k)]
         if missing:
-            yield self._objects(
-                "currency",
-                f"The policy says no {' and no '.join(missing)} in {self.facts.order.currency}.",
-            )
+            keys = " and no ".join(missing)
+            why = f"The policy has no {keys} in {self.facts.order.currency}."
+            yield self._objects("currency", why)
         if limit is not None and self.value > limit and not self._waives("max_value"):
-            yield self._objects(
-                "max_value",
-                f"{money(self.value)} is asked for, more than {money(limit)}.",
-            )
+            why = f"{money(self.value)} requested, more than the limit of {money(limit)}."
+            yield self._objects("max_value", why)
 
     def _waives(self, check: str) -> bool:
         if self.facts.listed == "allow" and check in FOR_ALLOWED:
@@ -232,7 +217,3 @@ class Judging:
         if self.whole is not None:
             return check in self.whole.waive
         return bool(self.terms) and all(check in it.waive for it in self.terms.values())
-
-
-def _unworn(items: tuple[FactItem, ...]) -> tuple[FactItem, ...]:
-    return tuple(FactItem(sku=item.sku, quantity=item.quantity) for item in items)

@@ -1,7 +1,7 @@
-"""What is wrong with a policy that can be read: rules that never fire, or contradict.
+"""Find mistakes in a valid policy, such as rules that never apply or contradict each other.
 
-Each finding about rules holds in every cell that the policy tells apart (see `cells`), and
-brings one of them as an example.
+Each finding about rules is true in every cell of the policy (see `cells`) that it concerns,
+and has one of them as its example.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import enum
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from dispatch_returns.returns.policy.book import PolicyBook
@@ -25,7 +23,7 @@ _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
 
 
 class Kind(enum.StrEnum):
-    """What kind of mistake it is."""
+    """The kind of a mistake."""
 
     NEVER_FIRES = "never-fires"
     NO_EFFECT = "no-effect"
@@ -38,7 +36,7 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A mistake: where it is, and what a person should know. ``example`` is one such return."""
+    """A mistake: where it is and what it is. ``example`` is a return that it concerns."""
 
     kind: Kind
     version: str
@@ -48,23 +46,23 @@ class Finding:
 
 
 def check(book: PolicyBook) -> list[Finding]:
-    """Return everything that is found in the versions of `book`."""
+    """Return all findings in the versions of `book`."""
     found = [finding for policy in book.versions for finding in check_policy(policy)]
     for older, newer in itertools.pairwise(book.versions):
         if _content(older) == _content(newer):
-            what = f"says the same as {older.version}: leave it out"
+            what = f"it is the same as {older.version}: remove it"
             found.append(Finding(Kind.REDUNDANT, newer.version, "version", what))
     return found
 
 
 def check_policy(policy: PolicyKeys) -> list[Finding]:
-    """Return everything that is found in one version."""
-    found = [*_days(policy), *_conditions(policy), *_lists(policy), *_assignees(policy)]
+    """Return all findings in one version."""
+    found = [*_settings(policy), *_assignees(policy)]
     try:
         board = Board(policy)
         found += [*_patterns(policy), *board.rules(), *board.amounts()]
     except TooManyPatterns:
-        what = "what they name combines in too many ways: they were not compared"
+        what = "their values combine in too many ways: they were not compared"
         found.append(Finding(Kind.INCOMPLETE, policy.version, "rules", what))
     return found
 
@@ -73,7 +71,9 @@ def _content(policy: PolicyKeys) -> Any:
     return policy.model_dump(exclude={"version", "valid_from"})
 
 
-def _days(policy: PolicyKeys) -> Iterator[Finding]:
+def _settings(policy: PolicyKeys) -> Iterator[Finding]:
+    """Find keys of the policy itself that contradict each other."""
+
     def finding(kind: Kind, where: str, what: str) -> Finding:
         return Finding(kind, policy.version, where, what)
 
@@ -82,48 +82,39 @@ def _days(policy: PolicyKeys) -> Iterator[Finding]:
         yield finding(Kind.UNREACHABLE, "reminder_days", what)
     if policy.label_days < policy.expiry_days:
         what = (
-            f"from day {policy.label_days} to {policy.expiry_days} the return is open and its"
-            " label is not good any more"
+            f"from day {policy.label_days} to {policy.expiry_days} the return is open, but its"
+            " label has expired"
         )
         yield finding(Kind.CONTRADICTION, "label_days", what)
-    if policy.grace_days and policy.outcome_of("window") is not Outcome.REJECT:
-        outcome = policy.outcome_of("window")
-        yield finding(Kind.NO_EFFECT, "grace_days", f"after the window it is {outcome} anyway")
-
-
-def _conditions(policy: PolicyKeys) -> Iterator[Finding]:
+    outcome = policy.outcome_of("window")
+    if policy.grace_days and outcome is not Outcome.REJECT:
+        yield finding(Kind.NO_EFFECT, "grace_days", f"the outcome after the window is {outcome}")
     for name in policy.conditions:
         if name in policy.condition_fees:
-            what = f"{name} is taken without a fee, and condition_fees names one: the fee counts"
-            yield Finding(Kind.CONTRADICTION, policy.version, "conditions", what)
-
-
-def _lists(policy: PolicyKeys) -> Iterator[Finding]:
-    both = {*(policy.block or ())} & {*(policy.allow or ())}
-    if both:
+            what = f"{name} is accepted without a fee, but condition_fees has one: the fee counts"
+            yield finding(Kind.CONTRADICTION, "conditions", what)
+    if both := {*(policy.block or ())} & {*(policy.allow or ())}:
         what = f"{len(both)} of its customers are on the block list too, which counts"
-        yield Finding(Kind.CONTRADICTION, policy.version, "allow", what)
+        yield finding(Kind.CONTRADICTION, "allow", what)
 
 
 def _assignees(policy: PolicyKeys) -> Iterator[Finding]:
-    for name, said in policy.checks.items():
-        graced = name == "window" and _has_grace(policy)
+    """Find assignees who never get a return to review."""
+    grace = bool(policy.grace_days) or any(rule.grace_days for rule in policy.rules)
+    for name, keys in policy.checks.items():
         outcome = policy.outcome_of(name)
-        if said.assignee and outcome is not Outcome.REVIEW and not graced:
-            what = f"nobody looks at it: its outcome is {outcome}"
+        in_grace = name == "window" and grace
+        if keys.assignee and outcome is not Outcome.REVIEW and not in_grace:
+            what = f"never reviews it: the outcome of the check is {outcome}"
             yield Finding(Kind.UNREACHABLE, policy.version, f"checks.{name}.assignee", what)
     for rule in policy.rules:
         if rule.assignee and rule.outcome is not Outcome.REVIEW:
-            what = "nobody looks at it: only a rule with the outcome review has somebody look"
+            what = "never reviews it: only a rule with the outcome review needs an assignee"
             yield Finding(Kind.UNREACHABLE, policy.version, f"rule {rule.name}: assignee", what)
 
 
-def _has_grace(policy: PolicyKeys) -> bool:
-    return bool(policy.grace_days) or any(rule.grace_days for rule in policy.rules)
-
-
 def _patterns(policy: PolicyKeys) -> Iterator[Finding]:
-    """Find patterns whose SKUs all fit another one of the same list, or are excluded anyway."""
+    """Find patterns whose SKUs all match another one of the same list, or are excluded anyway."""
     named = {"final_sale": policy.final_sale, "excluded": policy.excluded}
     lists = named | {f"rule {rule.name}: skus": rule.skus for rule in policy.rules}
     skus = skus_of(patterns_of(policy))
@@ -132,55 +123,53 @@ def _patterns(policy: PolicyKeys) -> Iterator[Finding]:
             mine = [sku for sku in skus if fits(sku, (pattern,))]
             others = tuple(other for other in patterns or () if other != pattern)
             if all(fits(sku, others) for sku in mine):
-                what = f"{pattern} fits nothing that {', '.join(others)} does not"
+                what = f"{pattern} matches nothing that {', '.join(others)} does not"
                 yield Finding(Kind.REDUNDANT, policy.version, where, what)
             elif where == "final_sale" and all(fits(sku, policy.excluded or ()) for sku in mine):
-                what = f"what fits {pattern} is excluded already"
+                what = f"what matches {pattern} is excluded already"
                 yield Finding(Kind.REDUNDANT, policy.version, where, what)
 
 
 class Board:
-    """A policy's rules over all the cells it tells apart."""
+    """A policy's rules over all its cells."""
 
     def __init__(self, policy: PolicyKeys) -> None:
         self.policy = policy
-        self.cells = cells_of(policy)
-
-    @cached_property
-    def _fitting(self) -> list[tuple[Case, list[Rule]]]:
-        return [(cell, fitting(self.policy, cell)) for cell in self.cells]
+        self.cells = [(cell, fitting(policy, cell)) for cell in cells_of(policy)]
 
     def rules(self) -> Iterator[Finding]:
-        """Find what is wrong with each rule."""
+        """Find the mistakes in each rule."""
         for rule in self.policy.rules:
-            cells = [(cell, fit) for cell, fit in self._fitting if rule in fit]
+            cells = [(cell, fit) for cell, fit in self.cells if rule in fit]
             keys = [key for key in SETTINGS if getattr(rule, key) is not None]
             shadowed = {key: self._shadows(rule, key, cells) for key in keys}
-            heard = rule.outcome is not None and self._is_heard(rule, cells)
-            if not heard and all(shadowed.values()):
-                yield self._never(rule, shadowed, cells)
+            # Whether the rule's outcome decides anywhere. An approval never does.
+            decides = rule.outcome not in {None, Outcome.APPROVE} and any(
+                not self._stricter(rule, cell, fit) for cell, fit in cells
+            )
+            if not decides and all(shadowed.values()):
+                yield self._never_applies(rule, shadowed, cells)
                 continue
-            if rule.outcome is not None and not heard:
-                yield self._unheard(rule, cells)
+            if rule.outcome is not None and not decides:
+                yield self._outcome_never_counts(rule, cells)
             yield from self._keys(rule, shadowed, cells)
+            yield from self._waived(rule, cells)
 
     def _finding(self, kind: Kind, where: str, what: str, cell: Case | None = None) -> Finding:
-        example = None if cell is None else self._described(cell)
-        return Finding(kind, self.policy.version, where, what, example)
-
-    def _described(self, cell: Case) -> str | None:
-        """Return what a case names, None where it may be any return."""
-        sku = cell.sku if fits(cell.sku, patterns_of(self.policy)) else None
-        values = {
-            "reason": cell.reason,
-            "country": cell.country,
-            "category": cell.category,
-            "SKU": sku,
-        }
-        return ", ".join(f"{name} {value}" for name, value in values.items() if value) or None
+        example = ""
+        if cell is not None:
+            sku = cell.sku if fits(cell.sku, patterns_of(self.policy)) else None
+            values = {
+                "reason": cell.reason,
+                "country": cell.country,
+                "category": cell.category,
+                "SKU": sku,
+            }
+            example = ", ".join(f"{name} {value}" for name, value in values.items() if value)
+        return Finding(kind, self.policy.version, where, what, example or None)
 
     def _shadows(self, rule: Rule, key: str, cells: Sequence[tuple[Case, list[Rule]]]) -> list[str]:
-        """Return the rules that set `key` first wherever `rule` fits; none where one does not."""
+        """Return the rules that set `key` before `rule` does, if that is so in all of `cells`."""
         names: list[list[str]] = []
         for _, fit in cells:
             before = fit[: fit.index(rule)]
@@ -190,68 +179,66 @@ class Board:
             names.append([first.name])
         return _culprits(names)
 
-    def _is_heard(self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]) -> bool:
-        """Return whether the outcome of `rule` can be the one that counts, in any cell."""
-        if rule.outcome in {None, Outcome.APPROVE}:
-            return False
-        return any(not self._stricter(rule, cell, fit) for cell, fit in cells)
-
     def _stricter(self, rule: Rule, cell: Case, fit: Sequence[Rule]) -> list[str]:
-        """Return who certainly says something stricter than `rule` in a cell."""
+        """Return the rules and checks that always have a stricter outcome than `rule` in `cell`."""
         assert rule.outcome is not None
         level = _BY_STRICTNESS.index(rule.outcome)
-        said = [(it.name, it.outcome) for it in fit if it is not rule and it.outcome is not None]
+        others = [(it.name, it.outcome) for it in fit if it is not rule and it.outcome is not None]
         waived = terms_of(self.policy, cell).waive
         if "excluded" not in waived and fits(cell.sku, self.policy.excluded or ()):
-            said.append(("excluded", self.policy.outcome_of("excluded")))
+            others.append(("excluded", self.policy.outcome_of("excluded")))
         if "final_sale" not in waived and fits(cell.sku, self.policy.final_sale or ()):
-            said.append(("final_sale", self.policy.outcome_of("final_sale")))
-        return [name for name, outcome in said if _BY_STRICTNESS.index(outcome) > level]
+            others.append(("final_sale", self.policy.outcome_of("final_sale")))
+        return [name for name, outcome in others if _BY_STRICTNESS.index(outcome) > level]
 
-    def _never(
+    def _never_applies(
         self, rule: Rule, shadowed: dict[str, list[str]], cells: Sequence[tuple[Case, list[Rule]]]
     ) -> Finding:
         names = dict.fromkeys(name for found in shadowed.values() for name in found)
         where = f"rule {rule.name}"
         if rule.outcome is None:
-            what = f"{', '.join(names)} decides all it sets before it, wherever it fits"
+            what = f"{', '.join(names)} sets all its keys first, wherever this rule applies"
             return self._finding(Kind.NEVER_FIRES, where, what, _plainest(cells))
-        finding = self._unheard(rule, cells)
+        finding = self._outcome_never_counts(rule, cells)
         if not names or finding.kind is Kind.CONTRADICTION:
             return finding
-        what = f"{finding.what}; and {', '.join(names)} decides all it sets before it"
+        what = f"{finding.what}, and {', '.join(names)} sets all its keys first"
         return self._finding(Kind.NEVER_FIRES, where, what, _plainest(cells))
 
-    def _unheard(self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]) -> Finding:
+    def _outcome_never_counts(
+        self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]
+    ) -> Finding:
         where = f"rule {rule.name}"
         stricter = [self._stricter(rule, cell, fit) for cell, fit in cells]
         names = ", ".join(_culprits(stricter))
         if not all(stricter):  # an approval that nothing contradicts everywhere
-            what = "approve changes nothing: it comes out anyway where no rule is stricter"
+            what = "approve changes nothing: it is the outcome anyway unless a rule is stricter"
             return self._finding(Kind.NO_EFFECT, where, what)
         if rule.outcome is Outcome.APPROVE:
-            what = f"it approves, and {names} is stricter wherever it fits"
+            what = f"it approves, but {names} is stricter wherever this rule applies"
             return self._finding(Kind.CONTRADICTION, where, what, _plainest(cells))
-        what = f"{names} is stricter wherever it fits"
+        what = f"{names} is stricter wherever this rule applies"
         return self._finding(Kind.NEVER_FIRES, where, what, _plainest(cells))
 
     def _keys(
         self, rule: Rule, shadowed: dict[str, list[str]], cells: Sequence[tuple[Case, list[Rule]]]
     ) -> Iterator[Finding]:
+        """Find the keys of `rule` that change nothing."""
         for key, names in shadowed.items():
             where = f"rule {rule.name}: {key}"
             if names:
-                what = f"{', '.join(names)} sets it first, wherever this rule fits"
+                what = f"{', '.join(names)} sets it first, wherever this rule applies"
                 yield self._finding(Kind.NO_EFFECT, where, what, _plainest(cells))
             elif rule.outcome is Outcome.REJECT and key != "waive":
-                what = "the rule rejects all it fits, so this never matters"
+                what = "the rule rejects everything that it matches, so this never matters"
                 yield self._finding(Kind.NO_EFFECT, where, what)
             elif key != "waive" and self._is_the_same(rule, key, cells):
-                what = "without it the same holds, wherever this rule fits"
+                what = "the value would be the same without it, wherever this rule applies"
                 yield self._finding(Kind.NO_EFFECT, where, what)
-        yield from self._waived(rule, cells)
 
     def _is_the_same(self, rule: Rule, key: str, cells: Sequence[tuple[Case, list[Rule]]]) -> bool:
+        """Return whether `key` has the same value without `rule`, wherever the rule decides it."""
+
         def without(fit: Sequence[Rule]) -> Any:
             layers: list[object] = [*(it for it in fit if it is not rule), self.policy]
             values = (getattr(layer, key) for layer in layers)
@@ -263,9 +250,18 @@ class Board:
         return all(without(fit) == getattr(rule, key) for _, fit in cells if decides(fit))
 
     def _waived(self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]) -> Iterator[Finding]:
+        """Find checks that `rule` waives without need, and keys of checks that it waives."""
+        # The other checks always can: a line can be a final sale, and every order has dates.
+        can_object = {
+            "earlier_returns": self.policy.earlier_returns is not None,
+            "max_value": any(
+                terms_of(self.policy, cell).max_value is not None for cell, _ in cells
+            ),
+            "excluded": any(fits(cell.sku, self.policy.excluded or ()) for cell, _ in cells),
+        }
         for name in sorted(rule.waive or ()):
-            if not self._can_object(name, [cell for cell, _ in cells]):
-                what = f"nothing there could object as {name}"
+            if not can_object.get(name, True):
+                what = f"the check {name} never objects there"
                 yield self._finding(Kind.NO_EFFECT, f"rule {rule.name}: waive", what)
         for key, check_name in (
             ("window_days", "window"),
@@ -274,22 +270,14 @@ class Board:
             ("max_value", "max_value"),
         ):
             if getattr(rule, key) is not None and check_name in (rule.waive or ()):
-                what = f"the same rule does without {check_name}"
+                what = f"the same rule waives {check_name}"
                 yield self._finding(Kind.CONTRADICTION, f"rule {rule.name}: {key}", what)
 
-    def _can_object(self, name: str, cells: Sequence[Case]) -> bool:
-        if name == "earlier_returns":
-            return self.policy.earlier_returns is not None
-        if name == "max_value":
-            return any(terms_of(self.policy, cell).max_value is not None for cell in cells)
-        if name == "excluded":
-            return any(fits(cell.sku, self.policy.excluded or ()) for cell in cells)
-        return True  # an order's line may say final_sale, and every order has its days
-
     def amounts(self) -> Iterator[Finding]:
-        """Find intervals of value that exclude each other, and currencies that are half named."""
+        """Find amounts that contradict each other, and currencies that only some keys name."""
         seen = set[tuple[str, str]]()
-        for cell in sorted(self.cells, key=_unnamed, reverse=True):
+        cells = (cell for cell, _ in self.cells)
+        for cell in sorted(cells, key=_unnamed, reverse=True):
             for where, what in self._of_amounts(cell):
                 if (where, what) not in seen:
                     seen.add((where, what))
@@ -301,36 +289,33 @@ class Board:
         if any(rule.outcome is Outcome.REJECT for rule in fitting(self.policy, cell)):
             return
         if terms.restocking_fee == 1:
-            yield "restocking_fee", "100% keeps everything: nothing is ever paid back"
+            yield "restocking_fee", "100% keeps the whole price: nothing is ever paid back"
         limit, returnless = terms.max_value or {}, terms.returnless_under or {}
         for currency in sorted(limit.keys() & returnless.keys()):
             low, high = limit[currency], returnless[currency]
             if low < high and "max_value" not in terms.waive:
-                yield "returnless_under", _between(low, high, currency)
+                what = (
+                    f"from {low} to {high} {currency} the customer keeps the items, but a person"
+                    " must review the return, as max_value is lower"
+                )
+                yield "returnless_under", what
         tables = {"return_shipping": terms.return_shipping, "max_value": terms.max_value}
         named = {key: set(table) for key, table in tables.items() if table}
         for key, currencies in named.items():
             if missing := sorted(set[str]().union(*named.values()) - currencies):
-                what = f"{key} names no {', '.join(missing)}: such returns go to a person"
+                what = f"{key} names no {', '.join(missing)}: such returns need a review"
                 yield "currencies", what
 
 
-def _between(low: Decimal, high: Decimal, currency: str) -> str:
-    return (
-        f"from {low} to {high} {currency} nothing need be sent back, and a person must look,"
-        " for max_value is lower"
-    )
-
-
 def _culprits(names: Sequence[Sequence[str]]) -> list[str]:
-    """Return who is to blame: those in all of the lists, or else everybody in any."""
-    everybody = dict.fromkeys(name for found in names for name in found)
-    always = [name for name in everybody if all(name in found for found in names)]
-    return always or list(everybody)
+    """Return the names that are in all of the lists; if there are none, all names."""
+    each = dict.fromkeys(name for found in names for name in found)
+    always = [name for name in each if all(name in found for found in names)]
+    return always or list(each)
 
 
 def _plainest(cells: Sequence[tuple[Case, list[Rule]]]) -> Case:
-    """Return the case that says least: what it names it must name."""
+    """Return the case that names least, as the clearest example."""
     return max((cell for cell, _ in cells), key=_unnamed)
 
 

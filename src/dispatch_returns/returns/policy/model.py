@@ -1,4 +1,4 @@
-"""What a policy can say. Every key is here, and nothing else is accepted."""
+"""The keys of a policy. Every key is declared here; any other one is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DEFAULT_OUTCOMES: Mapping[CheckName, Outcome] = {
     "earlier_returns": Outcome.REVIEW,
     "currency": Outcome.REVIEW,
 }
-"""What each check says when it objects, unless the policy says otherwise."""
+"""The outcome of each check that objects, unless the policy sets another one."""
 
 WaivableName = Literal[
     "window",
@@ -65,14 +65,14 @@ WaivableName = Literal[
     "max_value",
     "earlier_returns",
 ]
-"""The checks a rule may do without: not those that something is unknown or wrong."""
+"""The checks that a rule can waive: not those that find something unknown or wrong."""
 
 FOR_ALLOWED = frozenset[str]({"max_value", "earlier_returns"})
-"""What is not asked of customers on the allow list."""
+"""The checks that do not apply to customers on the allow list."""
 
 
 class Keys(BaseModel):
-    """The base: strict, frozen, and no key that is not known."""
+    """The base: strict, frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False
@@ -80,24 +80,24 @@ class Keys(BaseModel):
 
 
 class Check(Keys):
-    """What a check says when it objects, and who looks at it then."""
+    """The outcome of a check that objects, and who reviews it then."""
 
     outcome: Verdicts | None = None
     assignee: Reviewer | None = None
 
 
 class EarlierReturns(Keys):
-    """More than `count` returns by this customer within `days` are too many."""
+    """The most returns (`count`) that a customer may make within `days`."""
 
     count: Annotated[int, Field(ge=0)]
     days: Annotated[Days, Field(ge=1)]
 
 
 class Rule(Keys):
-    """What is otherwise for some returns: those that fit all of what it names.
+    """An exception for some returns: those that match everything that the rule names.
 
-    Of several rules that fit, the first that sets a key decides it; every one speaks its
-    outcome.
+    If several rules match, the first that sets a key decides that key; the outcome of each
+    one counts.
     """
 
     name: Name
@@ -130,7 +130,7 @@ class Rule(Keys):
 
 
 MATCHES = ("reasons", "countries", "categories", "skus")
-"""What a rule fits by."""
+"""The keys that a rule matches on."""
 SETTINGS = (
     "waive",
     "window_days",
@@ -143,12 +143,12 @@ SETTINGS = (
     "returnless_under",
     "refund_on_receipt",
 )
-"""What a rule can set instead of the policy's own."""
+"""The keys of the policy that a rule can override."""
 EFFECTS = ("outcome", *SETTINGS)
 
 
 class PolicyKeys(Keys):
-    """One version of a policy, as it is written."""
+    """One version of a policy, as the merchant writes it."""
 
     version: Name
     valid_from: date | AwareDatetime | None = None
@@ -214,14 +214,14 @@ class PolicyKeys(Keys):
 
     @property
     def since(self) -> datetime | None:
-        """When it comes into force: at the day's beginning in the store's time zone."""
+        """When it comes into force: a date means midnight in the store's time zone."""
         if self.valid_from is None or isinstance(self.valid_from, datetime):
             return self.valid_from
         return datetime.combine(self.valid_from, time.min, self.zone).astimezone(UTC)
 
     @property
     def hash(self) -> str:
-        """A hash of what it says otherwise than by default, however the file is laid out."""
+        """A hash of every key that differs from its default, however the file is laid out."""
         content = self.model_dump(mode="json", exclude={"valid_from"}, exclude_defaults=True)
         content["since"] = self.since and self.since.isoformat()
         text = json.dumps(content, sort_keys=True, ensure_ascii=True)
@@ -229,24 +229,24 @@ class PolicyKeys(Keys):
 
     @property
     def id(self) -> str:
-        """Name and content in one word, as verdicts keep it: ``2026-03@1f0c4a9d77e2``."""
+        """Name and hash of the content, as verdicts record it: ``2026-03@1f0c4a9d77e2``."""
         return f"{self.version}@{self.hash[:12]}"
 
     def outcome_of(self, check: CheckName) -> Outcome:
-        """Return what `check` says when it objects."""
-        said = self.checks[check].outcome if check in self.checks else None
-        return said or DEFAULT_OUTCOMES[check]
+        """Return the outcome of `check` when it objects."""
+        written = self.checks[check].outcome if check in self.checks else None
+        return written or DEFAULT_OUTCOMES[check]
 
-    def assignee_of(self, speaker: str) -> str | None:
-        """Return who looks at what a check or a rule has sent to review."""
-        named = next((rule.assignee for rule in self.rules if rule.name == speaker), None)
-        if speaker in DEFAULT_OUTCOMES:
-            named = next((c.assignee for name, c in self.checks.items() if name == speaker), None)
+    def assignee_of(self, name: str) -> str | None:
+        """Return who reviews what the check or the rule called `name` has sent to review."""
+        named = next((rule.assignee for rule in self.rules if rule.name == name), None)
+        if name in DEFAULT_OUTCOMES:
+            named = next((c.assignee for check, c in self.checks.items() if check == name), None)
         return named or self.assignee
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The names of the queues that anything here sends returns to, sorted."""
+        """The names of all review queues that the policy uses, sorted."""
         named = [self.assignee, *(it.assignee for it in self.checks.values())]
         named += [it.assignee for it in self.rules]
         return tuple(sorted({queue for name in named if (queue := queue_of(name))}))

@@ -1,13 +1,14 @@
-"""`ReturnPolicy`: one version of the merchant's rules, and what can be asked of it."""
+"""`ReturnPolicy`: one version of the merchant's rules, and the questions it answers."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from difflib import get_close_matches
+from typing import Any, Self, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.returns.orders.model import Order
@@ -20,9 +21,8 @@ from dispatch_returns.returns.policy.facts import (
     merged,
 )
 from dispatch_returns.returns.policy.judge import decide
-from dispatch_returns.returns.policy.keys import word
-from dispatch_returns.returns.policy.mistakes import explain
-from dispatch_returns.returns.policy.model import PolicyKeys
+from dispatch_returns.returns.policy.keys import CheckName, word
+from dispatch_returns.returns.policy.model import Check, EarlierReturns, PolicyKeys, Rule
 from dispatch_returns.returns.policy.settle import Settling
 from dispatch_returns.returns.policy.terms import case_of, terms_of
 from dispatch_returns.returns.policy.verdict import (
@@ -39,9 +39,48 @@ from dispatch_returns.returns.policy.verdict import (
 
 _NOTHING: Mapping[str, int] = {}
 
+Models = Mapping[str, type[BaseModel]]
+"""Which keys are known in the tables under a key; "" is the top."""
+
+POLICY: Models = {
+    "": PolicyKeys,
+    "rules": Rule,
+    "checks": Check,
+    "earlier_returns": EarlierReturns,
+}
+
+# What pydantic adds to a path, and the merchant has not written.
+_NOISE = frozenset({"[key]", "date", "datetime", "is-instance[date]"})
+
+
+def explain(error: ValidationError, place: str = "", models: Models = POLICY) -> str:
+    """Return what is wrong in a file: each key with its path, the mistake, and what was meant."""
+    return "; ".join(
+        place + _problem(problem, models)
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _problem(problem: Any, models: Models) -> str:
+    location = [step for step in problem["loc"] if step not in _NOISE]
+    path = ""
+    for step in location:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    known: list[str]
+    if problem["type"] == "extra_forbidden":
+        kind, tables = "key", [step for step in location[:-1] if step in models]
+        known = list(models[tables[-1] if tables else ""].model_fields)
+    elif "[key]" in problem["loc"]:
+        kind, known = "check", list(get_args(CheckName))
+    else:
+        said = str(problem["msg"]).removeprefix("Value error, ")
+        return f"{path or 'policy'}: {said[:1].lower()}{said[1:]}"
+    close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+    return f"{path}: there is no such {kind}{f': did you mean {close[0]}?' if close else ''}"
+
 
 class ReturnPolicy(PolicyKeys):
-    """One version of a policy. Pure: the same questions always get the same answers.
+    """One version of a policy. Pure: the same question always gets the same answer.
 
     Every key is described in ``docs/policy.md``. Example::
 
@@ -56,9 +95,9 @@ class ReturnPolicy(PolicyKeys):
 
     @classmethod
     def read(cls, table: Mapping[str, Any], place: str = "") -> Self:
-        """Read one from a TOML table, which stands at `place`.
+        """Read one from a TOML table; `place` is where the table is, for messages.
 
-        Raises `ConfigurationError` that names each wrong key, and what was probably meant.
+        Raises `ConfigurationError` with each wrong key and what was probably meant.
         """
         try:
             return cls.model_validate(table)
@@ -68,15 +107,21 @@ class ReturnPolicy(PolicyKeys):
     def judge(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
-        """Say whether `request` may come back, and why.
+        """Return whether the items of `request` can be returned, and why.
 
-        The window is judged at ``request.requested_at``, however late this is asked; `now` is
-        only noted. ``order`` is None where nobody knows it.
+        The window is checked at ``request.requested_at``, however late the call; `now` is only
+        recorded. ``order`` is None if no source knows it.
         """
-        return decide(self, Facts.of(request, order, history, self._listed(request, order)), now)
+        # The customer is whom the ticket names or whom the order names. On both lists: blocked.
+        named = [request.customer, *((order.customer_email, order.customer_id) if order else ())]
+        entries = frozenset[str]().union(*(list_entries(it) for it in named if it))
+        listed: Listed | None = "allow" if entries.intersection(self.allow or ()) else None
+        if entries.intersection(self.block or ()):
+            listed = "block"
+        return decide(self, Facts.of(request, order, history, listed), now)
 
     def replay(self, verdict: Verdict) -> Verdict:
-        """Judge again from the facts of `verdict` alone: the same policy says the same."""
+        """Decide again from the facts of `verdict` alone: the same policy gives the same."""
         return decide(self, Facts.kept(verdict.facts), verdict.at)
 
     def settle(
@@ -91,13 +136,13 @@ class ReturnPolicy(PolicyKeys):
         shipping: ShippingPaid | None = None,
         returnless: bool = False,
     ) -> Breakdown:
-        """Return what is paid back for `accepted`, in the condition the warehouse has found.
+        """Return the refund for the `accepted` items, in the condition that the warehouse found.
 
-        ``announced`` is what the customer asked for (default: what was settled and accepted);
-        ``settled`` is what earlier parcels of this return have brought; ``elsewhere`` counts
-        the pieces of this order, by SKU, that other returns have settled. ``shipping`` is what
-        of the way out was paid back before (default: what this return's own rule gives for
-        what came before). However a return is split into parcels, they pay the same in all.
+        ``announced`` is what the customer asked to return (default: what was settled and
+        accepted); ``settled`` is what earlier parcels of this return brought; ``elsewhere``
+        counts the pieces of this order, by SKU, that other returns have settled. ``shipping``
+        is the outbound shipping paid back before (default: what this return's own rule gives
+        for what came before). However a return is split into parcels, the total is the same.
         Pieces beyond those bought pay nothing.
         """
         all_of_it = merged([*settled, *accepted])
@@ -123,13 +168,11 @@ class ReturnPolicy(PolicyKeys):
         elsewhere: Mapping[str, int] = _NOTHING,
         shipping: ShippingPaid | None = None,
     ) -> Inspection:
-        """Return what a receipt pays back, and whether it may at once or a person must look.
+        """Return what a receipt pays back, and whether it does so at once or after a review.
 
-        Whatever the policy says of the check ``unclear_order``, an order with a problem pays
-        nothing by itself.
-
-        Fewer items than announced pay for those that came. Others, more, an item in a
-        condition that the policy has no word for, or nothing to pay: a person looks.
+        The arguments are those of `settle`. Fewer items than announced pay for those that came.
+        Other items, more items, an item in a condition that the policy does not name, nothing to
+        pay, or an order with a problem need a review, whatever the policy's ``unclear_order``.
         """
         breakdown = self.settle(
             order,
@@ -147,60 +190,42 @@ class ReturnPolicy(PolicyKeys):
         for item in settled:
             returned[item.sku] += item.quantity
         problem = order.problem(returned)
-        spoken = [
-            *([] if problem is None else [_look("unclear_order", problem)]),
-            *self._not_as_announced(accepted, announced, settled),
+        found = [
+            *([] if problem is None else [("unclear_order", problem)]),
+            *_beyond_announced(accepted, announced, settled),
             *self._conditions(settling, merged(accepted)),
         ]
         if settling.whole.unpriced:
             keys = " and no ".join(settling.whole.unpriced)
-            spoken.append(_look("currency", f"The policy says no {keys} in {order.currency}."))
+            found.append(("currency", f"The policy has no {keys} in {order.currency}."))
         if not breakdown.total.minor:
-            spoken.append(_look("nothing", "Nothing of the price is left to pay back."))
-        outcome = Outcome.REVIEW if spoken else Outcome.APPROVE
+            found.append(("nothing", "Nothing of the price is left to pay back."))
+        assignees = (self.assignee_of(rule) for rule, _ in found)
         return Inspection(
-            outcome=outcome,
-            spoken=tuple(spoken),
+            outcome=Outcome.REVIEW if found else Outcome.APPROVE,
+            spoken=tuple(Spoken(rule, Outcome.REVIEW, why) for rule, why in found),
             breakdown=breakdown,
-            pays=not spoken and settling.whole.refund_on_receipt,
-            assignee=self._assignee(spoken),
+            pays=not found and settling.whole.refund_on_receipt,
+            assignee=next((name for name in assignees if name), None),
         )
 
-    def _listed(self, request: ReturnRequest, order: Order | None) -> Listed | None:
-        """Return on which list the customer is, by the ticket or the order. Both is blocked."""
-        named = [request.customer, *((order.customer_email, order.customer_id) if order else ())]
-        entries = frozenset[str]().union(*(list_entries(it) for it in named if it))
-        if entries.intersection(self.block or ()):
-            return "block"
-        return "allow" if entries.intersection(self.allow or ()) else None
-
-    def _not_as_announced(
-        self, accepted: Sequence[Item], announced: Sequence[Item], settled: Sequence[Item]
-    ) -> list[Spoken]:
-        left: dict[str, int] = {}
-        for items, sign in ((announced, 1), (settled, -1), (accepted, -1)):
-            for item in items:
-                left[item.sku] = left.get(item.sku, 0) + sign * item.quantity
-        wrong = sorted({item.sku for item in accepted if left[item.sku] < 0})
-        return [_look("too_many", f"More of {sku} arrived than was announced.") for sku in wrong]
-
-    def _conditions(self, settling: Settling, accepted: Sequence[FactItem]) -> list[Spoken]:
-        spoken: list[Spoken] = []
+    def _conditions(
+        self, settling: Settling, accepted: Sequence[FactItem]
+    ) -> Iterator[tuple[str, str]]:
         for item in accepted:
             terms = terms_of(self, case_of(item.sku, settling.order, settling.reason))
-            if "condition" in terms.waive or item.condition in {
-                *terms.conditions,
-                *self.condition_fees,
-            }:
-                continue
-            found = "in no condition that was named" if item.condition is None else item.condition
-            spoken.append(_look("condition", f"{item.sku} arrived {found.replace('_', ' ')}."))
-        return spoken
-
-    def _assignee(self, spoken: Sequence[Spoken]) -> str | None:
-        named = (self.assignee_of(it.rule) for it in spoken)
-        return next((name for name in named if name), None)
+            known = {*terms.conditions, *self.condition_fees}
+            if "condition" not in terms.waive and item.condition not in known:
+                found = item.condition or "without a condition"
+                yield "condition", f"{item.sku} arrived {found.replace('_', ' ')}."
 
 
-def _look(rule: str, why: str) -> Spoken:
-    return Spoken(rule, Outcome.REVIEW, why)
+def _beyond_announced(
+    accepted: Sequence[Item], announced: Sequence[Item], settled: Sequence[Item]
+) -> Iterator[tuple[str, str]]:
+    left: Counter[str] = Counter()
+    for items, sign in ((announced, 1), (settled, -1), (accepted, -1)):
+        for item in items:
+            left[item.sku] += sign * item.quantity
+    for sku in sorted({item.sku for item in accepted if left[item.sku] < 0}):
+        yield "too_many", f"More of {sku} arrived than was announced."

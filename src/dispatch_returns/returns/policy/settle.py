@@ -1,9 +1,9 @@
-"""What is paid back, to the last minor unit.
+"""The refund amount, to the last minor unit.
 
-Everything is a difference of two sums: what would be paid for all that has come so far, less
-what would be for all that had come before. Each sum depends on what has come and not on how it
-was packed, so parcels add up to what one parcel would have paid; and none shrinks when more
-comes, so nothing is ever taken back.
+Every amount is a difference of two sums: what is due for everything that has arrived so far,
+less what was due for everything that had arrived before. A sum depends on what has arrived and
+not on how it was packed, so several parcels add up to what one parcel would have paid. No sum
+shrinks when more arrives, so nothing is ever taken back.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ _NO_FEE = Fraction(0)
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """The sums of one return. `elsewhere` counts the pieces that other returns have settled.
+    """The sums of one return. `elsewhere` counts, by SKU, the pieces that other returns settled.
 
-    `shipping` is what was paid back of it before; None where all went by this return's rule.
+    `shipping` is the outbound shipping paid back before; None if it all followed this return's
+    own rule.
     """
 
     policy: PolicyKeys
@@ -36,41 +37,43 @@ class Settling:
     elsewhere: Mapping[str, int]
     shipping: ShippingPaid | None = None
     free: bool = False
-    """Nothing is kept: nothing need be sent back."""
+    """No fee is kept: the customer keeps the items."""
 
     def between(self, before: Sequence[FactItem], after: Sequence[FactItem]) -> Breakdown:
-        """Return what is paid when `before` has become `after`."""
+        """Return the refund when the items that have arrived go from `before` to `after`."""
         earlier, later = self._counted(before), self._counted(after)
-        parts: list[tuple[str, int]] = []
+        lines: list[tuple[str, int]] = []
         fees = {"restocking": 0, "condition": 0, "return_shipping": 0}
         for article in self.order.articles:
-            given, paid, worn = (
+            price, paid, wear = (
                 now - then
                 for now, then in zip(
                     self._sums(article, later), self._sums(article, earlier), strict=True
                 )
             )
-            # Two roundings may fall apart by one step; what is paid is the exact one.
-            part = max(given, paid)
-            kept = part - paid
-            condition = min(kept, max(0, worn)) if self._restocks(article) else kept
+            # The two roundings can differ by one step; what is paid is the exact one.
+            amount = max(price, paid)
+            kept = amount - paid
+            condition = min(kept, max(0, wear)) if self._restocking(article) else kept
             fees["condition"] += condition
             fees["restocking"] += kept - condition
-            parts.append((part_of(article.sku), part))
-        before_it, with_it = self._shipping(earlier, later)
-        parts.append((SHIPPING, with_it - before_it))
-        fees["return_shipping"] = self._kept(later, with_it) - self._kept(earlier, before_it)
-        total = sum(amount for _, amount in parts) - sum(fees.values())
+            lines.append((part_of(article.sku), amount))
+        shipping_before, shipping_now = self._shipping(earlier, later)
+        lines.append((SHIPPING, shipping_now - shipping_before))
+        fees["return_shipping"] = self._kept(later, shipping_now) - self._kept(
+            earlier, shipping_before
+        )
+        total = sum(amount for _, amount in lines) - sum(fees.values())
         money = self.order.money
         return Breakdown(
             total=money(total),
-            parts=tuple((name, money(amount)) for name, amount in parts if amount),
+            parts=tuple((name, money(amount)) for name, amount in lines if amount),
             fees=tuple((name, money(amount)) for name, amount in fees.items() if amount),
         )
 
     @property
     def whole(self) -> Whole:
-        """What holds for the return, by what was announced."""
+        """The terms of the return as a whole, by what the customer announced."""
         terms = [
             terms_of(self.policy, case_of(item.sku, self.order, self.reason))
             for item in self.announced
@@ -78,7 +81,7 @@ class Settling:
         return whole(terms, self.order.money(0))
 
     def _counted(self, items: Sequence[FactItem]) -> Mapping[str, dict[str | None, int]]:
-        """Return how many pieces of each SKU have come in each condition, and no more than are."""
+        """Return the pieces that have arrived, by SKU and condition: no more than were bought."""
         counts: dict[str, dict[str | None, int]] = {}
         for article in self.order.articles:
             left = article.quantity - self._others(article)
@@ -91,27 +94,25 @@ class Settling:
         return counts
 
     def _others(self, article: Article) -> int:
-        """Return how many pieces are settled elsewhere: by other returns, or by the shop."""
+        """Return how many pieces other returns or the shop itself have settled."""
         return min(article.quantity, article.removed + self.elsewhere.get(article.sku, 0))
 
     def _sums(
         self, article: Article, counts: Mapping[str, dict[str | None, int]]
     ) -> tuple[int, int, int]:
-        """Return what the pieces cost, what is paid for them, and what their condition takes."""
+        """Return the price of the pieces, what is paid back for them, and the condition fees."""
         piece = Fraction(article.paid, article.quantity)
         restocking = self._restocking(article)
-        base = self._others(article)
-        cost = paid = Fraction(base)
-        worn = Fraction(0)
+        price = paid = Fraction(self._others(article))
+        wear = Fraction(0)
         for condition, count in counts[article.sku].items():
-            wear = self._wear(condition)
-            cost += count
-            paid += count * (1 - wear) * (1 - restocking)
-            worn += count * wear
-        return self._down(cost * piece), self._down(paid * piece), self._down(worn * piece)
-
-    def _restocks(self, article: Article) -> bool:
-        return self._restocking(article) > 0
+            fee = _NO_FEE
+            if condition is not None and not self.free:
+                fee = self.policy.condition_fees.get(condition, _NO_FEE)
+            price += count
+            paid += count * (1 - fee) * (1 - restocking)
+            wear += count * fee
+        return self._down(price * piece), self._down(paid * piece), self._down(wear * piece)
 
     def _restocking(self, article: Article) -> Fraction:
         if self.free:
@@ -119,48 +120,42 @@ class Settling:
         case = case_of(article.sku, self.order, self.reason)
         return terms_of(self.policy, case).restocking_fee or _NO_FEE
 
-    def _wear(self, condition: str | None) -> Fraction:
-        if self.free or condition is None:
-            return _NO_FEE
-        return self.policy.condition_fees.get(condition, _NO_FEE)
-
     def _shipping(
         self,
         earlier: Mapping[str, dict[str | None, int]],
         later: Mapping[str, dict[str | None, int]],
     ) -> tuple[int, int]:
-        """Return what of the outward shipping this return has got by then: before, and now.
+        """Return the outbound shipping that this return has paid back: before, and now.
 
-        Other returns may have gone by other rules: in all it is paid back once.
+        Other returns may have followed other rules; all together pay it back once.
         """
         was, becomes = self._by_rule(earlier), self._by_rule(later)
         if self.shipping is None:
             return was, becomes
-        got = self.shipping.here
+        paid = self.shipping.here
         charged = self.order.shipping + self._fees_for(self._back(later))
-        left = max(0, charged - got - self.shipping.elsewhere)
+        left = max(0, charged - paid - self.shipping.elsewhere)
         anything = any(sum(of_sku.values()) for of_sku in later.values())
         always = self.whole.shipping == "always" and anything
-        return got, got + min(left, left if always else becomes - was)
+        return paid, paid + min(left, left if always else becomes - was)
 
     def _by_rule(self, counts: Mapping[str, dict[str | None, int]]) -> int:
-        """Return what of it this return's rule gives, beyond what it gives for other returns."""
-        back = self._back(counts)
+        """Return the shipping by this return's rule, less what the rule gives for other returns."""
         others = {article.sku: self._others(article) for article in self.order.articles}
-        return self._charges_for(back) - self._charges_for(others)
+        now, without = (
+            self._shipping_for(back) + self._fees_for(back) for back in (self._back(counts), others)
+        )
+        return now - without
 
     def _back(self, counts: Mapping[str, dict[str | None, int]]) -> Mapping[str, int]:
-        """Return how many pieces of each SKU are back, with those of other returns."""
+        """Return how many pieces of each SKU have come back, with those of other returns."""
         return {
             article.sku: self._others(article) + sum(counts[article.sku].values())
             for article in self.order.articles
         }
 
-    def _charges_for(self, back: Mapping[str, int]) -> int:
-        return self._shipping_for(back) + self._fees_for(back)
-
     def _fees_for(self, back: Mapping[str, int]) -> int:
-        """Fees on top of the lines go back with the whole order, where its shipping does."""
+        """Return the order's fees: paid back with the whole order, if its shipping is."""
         whole = self.whole.shipping != "never" and self._is_all(back)
         return self.order.fees if whole else 0
 
@@ -178,7 +173,7 @@ class Settling:
         return 0
 
     def _share(self, back: Mapping[str, int]) -> Fraction:
-        """Return which share of the order's value has come back."""
+        """Return the share of the order's value that has come back."""
         priced = any(it.paid for it in self.order.articles)
         weights = [it.paid if priced else it.quantity for it in self.order.articles]
         came = (
@@ -188,7 +183,7 @@ class Settling:
         return sum(came, Fraction(0)) / (sum(weights) or 1)
 
     def _kept(self, counts: Mapping[str, dict[str | None, int]], shipping: int) -> int:
-        """Return what is kept for the way back: once, and no more than there is."""
+        """Return what is kept for the return shipping: once, and never more than is paid."""
         if self.free:
             return 0
         nothing = self._counted(())

@@ -1,4 +1,4 @@
-"""What holds for one article of a return, and for the return as a whole."""
+"""The terms that apply to one article of a return, and to the return as a whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AmountTable = Mapping[str, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What rules fit by: one article that comes back from somewhere for some reason."""
+    """What rules match on: one article, from a country, returned for a reason."""
 
     sku: str
     reason: str | None = None
@@ -28,7 +28,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for one article: of each key the first rule's that sets it, or the policy's."""
+    """The terms of one article: each key from the first matching rule that sets it, or the policy.
+
+    Amounts are in major units by currency.
+    """
 
     waive: frozenset[str]
     window_days: int
@@ -43,12 +46,12 @@ class Terms:
 
 
 def fitting(policy: PolicyKeys, case: Case) -> list[Rule]:
-    """Return the rules that fit `case`, in the policy's order."""
+    """Return the rules that match `case`, in the policy's order."""
     return [rule for rule in policy.rules if fits_case(rule, case)]
 
 
 def fits_case(rule: Rule, case: Case) -> bool:
-    """Return whether all that `rule` names fits."""
+    """Return whether `case` matches everything that `rule` names."""
     return (
         (rule.reasons is None or case.reason in rule.reasons)
         and (rule.countries is None or case.country in rule.countries)
@@ -58,16 +61,14 @@ def fits_case(rule: Rule, case: Case) -> bool:
 
 
 def terms_of(policy: PolicyKeys, case: Case) -> Terms:
-    """Return what holds for `case`."""
-    layers = [*fitting(policy, case), policy]
-    values = {key: _first(layers, key) for key in SETTINGS}
+    """Return the terms that apply to `case`."""
+    layers: list[object] = [*fitting(policy, case), policy]
+    values: dict[str, Any] = {}
+    for key in SETTINGS:
+        found = (getattr(layer, key, None) for layer in layers)
+        values[key] = next((value for value in found if value is not None), None)
     values["waive"] = values["waive"] or frozenset[str]()
     return Terms(**values)
-
-
-def _first(layers: Sequence[object], key: str) -> Any:
-    found = (getattr(layer, key, None) for layer in layers)
-    return next((value for value in found if value is not None), None)
 
 
 def cases_of(
@@ -87,9 +88,9 @@ def case_of(sku: str, order: OrderFacts | None, reason: str | None) -> Case:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What holds for a return as a whole: of its articles' terms the strictest.
+    """The terms of a return as a whole: the strictest of its articles' terms.
 
-    Amounts are in minor units. ``unpriced`` are the keys that say no amount in the currency.
+    Amounts are in minor units. ``unpriced`` are the keys without an amount in the currency.
     """
 
     return_shipping: int
@@ -102,7 +103,7 @@ class Whole:
 
 
 def whole(terms: Sequence[Terms], like: Money) -> Whole:
-    """Return what holds for a return whose articles have `terms`, in the currency of `like`."""
+    """Return the terms of a return whose articles have `terms`, in the currency of `like`."""
     unpriced = list[str]()
 
     def amounts(key: str) -> list[int]:

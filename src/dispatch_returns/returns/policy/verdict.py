@@ -1,4 +1,4 @@
-"""What is asked of a policy, and what it answers."""
+"""What a policy decides on, and what it decides."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from dispatch_returns.errors import WorkflowError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.orders.skus import plain_sku
+from dispatch_returns.returns.orders.model import plain_sku
 
 
 class Outcome(enum.StrEnum):
-    """What becomes of a request; of several rules the strictest counts."""
+    """The decision on a request. If several rules have an outcome, the strictest counts."""
 
     APPROVE = "approve"
     REVIEW = "review"
@@ -25,7 +25,7 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """So many of one article. ``condition`` is what the customer, or the warehouse, calls it."""
+    """A quantity of one article, in the condition given by the customer or the warehouse."""
 
     sku: str
     quantity: int = 1
@@ -37,7 +37,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ReturnRequest:
-    """What a customer asks for, as the ticket says it. ``unclear`` is what of it can't be read."""
+    """What a customer wants to return, from the ticket. ``unclear`` says what can't be read."""
 
     ticket_id: str
     order_id: str | None
@@ -50,22 +50,22 @@ class ReturnRequest:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the customer sent back earlier, and what of this order is on its way or was paid back.
+    """The customer's earlier returns, and the pieces of this order that are in other returns.
 
-    ``returned`` counts the pieces of this order, by SKU, in other returns: of those that are
-    over, such as rejected ones, only what was paid back.
+    ``returned`` counts those pieces by SKU. Of a return that is over, such as a rejected one,
+    it counts only what was paid back.
     """
 
     returns_by_age: tuple[datetime, ...] = ()
-    """When each earlier return of this customer was asked for."""
+    """When each earlier return of this customer was requested."""
     returned: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
 class ShippingPaid:
-    """What of an order's shipping was paid back before, in minor units.
+    """How much of an order's outbound shipping was paid back before, in minor units.
 
-    ``here`` to earlier parcels of this return, ``elsewhere`` to other returns.
+    ``here`` with earlier parcels of this return, ``elsewhere`` with other returns.
     """
 
     here: int
@@ -74,7 +74,7 @@ class ShippingPaid:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A rule that spoke, and what it said to a person."""
+    """The result of a check or a rule: its outcome, and why, for a person to read."""
 
     rule: str
     outcome: Outcome
@@ -82,31 +82,32 @@ class Spoken:
 
 
 SHIPPING = "shipping"
-"""The part of a breakdown that is the way out, and no article."""
+"""The line of a breakdown that is the outbound shipping, not an article."""
 
 
 def part_of(sku: str) -> str:
-    """Return the name of an article's part: another than `SHIPPING`, whatever the shop calls it."""
+    """Return the name of an article's line: never `SHIPPING`, whatever the shop's SKU is."""
     return f"{sku} (article)" if sku == SHIPPING else sku
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """What is paid back, to the last minor unit: ``total`` is the sum of ``parts``, less fees."""
+    """A refund amount, to the last minor unit: ``total`` is the sum of ``parts`` less ``fees``."""
 
     total: Money
     parts: tuple[tuple[str, Money], ...]
-    """What is given: each line by its SKU (see `part_of`), and ``shipping``."""
+    """What is paid back: each article by its SKU (see `part_of`), and ``shipping``."""
     fees: tuple[tuple[str, Money], ...] = ()
-    """What is kept: ``restocking``, ``return_shipping``, ``condition``."""
+    """What the shop keeps: ``restocking``, ``return_shipping``, ``condition``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """An outcome with everything that explains it, so that it can be shown and replayed.
 
-    ``facts`` are what the rules saw (JSON values, no customer's data); ``policy`` names the
-    policy and its version; ``at`` is the clock it used. ``assignee`` is who reviews.
+    ``spoken`` are the rule results; ``facts`` are what the rules saw (JSON values, without
+    customers' data); ``policy`` is the policy version; ``at`` is when it was decided.
+    ``assignee`` is who reviews it.
     """
 
     outcome: Outcome
@@ -116,12 +117,12 @@ class Verdict:
     at: datetime
     assignee: str | None = None
     expected: Breakdown | None = None
-    """What would be paid back if all arrives as announced; None where no order is known."""
+    """The refund if everything arrives as announced; None if the order is not known."""
     returnless: bool = False
-    """Nothing need be sent back."""
+    """The customer keeps the items."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values; `from_json` reads them back to an equal verdict."""
+        """Return the verdict as JSON values, from which `from_json` makes an equal one."""
         written: dict[str, Any] = _WRITTEN.dump_python(self, mode="json")
         return written
 
@@ -132,7 +133,7 @@ class Verdict:
             return _WRITTEN.validate_python(written)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise WorkflowError(f"this is no verdict as it is kept: {where}") from None
+            raise WorkflowError(f"not a stored verdict: {where}") from None
 
 
 _WRITTEN = TypeAdapter(Verdict)
@@ -140,9 +141,9 @@ _WRITTEN = TypeAdapter(Verdict)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What becomes of a receipt: what it pays back, and whether a person must look first.
+    """What follows from a receipt: its refund, and whether a person must review it first.
 
-    ``pays``: an accepted receipt refunds by itself; otherwise a person sets the status.
+    ``pays``: the receipt is refunded automatically; otherwise a person sets the status.
     """
 
     outcome: Outcome

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dispatch_returns.client.exact_json import loads
 from dispatch_returns.refunds.ticket_facts import digest_of
-from dispatch_returns.returns.orders.skus import plain_sku
+from dispatch_returns.returns.orders.model import plain_sku
 from dispatch_returns.returns.policy.verdict import Item, ReturnRequest
 
 if TYPE_CHECKING:
