@@ -70,14 +70,14 @@ def known(found: Order | None) -> Order:
     [
         (Reply(401, {"errors": SECRET}), False, "refused the key (401): check "),
         (Reply(403, {"errors": SECRET}), False, "refused the key (403): check "),
-        (Reply(429, b""), True, "takes no more requests at this moment (429)"),
+        (Reply(429, b""), True, "takes no more requests at the moment (429)"),
         (Reply(500, SECRET), True, "failed (500)"),
         (Reply(302, b"", {"Location": "/elsewhere"}), False, "answered 302: check its address"),
         (Reply(418, b""), False, "answered 418: check its address"),
-        (Reply(200, b'{"data": '), True, "something that is not JSON"),
-        (Reply(200, b"<html>s3cret</html>"), True, "something that is not JSON"),
-        (Reply(200, [SECRET]), False, "something undocumented"),
-        (Reply(200, {"data": {"orders": {"nodes": [{}]}}}), False, "something undocumented"),
+        (Reply(200, b'{"data": '), True, "did not answer with JSON"),
+        (Reply(200, b"<html>s3cret</html>"), True, "did not answer with JSON"),
+        (Reply(200, [SECRET]), False, "an undocumented answer"),
+        (Reply(200, {"data": {"orders": {"nodes": [{}]}}}), False, "an undocumented answer"),
         (Reply(hang_up=True), True, "cannot be reached (RemoteProtocolError)"),
     ],
 )
@@ -164,7 +164,7 @@ def test_shopify_pages_that_do_not_end_are_an_error(
     lines = first["data"]["orders"]["nodes"][0]["lineItems"]
     lines["pageInfo"]["hasNextPage"] = True
     server.reply_json(first, {"data": {"order": {"lineItems": lines}}})
-    with pytest.raises(OrderError, match="does not end its pages"):
+    with pytest.raises(OrderError, match="same page of lines twice"):
         ask(shopify)
 
 
@@ -346,7 +346,7 @@ def test_woocommerce_two_orders_of_one_number_are_an_error(
     server: ApiServer, woocommerce: WooCommerceOrders
 ) -> None:
     Woo(server, "2026-7", orders=2)
-    with pytest.raises(OrderError, match="several orders 2026-7"):
+    with pytest.raises(OrderError, match="several orders with the number 2026-7"):
         ask(woocommerce, "2026-7")
 
 
@@ -362,7 +362,7 @@ def test_woocommerce_without_its_api_says_so(
     server: ApiServer, woocommerce: WooCommerceOrders
 ) -> None:
     server.otherwise = lambda _: Reply(404, b"")
-    with pytest.raises(OrderError, match=r"no REST API there \(404\): check WOOCOMMERCE_URL"):
+    with pytest.raises(OrderError, match=r"no REST API at that address \(404\): check WOOCOMMERCE_URL"):
         ask(woocommerce)
 
 

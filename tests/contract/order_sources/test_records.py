@@ -233,7 +233,7 @@ def test_a_query_can_give_the_customer_the_address_and_the_weights(database: Eng
     [
         (QUERY.replace("as price", "as prize"), "a column prize: did you mean price?", False),
         (QUERY.replace("'EUR'", "sku"), "the rows differ in currency", False),
-        (QUERY.replace("from o", "from missing"), "said OperationalError", True),
+        (QUERY.replace("from o", "from missing"), "raised OperationalError", True),
         (QUERY.replace("printf('%d.%02d', cents / 100, cents % 100)", "1.5"), "a float", False),
     ],
 )
@@ -369,7 +369,7 @@ def test_stripe_without_lines_or_payment_leaves_it_to_the_next_source(
 @pytest.mark.parametrize(
     ("metadata", "amount", "words"),
     [
-        ({"order_id": "99", "order_lines": LINE}, 3570, "is of another order"),
+        ({"order_id": "99", "order_lines": LINE}, 3570, "is for another order"),
         ({"order_lines": LINE}, 3569, "more than was paid"),
         ({"order_lines": "nonsense"}, 3570, "is not a JSON list"),
     ],

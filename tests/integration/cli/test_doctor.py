@@ -252,7 +252,7 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
                 "SQL_QUERY": "SELECT 1 WHERE :order_id = '1'",
             },
             "orders: sql",
-            "the orders' database said",
+            "the orders' database raised",
         ),
         (
             {
@@ -261,7 +261,7 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
                 "SQL_QUERY": "SELECT nothing FROM nowhere WHERE id = :order_id",
             },
             "orders: sql",
-            "the orders' database said OperationalError",
+            "the orders' database raised OperationalError",
         ),
         ({"DISPATCH_RETURNS_LABELS": "acme"}, "labels", "the label provider 'acme'"),
         ({"DISPATCH_RETURNS_LABELS": "easypost"}, "labels", "set EASYPOST_API_KEY"),

@@ -127,7 +127,7 @@ def test_a_label_that_cannot_be_fetched_is_not_forgotten(name: str, server: Post
     assert (error.retryable, error.unknown) == (True, True)
     assert provider.find(REQUEST) is not None
     server.faults[".pdf"] = "garbage"
-    with pytest.raises(LabelError, match="it is no PDF"):
+    with pytest.raises(LabelError, match="it is not a PDF"):
         provider.find(REQUEST)
     assert len(server.sales) == 1
 
@@ -135,8 +135,8 @@ def test_a_label_that_cannot_be_fetched_is_not_forgotten(name: str, server: Post
 def test_a_voided_label_is_not_handed_out_again(name: str, server: PostageServer) -> None:
     provider = make(name, server)
     assert provider.void(provider.buy(REQUEST).id)
-    assert "given back" in str(error_of(provider))
-    with pytest.raises(LabelError, match="given back"):
+    assert "voided" in str(error_of(provider))
+    with pytest.raises(LabelError, match="voided"):
         provider.find(REQUEST)
 
 

@@ -346,7 +346,7 @@ def test_what_is_not_a_verdict_is_refused() -> None:
         Verdict.from_json({"outcome": "approve"})
     verdict = judge()
     broken = Verdict.from_json(verdict.to_json() | {"facts": {"items": "x"}})
-    with pytest.raises(WorkflowError, match="another version wrote them"):
+    with pytest.raises(WorkflowError, match="written by another version"):
         policy().replay(broken)
 
 

@@ -29,8 +29,8 @@ _CENTIMETRES_PER_INCH = 2.54
 class EasyPostLabels(BoughtLabels):
     """A `LabelProvider` that buys from EasyPost.
 
-    A shipment carries the key as its ``reference``, and EasyPost sells postage for a shipment
-    once; it has no idempotency keys. Addresses are verified strictly, unless switched off.
+    A shipment has the key as its ``reference``, and EasyPost sells postage for a shipment only
+    once; it has no idempotency keys. Addresses are verified strictly unless that is switched off.
     """
 
     name = "easypost"
@@ -45,27 +45,27 @@ class EasyPostLabels(BoughtLabels):
             options["api_base"] = base_url
         self._errors: Any = import_module("easypost.errors")
         self._client: Any = sdk.EasyPostClient(api_key, **options)
-        # Its own session repeats calls whose connection broke.
+        # Not its own session, which repeats calls after a broken connection.
         self._client._requests_session.close()
         self._client._requests_session = self._http
 
     def void(self, label_id: str) -> bool:
-        """Ask for the postage back; what the carrier decides later, the dashboard shows."""
-        given = self._call(lambda: self._client.shipment.refund(label_id), buying=False)
-        return given.get("refund_status") in {"submitted", "refunded"}
+        """Request a refund of the postage; the dashboard shows what the carrier decides later."""
+        shipment = self._call(lambda: self._client.shipment.refund(label_id), buying=False)
+        return shipment.get("refund_status") in {"submitted", "refunded"}
 
     def _drafts(self, request: LabelRequest) -> Sequence[Draft]:
         found: list[Draft] = []
         params: dict[str, Any] = {
             "page_size": _PAGE,
-            "purchased": "false",  # that is: also those that were not
+            "purchased": "false",  # which means: also those that were not purchased
             "start_datetime": f"{since(request):%Y-%m-%dT%H:%M:%SZ}",
         }
         while True:
             page = self._call(lambda: self._client.shipment.all(**params), buying=False)
             shipments = page["shipments"]
             found += [
-                _understood(_draft, shipment)
+                _read(_draft, shipment)
                 for shipment in shipments
                 if shipment.get("reference") == request.key
             ]
@@ -79,7 +79,7 @@ class EasyPostLabels(BoughtLabels):
         made = self._call(
             lambda: self._client.shipment.create(
                 reference=request.key,
-                is_return=False,  # the addresses are given as the parcel travels
+                is_return=False,  # from and to are already those of the parcel's way back
                 from_address=self._address(request.sender),
                 to_address=self._address(request.recipient),
                 parcel={
@@ -95,20 +95,20 @@ class EasyPostLabels(BoughtLabels):
             ),
             buying=False,
         )
-        return _understood(_draft, made)
+        return _read(_draft, made)
 
     def _purchase(self, draft: Draft, rate: Rate, request: LabelRequest) -> Postage:  # noqa: ARG002 - the draft has the key
         bought = self._call(
             lambda: self._client.shipment.buy(draft.id, rate={"id": rate.id}), buying=True
         )
-        postage = _understood(_draft, bought, bought=True).postage
+        postage = _read(_draft, bought, bought=True).postage
         if postage is None:
             raise LabelError("easypost sold no label", retryable=True, unknown=True)
         return postage
 
     def _address(self, address: Address | None) -> dict[str, Any]:
         assert address is not None
-        given: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "name": address.name,
             "street1": address.street,
             "street2": address.street2,
@@ -120,8 +120,8 @@ class EasyPostLabels(BoughtLabels):
             "email": address.email,
         }
         if self._check_addresses:
-            given["verify_strict"] = ["delivery"]
-        return {name: value for name, value in given.items() if value is not None}
+            fields["verify_strict"] = ["delivery"]
+        return {name: value for name, value in fields.items() if value is not None}
 
     def _call(self, call: Callable[[], Any], *, buying: bool) -> dict[str, Any]:
         try:
@@ -134,18 +134,18 @@ class EasyPostLabels(BoughtLabels):
                 ) from None
             raise failed(self.name, error.http_status, code, buying=buying) from None
         except self._errors.EasyPostError:
-            # An answer that is no JSON: whatever it was, it was not a refusal.
+            # The answer is not JSON, so it was no refusal: the outcome is unknown.
             raise failed(self.name, None, None, buying=buying) from None
-        # A list comes as a dict, a shipment as the SDK's own object.
+        # A list is a dict, a shipment is the SDK's own object.
         return cast("dict[str, Any]", getattr(answer, "to_dict", lambda: answer)())
 
 
-def _understood(read: Callable[[Mapping[str, Any]], T], answer: Any, *, bought: bool = False) -> T:
+def _read(reader: Callable[[Mapping[str, Any]], T], answer: Any, *, bought: bool = False) -> T:
     try:
-        return read(answer)
+        return reader(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(
-            f"easypost's answer is not understood ({type(error).__name__})",
+            f"easypost's answer can't be read ({type(error).__name__})",
             retryable=bought,
             unknown=bought,
         ) from None

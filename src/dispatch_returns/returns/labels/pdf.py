@@ -1,4 +1,4 @@
-"""Draws one return as pages: the label to stick on, a line to cut, the packing slip."""
+"""Draws the pages of one return: the label for the parcel, a line to cut, the packing slip."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from dispatch_returns.returns.labels.address import address_lines
-from dispatch_returns.returns.labels.fonts import Face
-from dispatch_returns.returns.labels.provider import Address, LabelRequest
-from dispatch_returns.returns.labels.words import language_of, words
+from dispatch_returns.returns.labels.provider import LabelRequest
+from dispatch_returns.returns.labels.text import Face, address_lines, language_of, words
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
@@ -23,13 +21,14 @@ _LABEL_HEIGHT = 132 * _MM
 _QR_SIZE = 34 * _MM
 _WIDEST_BAR = 0.5 * _MM
 _NARROWEST_BAR = 0.25 * _MM
-"""What an ordinary printer prints and an ordinary scanner reads."""
+"""Narrow bars must be printable by an ordinary printer and readable by an ordinary scanner."""
 
 
 def draw(request: LabelRequest, size: tuple[float, float], face: Face, steps: str | None) -> bytes:
-    """Return the PDF of `request` on paper of `size` (points). The same request, the same bytes.
+    """Return the PDF of `request`. The same request gives the same bytes.
 
-    `steps` are the instructions, separated by ``|``; None for ours.
+    `size` is that of the paper, in points. `steps` are the instructions, separated by ``|``; None
+    for the built-in ones.
     """
     from reportlab.pdfgen.canvas import Canvas
 
@@ -43,14 +42,14 @@ def draw(request: LabelRequest, size: tuple[float, float], face: Face, steps: st
 
 
 def widest_number(size: tuple[float, float]) -> int:
-    """Return how many characters of a return number fit as a barcode that can be read."""
+    """Return the most characters of a return number that fit as a readable barcode."""
     room = size[0] - 2 * _MARGIN - _QR_SIZE - 10 * _MM
     return int((room / _NARROWEST_BAR - _BARS_AROUND) // _BARS_EACH)
 
 
 _BARS_EACH = 11
 _BARS_AROUND = 35 + 20
-"""Start, checksum, stop, and the white on both sides, in bars."""
+"""Start, checksum, stop, and the white space on both sides, in bars."""
 
 
 class _Page:
@@ -72,7 +71,13 @@ class _Page:
 
     def draw(self) -> None:
         self._draw_label()
-        self._draw_cut()
+        y = self._height - _LABEL_HEIGHT - 7 * _MM
+        self._canvas.setLineWidth(0.6)
+        self._canvas.setDash(4, 3)
+        self._canvas.line(0, y, self._width, y)
+        self._canvas.setDash()
+        self._canvas.setFont(self._face.regular, 7)
+        self._canvas.drawCentredString(self._width / 2, y + 1.5 * _MM, self._words["cut"])
         self._draw_slip()
 
     # The label.
@@ -104,35 +109,31 @@ class _Page:
         self._draw_codes(bottom + 6 * _MM)
 
     def _sender(self) -> list[Flowable]:
+        from reportlab.platypus import HRFlowable
+
         sender = self._request.sender
         title = self._text(self._words["sender"], 8, bold=True)
-        if sender is None:
-            return [title, self._text(self._words["write_sender"], 8), *self._ruled(4)]
-        return [title, *(self._text(line, 10) for line in address_lines(sender))]
+        if sender is not None:
+            return [title, *(self._text(line, 10) for line in address_lines(sender))]
+        rules = [
+            HRFlowable(width="100%", thickness=0.5, spaceBefore=6 * _MM, spaceAfter=0)
+            for _ in range(4)
+        ]
+        return [title, self._text(self._words["write_sender"], 8), *rules]
 
     def _recipient(self) -> list[Flowable]:
+        from babel import Locale
+
         recipient = self._request.recipient
+        locale: Any = Locale(language_of(self._request.language))
+        countries: Mapping[str, str] = locale.territories
+        country = countries.get(recipient.country.upper(), recipient.country).upper()
         name, *rest = address_lines(recipient)
         return [
             self._text(self._words["recipient"], 9, bold=True),
             self._text(name, 16, bold=True),
             *(self._text(line, 16) for line in rest),
-            self._text(self._country(recipient), 16, bold=True),
-        ]
-
-    def _country(self, address: Address) -> str:
-        from babel import Locale
-
-        locale: Any = Locale(language_of(self._request.language))
-        names: Mapping[str, str] = locale.territories
-        return names.get(address.country.upper(), address.country).upper()
-
-    def _ruled(self, number: int) -> list[Flowable]:
-        from reportlab.platypus import HRFlowable
-
-        return [
-            HRFlowable(width="100%", thickness=0.5, spaceBefore=6 * _MM, spaceAfter=0)
-            for _ in range(number)
+            self._text(country, 16, bold=True),
         ]
 
     def _draw_codes(self, bottom: float) -> None:
@@ -165,15 +166,6 @@ class _Page:
             9 * _MM,
         )
 
-    def _draw_cut(self) -> None:
-        y = self._height - _LABEL_HEIGHT - 7 * _MM
-        self._canvas.setLineWidth(0.6)
-        self._canvas.setDash(4, 3)
-        self._canvas.line(0, y, self._width, y)
-        self._canvas.setDash()
-        self._canvas.setFont(self._face.regular, 7)
-        self._canvas.drawCentredString(self._width / 2, y + 1.5 * _MM, self._words["cut"])
-
     # The packing slip.
 
     def _draw_slip(self) -> None:
@@ -196,60 +188,51 @@ class _Page:
             first = rest[0]
             self._fill(frame, rest)
             stuck = bool(rest) and rest[0] is first and page > 1
-            assert not stuck, "each part fits on a page, or can be split"
-            self._foot(page)
+            assert not stuck, "each paragraph fits on a page, or can be split"
+            self._canvas.setFont(self._face.regular, 7)
+            foot = f"{self._request.return_number} · {self._words['page']} {page}"
+            self._canvas.drawRightString(self._width - _MARGIN, 8 * _MM, foot)
             self._canvas.showPage()
             height, page = self._height - 2 * _MARGIN, page + 1
 
     def _fill(self, frame: Frame, rest: list[Flowable]) -> None:
-        """Move what fits from `rest` into `frame`, and a part of the first that does not."""
+        """Move from `rest` into `frame` what fits, splitting the first that does not."""
         while rest and frame.add(rest[0], self._canvas):
             del rest[0]
-        parts = frame.split(rest[0], self._canvas) if rest else []
-        if len(parts) > 1 and frame.add(parts[0], self._canvas):
-            rest[:1] = parts[1:]
-
-    def _foot(self, page: int) -> None:
-        self._canvas.setFont(self._face.regular, 7)
-        text = f"{self._request.return_number} · {self._words['page']} {page}"
-        self._canvas.drawRightString(self._width - _MARGIN, 8 * _MM, text)
+        pieces = frame.split(rest[0], self._canvas) if rest else []
+        if len(pieces) > 1 and frame.add(pieces[0], self._canvas):
+            rest[:1] = pieces[1:]
 
     def _slip(self) -> list[Flowable]:
+        from babel.dates import format_date
         from reportlab.platypus import Spacer
 
-        title = self._text(f"{self._words['slip']} {self._request.return_number}", 15, bold=True)
-        parts: list[Flowable] = [title, self._facts(), Spacer(1, 3 * _MM), self._lines()]
-        if self._request.reason:
-            reason = self._plain(self._request.reason)
-            parts += [
-                Spacer(1, 3 * _MM),
-                self._text(f"<b>{self._words['reason']}:</b> {reason}", 9, raw=True),
-            ]
-        parts += [Spacer(1, 3 * _MM), self._text(self._words["steps"], 10, bold=True)]
-        steps = [step.strip() for step in self._steps.split("|") if step.strip()]
-        parts += [self._text(f"{i}. {step}", 9) for i, step in enumerate(steps, start=1)]
-        return parts
+        def day(value: date) -> str:
+            return str(format_date(value, "long", locale=language_of(request.language)))
 
-    def _facts(self) -> Flowable:
         request = self._request
-        facts = {
+        title = self._text(f"{self._words['slip']} {request.return_number}", 15, bold=True)
+        details = {
             "order": request.order_id,
-            "date": self._day(request.created_at.date()),
-            "send_by": self._day(request.send_by) if request.send_by else None,
+            "date": day(request.created_at.date()),
+            "send_by": day(request.send_by) if request.send_by else None,
         }
-        said = [
+        head = " &nbsp;&nbsp; ".join(
             f"<b>{self._words[name]}:</b> {self._plain(value)}"
-            for name, value in facts.items()
+            for name, value in details.items()
             if value
-        ]
-        return self._text(" &nbsp;&nbsp; ".join(said), 9, raw=True)
+        )
+        slip: list[Flowable] = [title, self._text(head, 9, raw=True)]
+        slip += [Spacer(1, 3 * _MM), self._table()]
+        if request.reason:
+            reason = f"<b>{self._words['reason']}:</b> {self._plain(request.reason)}"
+            slip += [Spacer(1, 3 * _MM), self._text(reason, 9, raw=True)]
+        slip += [Spacer(1, 3 * _MM), self._text(self._words["steps"], 10, bold=True)]
+        steps = [step.strip() for step in self._steps.split("|") if step.strip()]
+        slip += [self._text(f"{i}. {step}", 9) for i, step in enumerate(steps, start=1)]
+        return slip
 
-    def _day(self, day: date) -> str:
-        from babel.dates import format_date
-
-        return str(format_date(day, "long", locale=language_of(self._request.language)))
-
-    def _lines(self) -> Flowable:
+    def _table(self) -> Flowable:
         from reportlab.platypus import Table, TableStyle
 
         heads = [self._words[name] for name in ("quantity", "sku", "article")]
@@ -272,7 +255,7 @@ class _Page:
         )
         return table
 
-    # What both are made of.
+    # For both.
 
     def _plain(self, text: str) -> str:
         return escape(self._face.writable(text))
@@ -293,11 +276,11 @@ class _Page:
         return Paragraph(body, style)
 
     def _box(
-        self, parts: Sequence[Flowable], x: float, y: float, width: float, height: float
+        self, content: Sequence[Flowable], x: float, y: float, width: float, height: float
     ) -> None:
-        """Draw `parts` from the top of a box; what is too long for it is made smaller."""
+        """Draw `content` from the top of a box, made smaller if it is too long for the box."""
         from reportlab.platypus import KeepInFrame
 
-        fitted = KeepInFrame(width, height, list(parts), mode="shrink", vAlign="TOP")
+        fitted = KeepInFrame(width, height, list(content), mode="shrink", vAlign="TOP")
         _, used = fitted.wrapOn(self._canvas, width, height)
         fitted.drawOn(self._canvas, x, y + height - used)

@@ -1,8 +1,8 @@
-"""What all who sell postage have in common: draft a shipment, choose a rate, buy it once.
+"""The base of all providers that sell postage: draft a shipment, choose a rate, buy it once.
 
-A draft costs nothing and carries the request's key, so it is looked for before one is made, and
-a label is bought for it once. After a lost answer the draft is still there, with or without
-its label.
+A draft costs nothing and has the request's key. It is looked for before a new one is made, and a
+label is bought for it once. After a lost answer the draft still exists, with or without its
+label.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     import requests
 
 CLOCK_SKEW = timedelta(hours=1)
-"""How far their clock may be from ours when a look-up says since when."""
+"""How far the provider's clock may differ from ours when shipments are looked up by time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """An offer: ``service`` as the seller calls it, with its carrier: ``USPS/Priority``."""
+    """An offer: ``service`` is the provider's name for it with its carrier: ``USPS/Priority``."""
 
     id: str
     service: str
@@ -45,7 +45,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Postage:
-    """What was bought."""
+    """A label that was bought. ``given_back``: it was voided."""
 
     id: str
     pdf_url: str = field(repr=False)
@@ -59,7 +59,7 @@ class Postage:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A shipment of ours. ``pending``: a purchase is under way, and nobody knows how it ends."""
+    """A shipment with our key. ``pending``: a purchase is under way; its outcome is unknown."""
 
     id: str
     rates: Sequence[Rate]
@@ -68,15 +68,15 @@ class Draft:
 
 
 class BoughtLabels(abc.ABC):
-    """A `LabelProvider` for one who sells postage.
+    """A `LabelProvider` that sells postage.
 
     ``service`` is what to buy, such as ``USPS/GroundAdvantage``; the default is the cheapest.
-    ``weight`` (grams) is for requests that name none; ``length``, ``width`` and ``height`` are
-    the parcel's (centimetres). ``timeout``: seconds for each step of a call. ``valid_days``:
-    when a label that was not used expires.
+    ``weight`` (grams) is for requests without one; ``length``, ``width`` and ``height`` are those
+    of the parcel (centimetres). ``timeout`` is in seconds, for each step of a call.
+    ``valid_days`` is when an unused label expires.
 
-    No call is repeated here or in the SDK. ``urllib3`` logs addresses of labels at DEBUG, by
-    which anyone can fetch them: leave it above.
+    No call is repeated here or in the SDK. At DEBUG, ``urllib3`` logs the addresses of labels,
+    with which anyone can fetch them: keep its level above DEBUG.
     """
 
     name: str
@@ -94,7 +94,7 @@ class BoughtLabels(abc.ABC):
         check_addresses: bool = True,
     ) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise InvalidArgumentError("api_key", "is empty, or holds what no key holds")
+            raise InvalidArgumentError("api_key", "is empty, or has characters that no key has")
         if not timeout > 0 or valid_days < 1 or (weight is not None and weight < 1):
             raise InvalidArgumentError("timeout, valid_days, weight", "must be more than 0")
         if not all(side > 0 for side in size):
@@ -141,8 +141,8 @@ class BoughtLabels(abc.ABC):
         """Buy the label, or return the one that was bought for the key."""
         if request.sender is None:
             raise LabelError(
-                f"{self.name} needs the customer's address to sell a label, and the order does not"
-                " say it: complete it in the shop system"
+                f"{self.name} needs the customer's address to sell a label, and the order has"
+                " none: add it in the shop system"
             )
         self._weight_of(request)
         drafts = self._drafts(request)
@@ -162,9 +162,9 @@ class BoughtLabels(abc.ABC):
 
     @abc.abstractmethod
     def void(self, label_id: str) -> bool:
-        """Give a label back; return whether its cost comes back."""
+        """Void a label; return whether its cost is refunded."""
 
-    # What each seller says in its own words.
+    # What differs between providers.
 
     @abc.abstractmethod
     def _connect(self, api_key: str, base_url: str | None, timeout: float) -> None: ...
@@ -180,7 +180,7 @@ class BoughtLabels(abc.ABC):
     @abc.abstractmethod
     def _purchase(self, draft: Draft, rate: Rate, request: LabelRequest) -> Postage: ...
 
-    # What is the same for all.
+    # What is the same for all providers.
 
     def _weight_of(self, request: LabelRequest) -> int:
         weight = request.weight or self._weight
@@ -193,15 +193,18 @@ class BoughtLabels(abc.ABC):
     def _bought(self, drafts: Sequence[Draft]) -> Postage | None:
         found = [draft.postage for draft in drafts if draft.postage is not None]
         if len(found) > 1:
-            raise LabelError(f"{len(found)} labels were bought for one return: see {self.name}")
+            raise LabelError(
+                f"{len(found)} labels were bought for one return: check them in {self.name}"
+            )
         if found and found[0].given_back:
-            raise LabelError("the label of this key was given back: ask with another key")
+            raise LabelError("the label of this key was voided: request one with a new key")
         if not found and any(draft.pending for draft in drafts):
             raise LabelError("the purchase is under way", retryable=True, unknown=True)
         if not found and len(drafts) > 1:
-            # A purchase may be under way for either, so none can be chosen.
+            # A purchase may be under way for each, so none can be chosen.
             raise LabelError(
-                f"there are {len(drafts)} shipments for one return: see {self.name}", unknown=True
+                f"there are {len(drafts)} shipments for one return: check them in {self.name}",
+                unknown=True,
             )
         return found[0] if found else None
 
@@ -218,41 +221,37 @@ class BoughtLabels(abc.ABC):
                 f" (it offers {offered})"
             )
         if len({rate.price.currency for rate in wanted}) > 1:
-            raise LabelError("the rates are in several currencies: set a service")
+            raise LabelError(
+                f"the rates are in several currencies: set {self.name.upper()}_SERVICE"
+            )
         return min(wanted, key=lambda rate: (rate.price.minor, rate.service, rate.id))
 
     def _label(self, postage: Postage) -> Label:
+        import requests
+
+        try:
+            answer = self._http.get(postage.pdf_url)
+            answer.raise_for_status()
+            pdf, why = answer.content, "it is not a PDF"
+        except requests.RequestException as error:
+            pdf, why = b"", type(error).__name__
+        if not pdf.startswith(b"%PDF-"):
+            # Unknown: the label is found by its key and fetched again, not bought again.
+            raise LabelError(
+                f"the label was bought but could not be fetched ({why})",
+                retryable=True,
+                unknown=True,
+            ) from None
         return Label(
             provider=self.name,
             id=postage.id,
-            pdf=self._fetch(postage.pdf_url),
+            pdf=pdf,
             tracking_number=postage.tracking_number,
             tracking_url=postage.tracking_url,
             carrier=postage.carrier,
             cost=postage.price,
             expires_at=postage.bought_at + self._valid,
         )
-
-    def _fetch(self, url: str) -> bytes:
-        import requests
-
-        try:
-            answer = self._http.get(url)
-            answer.raise_for_status()
-            content = answer.content
-        except requests.RequestException as error:
-            content = b""
-            why = type(error).__name__
-        else:
-            why = "it is no PDF"
-        if not content.startswith(b"%PDF-"):
-            # Found again, it is fetched again: it is bought, and that must not be forgotten.
-            raise LabelError(
-                f"the label is bought and could not be fetched ({why})",
-                retryable=True,
-                unknown=True,
-            ) from None
-        return content
 
 
 def since(request: LabelRequest) -> datetime:
@@ -261,25 +260,25 @@ def since(request: LabelRequest) -> datetime:
 
 
 def price_of(amount: object, currency: object) -> Money:
-    """Return a rate's price. Raises `LabelError` for what is no exact amount."""
+    """Return a rate's price. Raises `LabelError` if it is not an exact amount."""
     try:
         return Money.from_decimal(Decimal(str(amount)), str(currency))
     except (InvalidOperation, MoneyError):
-        raise LabelError("a rate's price is no amount of its currency") from None
+        raise LabelError("a rate's price is not an amount of its currency") from None
 
 
 def failed(seller: str, status: int | None, code: str | None, *, buying: bool) -> LabelError:
-    """Return what a failed call means. `status` is None where no answer came."""
+    """Return the error for a failed call. `status` is None if no answer came."""
     if status is not None and status < 400:
-        status = None  # an answer that cannot be read says nothing
-    said = f"{seller} answered {status}{f' ({code})' if code else ''}" if status else None
+        status = None  # the answer could not be read, so its outcome is not known
+    answered = f"{seller} answered {status}{f' ({code})' if code else ''}" if status else None
     if status == 429:
-        return LabelError(f"{said}: too many calls", retryable=True)
+        return LabelError(f"{answered}: too many calls", retryable=True)
     if status is None or status == 408 or status >= 500:
-        return LabelError(said or f"{seller} did not answer", retryable=True, unknown=buying)
+        return LabelError(answered or f"{seller} did not answer", retryable=True, unknown=buying)
     if status in {401, 403}:
-        return LabelError(f"{said}: check {seller.upper()}_API_KEY")
-    return LabelError(f"{said}: the label was refused")
+        return LabelError(f"{answered}: check {seller.upper()}_API_KEY")
+    return LabelError(f"{answered}: the label was refused")
 
 
 def _session(seller: str, timeout: float) -> requests.Session:
@@ -290,30 +289,22 @@ def _session(seller: str, timeout: float) -> requests.Session:
         raise MissingExtraError(seller, f"labels of {seller}") from None
 
     class Patient(HTTPAdapter):
-        """Waits so long and no longer, and repeats nothing."""
+        """Has a timeout for every call, and repeats none."""
 
-        def send(self, request: Any, **given: Any) -> requests.Response:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-            given["timeout"] = given.get("timeout") or timeout
-            return super().send(request, **given)
+        def send(self, request: Any, **options: Any) -> requests.Response:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            options["timeout"] = options.get("timeout") or timeout
+            return super().send(request, **options)
 
-    _check_environment(seller)
-    session = requests.Session()
-    # The proxies and certificates of the environment count; a .netrc does not, for it would
-    # replace the key.
-    session.auth = _as_it_is
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, Patient(max_retries=0))
-    return session
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _check_environment(seller: str) -> None:
-    """Raise `ConfigurationError` for what ``requests`` would only say with the first label."""
+    # requests itself would report this only with the first label.
     if any(url.startswith("socks") for url in proxies().values()) and not find_spec("socks"):
         raise ConfigurationError(
             f"ALL_PROXY: a SOCKS proxy needs one more package for labels of {seller}. Install it"
             " with pip install 'requests[socks]', or name a proxy that begins with http://"
         )
+    session = requests.Session()
+    # Proxies and certificates come from the environment. A .netrc must not: its password would
+    # replace the key.
+    session.auth = lambda request: request
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, Patient(max_retries=0))
+    return session

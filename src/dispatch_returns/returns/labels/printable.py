@@ -10,8 +10,8 @@ from typing import Self
 
 from dispatch_returns.errors import InvalidArgumentError, LabelError
 from dispatch_returns.returns.labels import pdf
-from dispatch_returns.returns.labels.fonts import load_face
 from dispatch_returns.returns.labels.provider import Label, LabelRequest
+from dispatch_returns.returns.labels.text import load_face
 
 _POINTS: Mapping[str, tuple[float, float]] = {"A4": (595.276, 841.89), "Letter": (612.0, 792.0)}
 _LETTER_COUNTRIES = {"CA", "CL", "CO", "MX", "PH", "US"}
@@ -21,12 +21,12 @@ _NUMBER = re.compile(r"[!-~]+")
 class PrintableLabels:
     """A `LabelProvider` that prints: return address, barcode, QR code and packing slip.
 
-    ``paper``: ``A4`` or ``Letter``; the default is what the return address's country uses.
-    ``font``: a TrueType file for scripts other than Latin, Greek and Cyrillic. Letters that
-    the font lacks are printed in Latin letters (see `fonts`).
-    ``instructions``: for the customer instead of ours, steps separated by ``|``.
+    ``paper`` is ``A4`` or ``Letter``, by default that of the return address's country.
+    ``font`` is a TrueType file for scripts other than Latin, Greek and Cyrillic. Letters that
+    the font lacks are printed in Latin letters (see `text`).
+    ``instructions`` replace the built-in ones for the customer; steps are separated by ``|``.
 
-    It carries no postage: the customer pays the carrier, or the merchant has an agreement.
+    The label has no postage: the customer pays the carrier, or the merchant has a contract.
     Raises `MissingExtraError`, and `ConfigurationError` for a bad argument.
     """
 
@@ -62,40 +62,34 @@ class PrintableLabels:
     def buy(self, request: LabelRequest) -> Label:
         """Print the label. The same request gives the same bytes.
 
-        Raises `LabelError` for a return number that no barcode can hold.
+        It expires at the end (UTC) of the request's ``send_by``. Raises `LabelError` if the return
+        number does not fit into a barcode.
         """
-        size = self._size(request)
+        letter = request.recipient.country.upper() in _LETTER_COUNTRIES
+        size = _POINTS[self._paper or ("Letter" if letter else "A4")]
         longest = pdf.widest_number(size)
         if not _NUMBER.fullmatch(request.return_number) or len(request.return_number) > longest:
             raise LabelError(
                 "the return number cannot be printed as a barcode: it must have 1 to"
-                f" {longest} letters, digits and signs of ASCII, without blanks"
+                f" {longest} ASCII letters, digits and signs, without blanks"
             )
+        expires_at = None
+        if request.send_by is not None:
+            expires_at = datetime.combine(request.send_by + timedelta(days=1), time(), UTC)
         return Label(
             provider=self.name,
             id=f"prt_{hashlib.sha256(request.key.encode()).hexdigest()[:24]}",
             pdf=pdf.draw(request, size, self._face, self._instructions),
-            expires_at=_end_of(request),
+            expires_at=expires_at,
         )
 
     def find(self, request: LabelRequest) -> Label | None:
-        """Print it again: nothing is kept, and nothing was paid."""
+        """Print the label again: none is kept, and none was paid for."""
         return self.buy(request)
 
-    def void(self, label_id: str) -> bool:  # noqa: ARG002 - there is nothing to give back
-        """Return False: it cost nothing."""
+    def void(self, label_id: str) -> bool:  # noqa: ARG002 - nothing was paid for it
+        """Return False: the label cost nothing."""
         return False
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
-
-    def _size(self, request: LabelRequest) -> tuple[float, float]:
-        letter = request.recipient.country.upper() in _LETTER_COUNTRIES
-        return _POINTS[self._paper or ("Letter" if letter else "A4")]
-
-
-def _end_of(request: LabelRequest) -> datetime | None:
-    """Return the end (UTC) of the last day on which the parcel may be sent."""
-    if request.send_by is None:
-        return None
-    return datetime.combine(request.send_by + timedelta(days=1), time(), UTC)

@@ -1,4 +1,4 @@
-"""What a label is, and what whoever sells it must be able to do."""
+"""Return labels, and the protocol of those who sell or print them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dispatch_returns.money import Money
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address. It is a customer's data: its ``repr`` shows the country alone."""
+    """A postal address. As it is a customer's data, its ``repr`` shows only the country."""
 
     name: str = field(repr=False)
     street: str = field(repr=False)
@@ -36,15 +36,15 @@ class PackingLine:
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """One parcel that comes back. The same ``key`` always means the same label.
+    """A request for the label of one parcel. The same ``key`` always means the same label.
 
-    ``created_at`` (UTC) is when the key was first written down: no label of this key is older,
-    so a look-up goes back to that moment and no further. It stays the same when the request is
-    made again, and so does everything else but ``sender``, which is read from the order each time.
+    ``created_at`` (UTC) is when the key was first stored. No label with this key is older, so a
+    look-up goes back to that moment and no further. When the request is repeated it stays the
+    same, and so does everything else except ``sender``, which is read from the order each time.
 
-    ``return_number`` is printed as barcode and QR code; ``sender`` may be unknown where the
-    customer writes it by hand. ``weight`` is in grams. ``send_by`` is the last day on which the
-    customer may send the parcel.
+    ``return_number`` is printed as barcode and QR code; without a ``sender`` the customer writes
+    the address by hand. ``weight`` is in grams. ``send_by`` is the last day on which the customer
+    can send the parcel.
     """
 
     key: str
@@ -63,7 +63,7 @@ class LabelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label that exists. ``id`` is the provider's own; ``cost`` is what it will charge us."""
+    """A label. ``id`` is the provider's own; ``cost`` is what the provider charges for it."""
 
     provider: str
     id: str
@@ -78,13 +78,13 @@ class Label:
 class LabelProvider(Protocol):
     """Sells or prints return labels. Each method makes one attempt and never retries.
 
-    All raise `LabelError`: ``retryable``, ``unknown`` (it may have been bought), or refused.
-    After an unknown outcome `find` is asked, and `buy` only when that says None.
+    All of them raise `LabelError`: ``retryable``, ``unknown`` (the label may have been bought), or
+    refused. After an unknown outcome `find` is called, and `buy` only if `find` returns None.
     """
 
     @property
     def name(self) -> str:
-        """A word for people and records, such as ``easypost``."""
+        """A name for people and records, such as ``easypost``."""
         ...
 
     def buy(self, request: LabelRequest) -> Label:
@@ -94,17 +94,17 @@ class LabelProvider(Protocol):
     def find(self, request: LabelRequest) -> Label | None:
         """Return the label bought for ``request.key`` earlier, None if there certainly is none.
 
-        Where that is not certain, it raises `LabelError` with ``unknown``.
+        If that is not certain, it raises `LabelError` with ``unknown``.
         """
         ...
 
     def void(self, label_id: str) -> bool:
-        """Give a label back that was not used; return whether its cost comes back.
+        """Void an unused label; return whether its cost is refunded.
 
-        Voiding it again answers the same.
+        Voiding it again returns the same.
         """
         ...
 
     def close(self) -> None:
-        """Close its connections. May be called twice."""
+        """Close the connections. May be called twice."""
         ...

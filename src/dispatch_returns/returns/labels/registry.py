@@ -1,6 +1,6 @@
-"""Finds label providers by name: ours, and those of any package that is installed.
+"""Finds label providers by name: our own, and those of any installed package.
 
-A plugin is a class that satisfies `LabelProvider`, has a class method
+A plugin is a class that implements `LabelProvider`, has a class method
 ``from_settings(options: Mapping[str, str])``, and is named in its package's metadata::
 
     [project.entry-points."dispatch_returns.label_providers"]
@@ -31,8 +31,8 @@ def available() -> list[str]:
 
 
 def load(name: str, options: Mapping[str, str]) -> LabelProvider:
-    """Return the label provider that goes by `name`, built from its `options`.
+    """Return the label provider called `name`, built from its `options`.
 
-    Raises `ConfigurationError` for an unknown name, and for options that are missing or wrong.
+    Raises `ConfigurationError` for an unknown name, and for missing or wrong options.
     """
     return cast("_Factory", PLUGINS.load(name)).from_settings(options)

@@ -23,16 +23,16 @@ from dispatch_returns.returns.labels.provider import Address, LabelRequest
 _PAGE = 100
 _LONGEST_METADATA = 100
 _BOUGHT = {"SUCCESS", "REFUNDREJECTED"}
-_GIVEN_BACK = {"REFUNDED", "REFUNDPENDING"}
+_VOIDED = {"REFUNDED", "REFUNDPENDING"}
 _PENDING = {"WAITING", "QUEUED"}
 
 
 class ShippoLabels(BoughtLabels):
     """A `LabelProvider` that buys from Shippo.
 
-    A shipment carries the key as its ``metadata``, and each of its rates is asked for the
-    labels that were bought with it. Shippo has no idempotency keys for labels. Addresses are
-    validated, unless switched off.
+    A shipment has the key as its ``metadata``, and the labels bought for it are looked up by its
+    rates. Shippo has no idempotency keys for labels. Addresses are validated unless that is
+    switched off.
     """
 
     name = "shippo"
@@ -53,23 +53,23 @@ class ShippoLabels(BoughtLabels):
         )
 
     def void(self, label_id: str) -> bool:
-        """Ask for the postage back; what the carrier decides later, the dashboard shows."""
+        """Request a refund of the postage; the dashboard shows what the carrier decides later."""
         bought = self._call(lambda: self._client.transactions.get(label_id))
-        if _word(bought.status) in _GIVEN_BACK:
+        if _word(bought.status) in _VOIDED:
             return True
-        given = self._call(lambda: self._client.refunds.create(label_id, async_=False))
-        return _word(given.status) != "ERROR"
+        refund = self._call(lambda: self._client.refunds.create(label_id, async_=False))
+        return _word(refund.status) != "ERROR"
 
     def _drafts(self, request: LabelRequest) -> Sequence[Draft]:
         found: list[Draft] = []
         page = 1
         while True:
-            asked = self._operations.ListShipmentsRequest(
+            query = self._operations.ListShipmentsRequest(
                 page=page,
                 results=_PAGE,
                 object_created_gt=f"{since(request):%Y-%m-%dT%H:%M:%SZ}",
             )
-            answer = self._call(partial(self._client.shipments.list, asked))
+            answer = self._call(partial(self._client.shipments.list, query))
             found += [
                 self._with_postage(shipment)
                 for shipment in answer.results or ()
@@ -81,11 +81,11 @@ class ShippoLabels(BoughtLabels):
 
     def _with_postage(self, shipment: Any) -> Draft:
         for rate in shipment.rates:
-            asked = self._operations.ListTransactionsRequest(rate=rate.object_id, results=_PAGE)
-            answer = self._call(partial(self._client.transactions.list, asked))
+            query = self._operations.ListTransactionsRequest(rate=rate.object_id, results=_PAGE)
+            answer = self._call(partial(self._client.transactions.list, query))
             for bought in answer.results or ():
                 state = _word(bought.status)
-                if state in _BOUGHT | _GIVEN_BACK:
+                if state in _BOUGHT | _VOIDED:
                     return Draft(shipment.object_id, (), _postage(bought, _rate(rate)))
                 if state in _PENDING:
                     return Draft(shipment.object_id, (), pending=True)
@@ -118,14 +118,16 @@ class ShippoLabels(BoughtLabels):
             for whose, address in (("customer's", made.address_from), ("return", made.address_to)):
                 result = address.validation_results
                 if result is not None and result.is_valid is False:
-                    raise LabelError(f"shippo says that the {whose} address is not valid")
+                    raise LabelError(
+                        f"shippo says that the {whose} address is not valid: correct it"
+                    )
         return _draft(made)
 
     def _purchase(self, draft: Draft, rate: Rate, request: LabelRequest) -> Postage:
-        asked = self._models.TransactionCreateRequest(
+        purchase = self._models.TransactionCreateRequest(
             rate=rate.id, async_=False, label_file_type="PDF", metadata=request.key
         )
-        bought = self._call(lambda: self._client.transactions.create(asked), buying=True)
+        bought = self._call(lambda: self._client.transactions.create(purchase), buying=True)
         state = _word(bought.status)
         if state == "ERROR":
             codes = ", ".join(sorted({str(it.code) for it in bought.messages or () if it.code}))
@@ -154,7 +156,7 @@ class ShippoLabels(BoughtLabels):
             answer = call()
         except self._error as error:
             raise failed(self.name, error.status_code, None, buying=buying) from None
-        except Exception:  # noqa: BLE001 - a broken connection, or an answer the SDK cannot read
+        except Exception:  # noqa: BLE001 - a broken connection, or an answer the SDK can't read
             raise failed(self.name, None, None, buying=buying) from None
         if answer is None:
             raise failed(self.name, None, None, buying=buying)
@@ -162,7 +164,7 @@ class ShippoLabels(BoughtLabels):
 
 
 def _word(status: Any) -> str:
-    """Return a status as its word: the SDK gives an enum, or nothing."""
+    """Return a status as text: the SDK has an enum, or nothing."""
     return str(getattr(status, "value", status))
 
 
@@ -186,5 +188,5 @@ def _postage(bought: Any, rate: Rate) -> Postage:
         carrier=rate.service.partition("/")[0],
         tracking_number=bought.tracking_number,
         tracking_url=bought.tracking_url_provider,
-        given_back=_word(bought.status) in _GIVEN_BACK,
+        given_back=_word(bought.status) in _VOIDED,
     )

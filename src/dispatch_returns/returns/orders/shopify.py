@@ -338,7 +338,7 @@ class ShopifyOrders:
         answer = self._api.call("POST", self._path, json=body)
         if answer is None:
             raise self._api.error(
-                "has no API at that address: check SHOPIFY_SHOP and SHOPIFY_API_VERSION"
+                "has no API at that address (404): check SHOPIFY_SHOP and SHOPIFY_API_VERSION"
             )
         content = self._api.read(_GraphQL, answer[0])
         codes = {it.extensions.code for it in content.errors if it.extensions}

@@ -235,7 +235,9 @@ class WooCommerceOrders:
             query = {**params, "per_page": _PAGE, "page": str(page)}
             answer = self._api.call("GET", path, params=query)
             if answer is None:
-                raise self._api.error("has no REST API at that address: check WOOCOMMERCE_URL")
+                raise self._api.error(
+                    "has no REST API at that address (404): check WOOCOMMERCE_URL"
+                )
             entries, headers = answer
             yield from self._api.read(_Page, {"entries": entries}).entries
             pages = headers.get("X-WP-TotalPages", "1")
