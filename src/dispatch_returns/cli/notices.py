@@ -31,9 +31,8 @@ def preview(
 
     With a page that shows them all.
     """
-    from dispatch_returns.returns.notifications.notice import NoticeKind
+    from dispatch_returns.returns.notifications.notice import NoticeKind, sample
     from dispatch_returns.returns.notifications.rendering import Templates
-    from dispatch_returns.returns.notifications.samples import sample
 
     words = Templates(shop=shop, folder=templates)
     if language is not None and language not in words.languages:
@@ -77,8 +76,7 @@ def check(
 
 def problems_of(words: Templates, folder: Path) -> list[str]:
     """Return what is wrong with the templates in a merchant's folder."""
-    from dispatch_returns.returns.notifications.notice import NoticeKind
-    from dispatch_returns.returns.notifications.samples import every_case
+    from dispatch_returns.returns.notifications.notice import NoticeKind, every_case
 
     found: dict[str, None] = {}
     for code in words.languages:

@@ -34,7 +34,8 @@ from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import removal_of
-from dispatch_returns.returns import comments, records
+from dispatch_returns.returns import records
+from dispatch_returns.returns.notifications import comments
 from dispatch_returns.returns.notifications.notice import Notifier
 from dispatch_returns.returns.steps import messages
 from dispatch_returns.returns.tickets import PATIENCE, Tickets

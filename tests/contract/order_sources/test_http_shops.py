@@ -362,7 +362,7 @@ def test_woocommerce_without_its_api_says_so(
     server: ApiServer, woocommerce: WooCommerceOrders
 ) -> None:
     server.otherwise = lambda _: Reply(404, b"")
-    with pytest.raises(OrderError, match=r"no REST API at that address \(404\): check WOOCOMMERCE_URL"):
+    with pytest.raises(OrderError, match=r"no REST API at that address \(404\): check WOO"):
         ask(woocommerce)
 
 

@@ -279,9 +279,9 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
         (
             {"DISPATCH_RETURNS_NOTICE_TEMPLATES": "nowhere"},
             "notices: comments",
-            "the folder of notice templates nowhere is not there",
+            "the folder of notice templates nowhere does not exist",
         ),
-        ({"DISPATCH_RETURNS_NOTICES": "pigeon"}, "notices: pigeon", "there is no notifier pigeon"),
+        ({"DISPATCH_RETURNS_NOTICES": "pigeon"}, "notices: pigeon", "unknown notifier pigeon"),
         (NO_MAIL, "notices: smtp", "SMTP_HOST: is not set"),
         (
             {**NO_MAIL, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1"},
@@ -342,7 +342,7 @@ def test_the_mail_server_lets_us_in_and_is_sent_nothing(shop: Shop, tmp_path: Pa
             assert PASSWORD not in str(check)
             return str(check["detail"])
 
-        assert found() == f"localhost:{box.port} lets us in"
+        assert found() == f"localhost:{box.port} accepts the login"
         assert "refuses user and password (535)" in found(SMTP_PASSWORD="wrong")
         assert "a certificate that is not trusted" in found(SMTP_CA_FILE="")
         assert "does not speak TLS there" in found(SMTP_SECURITY="tls")

@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> Path:
 def test_a_missing_variable_is_an_error_at_preview(own: Path, tmp_path: Path) -> None:
     said = run("notices", "preview", "--out", str(tmp_path / "out"), "--templates", str(own))
     assert said.code == 1
-    assert "en/refunded: 'amuont' is undefined; known are order_id" in said.text
+    assert "en/refunded: 'amuont' is undefined; use one of order_id" in said.text
 
 
 def test_check_finds_what_is_wrong(own: Path) -> None:

@@ -11,8 +11,7 @@ import dispatch_sandbox
 from dispatch_returns import DispatchClient
 from dispatch_returns.errors import ConfigurationError, NotFoundError, NoticeError
 from dispatch_returns.returns import notifications
-from dispatch_returns.returns.notifications.notice import Notice, NoticeKind
-from dispatch_returns.returns.notifications.samples import sample
+from dispatch_returns.returns.notifications.notice import Notice, NoticeKind, sample
 from tests.support.mail_server import mail_server
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
-from dispatch_returns.returns.notifications.notice import Attachment, NoticeKind
+from dispatch_returns.returns.notifications.notice import Attachment, NoticeKind, sample
 from dispatch_returns.returns.notifications.rendering import Templates
-from dispatch_returns.returns.notifications.samples import sample
 from dispatch_returns.returns.notifications.smtp import SmtpNotifier
 from tests.support.mail_server import PASSWORD, USER, Mailbox, certificate, mail_server
 from tests.support.ports import free_port
@@ -114,7 +113,7 @@ def test_it_is_encrypted_and_authenticated(security: str, tmp_path: Path) -> Non
 
 
 def test_without_starttls_nothing_is_sent(box: Mailbox) -> None:
-    with pytest.raises(NoticeError, match="cannot do it"):
+    with pytest.raises(NoticeError, match="does not support it"):
         notifier(box.port, security="starttls").send(NOTICE)
     assert box.mails == []
 
@@ -182,7 +181,7 @@ def test_a_refusal_says_whether_it_is_for_good(
 def test_a_server_that_is_away_or_silent_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (free_port(), silent.getsockname()[1]):
-            with pytest.raises(NoticeError, match="did not take the mail") as caught:
+            with pytest.raises(NoticeError, match="did not accept the mail") as caught:
                 notifier(port, timeout="0.3").send(NOTICE)
             assert caught.value.retryable
 
@@ -191,13 +190,13 @@ def test_a_server_that_is_away_or_silent_is_tried_again() -> None:
     ("options", "says"),
     [
         ({"security": "ssl"}, "security: must be"),
-        ({"from": "nobody"}, "sender: is no e-mail address"),
+        ({"from": "nobody"}, "sender: is not an e-mail address"),
         ({"from": ""}, "SMTP_FROM"),
         ({"host": ""}, "SMTP_HOST"),
         ({"port": "mail"}, "SMTP_PORT"),
         ({"timeout": "0"}, "timeout"),
-        ({"user": "mailer"}, "belong together"),
-        ({"user": "mailer", "password": "s3cret"}, "without encryption"),
+        ({"user": "mailer"}, "set both user and password"),
+        ({"user": "mailer", "password": "s3cret"}, "needs encryption"),
         ({"security": "tls", "ca_file": "/nowhere"}, "ca_file"),
     ],
 )

@@ -11,9 +11,8 @@ import pytest
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.notifications.notice import Item, NoticeKind
+from dispatch_returns.returns.notifications.notice import Item, NoticeKind, every_case, sample
 from dispatch_returns.returns.notifications.rendering import Templates
-from dispatch_returns.returns.notifications.samples import every_case, sample
 
 REFUNDED = sample(NoticeKind.REFUNDED, "en")
 
@@ -124,11 +123,11 @@ def test_a_folder_is_a_new_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("Hi\n\n{{ amuont | money }}", "en/refunded: 'amuont' is undefined; known are order_id"),
+        ("Hi\n\n{{ amuont | money }}", "en/refunded: 'amuont' is undefined; use one of order_id"),
         ("Hi\n\n{% if %}", "en/refunded.txt, line 3: "),
         ("Hi\n\n{{ 1 / 0 }}", "en/refunded failed (ZeroDivisionError)"),
         ("only a subject", "en/refunded failed (ValueError: the first line is the subject"),
-        ("Hi\n\n{% include 'en/nothing.txt' %}", "en/nothing.txt is not there"),
+        ("Hi\n\n{% include 'en/nothing.txt' %}", "en/nothing.txt does not exist"),
     ],
 )
 def test_a_mistake_is_an_error_when_looked_at_and_no_crash_when_sent(

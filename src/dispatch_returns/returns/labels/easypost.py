@@ -176,5 +176,5 @@ def _postage(shipment: Mapping[str, Any]) -> Postage:
         carrier=str(rate["carrier"]),
         tracking_number=shipment.get("tracking_code"),
         tracking_url=tracker.get("public_url"),
-        given_back=shipment.get("refund_status") in {"submitted", "refunded"},
+        voided=shipment.get("refund_status") in {"submitted", "refunded"},
     )

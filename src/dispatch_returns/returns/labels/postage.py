@@ -45,7 +45,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Postage:
-    """A label that was bought. ``given_back``: it was voided."""
+    """A label that was bought. ``voided``: it was voided."""
 
     id: str
     pdf_url: str = field(repr=False)
@@ -54,7 +54,7 @@ class Postage:
     carrier: str
     tracking_number: str | None
     tracking_url: str | None
-    given_back: bool = False
+    voided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class BoughtLabels(abc.ABC):
             raise LabelError(
                 f"{len(found)} labels were bought for one return: check them in {self.name}"
             )
-        if found and found[0].given_back:
+        if found and found[0].voided:
             raise LabelError("the label of this key was voided: request one with a new key")
         if not found and any(draft.pending for draft in drafts):
             raise LabelError("the purchase is under way", retryable=True, unknown=True)

@@ -188,5 +188,5 @@ def _postage(bought: Any, rate: Rate) -> Postage:
         carrier=rate.service.partition("/")[0],
         tracking_number=bought.tracking_number,
         tracking_url=bought.tracking_url_provider,
-        given_back=_word(bought.status) in _VOIDED,
+        voided=_word(bought.status) in _VOIDED,
     )

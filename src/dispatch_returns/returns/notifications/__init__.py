@@ -1,4 +1,4 @@
-"""What the customer is told at each step, each once."""
+"""Notifications: the messages that a customer gets at each step, each of them once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.notifications.comments import TicketComments
-    from dispatch_returns.returns.notifications.notice import Notice, NoticeKind, Notifier
+    from dispatch_returns.returns.notifications.notice import Notice, NoticeKind, Notifier, sample
     from dispatch_returns.returns.notifications.rendering import Templates
-    from dispatch_returns.returns.notifications.samples import sample
     from dispatch_returns.returns.notifications.several import Several, load
     from dispatch_returns.returns.notifications.smtp import SmtpNotifier
 
@@ -34,7 +33,6 @@ if not TYPE_CHECKING:
         {
             ".comments": ["TicketComments"],
             ".rendering": ["Templates"],
-            ".samples": ["sample"],
             ".several": ["Several", "load"],
             ".smtp": ["SmtpNotifier"],
         },

@@ -1,18 +1,17 @@
-"""Tells the customer in a comment on the ticket, which Dispatch mails."""
+"""Comments on a ticket, each written once; Dispatch mails public ones to the customer."""
 
 from __future__ import annotations
 
 from dispatch_returns.client import DispatchClient
 from dispatch_returns.errors import APIError, NotFoundError, NoticeError, ValidationError
-from dispatch_returns.returns import comments
 from dispatch_returns.returns.notifications.notice import Notice
 from dispatch_returns.returns.notifications.rendering import Templates
 
 
 class TicketComments:
-    """A `Notifier` that writes public comments. The client is yours, and is not closed here.
+    """A `Notifier` that writes public comments. The client is the caller's, and not closed here.
 
-    A comment carries no files: what a notice has attached belongs on the ticket.
+    A comment has no files: the attachments of a notice belong on the ticket.
     """
 
     name = "comments"
@@ -27,11 +26,11 @@ class TicketComments:
     def send(self, notice: Notice, *, again: bool = False) -> None:
         """Write the comment, once for each key. Raises `NoticeError`.
 
-        Raises `NotFoundError` where the API does not know the ticket: it may be so for a moment.
+        Raises `NotFoundError` if the API does not know the ticket, which can be so for a moment.
         """
         body = self._templates.render(notice).text
         try:
-            comments.write_once(
+            write_once(
                 self._client, notice.ticket_id, body, notice.key, internal=False, again=again
             )
         except NotFoundError:
@@ -39,10 +38,30 @@ class TicketComments:
         except ValidationError as error:
             raise NoticeError(f"the comment was refused: {error}") from None
         except APIError as error:
-            # Also for a wrong key: once it is mended, the customer is still told.
+            # Also for a wrong API key: once it is corrected, the customer still gets the message.
             raise NoticeError(
                 f"the comment could not be written: {error}", retryable=True
             ) from None
 
     def close(self) -> None:
-        """Do nothing: the client is its owner's."""
+        """Do nothing: the client is the caller's."""
+
+
+_MARK = "dispatch_returns"
+"""The metadata key by which our own comments are recognised."""
+
+
+def write_once(
+    client: DispatchClient, ticket_id: str, body: str, key: str, *, internal: bool, again: bool
+) -> None:
+    """Write a comment with `key`. With `again` it may exist already, and is looked for first.
+
+    An idempotency key alone is not enough: how long the API remembers it is not documented.
+    """
+    if again and any(
+        (comment.metadata or {}).get(_MARK) == key for comment in client.comments.list(ticket_id)
+    ):
+        return
+    client.comments.create(
+        ticket_id, body=body, internal=internal, metadata={_MARK: key}, idempotency_key=key
+    )

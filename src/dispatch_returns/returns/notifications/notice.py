@@ -1,15 +1,18 @@
-"""What is told to a customer, and who tells it."""
+"""Messages to customers, and the protocol of those who send them."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol
+
+from dispatch_returns.money import Money
 
 
 class NoticeKind(enum.StrEnum):
-    """Which step is told of: each has its own template."""
+    """The step that a message is about. Each has its own template."""
 
     REQUESTED = "requested"
     APPROVED = "approved"
@@ -17,7 +20,7 @@ class NoticeKind(enum.StrEnum):
     REJECTED = "rejected"
     LABEL_SENT = "label_sent"
     REMINDER = "reminder"
-    """The parcel has not arrived, and the time for it runs out."""
+    """The parcel has not arrived, and its deadline is near."""
     EXPIRED = "expired"
     RECEIVED = "received"
     REFUNDED = "refunded"
@@ -25,7 +28,7 @@ class NoticeKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with a notice."""
+    """A file sent with a notice."""
 
     filename: str
     content_type: str
@@ -34,7 +37,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An article of a return, as a customer knows it."""
+    """An article of a return, as the customer knows it."""
 
     title: str
     quantity: int = 1
@@ -43,9 +46,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message to one customer. The same ``key`` is told once by each notifier.
+    """One message to one customer. Each notifier sends the same ``key`` once.
 
-    ``facts`` are what the templates may use: see `FACTS`; one that is unknown is left out.
+    ``facts`` are the values for the templates: see `FACTS`; unknown ones are left out.
     ``language`` is a code such as ``en`` or ``de-AT``.
     """
 
@@ -61,38 +64,106 @@ class Notice:
 
 FACTS: Mapping[str, str] = {
     "order_id": "text: the order's number",
-    "return_number": "text: what stands on the label",
-    "items": "list of Item: what comes back",
-    "amount": "Money: what is paid back, or was",
-    "deduction": "Money: what was kept back of the price",
-    "reason": "text for the customer: why it was refused, or why it is looked at",
-    "keep_items": "true where nothing needs to be sent back",
+    "return_number": "text: the number on the label",
+    "items": "list of Item: the articles of the return",
+    "amount": "Money: the refund",
+    "deduction": "Money: what was kept of the price",
+    "reason": "text for the customer: why it was refused, or why it is reviewed",
+    "keep_items": "true if the customer keeps the articles",
     "expires_on": "date: the last day to send the parcel",
     "received_on": "date: when the parcel arrived",
     "carrier": "text: who carries the parcel",
     "tracking_number": "text",
     "tracking_url": "text: a page that shows where the parcel is",
-    "label_url": "text: where the label can be fetched",
-    "label_attached": "true where the label is attached to this message or to the ticket",
+    "label_url": "text: where the label can be downloaded",
+    "label_attached": "true if the label is attached to this message or to the ticket",
 }
-"""Each fact and its type. A template finds None for one that a notice does not have."""
+"""Each value and its type. In a template, one that a notice does not have is None."""
 
 
 class Notifier(Protocol):
-    """Tells customers. It may be asked again with the same notice after a crash.
+    """Sends messages to customers. After a crash it may get the same notice again.
 
-    Raises `NoticeError`: ``retryable`` when it cannot be told now.
+    Raises `NoticeError`, ``retryable`` if the notice can't be sent now.
     """
 
     @property
     def name(self) -> str:
-        """A word for people and records, such as ``smtp``."""
+        """A name for people and records, such as ``smtp``."""
         ...
 
     def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Tell `notice`. With `again` it may have been told: look first, where that is possible."""
+        """Send `notice`. With `again` it may already have been sent: look it up, if possible."""
         ...
 
     def close(self) -> None:
-        """Close its connections. May be called twice."""
+        """Close the connections. May be called twice."""
         ...
+
+
+# Samples of a made-up return, to show templates with.
+
+_ALL: dict[str, object] = {
+    "order_id": "1234",
+    "return_number": "RET-2026-001234",
+    "items": [Item("Wool jumper, navy", 2, "SKU-001"), Item("Leather belt", 1, "SKU-002")],
+    "amount": Money(14900, "EUR"),
+    "expires_on": date(2026, 2, 14),
+    "received_on": date(2026, 1, 21),
+    "label_attached": True,
+    "carrier": "DHL",
+    "tracking_number": "00340434161094021501",
+    "tracking_url": "https://example.com/track/00340434161094021501",
+    "label_url": "https://example.com/labels/RET-2026-001234.pdf",
+    "deduction": Money(490, "EUR"),
+    "reason": "The article is on sale & cannot be returned <final sale>.",
+    "keep_items": False,
+}
+assert _ALL.keys() == FACTS.keys()
+
+_OF_KIND = {
+    NoticeKind.REQUESTED: ("items",),
+    NoticeKind.APPROVED: ("items", "amount", "deduction"),
+    NoticeKind.IN_REVIEW: ("reason",),
+    NoticeKind.REJECTED: ("reason",),
+    NoticeKind.LABEL_SENT: (
+        "items",
+        "expires_on",
+        "label_attached",
+        "carrier",
+        "tracking_number",
+        "tracking_url",
+    ),
+    NoticeKind.REMINDER: ("expires_on", "label_url"),
+    NoticeKind.EXPIRED: (),
+    NoticeKind.RECEIVED: ("items", "amount", "received_on"),
+    NoticeKind.REFUNDED: ("amount", "deduction"),
+}
+
+
+def sample(kind: NoticeKind, language: str) -> Notice:
+    """Return a notice with the values that its step usually has."""
+    names = ("order_id", "return_number", *_OF_KIND[kind])
+    return _notice(kind, language, {name: _ALL[name] for name in names}, "Jane Doe")
+
+
+def every_case(kind: NoticeKind, language: str) -> Iterator[Notice]:
+    """Yield notices with the usual values, with all, with none, and with items to keep."""
+    yield sample(kind, language)
+    yield _notice(kind, language, _ALL, "Jane Doe")
+    yield _notice(kind, language, {}, None)
+    yield _notice(kind, language, {**_ALL, "keep_items": True}, "Jane Doe")
+
+
+def _notice(
+    kind: NoticeKind, language: str, facts: Mapping[str, object], name: str | None
+) -> Notice:
+    return Notice(
+        key=f"sample:{kind}",
+        kind=kind,
+        ticket_id="tkt_sample",
+        language=language,
+        facts=facts,
+        email="jane@example.com",
+        name=name,
+    )

@@ -1,8 +1,8 @@
-"""Turns a notice into words: Jinja2 templates, ours or the merchant's, in the notice's language.
+"""Renders a notice with Jinja2 templates, built-in or the merchant's, in the notice's language.
 
 A language is a folder with a text template for each kind, whose first line is the subject, and
 with ``words.toml``. The HTML is made from the same text by ``layout.html``, unless the language
-has an ``.html`` file for the kind. A merchant's folder is laid over ours, file by file.
+has an ``.html`` file for the kind. A file in the merchant's folder replaces the built-in one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,7 +31,7 @@ DEFAULT_LANGUAGE = "en"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A notice in words. It holds a customer's data: its ``repr`` shows none of it."""
+    """A rendered notice. It has a customer's data, so its ``repr`` shows none of it."""
 
     language: str
     subject: str
@@ -44,40 +43,45 @@ class Message:
 
 
 class Templates:
-    """Renders notices. ``shop`` is the name they are signed with, ``folder`` the merchant's own.
+    """Renders notices, signed with ``shop``; ``folder`` has the merchant's own templates.
 
-    Raises `MissingExtraError` without the extra, `ConfigurationError` where `folder` is none.
+    Raises `MissingExtraError` without the extra, `ConfigurationError` if `folder` is missing.
     """
 
     def __init__(self, *, shop: str = "", folder: str | Path | None = None) -> None:
         self._shop = shop
         self._folder = None if folder is None else Path(folder)
         if self._folder is not None and not self._folder.is_dir():
-            raise ConfigurationError(f"the folder of notice templates {folder} is not there")
+            raise ConfigurationError(f"the folder of notice templates {folder} does not exist")
         self._ours = _environment([_OURS])
         self._merged = _environment([self._folder, _OURS]) if self._folder else self._ours
 
     @property
     def languages(self) -> list[str]:
-        """Return the languages there are templates for, sorted."""
+        """Return the languages that have templates, sorted."""
         folders = [_OURS, *([self._folder] if self._folder else [])]
         found = {it.name for folder in folders for it in folder.iterdir() if it.is_dir()}
         return sorted(name for name in found if re.fullmatch(r"[a-z]{2,3}", name))
 
     def render(self, notice: Notice) -> Message:
-        """Return `notice` in words. Where the merchant's template fails, ours is used.
+        """Return the rendered `notice`. If the merchant's template fails, the built-in one is used.
 
-        Raises `NoticeError`, which is not retryable, where ours fails too.
+        Raises `NoticeError`, not retryable, if that fails too.
         """
         if self._merged is not self._ours:
             try:
                 return self.render_strictly(notice)
             except NoticeError as error:
-                log.error("notice %s: %s; ours is used instead", notice.kind, error, extra=ids())  # noqa: TRY400 - the message says it all, and a trace may hold a customer's data
+                log.error(  # noqa: TRY400 - a traceback can have a customer's data
+                    "notice %s: %s; the built-in template is used instead",
+                    notice.kind,
+                    error,
+                    extra=ids(),
+                )
         return self._render(self._ours, notice, self._language(notice, ours=True))
 
     def render_strictly(self, notice: Notice) -> Message:
-        """Return `notice` in words. Raises `NoticeError` for a mistake in any template."""
+        """Return the rendered `notice`. Raises `NoticeError` for a mistake in any template."""
         return self._render(self._merged, notice, self._language(notice))
 
     def _language(self, notice: Notice, *, ours: bool = False) -> str:
@@ -97,6 +101,8 @@ class _Rendering:
         self._environment = environment
         self._notice = notice
         self._language = language
+        assert environment.loader is not None
+        words, _, _ = environment.loader.get_source(environment, f"{language}/words.toml")
         self._values: dict[str, Any] = {
             **dict.fromkeys(FACTS),
             **notice.facts,
@@ -104,7 +110,7 @@ class _Rendering:
             "language": language,
             "name": notice.name,
             "shop": shop,
-            "words": self._words(),
+            "words": tomllib.loads(words),
         }
 
     def message(self) -> Message:
@@ -113,29 +119,20 @@ class _Rendering:
         subject, text = " ".join(subject.split()), re.sub(r"\n(\s*\n)+", "\n\n", text.strip())
         if not subject or not text:
             raise ValueError("the first line is the subject, and a text must follow")
-        self._values |= {"subject": subject, "blocks": list(_blocks(text))}
+        blocks: list[tuple[str, list[str]]] = []
+        for block in re.split(r"\n\s*\n", text):
+            lines = [line.strip() for line in block.splitlines()]
+            if all(line.startswith("- ") for line in lines):
+                blocks.append(("list", [line.removeprefix("- ") for line in lines]))
+            else:
+                blocks.append(("text", lines))
+        self._values |= {"subject": subject, "blocks": blocks}
         own = f"{self._language}/{self._notice.kind}.html"
         page = own if own in self._environment.list_templates() else "layout.html"
         return Message(self._language, subject, f"{text}\n", self._render(page))
 
     def _render(self, name: str) -> str:
         return self._environment.get_template(name).render(self._values)
-
-    def _words(self) -> Mapping[str, str]:
-        loader = self._environment.loader
-        assert loader is not None
-        source, _, _ = loader.get_source(self._environment, f"{self._language}/words.toml")
-        return tomllib.loads(source)
-
-
-def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Split a text at its blank lines, into paragraphs and lists."""
-    for part in re.split(r"\n\s*\n", text):
-        lines = [line.strip() for line in part.splitlines()]
-        if all(line.startswith("- ") for line in lines):
-            yield "list", [line.removeprefix("- ") for line in lines]
-        else:
-            yield "text", lines
 
 
 def _environment(folders: list[Path]) -> Environment:
@@ -148,7 +145,7 @@ def _environment(folders: list[Path]) -> Environment:
 
     @jinja2.pass_context
     def money(context: jinja2.runtime.Context, amount: Money) -> str:
-        # With all its decimals: an amount is shown as it is, or not at all.
+        # With all its decimals: an amount is never shown rounded.
         return str(
             format_currency(
                 amount.major,
@@ -170,23 +167,23 @@ def _environment(folders: list[Path]) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters: Any = environment.filters  # typed as holding Jinja's own alone
+    filters: Any = environment.filters  # typed as having only Jinja's own
     filters.update(money=money, day=day)
     return environment
 
 
 def _where(error: Exception, language: str, kind: NoticeKind) -> str:
-    """Say which template is wrong and why, without what a customer's data brought into it."""
+    """Return which template is wrong and why, without the customer's data in it."""
     import jinja2
 
     place = f"the template {language}/{kind}"
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f"the template {error.name}, line {error.lineno}: {error.message}"
     if isinstance(error, jinja2.UndefinedError):
-        return f"{place}: {error.message}; known are {', '.join([*FACTS, 'name', 'shop'])}"
+        return f"{place}: {error.message}; use one of {', '.join([*FACTS, 'name', 'shop'])}"
     if isinstance(error, jinja2.TemplateNotFound):
-        return f"the template {error.name} is not there"
+        return f"the template {error.name} does not exist"
     if isinstance(error, tomllib.TOMLDecodeError):
         return f"{language}/words.toml: {error}"
-    said = f": {error}" if type(error) is ValueError else ""
-    return f"{place} failed ({type(error).__name__}{said})"
+    message = f": {error}" if type(error) is ValueError else ""
+    return f"{place} failed ({type(error).__name__}{message})"

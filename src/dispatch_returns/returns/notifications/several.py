@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Several:
-    """A `Notifier` that tells by each of several, in their order.
+    """A `Notifier` that sends a notice by several others, in their order.
 
-    The first that cannot tell now ends it, so that those after it have told nothing when all of
-    them are asked again: put those that can look what they told before first.
+    The first that can't send it now ends the attempt, so that those after it have sent nothing
+    when all are tried again. Put those that can look up what they have sent first.
     """
 
     def __init__(self, notifiers: Sequence[Notifier]) -> None:
@@ -24,14 +24,14 @@ class Several:
 
     @property
     def name(self) -> str:
-        """The names of all."""
+        """The names of all of them."""
         return "+".join(each.name for each in self._notifiers)
 
     def __repr__(self) -> str:
         return f"Several({', '.join(map(repr, self._notifiers))})"
 
     def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Tell by each. Raises `NoticeError` of the first that failed."""
+        """Send it by each. Raises the `NoticeError` of the first that failed."""
         refused: NoticeError | None = None
         for each in self._notifiers:
             try:
@@ -44,7 +44,7 @@ class Several:
             raise refused
 
     def close(self) -> None:
-        """Close all."""
+        """Close all of them."""
         for each in self._notifiers:
             each.close()
 
@@ -57,7 +57,7 @@ def load(
     shop: str = "",
     templates: str | None = None,
 ) -> Notifier | None:
-    """Return the notifier of these `names`: ``comments``, ``smtp``, both, or None for none.
+    """Return the notifier called `names`: ``comments``, ``smtp``, or both; None for no names.
 
     `smtp` are its options (see `SmtpNotifier.from_settings`), `templates` the merchant's folder.
     Raises `ConfigurationError`.
@@ -68,7 +68,7 @@ def load(
 
     if unknown := sorted(set(names) - {"comments", "smtp"}):
         raise ConfigurationError(
-            f"there is no notifier {', '.join(unknown)}: use comments, smtp or both"
+            f"unknown notifier {', '.join(unknown)}: use comments, smtp or both"
         )
     if not names:
         return None

@@ -1,4 +1,4 @@
-"""Tells the customer by e-mail, through any SMTP server."""
+"""Sends notices by e-mail, through any SMTP server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dispatch_returns.store.schema import storable
 Security = Literal["starttls", "tls", "none"]
 _PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
 _ONLY_FOR_TODAY = frozenset({"5.4.5", "5.1.90"})
-"""Enhanced status codes of a daily quota: Google and Microsoft say it with a 5xx (RFC 3463)."""
+"""Enhanced status codes of a daily quota, sent by Google and Microsoft with a 5xx (RFC 3463)."""
 _ATOMS = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+")
 _DOT_ATOM = re.compile(r"[^.]+(\.[^.]+)*")
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -40,10 +40,10 @@ class SmtpNotifier:
     ``sender`` is an address such as ``Acme Returns <returns@acme.com>``. ``security`` is
     ``starttls`` (a server without it is refused), ``tls`` from the first byte, or ``none`` for
     a relay on the same machine. ``timeout`` is in seconds, for each step of the conversation.
-    ``ca_file``: a certificate to trust beside the system's.
+    ``ca_file`` is a certificate to trust in addition to the system's.
 
-    SMTP cannot be asked what was sent. A mail that is sent again after a crash has the same
-    ``Message-ID``, by which mail servers and programs drop the repetition.
+    SMTP can't look up what was sent. A mail sent again after a crash has the same
+    ``Message-ID``, by which mail servers and programs drop the duplicate.
 
     Raises `InvalidArgumentError` for a bad argument.
     """
@@ -68,9 +68,9 @@ class SmtpNotifier:
         if security not in get_args(Security):
             raise InvalidArgumentError("security", "must be starttls, tls or none")
         if (user is None) != (password is None):
-            raise InvalidArgumentError("password", "user and password belong together")
+            raise InvalidArgumentError("password", "set both user and password, or neither")
         if user is not None and security == "none":
-            raise InvalidArgumentError("security", "a password is not sent without encryption")
+            raise InvalidArgumentError("security", "a password needs encryption: use starttls")
         if not timeout > 0:
             raise InvalidArgumentError("timeout", "must be more than 0 seconds")
         self._templates = templates
@@ -113,9 +113,9 @@ class SmtpNotifier:
     def __repr__(self) -> str:
         return f"SmtpNotifier(host={self._host!r}, port={self._port}, security={self._security!r})"
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - it cannot look
-        """Send the mail. Raises `NoticeError`, retryable where the server may take it later."""
-        address = _their_address(notice)
+    def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - no look-up
+        """Send the mail. Raises `NoticeError`, retryable if the server may accept it later."""
+        address = _customers_address(notice)
         mail = self._mail(notice, address, self._templates.render(notice))
         try:
             with self._connected() as server:
@@ -124,7 +124,7 @@ class SmtpNotifier:
             ((code, said),) = error.recipients.values()
             raise _refused("the recipient", code, said) from None
         except smtplib.SMTPAuthenticationError as error:
-            # It is ours to mend, and the customer waits.
+            # Retryable: once the merchant has corrected them, the customer still gets the mail.
             raise NoticeError(
                 f"the SMTP server refused user and password ({error.smtp_code})", retryable=True
             ) from None
@@ -132,16 +132,16 @@ class SmtpNotifier:
             raise _refused("the mail", error.smtp_code, error.smtp_error) from None
         except smtplib.SMTPNotSupportedError as error:
             if not address.isascii():
-                why = "the SMTP server takes no address with letters such as ü (SMTPUTF8)"
+                why = "the SMTP server accepts no address with letters such as ü (SMTPUTF8)"
                 raise NoticeError(why) from None
-            raise NoticeError(f"the SMTP server cannot do it: {error}") from None
+            raise NoticeError(f"the SMTP server does not support it: {error}") from None
         except (OSError, smtplib.SMTPException) as error:
             raise NoticeError(
-                f"the SMTP server did not take the mail ({type(error).__name__})", retryable=True
+                f"the SMTP server did not accept the mail ({type(error).__name__})", retryable=True
             ) from None
 
     def check(self) -> str:
-        """Connect and log in, and send no mail; return where that was possible.
+        """Connect and log in without sending a mail; return a sentence about the success.
 
         For ``dispatch-returns doctor``. Raises `NoticeError`.
         """
@@ -154,7 +154,7 @@ class SmtpNotifier:
                 f"refuses user and password ({error.smtp_code}): check SMTP_USER, SMTP_PASSWORD"
             )
         except smtplib.SMTPNotSupportedError as error:
-            problem = f"cannot do it ({error}): check SMTP_SECURITY and SMTP_PORT"
+            problem = f"does not support it ({error}): check SMTP_SECURITY and SMTP_PORT"
         except ssl.SSLCertVerificationError as error:
             problem = f"has a certificate that is not trusted ({error.verify_message})"
         except ssl.SSLError:
@@ -162,7 +162,7 @@ class SmtpNotifier:
         except (OSError, smtplib.SMTPException) as error:
             problem = f"cannot be reached ({type(error).__name__}): check SMTP_HOST and SMTP_PORT"
         else:
-            return f"{place} lets us in" if self._login else f"{place} answers"
+            return f"{place} accepts the login" if self._login else f"{place} answers"
         raise NoticeError(f"the SMTP server {place} {problem}", retryable=True)
 
     def close(self) -> None:
@@ -189,7 +189,10 @@ class SmtpNotifier:
     def _mail(self, notice: Notice, address: str, message: Message) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._sender
-        mail["To"] = f"{_display_name(notice.name)} <{address}>".lstrip()
+        # The name must not need quotes: folded inside quotes, it becomes a second mailbox. See
+        # python/cpython#101034 and related issues.
+        name = _NOT_IN_NAMES.sub(" ", storable(notice.name or "").replace("\ufffd", " "))
+        mail["To"] = f"{_one_line(name)[:_LONGEST_NAME].strip()} <{address}>".lstrip()
         mail["Subject"] = storable(message.subject)
         mail["Date"] = format_datetime(self._clock())
         digest = hashlib.sha256(notice.key.encode()).hexdigest()[:32]
@@ -212,9 +215,9 @@ class SmtpNotifier:
 
 
 def _refused(what: str, code: int, said: bytes | str) -> NoticeError:
-    # The server's own words may repeat the customer's address, so only its codes are passed on.
-    words = said.decode("ascii", "replace") if isinstance(said, bytes) else said
-    enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}", words)
+    # The server's text may repeat the customer's address, so only its codes are shown.
+    text = said.decode("ascii", "replace") if isinstance(said, bytes) else said
+    enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}", text)
     shown = f"{code} {enhanced[0]}" if enhanced else f"{code}"
     today = enhanced is not None and enhanced[0] in _ONLY_FOR_TODAY
     return NoticeError(f"the SMTP server refused {what} ({shown})", retryable=code < 500 or today)
@@ -225,50 +228,35 @@ def _our_address(argument: str, text: str) -> Address:
     try:
         return Address(_one_line(name), addr_spec=address)
     except (ValueError, IndexError, AttributeError):
-        raise InvalidArgumentError(argument, "is no e-mail address") from None
+        raise InvalidArgumentError(argument, "is not an e-mail address") from None
 
 
-def _their_address(notice: Notice) -> str:
-    """Return the customer's address as mail servers take it.
+def _customers_address(notice: Notice) -> str:
+    """Return the customer's address in the form that mail servers accept.
 
-    Some providers gave out addresses that RFC 5321 has in quotes only, such as
-    ``a..b@docomo.ne.jp``. A domain in Unicode is sent as its ``xn--`` form, which every server
-    takes; a local part in Unicode needs a server with SMTPUTF8.
+    Some providers gave out addresses that RFC 5321 allows only in quotes, such as
+    ``a..b@docomo.ne.jp``. A domain in Unicode is sent in its ``xn--`` form, which every server
+    accepts; a local part in Unicode needs a server with SMTPUTF8.
     """
-    if not notice.email:
-        raise NoticeError("there is no e-mail address to write to")
-    local, _, domain = notice.email.strip().rpartition("@")
-    if not _ATOMS.fullmatch(local) or not domain:
-        raise NoticeError("the customer's e-mail address is none")
-    quote = "" if _DOT_ATOM.fullmatch(local) else '"'
-    return f"{quote}{local}{quote}@{_domain(domain)}"
-
-
-def _domain(domain: str) -> str:
     try:
         import idna
     except ImportError:
         raise MissingExtraError("notices", "writing notices") from None
+    if not notice.email:
+        raise NoticeError("the customer has no e-mail address")
+    local, _, domain = notice.email.strip().rpartition("@")
     try:
-        ascii_ = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+        domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
-        ascii_ = ""
-    if not _DOMAIN.fullmatch(ascii_):
-        raise NoticeError("the customer's e-mail address is none")
-    return ascii_
-
-
-def _display_name(name: str | None) -> str:
-    """Return a name that needs no quotes: folded inside quotes, it becomes a second mailbox.
-
-    See python/cpython#101034 and its neighbours.
-    """
-    cleaned = _one_line(_NOT_IN_NAMES.sub(" ", storable(name or "").replace("\ufffd", " ")))
-    return cleaned[:_LONGEST_NAME].strip()
+        domain = ""
+    if not _ATOMS.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+        raise NoticeError("the customer's e-mail address is not valid")
+    quote = "" if _DOT_ATOM.fullmatch(local) else '"'
+    return f"{quote}{local}{quote}@{domain}"
 
 
 def _one_line(text: str) -> str:
-    """Return `text` without what would begin another header."""
+    """Return `text` without the characters that could begin another header."""
     return " ".join("".join(it if it.isprintable() else " " for it in text).split())
 
 
