@@ -50,8 +50,7 @@ from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import Facts, OrderLookup, PaymentResolver
 from dispatch_returns.returns import records
 from dispatch_returns.returns.notifications.comments import TicketComments
-from dispatch_returns.returns.order_records import OrderRecords
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owners import OrderRecords, Owners
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.protocols import Parts

@@ -1,4 +1,4 @@
-"""Whose order a ticket is about: the order's source, a proof, or a person says so."""
+"""The owner of a ticket's order: by the order's source, a proof, or a person's decision."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from dispatch_returns.clock import Clock
 from dispatch_returns.emails import same_email
 from dispatch_returns.refunds import owners
+from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, PROOF, Owner, Standing, proves, sign
 from dispatch_returns.refunds.owners import Question
-from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.returns.orders.model import Order, OrderSource
+from dispatch_returns.returns.orders.registry import is_shop
 from dispatch_returns.store import Store
 
 if TYPE_CHECKING:
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class Owners:
-    """Compares a ticket's customer with the order's. Safe to use in many threads."""
+    """Compares the customer of a ticket with that of its order. Safe to use in many threads."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
     def proof(self, order_id: str) -> str:
-        """Return what a ticket for this order carries in the field `PROOF`."""
+        """Return the proof that a ticket for this order has in its field `PROOF`."""
         with self._store.read() as conn:
             key = owners.proof_key(conn)
         if key is None:
@@ -35,26 +38,51 @@ class Owners:
     def of(
         self, order: Order | None, ticket: Ticket, workspace_id: str, order_id: str | None
     ) -> Owner:
-        """Return whose `order` it is; `order_id` is what the ticket calls it."""
+        """Return the owner of `order`, as it concerns `ticket`.
+
+        `order_id` is the order's id as the ticket spells it.
+        """
         if order is None:
             return NOT_KNOWN
         subject = owners.subject_of(order.id, ticket.customer_email)
-        question = Question(workspace_id, ticket.id, subject)
-        return Owner(
-            self._standing(order, ticket, order_id, question), subject, order.customer_email
-        )
-
-    def _standing(
-        self, order: Order, ticket: Ticket, order_id: str | None, question: Question
-    ) -> Standing:
-        if same_email(order.customer_email, ticket.customer_email):
-            return Standing.OWNER
+        email = order.customer_email
+        if same_email(email, ticket.customer_email):
+            return Owner(Standing.OWNER, subject, email)
         proof = ticket.custom_fields.get(PROOF)
         with self._store.read() as conn:
             key = owners.proof_key(conn) if proof else None
             if key is not None and proves(key, proof, (order_id, order.id, order.number)):
-                return Standing.PROVEN
-            if order.customer_email is None:
-                return Standing.UNKNOWN
-            approved = owners.is_approved(conn, question)
-        return Standing.APPROVED if approved else Standing.DIFFERS
+                standing = Standing.PROVEN
+            elif email is None:
+                standing = Standing.UNKNOWN
+            elif owners.is_approved(conn, Question(workspace_id, ticket.id, subject)):
+                standing = Standing.APPROVED
+            else:
+                standing = Standing.DIFFERS
+        return Owner(standing, subject, email)
+
+
+class OrderRecords:
+    """What the order sources know about a refund's order; `orders` is None without a source.
+
+    Safe to use in many threads.
+    """
+
+    def __init__(self, orders: OrderSource | None, owners: Owners) -> None:
+        self._orders = orders
+        self._owners = owners
+
+    def of_facts(self, facts: Facts) -> OrderRecord:
+        """Return what is known about the order that a ticket names. Raises `OrderError`."""
+        if self._orders is None:
+            return NOT_ASKED
+        order: Order | None = None
+        if facts.order_id is not None:
+            order = self._orders.order(facts.order_id, facts.ticket)
+        owner = self._owners.of(order, facts.ticket, facts.workspace_id, facts.order_id)
+        if order is None or order.from_ticket:
+            # An order that only the ticket describes is no record of the shop.
+            return OrderRecord(missing=is_shop(self._orders), owner=owner)
+        names = (order.id, order.number, facts.order_id)
+        known = tuple(name for name in names if name is not None)
+        return OrderRecord(known, order.payment, owner=owner)

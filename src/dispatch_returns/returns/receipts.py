@@ -1,4 +1,4 @@
-"""What arrived at the warehouse, parcel by parcel: their numbers are the refunds' ordinals."""
+"""Receipts: what arrived, package by package. Their numbers are the refunds' ordinals."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from dispatch_returns.store.schema import ledger, receipts, returns
 
 
 class ReceiptState(enum.StrEnum):
-    """Where a receipt stands."""
+    """The state of a receipt."""
 
     NOTED = "noted"
-    """Somebody has said what arrived; nothing follows from it yet."""
+    """It was recorded what arrived; nothing has followed yet."""
     SETTLED = "settled"
-    """What it is worth is on the ticket, and not accepted yet."""
+    """Its refund amount is on the ticket, and not accepted yet."""
     REVIEW = "review"
-    """A person must look: whether it is paid back, and how much, is for them to say."""
+    """A person must decide whether it is refunded, and how much."""
     ACCEPTED = "accepted"
-    """It may be paid back, and its number is the refund's ordinal."""
+    """It can be refunded, and its number is the refund's ordinal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A row of `receipts`. ``lines`` are SKU, quantity and condition; ``ordinal`` counts from 1.
 
-    ``returnless``: nothing was sent back, because the policy wants it so.
+    ``returnless``: the customer keeps the items, by the policy.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Receipt:
 
     @property
     def returnless(self) -> bool:
-        """Whether there is nothing to arrive."""
+        """Whether the customer keeps the items, so that nothing arrives."""
         return self.received_date is None
 
 
@@ -68,8 +68,8 @@ def _receipt(row: RowMapping) -> Receipt:
 def note(
     conn: Connection, return_id: str, now: datetime, *, key: str | None = None, **values: Any
 ) -> Receipt:
-    """Write down what arrived, under the next number; with a `key` known already, nothing new."""
-    # Two who note at once would give out the same number. SQLite has one writer.
+    """Record what arrived, with the next number; return the known receipt for a known `key`."""
+    # Locked, as two transactions at once would use the same number. SQLite has one writer.
     conn.execute(
         select(returns.c.id).where(returns.c.id == return_id).with_for_update(key_share=True)
     )
@@ -93,7 +93,7 @@ def note(
 
 
 def change(conn: Connection, row: Receipt, now: datetime, **values: Any) -> Receipt:
-    """Change a receipt, which the worker that holds its return may do; return it as it is then."""
+    """Change a receipt of a return that the caller holds; return it as it is then."""
     changed = spread(values) | {"updated_at": now}
     statement = (
         update(receipts).where(receipts.c.id == row.id).values(changed).returning(*receipts.c)
@@ -102,7 +102,7 @@ def change(conn: Connection, row: Receipt, now: datetime, **values: Any) -> Rece
 
 
 def of_return(conn: Connection, return_id: str) -> list[Receipt]:
-    """Return what arrived of a return, oldest first."""
+    """Return the receipts of a return, oldest first."""
     query = select(receipts).where(receipts.c.return_id == return_id).order_by(receipts.c.ordinal)
     return [_receipt(row) for row in conn.execute(query).mappings()]
 
@@ -128,10 +128,10 @@ _NEVER_SETTLE = (Step.REJECTED, Step.GONE)
 
 
 def of_others(conn: Connection, row: Return) -> list[Receipt]:
-    """Return what other returns of the same order have settled or were paid for, oldest first.
+    """Return the receipts of the order's other returns that are settled or refunded, oldest first.
 
-    What a person has still to decide is not among it, and neither is what was accepted and not
-    paid in a return that is over by now.
+    A receipt that a person has still to decide on is left out, and so is an accepted one that was
+    not paid if its return is over by now.
     """
     if row.order_key is None:
         return []
@@ -141,7 +141,7 @@ def of_others(conn: Connection, row: Return) -> list[Receipt]:
         ledger.c.ordinal == receipts.c.ordinal,
     )
     accepted = and_(receipts.c.state == ReceiptState.ACCEPTED, returns.c.step.not_in(CLOSED))
-    # An expired return is still that when a parcel that came after all has just been settled.
+    # A return is still expired when a package that arrived late has just been settled.
     settled = and_(receipts.c.state == ReceiptState.SETTLED, returns.c.step.not_in(_NEVER_SETTLE))
     query = (
         select(receipts)

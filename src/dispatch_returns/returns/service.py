@@ -1,4 +1,4 @@
-"""What people and programs do to returns: ask for one, and say what arrived."""
+"""What people and programs do with returns: request one, and record what arrived."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class Returns:
         fields: Mapping[str, JsonValue] | None = None,
         key: str | None = None,
     ) -> Ticket:
-        """Open the ticket of a return, as the returns guide prints it, and return it.
+        """Create the ticket of a return, as in the returns guide, and return it.
 
-        `original_order_total` is in major units; `fields` are further custom fields. With the
-        same `key` a repeated call opens no second ticket. Raises `InvalidArgumentError` for
-        items that cannot be read, `APIError` otherwise.
+        `original_order_total` is in major units; `fields` are further custom fields. A repeated
+        call with the same `key` creates no second ticket. Raises `InvalidArgumentError` for
+        items that can't be read, `APIError` otherwise.
         """
         wanted = [_item(item) for item in items]
         if not wanted:
@@ -100,7 +100,7 @@ class Returns:
             custom_fields=custom | dict(fields or {}),
             idempotency_key=key,
         )
-        # Before the workers know what the API calls the workspace, the ticket's event enters it.
+        # While the workers do not know the workspace's id yet, the ticket's event enters it.
         if self._engine is not None and self._workspace() is not None:
             engine = self._engine
             asked_at = ticket.created_at
@@ -119,11 +119,11 @@ class Returns:
     ) -> Receipt:
         """Record what arrived, and return the receipt; a worker goes on from it.
 
-        `ticket` may be the ticket's id, or the return number on the label. `lines` are all
-        that was announced and has not arrived yet, unless they are given; `condition` is that
-        of every line that names none. The date is today's (UTC) unless it is given. With the
-        same `key` a repeated call records nothing new. Raises `ReturnStateError` for a ticket
-        that is no return, or waits for no parcel.
+        `ticket` can be the ticket's id, or the return number on the label. `lines` default to
+        everything announced that has not arrived yet; `condition` is that of the lines without
+        one; `received_date` defaults to today (UTC). A repeated call with the same `key` records
+        nothing new. Raises `ReturnStateError` for a ticket that is not a return, or one for which
+        no package is expected.
         """
         return receive(
             self._store,
@@ -152,9 +152,9 @@ def receive(
     who: str,
     key: str | None = None,
 ) -> Receipt:
-    """Record what arrived of the return that `text` means: see `Returns.receive`."""
+    """Record what arrived for the return that `text` names: see `Returns.receive`."""
     if not who.strip():
-        raise InvalidArgumentError("who", "a receipt needs the name of who looked at the parcel")
+        raise InvalidArgumentError("who", "a receipt needs the name of who checked the package")
     given = None if lines is None else [_item(line) for line in lines]
 
     def note(conn: Connection) -> Receipt:
@@ -177,13 +177,13 @@ def receive(
 
 
 def read(store: Store, text: str) -> Return:
-    """Return the one return that `text` means. Raises `ReturnStateError`."""
+    """Return the one return that `text` names. Raises `ReturnStateError`."""
     with store.read() as conn:
         return found(conn, text)
 
 
 def found(conn: Connection, text: str) -> Return:
-    """Return the one return that `text` means. Raises `ReturnStateError`."""
+    """Return the one return that `text` names. Raises `ReturnStateError`."""
     matching = records.matching(conn, text.strip(), limit=2) if text.strip() else []
     if len(matching) == 1:
         return matching[0]
@@ -191,7 +191,7 @@ def found(conn: Connection, text: str) -> Return:
         raise ReturnStateError(
             f"there is no return {text}: give the ticket's id, or the number on the label"
         )
-    raise ReturnStateError(f"{text} may mean several returns: give more of it")
+    raise ReturnStateError(f"{text} matches several returns: give more of it")
 
 
 def _arrived(
@@ -201,10 +201,10 @@ def _arrived(
     condition: str | None,
     key: str | None,
 ) -> list[dict[str, Any]]:
-    """Return what arrived, as a receipt keeps it. Raises `ReturnStateError`."""
+    """Return the lines of the receipt. Raises `ReturnStateError`."""
     if row.step in _NOT_YET:
         raise ReturnStateError(
-            f"{row.ticket_id} is {row.status}: no parcel of it is waited for. Approve it first"
+            f"{row.ticket_id} is {row.status}, so no package is expected: approve it first"
         )
     known = receipts.of_return(conn, row.id)
     if key is not None and any(receipt.key == key for receipt in known):
@@ -213,8 +213,8 @@ def _arrived(
         left = not_arrived(row, known)
         if not left:
             raise ReturnStateError(
-                f"everything that was announced for {row.ticket_id} has arrived already:"
-                " name the lines of this parcel"
+                f"everything announced for {row.ticket_id} has already arrived: name the lines of"
+                " this package"
             )
         return [{**item, "condition": condition} for item in left]
     if not given:
@@ -229,13 +229,13 @@ def _item(value: ItemLike) -> Item:
     if isinstance(value, Mapping):
         if unknown := value.keys() - {"sku", "quantity", "condition"}:
             keys = ", ".join(sorted(map(str, unknown)))
-            raise InvalidArgumentError("items", f"sku, quantity, condition are known, not {keys}")
+            raise InvalidArgumentError("items", f"use sku, quantity, condition, not {keys}")
         value = Item(value.get("sku", ""), value.get("quantity", 1), value.get("condition"))
     elif isinstance(value, str):
         value = Item(value)
-    sku, quantity = cast("Any", value.sku), cast("Any", value.quantity)  # whoever has no checker
+    sku, quantity = cast("Any", value.sku), cast("Any", value.quantity)  # for untyped callers
     if not isinstance(sku, str) or not sku.strip():
-        raise InvalidArgumentError("items", "each needs a SKU")
+        raise InvalidArgumentError("items", "each needs an SKU")
     if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity < 1:
-        raise InvalidArgumentError("items", f"{sku}: its quantity is no number of pieces")
+        raise InvalidArgumentError("items", f"{sku}: its quantity is not a number of pieces")
     return Item(sku.strip(), quantity, value.condition)

@@ -1,4 +1,4 @@
-"""A label given back by hand: at the provider once, recorded with who and why."""
+"""Voids a label by hand: at the provider once, recorded with who did it and why."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dispatch_returns.returns.label_records import LabelAction, LabelRow, LabelS
 from dispatch_returns.returns.labels.provider import LabelProvider
 from dispatch_returns.returns.records import NewDecision, Return
 from dispatch_returns.returns.service import found
-from dispatch_returns.returns.steps.labelling import given_back
-from dispatch_returns.returns.steps.messages import tell_agents
+from dispatch_returns.returns.steps.labelling import voided
+from dispatch_returns.returns.steps.messages import add_note
 from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store, audit_log
 
@@ -29,7 +29,7 @@ _LEASE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """What came of it: the return, its label as it is now, and a sentence for people."""
+    """The result: the return, its label as it is now, and a sentence for people."""
 
     row: Return
     label: LabelRow
@@ -37,7 +37,7 @@ class Voided:
 
 
 def usable(row: Return, known: list[LabelRow]) -> LabelRow:
-    """Return the label that the customer can use. Raises `ReturnStateError` where none can."""
+    """Return the label that the customer can use. Raises `ReturnStateError` if there is none."""
     whose = f"{row.ticket_id} ({row.number})"
     if not known:
         raise ReturnStateError(
@@ -48,7 +48,7 @@ def usable(row: Return, known: list[LabelRow]) -> LabelRow:
         return label
     why = f" ({label.error})" if label.error else ""
     day = label.updated_at.date().isoformat()
-    another = "set the ticket to approved, and another one is made"
+    another = "set the ticket to approved to make another one"
     raise ReturnStateError(
         {
             LabelState.WANTED: f"the label of {whose} was not bought yet{why}",
@@ -57,8 +57,8 @@ def usable(row: Return, known: list[LabelRow]) -> LabelRow:
             LabelState.EXPIRED: f"the label of {whose} has expired: {another}",
         }.get(
             label.state,
-            f"nobody knows yet whether the label of {whose} was bought{why}: a running worker"
-            " finds out",
+            f"it is not known yet whether the label of {whose} was bought{why}: wait for a"
+            " running worker to find out",
         )
     )
 
@@ -66,18 +66,18 @@ def usable(row: Return, known: list[LabelRow]) -> LabelRow:
 def void(
     store: Store, provider: LabelProvider, clock: Clock, text: str, *, who: str, why: str
 ) -> Voided:
-    """Give the label of the return that `text` means back; record who did it, and why.
+    """Void the label of the return that `text` names; record who did it, and why.
 
-    The return is held meanwhile, so that no worker and nobody else deals with it too; after a
-    crash or a lost answer it can be repeated, and the provider says the same again. Raises
-    `ReturnStateError` where there is no label to give back, `LabelError` when the provider
-    refuses or does not say, and then the label stands as before.
+    The return is held meanwhile, so that no worker and no other person processes it too. After a
+    crash or a lost answer the call can be repeated: the provider gives the same answer again.
+    Raises `ReturnStateError` if there is no label to void, `LabelError` if the provider refuses or
+    does not answer; then the label stays as it was.
     """
     if not who.strip() or not why.strip():
-        raise InvalidArgumentError("who, why", "an act needs a name and a reason")
+        raise InvalidArgumentError("who, why", "an action needs a name and a reason")
     before, row, label = store.write("label.take", lambda conn: _taken(conn, provider, clock, text))
     try:
-        state, said = given_back(label, provider, clock())
+        state, sentence = voided(label, provider, clock())
     except LabelError as error:
         message = error.message
 
@@ -94,13 +94,16 @@ def void(
         by = LabelAction.VOID
         changed = label_records.move(conn, label, now, state, by=by, error=None)
         data = {"label": label.id, "parcel": label.parcel}
-        decision = NewDecision("label", str(state), who, f"{said} Why: {why}", data)
+        decision = NewDecision("label", str(state), who, f"{sentence} Why: {why}", data)
         records.record(conn, row, decision, now)
         subject = f"label {label.provider_id} of {row.ticket_id}"
         audit_log.record(conn, "void", now, who=who, why=why, subject=subject)
-        next_one = _another(row)
-        tell_agents(conn, row, f"{said} By {who}: {why}. {next_one} (Return {row.number})", now)
-        return Voided(released, changed, f"{said} {next_one}")
+        if row.step is Step.APPROVED:
+            another = "The ticket is approved, so a running worker makes another label."
+        else:
+            another = "Set the ticket to approved to make another label."
+        add_note(conn, row, f"{sentence} By {who}: {why}. {another} (Return {row.number})", now)
+        return Voided(released, changed, f"{sentence} {another}")
 
     return store.write("label.voided", settle)
 
@@ -108,23 +111,17 @@ def void(
 def _taken(
     conn: Connection, provider: LabelProvider, clock: Clock, text: str
 ) -> tuple[Return, Return, LabelRow]:
-    """Return the return as it was, as it is held now, and the label to give back."""
+    """Hold the return; return it as it was, as it is now, and the label to void."""
     row = found(conn, text)
     held = records.take(conn, row, clock(), _LEASE)
     if held is None:
         raise ReturnStateError(
-            f"{row.ticket_id} ({row.number}) is being dealt with: try again in a minute"
+            f"{row.ticket_id} ({row.number}) is being processed: try again in a minute"
         )
     label = usable(held, label_records.of_return(conn, row.id))
     if label.provider != provider.name:
         raise ConfigurationError(
-            f"the label of {row.ticket_id} is of {label.provider}, and DISPATCH_RETURNS_LABELS is"
+            f"the label of {row.ticket_id} is of {label.provider}, but DISPATCH_RETURNS_LABELS is"
             f" {provider.name}: set it to {label.provider} for this command"
         )
     return row, held, label
-
-
-def _another(row: Return) -> str:
-    if row.step is Step.APPROVED:
-        return "The ticket is approved, so a running worker makes another one."
-    return "Set the ticket to approved to have another one made."

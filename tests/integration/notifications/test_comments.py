@@ -64,7 +64,9 @@ def test_a_ticket_that_is_not_found_is_left_to_who_delivers(client: DispatchClie
 
 
 def test_a_notifier_that_is_none_is_named(client: DispatchClient) -> None:
-    with pytest.raises(ConfigurationError, match="unknown notifier pigeons: use comments, smtp or both"):
+    with pytest.raises(
+        ConfigurationError, match="unknown notifier pigeons: use comments, smtp or both"
+    ):
         notifications.load(["comments", "pigeons"], client, smtp={})
     with pytest.raises(ConfigurationError, match="SMTP_HOST: is not set"):
         notifications.load(["smtp"], client, smtp={})

@@ -137,7 +137,7 @@ def test_without_the_customers_address_a_person_looks_at_once(
     assert shop.status(ticket) == "needs_review"
     note = shop.notes(ticket)[-1]
     assert f"{seller} needs the customer's address" in note
-    assert "complete it in the shop system" in note
+    assert "add it in the shop system" in note
     assert "set the status to approved again" in note
     assert server.sales == []
     shop.merchant.orders.known["1234"] = known_order()

@@ -198,7 +198,7 @@ def test_another_provider_is_not_asked_for_a_label_that_may_have_been_bought(
     shop.merchant.labels.loses_answers = False
     shop.work(minutes=5)
     assert shop.status(ticket) == "needs_review"
-    assert "a label of fake, and DISPATCH_RETURNS_LABELS is other" in shop.notes(ticket)[-1]
+    assert "a label of fake, but DISPATCH_RETURNS_LABELS is other" in shop.notes(ticket)[-1]
     assert shop.merchant.labels.looked_for == []
     shop.merchant.labels.name = "fake"
     shop.put(ticket, "approved")
@@ -231,7 +231,7 @@ def test_a_label_is_given_back_to_who_sold_it_and_to_nobody_else(
     later.put(ticket, "rejected")
     assert merchant.labels.voided == []
     assert [it.state for it in later.labels(ticket)] == [LabelState.NOT_VOIDED]
-    assert "look for it at fake" in later.notes(ticket)[-1]
+    assert "look for the label at fake" in later.notes(ticket)[-1]
     later.client.close()
 
 
@@ -314,7 +314,7 @@ def test_a_label_that_cannot_be_given_back_ends_the_return_all_the_same(
         shop.work(hours=1)
     assert shop.status(ticket) == "rejected"
     assert [it.state for it in shop.labels(ticket)] == [LabelState.NOT_VOIDED]
-    assert "could not be given back: it was used" in shop.notes(ticket)[-1]
+    assert "could not be voided: it was used" in shop.notes(ticket)[-1]
 
 
 def test_many_workers_at_once_buy_each_label_once(shop: ReturnsShop) -> None:

@@ -145,5 +145,5 @@ def test_a_refused_reviewer_is_left_out_and_the_rest_is_written(
     shop.arrive(ticket)
     found = shop.now(ticket)
     assert (found.status, found.assignee_id) == ("needs_review", None)
-    (wrong,) = [note for note in shop.notes(ticket) if "Dispatch does not take" in note]
-    assert wrong.startswith("Dispatch does not take no such person as who looks at it: name")
+    (wrong,) = [note for note in shop.notes(ticket) if "Dispatch does not accept" in note]
+    assert wrong.startswith("Dispatch does not accept no such person as assignee: name")

@@ -74,7 +74,7 @@ def test_a_person_is_asked_again_where_another_return_was_settled_meanwhile(
     shop.put(doubtful, status)
     assert shop.status(doubtful) == "needs_review"
     assert shop.now(doubtful).custom_fields["refund_amount"] == Decimal("3.33")
-    assert "now worth 3.33 USD" in shop.notes(doubtful)[-1]
+    assert "refund amount is now 3.33 USD" in shop.notes(doubtful)[-1]
     assert shop.paid == ["8.32"]
     shop.put(doubtful, status)
     assert shop.paid == ["8.32", "3.33"]

@@ -146,9 +146,9 @@ def test_the_verdict_is_kept_and_is_on_the_ticket_as_a_note(shop: ReturnsShop) -
     assert verdict.data["expected"]["total"]["minor"] == 14900
     (note,) = shop.notes(ticket)
     assert note == (
-        f"Approved by the returns policy test@1. (Return {shop.row(ticket).number})\n"
+        f"Approved by the return policy test@1. (Return {shop.row(ticket).number})\n"
         "- window: approve. All is well.\n"
-        "If all arrives as announced: 149.00 USD."
+        "If everything arrives as announced: 149.00 USD."
     )
 
 
@@ -163,7 +163,7 @@ def test_a_request_that_needs_a_person_waits_for_one(shop: ReturnsShop) -> None:
     shop.put(ticket, "approved")
     assert shop.status(ticket) == "label_sent"
     who = [it.who for it in shop.decisions(ticket) if it.outcome == "approved"]
-    assert who == ["somebody in Dispatch"]
+    assert who == ["someone in Dispatch"]
 
 
 def test_a_rejected_request_is_over_and_the_customer_is_told_why(shop: ReturnsShop) -> None:
@@ -430,7 +430,7 @@ def test_a_return_whose_ticket_was_taken_away_gets_no_label_and_no_notice(
     assert (shop.labels(ticket), shop.merchant.notifier.kinds) == ([], [])
     assert (shop.row(ticket).step, shop.status(ticket)) == (Step.GONE, "return_requested")
     (note,) = shop.comments(ticket)
-    assert "so this return does not go on" in note.body
+    assert "so this return stops" in note.body
 
 
 @pytest.mark.parametrize("how", REMOVED, ids=["spam", "merged"])
@@ -515,7 +515,7 @@ def test_a_step_waits_until_the_api_shows_what_an_event_says(shop: ReturnsShop) 
     assert "older than an event" in (shop.row(ticket).error or "")
     for _ in range(26):
         shop.work(hours=1)
-    assert [note for note in shop.notes(ticket) if "Nothing follows until it is shown" in note]
+    assert [note for note in shop.notes(ticket) if "This return waits until the API shows" in note]
 
 
 # What fails.
@@ -602,7 +602,7 @@ def test_people_are_reminded_once_of_what_nobody_decides(shop: ReturnsShop) -> N
     shop.work(days=2)
     shop.work(days=30)
     assert len(shop.notes(ticket)) == 2
-    assert "Nobody has decided for 2 days." in shop.notes(ticket)[-1]
+    assert "waited for a decision for 2 days." in shop.notes(ticket)[-1]
 
 
 def test_a_parcel_that_never_comes_is_reminded_of_and_ends_the_return(shop: ReturnsShop) -> None:
@@ -650,7 +650,7 @@ def test_the_warehouse_may_give_less_and_not_more(shop: ReturnsShop) -> None:
     assert [r.amount for r in shop.fake.refunds] == [usd("100.00")]
     shop.put(more, "item_received", received_date="2024-01-20", refund_amount=Decimal("10.01"))
     assert shop.status(more) == "needs_review"
-    assert "asks for 10.01 USD; by the policy it is worth 10.00 USD" in shop.notes(more)[-1]
+    assert "asks for 10.01 USD, more than the policy's 10.00 USD" in shop.notes(more)[-1]
     assert len(shop.fake.refunds) == 1
 
 

@@ -58,19 +58,19 @@ def test_the_story_has_every_step_decision_parcel_payment_and_message(shop: Retu
     for wanted in (
         "decision: policy: review",
         "decision: label: sent",
-        "parcel: parcel 1 arrived on 2024-01-19",
-        "parcel: parcel 1: accepted",
+        "parcel: package 1 arrived on 2024-01-19",
+        "parcel: package 1: accepted",
         "money: refund of 74.50 USD entered",
         "money: refund: succeeded",
-        "message: customer told: approved",
+        "message: notice sent: approved",
         "message: note for agents",
     ):
         assert wanted in titles
     assert [it.at for it in found.moments] == sorted(it.at for it in found.moments)
-    (arrived,) = [it for it in found.moments if it.title.startswith("parcel 1 arrived")]
+    (arrived,) = [it for it in found.moments if it.title.startswith("package 1 arrived")]
     assert (arrived.who, arrived.lines) == ("Bob, gate 3", ("1 x SKU-001, damaged",))
     (somebody,) = [it for it in found.moments if it.title == "approved"]
-    assert somebody.who == "somebody in Dispatch"
+    assert somebody.who == "someone in Dispatch"
     assert found.facts["refund"] == "74.50 USD (succeeded)"
 
 
@@ -82,7 +82,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_comes_from_outside(
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
     assert re.findall(r"(?:src|href|url)\s*[=(]", html) == []
     assert EMAIL not in html
-    for wanted in ("74.50 USD", "Bob, gate 3", "customer told: label sent", "1 return requested"):
+    for wanted in ("74.50 USD", "Bob, gate 3", "notice sent: label sent", "1 return requested"):
         assert wanted in html
 
 
@@ -94,7 +94,7 @@ def test_the_command_shows_it_writes_the_page_and_speaks_json(
     environment = {"DISPATCH_RETURNS_DATABASE_URL": url}
     said = run("timeline", number, environment=environment)
     assert said.code == 0
-    assert "parcel 1 arrived on 2024-01-19 (Bob, gate 3)" in said.text
+    assert "package 1 arrived on 2024-01-19 (Bob, gate 3)" in said.text
     target = tmp_path / "story.html"
     written = run("timeline", number, "--html", str(target), environment=environment)
     assert written.code == 0
@@ -136,7 +136,7 @@ def test_a_receipt_is_recorded_by_the_command(shop: ReturnsShop, tmp_path: Path)
     assert "is recorded: 1 x SKU-001, good. A running worker takes it up." in said.text
     again = run(*call, environment=environment)
     assert again.code == 1
-    assert "has arrived already" in again.err
+    assert "has already arrived" in again.err
     shop.clock.now = datetime.now(UTC)
     shop.work()
     assert shop.status(ticket) == "refunded"

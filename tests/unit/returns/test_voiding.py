@@ -43,11 +43,12 @@ def test_a_label_is_given_back_with_who_and_why_and_another_can_be_made(shop: Re
     assert shop.merchant.labels.voided == ["label_1"]
     assert done.label.state is LabelState.VOIDED
     assert done.said == (
-        "Label label_1 was given back. Set the ticket to approved to have another one made."
+        "Label label_1 was voided; its cost is refunded. Set the ticket to approved to make another"
+        " label."
     )
     decision = shop.decisions(ticket)[-1]
     assert (decision.kind, decision.outcome, decision.who) == ("label", "voided", "Bob")
-    assert decision.why == "Label label_1 was given back. Why: torn"
+    assert decision.why == "Label label_1 was voided; its cost is refunded. Why: torn"
     with shop.store.read() as conn:
         (act,) = audit_log.newest(conn, limit=5)
     assert (act.act, act.who, act.why) == ("void", "Bob", "torn")
@@ -55,8 +56,8 @@ def test_a_label_is_given_back_with_who_and_why_and_another_can_be_made(shop: Re
     assert (done.row.due_at, done.row.working) == (due_at, False), "the timers go on"
     shop.work()
     assert shop.notes(ticket)[-1] == (
-        "Label label_1 was given back. By Bob: torn. Set the ticket to approved to have another"
-        f" one made. (Return {done.row.number})"
+        "Label label_1 was voided; its cost is refunded. By Bob: torn. Set the ticket to approved"
+        f" to make another label. (Return {done.row.number})"
     )
     shop.put(ticket, "approved")
     assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED, LabelState.BOUGHT]
@@ -80,7 +81,7 @@ def test_many_at_once_give_it_back_once(shop: ReturnsShop) -> None:
         try:
             give_back(shop, ticket.id, who=f"person {number}")
         except ReturnStateError as error:
-            return "dealt with" if "is being dealt with" in str(error) else "voided"
+            return "dealt with" if "is being processed" in str(error) else "voided"
         return "done"
 
     with ThreadPoolExecutor(8) as pool:
@@ -98,7 +99,7 @@ def test_a_return_that_a_worker_holds_is_left_to_it(shop: ReturnsShop) -> None:
     (held,) = shop.store.write(
         "claim", lambda conn: records.claim(conn, shop.clock(), timedelta(minutes=3), 5)
     )
-    with pytest.raises(ReturnStateError, match="is being dealt with: try again in a minute"):
+    with pytest.raises(ReturnStateError, match="is being processed: try again in a minute"):
         give_back(shop, ticket.id)
     assert shop.merchant.labels.voided == []
     shop.clock.turn(minutes=4)
@@ -168,7 +169,7 @@ def test_a_cost_that_does_not_come_back_is_said(shop: ReturnsShop) -> None:
     shop.merchant.labels.comes_back = False
     done = give_back(shop, ticket.id)
     assert done.label.state is LabelState.NOT_VOIDED
-    assert "its cost does not come back" in done.said
+    assert "its cost is not refunded" in done.said
 
 
 def test_an_expired_label_is_not_given_back(shop: ReturnsShop) -> None:
@@ -193,8 +194,8 @@ def _set(store: Store, row_id: str, state: LabelState) -> None:
     ("state", "said"),
     [
         (LabelState.WANTED, r"was not bought yet \(away\)"),
-        (LabelState.BUYING, r"nobody knows yet whether the label of .* was bought \(away\)"),
-        (LabelState.UNKNOWN, "nobody knows yet"),
+        (LabelState.BUYING, r"it is not known yet whether the label of .* was bought \(away\)"),
+        (LabelState.UNKNOWN, "it is not known yet"),
         (LabelState.NOT_VOIDED, "was given up on"),
     ],
 )
@@ -224,7 +225,7 @@ def test_a_label_of_another_provider_is_left_alone(shop: ReturnsShop) -> None:
     ticket = shop.ask()
     shop.merchant.labels.name = "other"
     with pytest.raises(
-        ConfigurationError, match="is of fake, and DISPATCH_RETURNS_LABELS is other"
+        ConfigurationError, match="is of fake, but DISPATCH_RETURNS_LABELS is other"
     ):
         give_back(shop, ticket.id)
     assert shop.merchant.labels.voided == []

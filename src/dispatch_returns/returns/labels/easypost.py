@@ -79,7 +79,7 @@ class EasyPostLabels(BoughtLabels):
         made = self._call(
             lambda: self._client.shipment.create(
                 reference=request.key,
-                is_return=False,  # from and to are already those of the parcel's way back
+                is_return=False,  # from and to are already those of the package's way back
                 from_address=self._address(request.sender),
                 to_address=self._address(request.recipient),
                 parcel={
@@ -152,29 +152,24 @@ def _read(reader: Callable[[Mapping[str, Any]], T], answer: Any, *, bought: bool
 
 
 def _draft(shipment: Mapping[str, Any]) -> Draft:
-    return Draft(
-        id=str(shipment["id"]),
-        rates=[_rate(rate) for rate in shipment.get("rates") or ()],
-        postage=_postage(shipment) if shipment.get("postage_label") else None,
-    )
+    postage = None
+    if label := shipment.get("postage_label"):
+        rate = shipment["selected_rate"]
+        tracker: Mapping[str, Any] = shipment.get("tracker") or {}
+        postage = Postage(
+            id=str(shipment["id"]),
+            pdf_url=str(label.get("label_pdf_url") or label["label_url"]),
+            bought_at=datetime.fromisoformat(label["created_at"]),
+            price=_rate(rate).price,
+            carrier=str(rate["carrier"]),
+            tracking_number=shipment.get("tracking_code"),
+            tracking_url=tracker.get("public_url"),
+            voided=shipment.get("refund_status") in {"submitted", "refunded"},
+        )
+    rates = [_rate(rate) for rate in shipment.get("rates") or ()]
+    return Draft(id=str(shipment["id"]), rates=rates, postage=postage)
 
 
 def _rate(rate: Mapping[str, Any]) -> Rate:
     price = price_of(rate["rate"], rate["currency"])
     return Rate(str(rate["id"]), f"{rate['carrier']}/{rate['service']}", price)
-
-
-def _postage(shipment: Mapping[str, Any]) -> Postage:
-    label = shipment["postage_label"]
-    rate = shipment["selected_rate"]
-    tracker: Mapping[str, Any] = shipment.get("tracker") or {}
-    return Postage(
-        id=str(shipment["id"]),
-        pdf_url=str(label.get("label_pdf_url") or label["label_url"]),
-        bought_at=datetime.fromisoformat(label["created_at"]),
-        price=_rate(rate).price,
-        carrier=str(rate["carrier"]),
-        tracking_number=shipment.get("tracking_code"),
-        tracking_url=tracker.get("public_url"),
-        voided=shipment.get("refund_status") in {"submitted", "refunded"},
-    )

@@ -1,4 +1,4 @@
-"""Draws the pages of one return: the label for the parcel, a line to cut, the packing slip."""
+"""Draws the pages of one return: the label for the package, a line to cut, the packing slip."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class BoughtLabels(abc.ABC):
 
     ``service`` is what to buy, such as ``USPS/GroundAdvantage``; the default is the cheapest.
     ``weight`` (grams) is for requests without one; ``length``, ``width`` and ``height`` are those
-    of the parcel (centimetres). ``timeout`` is in seconds, for each step of a call.
+    of the package (centimetres). ``timeout`` is in seconds, for each step of a call.
     ``valid_days`` is when an unused label expires.
 
     No call is repeated here or in the SDK. At DEBUG, ``urllib3`` logs the addresses of labels,
@@ -186,7 +186,7 @@ class BoughtLabels(abc.ABC):
         weight = request.weight or self._weight
         if weight is None:
             raise LabelError(
-                f"the parcel's weight is not known: set {self.name.upper()}_WEIGHT, in grams"
+                f"the package's weight is not known: set {self.name.upper()}_WEIGHT, in grams"
             )
         return weight
 
@@ -217,7 +217,7 @@ class BoughtLabels(abc.ABC):
         if not wanted:
             offered = ", ".join(sorted(rate.service for rate in draft.rates)) or "nothing"
             raise LabelError(
-                f"{self.name} does not offer {self._service or 'anything'} for this parcel"
+                f"{self.name} does not offer {self._service or 'anything'} for this package"
                 f" (it offers {offered})"
             )
         if len({rate.price.currency for rate in wanted}) > 1:
@@ -304,7 +304,11 @@ def _session(seller: str, timeout: float) -> requests.Session:
     session = requests.Session()
     # Proxies and certificates come from the environment. A .netrc must not: its password would
     # replace the key.
-    session.auth = lambda request: request
+    session.auth = _with_the_key
     for scheme in ("https://", "http://"):
         session.mount(scheme, Patient(max_retries=0))
     return session
+
+
+def _with_the_key(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request  # each SDK has set it already

@@ -1,4 +1,4 @@
-"""The label that needs no account: a page to print, cut and stick on the parcel."""
+"""The label that needs no account: a page to print, cut and stick on the package."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class PackingLine:
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """A request for the label of one parcel. The same ``key`` always means the same label.
+    """A request for the label of one package. The same ``key`` always means the same label.
 
     ``created_at`` (UTC) is when the key was first stored. No label with this key is older, so a
     look-up goes back to that moment and no further. When the request is repeated it stays the
@@ -44,7 +44,7 @@ class LabelRequest:
 
     ``return_number`` is printed as barcode and QR code; without a ``sender`` the customer writes
     the address by hand. ``weight`` is in grams. ``send_by`` is the last day on which the customer
-    can send the parcel.
+    can send the package.
     """
 
     key: str

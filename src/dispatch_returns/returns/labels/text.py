@@ -3,7 +3,7 @@
 Roboto (SIL Open Font License) is embedded and has Latin, Greek and Cyrillic letters. A merchant
 can name another TrueType font. What the font lacks is written in Latin letters, as in a passport,
 and so are scripts whose letters change with their neighbours, as nothing here shapes them: with
-empty boxes on its label a parcel would go back to its sender, with Latin letters it arrives.
+empty boxes on its label a package would go back to its sender, with Latin letters it arrives.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class NoticeKind(enum.StrEnum):
     REJECTED = "rejected"
     LABEL_SENT = "label_sent"
     REMINDER = "reminder"
-    """The parcel has not arrived, and its deadline is near."""
+    """The package has not arrived, and its deadline is near."""
     EXPIRED = "expired"
     RECEIVED = "received"
     REFUNDED = "refunded"
@@ -70,11 +70,11 @@ FACTS: Mapping[str, str] = {
     "deduction": "Money: what was kept of the price",
     "reason": "text for the customer: why it was refused, or why it is reviewed",
     "keep_items": "true if the customer keeps the articles",
-    "expires_on": "date: the last day to send the parcel",
-    "received_on": "date: when the parcel arrived",
-    "carrier": "text: who carries the parcel",
+    "expires_on": "date: the last day to send the package",
+    "received_on": "date: when the package arrived",
+    "carrier": "text: who carries the package",
     "tracking_number": "text",
-    "tracking_url": "text: a page that shows where the parcel is",
+    "tracking_url": "text: a page that shows where the package is",
     "label_url": "text: where the label can be downloaded",
     "label_attached": "true if the label is attached to this message or to the ticket",
 }

@@ -80,7 +80,12 @@ class SmtpNotifier:
         self._sender = _our_address("sender", sender)
         self._reply_to = None if reply_to is None else _our_address("reply_to", reply_to)
         self._timeout = timeout
-        self._tls = None if security == "none" else _context(ca_file)
+        self._tls = None if security == "none" else ssl.create_default_context()
+        if self._tls is not None and ca_file is not None:
+            try:
+                self._tls.load_verify_locations(ca_file)
+            except (OSError, ssl.SSLError):
+                raise InvalidArgumentError("ca_file", "cannot be read as certificates") from None
         self._clock = clock
 
     @classmethod
@@ -258,13 +263,3 @@ def _customers_address(notice: Notice) -> str:
 def _one_line(text: str) -> str:
     """Return `text` without the characters that could begin another header."""
     return " ".join("".join(it if it.isprintable() else " " for it in text).split())
-
-
-def _context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError):
-            raise InvalidArgumentError("ca_file", "cannot be read as certificates") from None
-    return context

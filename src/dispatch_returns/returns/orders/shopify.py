@@ -408,6 +408,12 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
 
 def _line(read: Reader, item: _Item) -> OrderLine:
     product = item.product or _Product()
+    stored = item.variant and item.variant.inventory_item
+    measured = stored and stored.measurement
+    weight = measured and measured.weight
+    grams = None
+    if weight and weight.unit in _GRAMS and weight.value > 0:  # 0 means that it is not known
+        grams = math.ceil(weight.value * _GRAMS[weight.unit])
     return OrderLine(
         id=item.id,
         sku=(item.sku or "").strip() or item.id,
@@ -418,19 +424,9 @@ def _line(read: Reader, item: _Item) -> OrderLine:
         title=item.title,
         category=product.product_type or None,
         final_sale=FINAL_SALE in product.tags,
-        weight=_weight(item.variant),
+        weight=grams,
         removed=0 if item.current_quantity is None else item.quantity - item.current_quantity,
     )
-
-
-def _weight(variant: _Variant | None) -> int | None:
-    """Return the grams of one piece, rounded up. Shopify's 0 means that it is not known."""
-    item = variant and variant.inventory_item
-    measurement = item and item.measurement
-    weight = measurement and measurement.weight
-    if not weight or weight.unit not in _GRAMS or weight.value <= 0:
-        return None
-    return math.ceil(weight.value * _GRAMS[weight.unit])
 
 
 def _amount(read: Reader, bag: _Bag) -> Money:
@@ -445,7 +441,7 @@ def _sum(read: Reader, bags: list[_Bag]) -> Money:
 
 
 def _latest(read: Reader, moments: list[str | None] | list[str]) -> datetime | None:
-    """Return when the last parcel was shipped or delivered, None if one of them has not been."""
+    """Return when the last package was shipped or delivered, None if one of them has not been."""
     known = [read.time("fulfillments", moment) for moment in moments if moment is not None]
     return max(known) if known and len(known) == len(moments) else None
 

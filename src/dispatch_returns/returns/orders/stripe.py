@@ -83,7 +83,26 @@ class StripeOrders:
             raise OrderError(
                 f"order {order_id}: the metadata {LINES} is not a JSON list of objects"
             )
-        order = order_of(order_id, _head(intent, metadata), lines, self._zone)
+        shipping: Mapping[str, Any] = intent.get("shipping") or _NOTHING
+        address: Mapping[str, Any] = shipping.get("address") or _NOTHING
+        head: dict[str, Any] = {
+            "placed_at": intent["created"],
+            "country": address.get("country"),
+            "ship_name": shipping.get("name"),
+            "ship_street": address.get("line1"),
+            "ship_street2": address.get("line2"),
+            "ship_city": address.get("city"),
+            "ship_postal_code": address.get("postal_code"),
+            "ship_state": address.get("state"),
+            "ship_phone": shipping.get("phone"),
+            "customer_email": email_of(intent),
+            "customer_id": intent.get("customer"),
+            **metadata,
+            "shipping": metadata.get("order_shipping"),
+            "currency": intent["currency"],
+            "payment_intent": intent["id"],
+        }
+        order = order_of(order_id, head, lines, self._zone)
         if order.total.minor > intent["amount_received"]:
             raise OrderError(
                 f"order {order_id}: by the metadata it cost more than was paid with the intent"
@@ -98,28 +117,3 @@ class StripeOrders:
         found = (self._adapter.find_payment(it) for it in spellings)
         ref = next((it for it in found if it is not None), None)
         return None if ref is None else self._adapter.intent(ref.id)
-
-
-def _head(intent: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    shipping: Mapping[str, Any] = intent.get("shipping") or _NOTHING
-    address: Mapping[str, Any] = shipping.get("address") or _NOTHING
-    known = {
-        "placed_at": intent["created"],
-        "country": address.get("country"),
-        "ship_name": shipping.get("name"),
-        "ship_street": address.get("line1"),
-        "ship_street2": address.get("line2"),
-        "ship_city": address.get("city"),
-        "ship_postal_code": address.get("postal_code"),
-        "ship_state": address.get("state"),
-        "ship_phone": shipping.get("phone"),
-        "customer_email": email_of(intent),
-        "customer_id": intent.get("customer"),
-    }
-    return {
-        **known,
-        **metadata,
-        "shipping": metadata.get("order_shipping"),
-        "currency": intent["currency"],
-        "payment_intent": intent["id"],
-    }

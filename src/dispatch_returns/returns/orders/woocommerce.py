@@ -152,7 +152,7 @@ class WooCommerceOrders:
     """An `OrderSource` on a WooCommerce shop: its ``url``, and a consumer key and its secret.
 
     An order is found by its number: in one call if the number is also its id, otherwise by a
-    search. WooCommerce does not know when a parcel arrived; an order counts as shipped when it
+    search. WooCommerce does not know when a package arrived; an order counts as shipped when it
     became ``completed``. Safe to call from several threads.
     """
 

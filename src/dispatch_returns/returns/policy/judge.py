@@ -17,9 +17,9 @@ from dispatch_returns.returns.policy.verdict import SHIPPING, Breakdown, Outcome
 _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
 
 
-def strictest(spoken: tuple[Spoken, ...]) -> Outcome:
+def strictest(results: tuple[Spoken, ...]) -> Outcome:
     """Return the outcome that counts."""
-    return max((it.outcome for it in spoken), key=_BY_STRICTNESS.index, default=Outcome.APPROVE)
+    return max((it.outcome for it in results), key=_BY_STRICTNESS.index, default=Outcome.APPROVE)
 
 
 def last_day(policy: PolicyKeys, order: OrderFacts, days: int) -> date | None:
@@ -103,7 +103,7 @@ class Judging:
 
     @property
     def returnless(self) -> bool:
-        """Whether the items are worth so little that the customer keeps them."""
+        """Whether the items cost so little that the customer keeps them."""
         return self.whole is not None and 0 < self.value < self.whole.returnless_under
 
     @property

@@ -139,10 +139,10 @@ class ReturnPolicy(PolicyKeys):
         """Return the refund for the `accepted` items, in the condition that the warehouse found.
 
         ``announced`` is what the customer asked to return (default: what was settled and
-        accepted); ``settled`` is what earlier parcels of this return brought; ``elsewhere``
+        accepted); ``settled`` is what earlier packages of this return brought; ``elsewhere``
         counts the pieces of this order, by SKU, that other returns have settled. ``shipping``
         is the outbound shipping paid back before (default: what this return's own rule gives
-        for what came before). However a return is split into parcels, the total is the same.
+        for what came before). However a return is split into packages, the total is the same.
         Pieces beyond those bought pay nothing.
         """
         all_of_it = merged([*settled, *accepted])

@@ -2,7 +2,7 @@
 
 Every amount is a difference of two sums: what is due for everything that has arrived so far,
 less what was due for everything that had arrived before. A sum depends on what has arrived and
-not on how it was packed, so several parcels add up to what one parcel would have paid. No sum
+not on how it was packed, so several packages add up to what one package would have paid. No sum
 shrinks when more arrives, so nothing is ever taken back.
 """
 
@@ -169,18 +169,16 @@ class Settling:
         if rule == "full_return":
             return self.order.shipping if self._is_all(back) else 0
         if rule == "share":
-            return self._down(self.order.shipping * self._share(back))
+            # The share of the order's value that has come back; of its pieces, if all was free.
+            priced = any(it.paid for it in self.order.articles)
+            weights = [it.paid if priced else it.quantity for it in self.order.articles]
+            came = (
+                Fraction(weight * back[it.sku], it.quantity)
+                for weight, it in zip(weights, self.order.articles, strict=True)
+            )
+            share = sum(came, Fraction(0)) / (sum(weights) or 1)
+            return self._down(self.order.shipping * share)
         return 0
-
-    def _share(self, back: Mapping[str, int]) -> Fraction:
-        """Return the share of the order's value that has come back."""
-        priced = any(it.paid for it in self.order.articles)
-        weights = [it.paid if priced else it.quantity for it in self.order.articles]
-        came = (
-            Fraction(weight * back[it.sku], it.quantity)
-            for weight, it in zip(weights, self.order.articles, strict=True)
-        )
-        return sum(came, Fraction(0)) / (sum(weights) or 1)
 
     def _kept(self, counts: Mapping[str, dict[str | None, int]], shipping: int) -> int:
         """Return what is kept for the return shipping: once, and never more than is paid."""

@@ -65,7 +65,7 @@ class History:
 class ShippingPaid:
     """How much of an order's outbound shipping was paid back before, in minor units.
 
-    ``here`` with earlier parcels of this return, ``elsewhere`` with other returns.
+    ``here`` with earlier packages of this return, ``elsewhere`` with other returns.
     """
 
     here: int

@@ -1,4 +1,4 @@
-"""Who looks at a return: the person or the queue of a policy, as the ticket says it."""
+"""Who reviews a return: a person or a review queue of the policy, as fields of the ticket."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from dispatch_returns.client.models import Category
 
 _GOOD_FOR = timedelta(minutes=5)
-_REMEDY = "name another one in the return policy, and give this ticket to somebody by hand"
+_REMEDY = "name another one in the return policy, and assign this ticket by hand"
 
 
 class Reviewers:
-    """Finds who looks at a ticket next.
+    """Finds who reviews a ticket.
 
-    A queue is a category of Dispatch: a ticket has one, and people's views are made of them.
+    A review queue is a category of Dispatch: each ticket has one, and agents' views filter by it.
     Safe to use in many threads.
     """
 
@@ -31,27 +31,34 @@ class Reviewers:
         self._known: tuple[datetime, tuple[Category, ...]] | None = None
 
     def refused(self, assignee: str | None) -> str:
-        """Say what is wrong with a reviewer that Dispatch does not take."""
-        self._known = None  # a queue may have been deleted, and made again
-        return f"Dispatch does not take {assignee} as who looks at it: {_REMEDY}."
+        """Return a sentence about an assignee that Dispatch refuses."""
+        self._known = None  # the queue may have been deleted and made again
+        return f"Dispatch does not accept {assignee} as assignee: {_REMEDY}."
 
     def find(self, assignee: str | None, *, patient: bool) -> tuple[dict[str, Any], str | None]:
-        """Return the ticket's fields that say who looks at it, and what is wrong where none does.
+        """Return the ticket's fields for `assignee`, and a sentence about what is wrong with it.
 
-        `patient`: where the categories cannot be read now, the error is raised so that it is
-        tried again. Raises `APIError`.
+        Where something is wrong, the fields are empty. With `patient`, an error that may pass is
+        raised, so that the caller retries. Raises `APIError`.
         """
         if assignee is None:
             return {}, None
         queue = queue_of(assignee)
         if queue is None:
             return {"assignee_id": assignee}, None
-        try:
-            found = self._category(queue)
-        except APIError as error:
-            if patient and error.retryable:
-                raise
-            return {}, f"The queue {queue} could not be looked up ({error}): {_REMEDY}."
+        # The categories read a short time ago come first, then those of Dispatch.
+        found, now = None, self._clock()
+        if self._known is not None and self._known[0] <= now < self._known[0] + _GOOD_FOR:
+            found = find_category(self._known[1], queue)
+        if found is None:
+            try:
+                categories = tuple(self._client.categories.list())
+            except APIError as error:
+                if patient and error.retryable:
+                    raise
+                return {}, f"The queue {queue} could not be looked up ({error}): {_REMEDY}."
+            self._known = (now, categories)
+            found = find_category(categories, queue)
         if found is not None:
             return {"category_id": found.id}, None
         return {}, (
@@ -59,19 +66,8 @@ class Reviewers:
             f" (`dispatch-returns setup` does), or {_REMEDY}."
         )
 
-    def _category(self, name: str) -> Category | None:
-        """Look for a category where they were read a short time ago, and then at Dispatch."""
-        known, now = self._known, self._clock()
-        if known is not None and known[0] <= now < known[0] + _GOOD_FOR:
-            found = find_category(known[1], name)
-            if found is not None:
-                return found
-        categories = tuple(self._client.categories.list())
-        self._known = (now, categories)
-        return find_category(categories, name)
-
 
 def find_category(categories: Iterable[Category], name: str) -> Category | None:
-    """Return the category called `name`, written just so or, else, in other capitals."""
+    """Return the category called `name`: in the same case or, if there is none, in another."""
     alike = [it for it in categories if it.name.strip().casefold() == name.strip().casefold()]
     return next((it for it in alike if it.name == name), alike[0] if alike else None)

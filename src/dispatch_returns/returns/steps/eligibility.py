@@ -1,9 +1,9 @@
-"""Steps 1 to 3: a request is taken up, checked against the policy, and approved or not."""
+"""Steps 1 to 3: a request is read, checked against the policy, and approved or not."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -47,13 +47,13 @@ _UNDER_WAY = frozenset({Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED, Step.REFU
 _NOT_FOR_CUSTOMERS = frozenset(
     {"blocked", "earlier_returns", "max_value", "open_return", "unknown_item"}
 )
-"""Rules that say something of the customer, which is for people of the shop alone, or that repeat
-what a request says (`telling.BEFORE_PROOF`)."""
+"""Rules whose results the customer is not shown: they are about the customer, or repeat what the
+request says (see `messages.BEFORE_PROOF`)."""
 _ARRIVED = frozenset({Step.RECEIVED, Step.REFUNDED})
 
 
 class Eligibility:
-    """Judges requests. Everything it decides from is kept with the decision."""
+    """Decides on requests. Everything that a decision depends on is stored with it."""
 
     def __init__(self, store: Store, parts: Parts, owners: Owners) -> None:
         self._store = store
@@ -61,38 +61,44 @@ class Eligibility:
         self._owners = owners
 
     def take_up(self, now: Situation) -> Plan:
-        """Begin with a request: what the customer asks for is read from the ticket."""
-        return Plan(move=Move(Step.CHECK, ReturnAction.TAKE_UP), values=asked(now))
+        """Read the request from the ticket, and go on to check it."""
+        request = request_of(now.ticket, now.row.requested_at)
+        return Plan(move=Move(Step.CHECK, ReturnAction.TAKE_UP), values=values_of(request))
 
     def check(self, now: Situation) -> Plan:
-        """Decide, and keep everything that it was decided from."""
+        """Decide on the request, and store everything that the decision depends on."""
         judged = self.judge(now.row, now.ticket, now.now)
-        policy, verdict = judged.policy, judged.verdict
+        order, policy, verdict = judged.order, judged.policy, judged.verdict
+        review = verdict.outcome is Outcome.REVIEW
+        also = [unless_changed(judged.row, judged.before, before)]
+        if judged.owner.standing is Standing.DIFFERS:
+            also.append(asking(now, judged.owner))
+        request = request_of(now.ticket, now.row.requested_at, order)
         return Plan(
             move=Move(
                 _NEXT[verdict.outcome],
                 ReturnAction.DECIDE,
                 assignee=verdict.assignee,
-                tell=NoticeKind.IN_REVIEW if verdict.outcome is Outcome.REVIEW else None,
+                notice=NoticeKind.IN_REVIEW if review else None,
                 reason=None if verdict.outcome is Outcome.APPROVE else _why(verdict),
-                said=_said(verdict),
+                for_customer=_for_the_customer(verdict),
             ),
             decisions=(_decision(verdict),),
             notes=(_note(verdict, now.row),),
-            also=(unless_changed(judged.row, judged.before, before), *self._asking(now, judged)),
+            also=tuple(also),
             values={
-                **asked(now, judged.order),
+                **values_of(request, order),
                 "policy": verdict.policy,
                 "terms": Terms.granted(policy, verdict).stored(),
             },
         )
 
-    def _asking(self, now: Situation, judged: Judged) -> tuple[Callable[[Connection], None], ...]:
-        differs = judged.owner.standing is Standing.DIFFERS
-        return (asking(now, judged.owner),) if differs else ()
-
     def judge(self, row: Return, ticket: Ticket, now: datetime) -> Judged:
-        """Ask the policy that was in force when the order was placed; nothing is written."""
+        """Decide by the policy in force when the order was placed; nothing is written.
+
+        A second open return for the same items, and an order of another customer, need a review
+        whatever the policy says. Raises `OrderError`.
+        """
         request = request_of(ticket, row.requested_at)
         order = self._parts.order(request.order_id, ticket)
         request = request_of(ticket, row.requested_at, order)
@@ -101,20 +107,23 @@ class Eligibility:
         policy = self._parts.book.in_force(placed_at)
         with self._store.read() as conn:
             seen = before(conn, row)
-        verdict = _with_duplicate(policy.judge(request, order, seen.history, now), seen.same)
+        verdict = policy.judge(request, order, seen.history, now)
+        if seen.same:
+            others = ", ".join(f"{other.ticket_id} ({other.number})" for other in seen.same)
+            why = f"Another open return asks for the same items: {others}."
+            duplicate = Spoken("open_return", Outcome.REVIEW, why)
+            outcome = Outcome.REVIEW if verdict.outcome is Outcome.APPROVE else verdict.outcome
+            verdict = replace(verdict, outcome=outcome, spoken=(*verdict.spoken, duplicate))
         owner = self._owners.of(order, ticket, row.workspace_id, request.order_id)
         if owner.standing is Standing.DIFFERS:
-            verdict = _of_somebody_else(verdict, request.order_id)
+            # The policy's results are about another customer's order: this one is not shown them.
+            differs = Spoken(RULE, Outcome.REVIEW, guard.owner_differs(request.order_id).detail)
+            verdict = replace(verdict, outcome=Outcome.REVIEW, spoken=(differs, *verdict.spoken))
         return Judged(row, order, policy, verdict, seen, owner)
 
 
-def asked(now: Situation, order: Order | None = None) -> ReturnChanges:
-    """Return the values of a row that say what the ticket asks for."""
-    return values_of(request_of(now.ticket, now.row.requested_at, order), order)
-
-
 def values_of(request: ReturnRequest, order: Order | None = None) -> ReturnChanges:
-    """Return `request` as a row keeps it. `order` is the one that it means, once it was read."""
+    """Return the values of a return's row for `request`; `order` is its order, once read."""
     return {
         "order_id": request.order_id,
         "order_key": key_of(request.order_id, order),
@@ -126,9 +135,9 @@ def values_of(request: ReturnRequest, order: Order | None = None) -> ReturnChang
 
 
 def key_of(order_id: str | None, order: Order | None) -> str | None:
-    """Return what all returns of one order have in common.
+    """Return the key that all returns of one order share.
 
-    It comes from the source's own id; until the order was read, from what the ticket says.
+    It is made of the source's own id or, until the order has been read, of the ticket's.
     """
     if order is not None:
         return order_key(order.id)
@@ -137,7 +146,7 @@ def key_of(order_id: str | None, order: Order | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict, on what, by which policy, and what it took into account of other returns."""
+    """A verdict, with what it is about, the policy, and the other returns it depends on."""
 
     row: Return
     order: Order | None
@@ -149,7 +158,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What happened before a request, and the open returns that ask for the same."""
+    """What happened before a request, and the open returns for the same items."""
 
     history: History
     same: tuple[Open, ...]
@@ -157,19 +166,24 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open return, as people are told of it."""
+    """An open return, as agents see it."""
 
     ticket_id: str
     number: str
 
 
 def before(conn: Connection, row: Return) -> Before:
-    """Return what is known now of other returns of this order and of this customer."""
+    """Return what is known now about other returns of this order and of this customer."""
     of_order = records.of_order(conn, row)
     of_customer = records.of_customer(conn, row)
-    # Of two requests at once each sees the other: the first one, or the one on its way, counts.
-    counted = [r for r in of_order if _is_older(r, row) or _is_under_way(r)]
-    # A stranger who asks for an order must not hold up the return of its customer.
+    # Of two requests at once each sees the other: the older one, or one under way, counts.
+    counted = list[Return]()
+    for other in of_order:
+        older = (other.created_at, other.id) < (row.created_at, row.id)
+        planned = other.planned and Step(other.planned["step"])
+        if older or other.step in _UNDER_WAY or planned in _UNDER_WAY:
+            counted.append(other)
+    # A stranger who asks for an order must not hold up the return of its owner.
     in_review = [r.ticket_id for r in counted if r.step is Step.REVIEW]
     strangers = (
         owners.unanswered(conn, row.workspace_id, in_review) if in_review else frozenset[str]()
@@ -181,7 +195,7 @@ def before(conn: Connection, row: Return) -> Before:
     for other in counted:
         if other not in same:
             pieces.update({item["sku"]: item["quantity"] for item in other.items})
-    # Of the rest, and of returns that are over, only what was settled.
+    # Of the other returns, and of those that are over, only what was settled counts.
     announced = {r.id for r in counted}
     settled = receipts.of_others(conn, row)
     pieces.update(pieces_of(r for r in settled if r.return_id not in announced))
@@ -192,38 +206,8 @@ def before(conn: Connection, row: Return) -> Before:
     )
 
 
-def _is_older(other: Return, row: Return) -> bool:
-    return (other.created_at, other.id) < (row.created_at, row.id)
-
-
-def _is_under_way(row: Return) -> bool:
-    planned = row.planned and Step(row.planned["step"])
-    return row.step in _UNDER_WAY or planned in _UNDER_WAY
-
-
 def _skus(row: Return) -> set[str]:
     return {item["sku"] for item in row.items}
-
-
-def _with_duplicate(verdict: Verdict, same: Sequence[Open]) -> Verdict:
-    """Let a person look at a second open return for the same items."""
-    if not same:
-        return verdict
-    others = ", ".join(f"{other.ticket_id} ({other.number})" for other in same)
-    spoken = Spoken(
-        "open_return", Outcome.REVIEW, f"Another open return asks for the same items: {others}."
-    )
-    outcome = Outcome.REVIEW if verdict.outcome is Outcome.APPROVE else verdict.outcome
-    return replace(verdict, outcome=outcome, spoken=(*verdict.spoken, spoken))
-
-
-def _of_somebody_else(verdict: Verdict, order_id: str | None) -> Verdict:
-    """Let a person look at a request for another customer's order, whatever the policy says of it.
-
-    What it says is of that order, so the customer is not told it either.
-    """
-    spoken = Spoken(RULE, Outcome.REVIEW, guard.owner_differs(order_id).detail)
-    return replace(verdict, outcome=Outcome.REVIEW, spoken=(spoken, *verdict.spoken))
 
 
 def _decision(verdict: Verdict) -> NewDecision:
@@ -244,7 +228,7 @@ def _decision(verdict: Verdict) -> NewDecision:
 
 
 def breakdown_json(breakdown: Breakdown) -> dict[str, Any]:
-    """Return a breakdown as the store keeps it."""
+    """Return a breakdown as JSON values for the store."""
     return {
         "total": money_json(breakdown.total),
         "parts": [[name, money_json(amount)] for name, amount in breakdown.parts],
@@ -253,47 +237,47 @@ def breakdown_json(breakdown: Breakdown) -> dict[str, Any]:
 
 
 def _why(verdict: Verdict) -> str | None:
-    """Return what the rules said that decided it."""
+    """Return the reasons of the rule results that decided the outcome."""
     deciding = [it.why for it in verdict.spoken if it.outcome is verdict.outcome]
     return " ".join(deciding or [it.why for it in verdict.spoken]) or None
 
 
-def _said(verdict: Verdict) -> str | None:
-    """Return why it was rejected, as the customer may read it."""
+def _for_the_customer(verdict: Verdict) -> str | None:
+    """Return why the request was rejected, as far as the customer may read it."""
     if verdict.outcome is not Outcome.REJECT:
         return None
-    said = [
+    reasons = [
         it.why
         for it in verdict.spoken
         if it.outcome is Outcome.REJECT and it.rule not in _NOT_FOR_CUSTOMERS
     ]
-    return " ".join(said) or None
+    return " ".join(reasons) or None
 
 
 def _note(verdict: Verdict, row: Return) -> str:
-    said = {
-        Outcome.APPROVE: "Approved",
-        Outcome.REVIEW: "A person must decide",
-        Outcome.REJECT: "Rejected",
+    title = {
+        Outcome.APPROVE: "Approved by the return policy",
+        Outcome.REVIEW: "A person must decide, by the return policy",
+        Outcome.REJECT: "Rejected by the return policy",
     }[verdict.outcome]
-    lines = [f"{said} by the returns policy {verdict.policy}. (Return {row.number})"]
+    lines = [f"{title} {verdict.policy}. (Return {row.number})"]
     lines += [f"- {it.rule}: {it.outcome}. {it.why}" for it in verdict.spoken]
     if verdict.expected is not None:
-        lines.append(f"If all arrives as announced: {verdict.expected.total}.")
+        lines.append(f"If everything arrives as announced: {verdict.expected.total}.")
     if verdict.returnless and verdict.outcome is not Outcome.REJECT:
-        lines.append("Nothing needs to be sent back.")
+        lines.append("The customer keeps the items.")
     if any(it.rule == RULE for it in verdict.spoken):
         lines.append(REMEDY)
     elif verdict.outcome is Outcome.REVIEW:
         lines.append(
-            "Set the status to approved to go on, or to rejected; or correct the ticket and set"
-            " it to return_requested to have it checked again."
+            "Set the status to approved or to rejected; or correct the ticket and set the status to"
+            " return_requested to have it checked again."
         )
     return "\n".join(lines)
 
 
 def item_lines(items: Iterable[Any]) -> str:
-    """Return items for people: ``2 x SKU-001, SKU-002``."""
+    """Return items as text for people: ``2 x SKU-001, SKU-002``."""
     return ", ".join(
         item["sku"] if item["quantity"] == 1 else f"{item['quantity']} x {item['sku']}"
         for item in items

@@ -1,11 +1,11 @@
-"""Takes returns through their steps: reads the ticket, decides, writes it down, does it.
+"""Takes returns through their steps: reads the ticket, decides, stores the decision, acts on it.
 
-An event says only that something changed. What follows is decided from the ticket's status as
-the API gives it now, and from our row. Where the status differs from the row's, somebody has
-moved the ticket, and that counts: it is recorded, and gone on from.
+An event only says that something has changed. What follows is decided from the ticket's current
+status in the API, and from our row. If the two differ, a person has moved the ticket, and that
+counts: it is recorded, and the return goes on from there.
 
-A move of ours is written into the row first and onto the ticket then. After a crash in between
-the ticket shows whether it was made, so it is made once, and is never taken for somebody's.
+Our own move is written into the row first and onto the ticket second. After a crash in between,
+the ticket shows whether it was made, so it is made once and never taken for a person's move.
 """
 
 from __future__ import annotations
@@ -42,11 +42,10 @@ from dispatch_returns.returns import records
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.owners import Owners
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
-from dispatch_returns.returns.steps import timers
 from dispatch_returns.returns.steps.assignment import Reviewers
 from dispatch_returns.returns.steps.eligibility import Eligibility, values_of
 from dispatch_returns.returns.steps.labelling import PATIENCE, Labelling
-from dispatch_returns.returns.steps.messages import tell_agents, tell_customer, told_on_arrival
+from dispatch_returns.returns.steps.messages import add_note, add_notice, notice_on_arrival
 from dispatch_returns.returns.steps.ownership import Ownership
 from dispatch_returns.returns.steps.plan import (
     SOMEBODY,
@@ -61,7 +60,11 @@ from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.receiving import Receiving
 from dispatch_returns.returns.steps.request import claimed_by, request_of
 from dispatch_returns.returns.steps.statuses import Statuses
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import (
+    Terms,
+    wait_for_a_decision,
+    wait_for_the_package,
+)
 from dispatch_returns.returns.tickets import Tickets
 from dispatch_returns.returns.transitions import (
     BEGINS,
@@ -77,12 +80,12 @@ from dispatch_returns.telemetry import Span, ids
 log = logging.getLogger(__name__)
 
 _FOR_THE_OWNER = TAKES_PARCELS - {Step.REVIEW, Step.EXPIRED, Step.ELSEWHERE}
-"""Where the ticket's customer is shown, sent or paid something of the order."""
+"""The steps at which the ticket's customer is shown, sent or paid something of the order."""
 _LOOK_AGAIN = timedelta(hours=1)
 
 
 class ReturnsEngine:
-    """Deals with one return at a time. Safe to run in many threads."""
+    """Processes one return at a time. Safe to run in many threads."""
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class ReturnsEngine:
         self._tickets = Tickets(store, client)
         self._book = parts.book
         self._evidence = intake.rails.evidence
-        self._tells = parts.notifier is not None
+        self._notifies = parts.notifier is not None
         self._workspace = workspace
         self._statuses = statuses
         self._lease = lease
@@ -120,62 +123,53 @@ class ReturnsEngine:
     # From an event to a return that is due.
 
     def is_return(self, ticket: Ticket) -> bool:
-        """Whether a ticket is, or now becomes, a return that walks the steps."""
+        """Return whether a ticket is a return that takes the steps, or becomes one now."""
         with self._store.read() as conn:
             known = records.get(conn, records.return_id(self._workspace(), ticket.id))
         return known is not None or self._statuses.step(ticket.status) in BEGINS
 
     def notice(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
-        """Let the return of `ticket` be looked at, where there is something new to see.
+        """Make the return of `ticket` due if the ticket has changed.
 
-        Inside the caller's transaction. Our own writes to the ticket come back as events, and
-        are nothing new. `asked_at` is when a ticket that is new to us became a return, by default
+        Runs in the caller's transaction. Our own writes to the ticket come back as events, and
+        change nothing. `asked_at` is when a ticket that is new to us became a return, by default
         now.
         """
-        now = self._clock()
         row = records.get(conn, records.return_id(self._workspace(), ticket.id))
         if row is None:
             self.enter(conn, ticket, asked_at)
-        elif self._is_news(row, ticket):
-            records.wake(conn, row.id, now)
+            return
+        expected = {row.status}
+        if row.planned is not None:
+            expected.add(self._statuses.name(Step(row.planned["step"])))
+        if (
+            row.step is Step.GONE  # its ticket exists again
+            # A person may have corrected what the refund was held for.
+            or ticket.status == self._statuses.name(Step.REFUNDED)
+            or ticket.status not in expected
+        ):
+            records.wake(conn, row.id, self._clock())
 
     def notice_deleted(self, conn: Connection, ticket_id: str) -> None:
-        """Let the return of a ticket that was deleted end. Inside the caller's transaction."""
+        """Make the return of a deleted ticket due, to end it. In the caller's transaction."""
         row = records.get(conn, records.return_id(self._workspace(), ticket_id))
         if row is not None and row.step is not Step.GONE:
             records.wake(conn, row.id, self._clock())
 
     def enter(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
-        """Write the row of a ticket's return, once; it is looked at at once."""
+        """Write the row of a ticket's return, once. It is due at once."""
         now = self._clock()
         step = self._statuses.step(ticket.status)
         values = values_of(request_of(ticket, asked_at or now))
-        # Where it says that it was received, a warehouse has written what stands there.
+        # If the item was received already, a warehouse wrote the receipt's fields.
         values["claimed"] = None if step is Step.RECEIVED else claimed_by(ticket, self._evidence)
-        values["status"] = ""  # nobody has seen it there yet: the first look is an arrival
-        records.enter(
-            conn,
-            self._workspace(),
-            ticket.id,
-            now,
-            step=step,
-            **values,
-        )
-
-    def _is_news(self, row: Return, ticket: Ticket) -> bool:
-        if row.step is Step.GONE:
-            return True  # its ticket is there again
-        if ticket.status == self._statuses.name(Step.REFUNDED):
-            return True  # somebody may have corrected what a refund was held for
-        expected = {row.status}
-        if row.planned is not None:
-            expected.add(self._statuses.name(Step(row.planned["step"])))
-        return ticket.status not in expected
+        values["status"] = ""  # so that the first look counts as an arrival
+        records.enter(conn, self._workspace(), ticket.id, now, step=step, **values)
 
     # From a return that is due to its next rest.
 
     def claim(self, limit: int) -> list[Return]:
-        """Take up to `limit` returns that are due."""
+        """Claim up to `limit` returns that are due."""
         workspace = self._workspace()
         return self._store.write(
             "return.claim",
@@ -183,7 +177,7 @@ class ReturnsEngine:
         )
 
     def advance(self, row: Return) -> None:
-        """Take a claimed return as far as it goes now; what cannot be done now is put off."""
+        """Take a claimed return as far as it can go now; postpone what can't be done now."""
         try:
             self._advance(row)
         except LeaseLostError:
@@ -199,7 +193,7 @@ class ReturnsEngine:
             self._not_shown(row, error)
             return
         except APIError as error:
-            self._later(row, _said(error))
+            self._later(row, _sentence(error))
             return
         walk = _Walk(row, ticket)
         try:
@@ -209,15 +203,15 @@ class ReturnsEngine:
         except TicketDeletedError:
             self._gone(walk.row, NewDecision("status", "deleted", SOMEBODY))
         except (APIError, AdapterError) as error:
-            self._failed(walk, _said(error), retryable=True)
+            self._failed(walk, _sentence(error), retryable=True)
         except TransitionError as error:
-            self._failed(walk, _said(error), retryable=False)
+            self._failed(walk, _sentence(error), retryable=False)
         except WorkflowError as error:
-            # What nobody can say now, somebody may later: whether a label was bought.
+            # Whether a label was bought may be unknown now and known later.
             retryable = error.retryable or (isinstance(error, LabelError) and error.unknown)
-            self._failed(walk, _said(error), retryable=retryable)
-        except Exception as error:  # noqa: BLE001 - the merchant's own parts may raise anything
-            # Where, and never with what: that may be a customer's data.
+            self._failed(walk, _sentence(error), retryable=retryable)
+        except Exception as error:  # noqa: BLE001 - the merchant's own code may raise anything
+            # Only type and place: the message may have a customer's data.
             place = traceback.extract_tb(error.__traceback__)[-1]
             why = f"{type(error).__name__} at {place.filename}:{place.lineno}"
             self._failed(walk, why, retryable=True)
@@ -226,22 +220,28 @@ class ReturnsEngine:
         """Go from step to step until there is something to wait for."""
         while True:
             row = walk.row
-            if (how := self._removed(walk.ticket)) is not None:
-                self._rest(row, how)
+            how = removal_of(walk.ticket)
+            # The refund of a removed ticket that is refunded is held, with its own note.
+            if how is not None and self._statuses.step(walk.ticket.status) is not Step.REFUNDED:
+                note = (
+                    f"The ticket {how}, so this return stops: no label, no notice and no refund."
+                    f" If it should go on, restore the ticket. (Return {row.number})"
+                )
+                self._gone(row, NewDecision("status", how, SOMEBODY), note)
                 return
-            seen = {"ticket_id": row.ticket_id, "return_number": row.number}
+            names = {"ticket_id": row.ticket_id, "return_number": row.number}
             try:
-                with telemetry.span("return_step", **seen) as span:
+                with telemetry.span("return_step", **names) as span:
                     self._take_step(walk, span)
             except OutdatedError:
-                continue  # decided from what another worker has changed meanwhile: once more
+                continue  # another worker has changed what it was decided from: decide again
             if walk.row.planned is None:
                 return
-            # Deciding may have taken long: what somebody did meanwhile must not be overwritten.
+            # Deciding may take long: a change by a person meanwhile must not be overwritten.
             walk.ticket = self._tickets.get(walk.row.ticket_id)
 
     def _take_step(self, walk: _Walk, span: Span) -> None:
-        """Make the move that is planned, and plan what follows from where the ticket is then."""
+        """Make the planned move, then plan what follows from the ticket's new step."""
         span.set(step=str(walk.row.step))
         if walk.row.planned is not None:
             self._make_move(walk)
@@ -257,7 +257,7 @@ class ReturnsEngine:
         row, ticket = walk.row, walk.ticket
         now = self._clock()
         if row.step is Step.GONE and ticket.status == row.status:
-            # The ticket is there again, and nobody has moved it.
+            # The ticket exists again, with the same status.
             row = replace(row, step=self._statuses.step(ticket.status))
         arrived, before = ticket.status != row.status, row.step
         if arrived:
@@ -266,68 +266,72 @@ class ReturnsEngine:
         return Situation(row, ticket, now, arrived, before)
 
     def _plan(self, now: Situation) -> Plan:
-        """Return what follows from where the ticket is."""
+        """Return what follows from the ticket's step: the owner, then receipts, then the rule."""
         step = now.row.step
         terms = self._terms(now.row)
         receipt = self._receiving.waiting(now.row) if step in TAKES_PARCELS else None
         goes_on = step in _FOR_THE_OWNER and (now.arrived or step is Step.APPROVED)
         if goes_on or receipt is not None:
-            asked = self._ownership.ask(now, terms)
-            if asked is not None:
-                return asked
+            question = self._ownership.ask(now, terms)
+            if question is not None:
+                return question
         if receipt is not None:
             return self._receiving.settle(now, receipt)
         plan = self._rule(now, terms)
         if plan.move is None and step in TAKES_PARCELS and self._receiving.is_held_up(now.row):
-            # What holds it up may be settled at the processor, and no ticket tells of that.
+            # The earlier package may be settled at the processor, without an event of a ticket.
             soon = now.now + _LOOK_AGAIN
             return replace(plan, due_at=min(soon, plan.due_at or soon))
         return plan
 
     def _rule(self, now: Situation, terms: Terms) -> Plan:
-        rules: dict[Step, Callable[[], Plan]] = {
-            Step.REQUESTED: lambda: self._eligibility.take_up(now),
-            Step.CHECK: lambda: self._eligibility.check(now),
-            Step.APPROVED: lambda: self._approved(now, terms),
-            Step.LABEL_SENT: lambda: self._label_sent(now, terms),
-            Step.RECEIVED: lambda: self._receiving.received(now, terms),
-            Step.REFUNDED: lambda: self._receiving.refunded(now),
-            Step.REVIEW: lambda: timers.for_a_decision(now, terms),
-            Step.REJECTED: lambda: self._over(now),
-            Step.EXPIRED: lambda: self._over(now),
-        }
-        return rules.get(now.row.step, Plan)()
-
-    def _approved(self, now: Situation, terms: Terms) -> Plan:
-        if terms.returnless:
-            return self._receiving.returnless(now)
-        return self._labelling.send(now, terms)
-
-    def _label_sent(self, now: Situation, terms: Terms) -> Plan:
-        if self._receiving.has_all(now.row):
-            return Plan()  # somebody has set it back: the customer owes nothing any more
-        return timers.for_the_parcel(now, terms)
+        """Return what the ticket's step leads to: the life of a return, from the top."""
+        match now.row.step:
+            case Step.REQUESTED:
+                plan = self._eligibility.take_up(now)
+            case Step.CHECK:
+                plan = self._eligibility.check(now)
+            case Step.APPROVED if terms.returnless:
+                plan = self._receiving.returnless(now)
+            case Step.APPROVED:
+                plan = self._labelling.send(now, terms)
+            case Step.LABEL_SENT if self._receiving.has_all(now.row):
+                plan = Plan()  # a person has moved it back: there is no package to wait for
+            case Step.LABEL_SENT:
+                plan = wait_for_the_package(now, terms)
+            case Step.RECEIVED:
+                plan = self._receiving.received(now, terms)
+            case Step.REFUNDED:
+                plan = self._receiving.refunded(now)
+            case Step.REVIEW:
+                plan = wait_for_a_decision(now, terms)
+            case Step.REJECTED | Step.EXPIRED:
+                plan = self._over(now)
+            case _:
+                plan = Plan()
+        return plan
 
     def _over(self, now: Situation) -> Plan:
-        came_of_it = self._labelling.take_back(now)
-        decisions = tuple(it.decision for it in came_of_it)
+        """Void the labels that are not needed any more, and note what was not paid."""
+        results = self._labelling.take_back(now)
+        decisions = tuple(it.decision for it in results)
         notes = tuple(
-            f"{it.why} Look at it at the provider. (Return {now.row.number})"
+            f"{it.why} Check it with the label provider. (Return {now.row.number})"
             for it in decisions
             if it.outcome == LabelState.NOT_VOIDED
         )
         unpaid = self._receiving.over(now)
-        written = tuple(it.write for it in came_of_it)
-        return Plan(decisions=decisions, notes=notes + unpaid.notes, also=written + unpaid.also)
+        writes = tuple(it.write for it in results)
+        return Plan(decisions=decisions, notes=notes + unpaid.notes, also=writes + unpaid.also)
 
     def _terms(self, row: Return) -> Terms:
         if row.terms is not None:
             return Terms.of(row.terms)
-        # Never checked: somebody has brought it here by hand.
+        # It was never checked: a person moved it past the check.
         return Terms.granted(self._book.in_force(row.requested_at))
 
     def _commit(self, walk: _Walk, now: Situation, plan: Plan) -> None:
-        """Write down what was decided; without a move, give the return back."""
+        """Write the decision; without a move, release the return."""
         row, before = now.row, walk.row
         to = None if row.step is before.step else (row.step, ReturnAction.SET)
         if plan.move is not None:
@@ -343,15 +347,15 @@ class ReturnsEngine:
         }
 
         def write(conn: Connection) -> Return:
-            told = list(plan.told)
+            notices = list(plan.notices)
             if now.arrived:
                 self._record_arrival(conn, now)
-                told += self._told(row) if plan.welcomes else []
+                notices += self._on_arrival(row) if plan.welcomes else []
             for decision in plan.decisions:
                 records.record(conn, row, decision, now.now)
             for body in plan.notes:
-                tell_agents(conn, row, body, now.now)
-            self._tell(conn, row, told, now.now)
+                add_note(conn, row, body, now.now)
+            self._notify(conn, row, notices, now.now)
             for work in plan.also:
                 work(conn)
             if plan.move is None:
@@ -364,53 +368,53 @@ class ReturnsEngine:
     def _record_arrival(self, conn: Connection, now: Situation) -> None:
         row = now.row
         kind = "status" if row.step is not Step.ELSEWHERE else "unexpected status"
-        # The refund path takes a ticket back by itself when a person must look.
+        # A refund that is held moves the ticket to review itself.
         newest = ledger.newest(conn, limit=1, ticket_id=row.ticket_id)
         ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
         who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
         records.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
 
-    def _tell(self, conn: Connection, row: Return, told: list[Told], now: datetime) -> None:
-        for it in told if self._tells else ():
-            tell_customer(conn, row, it, now)
+    def _notify(self, conn: Connection, row: Return, notices: list[Told], now: datetime) -> None:
+        for notice in notices if self._notifies else ():
+            add_notice(conn, row, notice, now)
 
-    def _told(self, row: Return, move: Move | None = None) -> list[Told]:
-        told = told_on_arrival(row, self._terms(row), move)
-        return [] if told is None else [told]
+    def _on_arrival(self, row: Return, move: Move | None = None) -> list[Told]:
+        notice = notice_on_arrival(row, self._terms(row), move)
+        return [] if notice is None else [notice]
 
     def _make_move(self, walk: _Walk) -> None:
-        """Write the planned move onto the ticket, unless it is there, or somebody has moved it.
+        """Write the planned move onto the ticket, unless it is there or a person has moved it.
 
-        Who sets the planned status by hand meanwhile has not written what goes with it.
+        If a person sets the planned status meanwhile, the fields of the move are still written.
         """
         row = walk.row
         assert row.planned is not None
         move = Move.of(row.planned)
         target = self._statuses.name(move.step)
-        nobody: str | None = None  # why nobody was told to look who should have been
+        unassigned: str | None = None  # why the wanted assignee did not get the ticket
         if walk.ticket.status == row.status:
-            nobody = self._write(walk, move, target)
+            unassigned = self._write(walk, move, target)
         elif walk.ticket.status == target and move.still_written(walk.ticket):
             walk.ticket = self._patch(walk.ticket, move, target, {})
         if walk.ticket.status not in {row.status, target}:
-            # What somebody has done meanwhile counts, and the plan is for nothing.
+            # A person has moved the ticket meanwhile: that counts, and the plan is dropped.
             walk.row = replace(row, planned=None)
             return
         now = self._clock()
         moved = replace(row, step=move.step, status=target, entered_at=now)
 
         def write(conn: Connection) -> Return:
-            told: list[Told] = []
-            if nobody is not None:
-                tell_agents(conn, moved, f"{nobody} (Return {row.number})", now)
+            notices: list[Told] = []
+            if unassigned is not None:
+                add_note(conn, moved, f"{unassigned} (Return {row.number})", now)
             if target != row.status:
-                why = " ".join(filter(None, (move.reason, nobody))) or None
+                why = " ".join(filter(None, (move.reason, unassigned))) or None
                 change = NewDecision("status", target, US, why)
                 records.record(conn, moved, change, now)
-                told += self._told(moved, move)
-            if move.tell is not None:
-                told.append(Told(move.tell))
-            self._tell(conn, moved, told, now)
+                notices += self._on_arrival(moved, move)
+            if move.notice is not None:
+                notices.append(Told(move.notice))
+            self._notify(conn, moved, notices, now)
             return records.change(
                 conn,
                 row,
@@ -426,13 +430,13 @@ class ReturnsEngine:
         walk.row = self._store.write("return.moved", write)
 
     def _write(self, walk: _Walk, move: Move, target: str) -> str | None:
-        """Write the move onto the ticket; return what is wrong with who should look at it.
+        """Write the move onto the ticket; return what is wrong with its assignee, if anything.
 
-        A reviewer whom Dispatch does not know keeps no ticket from its status.
+        The ticket gets its status even if Dispatch does not know the assignee.
         """
         who, wrong = self._reviewers.find(move.assignee, patient=walk.row.tries < PATIENCE)
         if move.assignee is not None:
-            walk.ticket = self._tickets.get(walk.row.ticket_id)  # looking may take long
+            walk.ticket = self._tickets.get(walk.row.ticket_id)  # the look-up may take long
         if who and walk.ticket.status == walk.row.status:
             try:
                 walk.ticket = self._patch(walk.ticket, move, target, who)
@@ -452,14 +456,14 @@ class ReturnsEngine:
             changes["custom_fields"] = {**ticket.custom_fields, **written}
         if not changes:
             return ticket
-        # Never by itself again: somebody may change the ticket before the next attempt.
+        # Not retried by the client: a person may change the ticket before the next attempt.
         return self._client.tickets.with_options(max_retries=0).update(ticket.id, **changes)
 
     # What cannot be done now.
 
     def _not_shown(self, row: Return, error: NotShownError) -> None:
-        """Wait for the API to show the ticket; after a day without it, take it for deleted."""
-        why, now = _said(error), self._clock()
+        """Wait for the API to show the ticket; after a day without it, it counts as deleted."""
+        why, now = _sentence(error), self._clock()
         if now - failing_since(row.failing_since, row.error, why, now) < self._patience:
             self._later(row, why)
         elif error.missing:
@@ -471,24 +475,8 @@ class ReturnsEngine:
             )
             self._gone(row, NewDecision("status", "not found", US, why))
         else:
-            self._later(row, why, note=f"{why} Nothing follows until it is shown.")
-
-    def _removed(self, ticket: Ticket) -> str | None:
-        """Return how a ticket was taken away, so that nothing of its return must follow.
-
-        Where it says `refunded`, the refund path holds it, and says why.
-        """
-        if self._statuses.step(ticket.status) is Step.REFUNDED:
-            return None
-        return removal_of(ticket)
-
-    def _rest(self, row: Return, how: str) -> None:
-        """Let nothing follow while the ticket is spam or merged, and tell a person once."""
-        note = (
-            f"The ticket {how}, so this return does not go on: no label, no notice and no refund."
-            f" If it should, restore the ticket. (Return {row.number})"
-        )
-        self._gone(row, NewDecision("status", how, SOMEBODY), note)
+            note = f"{why} This return waits until the API shows the ticket as its events do."
+            self._later(row, why, note=note)
 
     def _gone(self, row: Return, decision: NewDecision, note: str | None = None) -> None:
         log.info("return %s: its ticket is gone", row.id, extra=_ids(row))
@@ -498,7 +486,7 @@ class ReturnsEngine:
             if row.step is not Step.GONE:
                 records.record(conn, row, decision, now)
                 if note is not None:
-                    tell_agents(conn, row, note, now)
+                    add_note(conn, row, note, now)
             gone = (Step.GONE, ReturnAction.DELETE)
             records.release(conn, row, now, None, to=gone, planned=None, error=None)
 
@@ -506,29 +494,38 @@ class ReturnsEngine:
         _count(row, "gone")
 
     def _failed(self, walk: _Walk, why: str, *, retryable: bool) -> None:
+        """Postpone the return; after too many failures, or a permanent one, park it in review."""
         row = walk.row
-        in_review = row.step is Step.REVIEW or _is_parking(row)
-        if in_review or (retryable and row.tries < PATIENCE):
+        parking = row.planned is not None and row.planned["step"] == Step.REVIEW
+        if row.step is Step.REVIEW or parking or (retryable and row.tries < PATIENCE):
             self._later(row, why)
             return
         now = self._situation(walk)
-        self._commit(walk, now, _parked(now.row, why))
+        failed = f"The step {str(now.row.step).replace('_', ' ')} failed: {why}"
+        remedy = f"Once it is fixed, set the status to {now.row.status} again."
+        plan = Plan(
+            move=Move(Step.REVIEW, ReturnAction.PARK, reason=failed),
+            decisions=(NewDecision("parked", str(now.row.step), US, why),),
+            notes=(f"{failed} {remedy} (Return {now.row.number})",),
+        )
+        self._commit(walk, now, plan)
         _count(now.row, "parked")
         try:
             self._walk(walk)
         except APIError as error:
-            self._later(walk.row, _said(error))
+            self._later(walk.row, _sentence(error))
 
     def _later(self, row: Return, why: str, note: str | None = None) -> None:
-        log.warning("return %s is put off: %s", row.id, why, extra=_ids(row))
-        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+        """Postpone the return, with backoff."""
+        log.warning("return %s is postponed: %s", row.id, why, extra=_ids(row))
+        # Jitter only spreads retries, so any source of chance will do.
         wait = backoff(row.tries, random.random(), first=self._first_retry)  # noqa: S311
 
         def write(conn: Connection) -> None:
             now = self._clock()
             since = failing_since(row.failing_since, row.error, why, now)
             if note is not None:
-                tell_agents(conn, row, f"{note} (Return {row.number})", now)
+                add_note(conn, row, f"{note} (Return {row.number})", now)
             records.release(
                 conn, row, now, now + wait, tries=row.tries + 1, error=why, failing_since=since
             )
@@ -545,24 +542,8 @@ class _Walk:
         self.ticket = ticket
 
 
-def _is_parking(row: Return) -> bool:
-    return row.planned is not None and row.planned["step"] == Step.REVIEW
-
-
-def _parked(row: Return, why: str) -> Plan:
-    """Let a person look at a return whose step keeps failing."""
-    step = str(row.step).replace("_", " ")
-    failed = f"The step {step} failed: {why}"
-    remedy = f"When the cause is mended, set the status to {row.status} again."
-    return Plan(
-        move=Move(Step.REVIEW, ReturnAction.PARK, reason=failed),
-        decisions=(NewDecision("parked", str(row.step), US, why),),
-        notes=(f"{failed} {remedy} (Return {row.number})",),
-    )
-
-
-def _said(error: Exception) -> str:
-    """Return an error of ours for people; its message holds no secret and no customer's data."""
+def _sentence(error: Exception) -> str:
+    """Return one of our errors as a sentence; it has no secret and no customer's data."""
     text = f"{error}"
     return text if text.endswith(".") else f"{text}."
 

@@ -1,13 +1,17 @@
-"""Step 4: the label, bought once, attached, and given back where it is not needed."""
+"""Step 4: the label, bought once, attached to the ticket, and voided when it is not needed.
+
+What a label is made of is stored when it is bought, as it is bought once. The customer's address
+is not stored: it is read from the order each time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
 
@@ -24,33 +28,41 @@ from dispatch_returns.returns.label_records import (
     LabelRow,
     LabelState,
 )
-from dispatch_returns.returns.labels.provider import Address, Label, LabelProvider, LabelRequest
+from dispatch_returns.returns.labels.provider import (
+    Address,
+    Label,
+    LabelProvider,
+    LabelRequest,
+    PackingLine,
+)
 from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.owners import Owners
 from dispatch_returns.returns.records import NewDecision, Return
-from dispatch_returns.returns.steps.documents import document_of, language_of, request_of
 from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.terms import Terms
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
+if TYPE_CHECKING:
+    from dispatch_returns.client import Ticket
+
 PATIENCE = 12
-"""After so many failures in a row, some three hours, a person is told."""
+"""The failures in a row, some three hours, after which a person must review the return."""
 _EXPIRED = "Label {} has expired."
 _CONTENT_TYPE = "application/pdf"
 
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """What came of giving a label back, and the write that says so in its row."""
+    """The result of voiding a label, and the write that records it in the label's row."""
 
     decision: NewDecision
     write: Callable[[Connection], object]
 
 
 class Labelling:
-    """Buys labels as refunds are paid: the row first, the call then, a look after a crash."""
+    """Buys labels the way refunds are paid: row first, then the call; after a crash, a look-up."""
 
     def __init__(
         self,
@@ -71,7 +83,7 @@ class Labelling:
         self._now = clock
 
     def send(self, now: Situation, terms: Terms) -> Plan:
-        """Give the customer a label, and move on. Without a provider, people do it by hand."""
+        """Buy and attach the label, and move on. Without a provider, agents do it by hand."""
         if self._labels is None or self._parts.recipient is None:
             return Plan(due_at=terms.expiry(now.row.entered_at))
         label = self._wanted(now.row, self._labels)
@@ -94,9 +106,9 @@ class Labelling:
         )
 
     def take_back(self, now: Situation) -> tuple[TakenBack, ...]:
-        """Give labels back that nobody needs any more; return what came of it, to be written down.
+        """Void the labels that are not needed any more; return the results, to be written.
 
-        Giving one back again answers the same. Raises `LabelError` when the provider cannot say
+        Voiding one again gives the same result. Raises `LabelError` if the provider can't answer
         now.
         """
         with self._store.read() as conn:
@@ -104,7 +116,7 @@ class Labelling:
         return tuple(self._void(now, label) for label in known if label.state not in OVER)
 
     def _wanted(self, row: Return, provider: LabelProvider) -> LabelRow:
-        """Return the row of the label to use, written before anything is bought."""
+        """Return the row of the label to use, written before a label is bought."""
         now = self._now()
         with self._store.read() as conn:
             known = label_records.of_return(conn, row.id)
@@ -126,12 +138,21 @@ class Labelling:
     def _bought(
         self, now: Situation, label: LabelRow, terms: Terms, provider: LabelProvider
     ) -> LabelRow:
+        """Return the row of the bought label: found by its key, or bought now."""
         if label.state is LabelState.BOUGHT:
             return label
         if label.state is LabelState.WANTED:
             send_by = terms.send_by(self._now())
             label = replace(label, send_by=send_by, provider=provider.name)
-        label, request = self._drawn_up(now, label, self._order(now))
+        try:
+            # Read again: the customer's address is not stored here.
+            order = self._parts.order(now.row.order_id, now.ticket)
+        except OrderError as error:
+            if error.retryable:
+                raise
+            # A printed label needs no sender, and a provider of postage says what is missing.
+            order = None
+        label, request = self._with_document(now, label, order)
         found: Label | None = None
         if label.state in MAY_BE_BOUGHT:
             provider = known_to(label, provider)
@@ -143,7 +164,7 @@ class Labelling:
     def _buy(
         self, row: Return, label: LabelRow, request: LabelRequest, provider: LabelProvider
     ) -> tuple[LabelRow, Label]:
-        """Say in the store that it is bought, then buy it."""
+        """Record that the label is being bought, then buy it."""
         until = self._now() + self._lease
         buying = self._set(
             row,
@@ -156,7 +177,7 @@ class Labelling:
         )
         label = self._store.write("label.buying", buying)
         if self._now() >= until:
-            # Whoever claims the return next looks first.
+            # The next worker to claim the return looks for the label first.
             raise LeaseLostError(f"the lease of {row.id} ended before its label was bought")
         try:
             return label, provider.buy(request)
@@ -164,36 +185,34 @@ class Labelling:
             to = (LabelState.WANTED, LabelAction.BUY_LATER)
             if error.unknown:
                 to = (LabelState.UNKNOWN, LabelAction.LOSE_TRACK)
-            # What was certainly not bought is bought with what counts then.
+            # If it was certainly not bought, the next attempt makes a new document.
             document = label.document if error.unknown else None
             not_bought = self._set(row, label, to, document=document, error=error.message)
             self._store.write("label.not_bought", not_bought)
             raise
 
-    def _drawn_up(
+    def _with_document(
         self, now: Situation, label: LabelRow, order: Order | None
     ) -> tuple[LabelRow, LabelRequest]:
-        """Return the label with its document, and the request that asks for it.
+        """Return the label with its document, and the request for it.
 
-        It is the document with which the label may have been bought, where there is one.
+        If the label may already have been bought, that is the document it was bought with.
         """
-        document = label.document or self._document(now, order)
-        request = request_of(now.row, label, document, self._sender(now, order))
+        row = now.row
+        document = label.document
+        if document is None:
+            assert self._parts.recipient is not None
+            language = language_of(now.ticket, self._parts.language)
+            document = document_of(row, order, self._parts.recipient, language)
+        # The order's address is shown to its owner only.
+        sender = None
+        if order is not None and (
+            order.from_ticket
+            or self._owners.of(order, now.ticket, row.workspace_id, row.order_id).is_known
+        ):
+            sender = order.address
+        request = request_of(row, label, document, sender)
         return replace(label, document=document), request
-
-    def _sender(self, now: Situation, order: Order | None) -> Address | None:
-        """Return where the parcel comes from: the order's address is shown to its owner alone."""
-        if order is None:
-            return None
-        if order.from_ticket:
-            return order.address
-        owner = self._owners.of(order, now.ticket, now.row.workspace_id, now.row.order_id)
-        return order.address if owner.is_known else None
-
-    def _document(self, now: Situation, order: Order | None) -> dict[str, Any]:
-        assert self._parts.recipient is not None
-        language = language_of(now.ticket, self._parts.language)
-        return document_of(now.row, order, self._parts.recipient, language)
 
     def _record_bought(self, row: Return, label: LabelRow, bought: Label) -> LabelRow:
         record = self._set(
@@ -214,7 +233,7 @@ class Labelling:
         return self._store.write("label.bought", record)
 
     def _attached(self, now: Situation, label: LabelRow) -> LabelRow:
-        """Attach the label to the ticket, where it is not attached already."""
+        """Attach the label to the ticket, unless it is attached already."""
         if label.attachment_id is not None or label.pdf is None:
             return label
         ticket_id, filename = now.ticket.id, file_name(now.row, label)
@@ -233,9 +252,9 @@ class Labelling:
         return self._store.write("label.attached", attached)
 
     def _on_the_ticket(self, ticket_id: str, filename: str, upload: str | None) -> str | None:
-        """Return the attachment that is there already; delete what was begun and not confirmed.
+        """Return the id of the label's attachment, if there is one; delete unfinished uploads.
 
-        Whether the API lists what was not confirmed is not documented.
+        Whether the API lists an upload that was not confirmed is not documented.
         """
         ours = [it for it in self._client.attachments.list(ticket_id) if it.filename == filename]
         whole = [it.id for it in ours if _is_whole(it)]
@@ -252,17 +271,17 @@ class Labelling:
         try:
             if label.state in MAY_BE_BOUGHT:
                 provider = known_to(label, self._labels)
-                label, request = self._drawn_up(now, label, None)
+                label, request = self._with_document(now, label, None)
                 found = provider.find(request)
                 if found is not None:
                     label = self._record_bought(row, label, found)
-            state, said = given_back(label, self._labels, self._now())
+            state, why = voided(label, self._labels, self._now())
         except LabelError as error:
             if (error.retryable or error.unknown) and row.tries < PATIENCE:
                 raise
-            # The return is over all the same; what is left is between shop and provider.
-            state, said = LabelState.NOT_VOIDED, f"The label could not be given back: {error}"
-        decision = NewDecision("label", str(state), US, said, {"label": label.id})
+            # The return is over all the same; the shop settles the rest with the provider.
+            state, why = LabelState.NOT_VOIDED, f"The label could not be voided: {error}"
+        decision = NewDecision("label", str(state), US, why, {"label": label.id})
         by = LabelAction.VOID
         return TakenBack(
             decision, lambda conn: label_records.move(conn, label, self._now(), state, by=by)
@@ -275,7 +294,7 @@ class Labelling:
         to: tuple[LabelState, LabelAction] | None = None,
         **values: Unpack[LabelChanges],
     ) -> Callable[[Connection], LabelRow]:
-        """Return the work of changing a label while its return is held."""
+        """Return the write that changes a label while this worker holds its return."""
 
         def write(conn: Connection) -> LabelRow:
             now = self._now()
@@ -287,58 +306,46 @@ class Labelling:
         return write
 
     def _hold(self, conn: Connection, row: Return, now: datetime) -> None:
-        """Go on holding the return. Raises `LeaseLostError` where another worker does."""
+        """Extend the lease of the return. Raises `LeaseLostError` if another worker holds it."""
         records.change(conn, row, now, now + self._lease)
-
-    def _order(self, now: Situation) -> Order | None:
-        """Read the order again: where the customer lives is not kept here.
-
-        An order that cannot be read is none: a label to print needs no sender, and who sells
-        postage says what is missing.
-        """
-        try:
-            return self._parts.order(now.row.order_id, now.ticket)
-        except OrderError as error:
-            if error.retryable:
-                raise
-            return None
 
 
 def known_to(label: LabelRow, provider: LabelProvider | None) -> LabelProvider:
     """Return the provider, if the label is one of its own. Raises `LabelError` if it is not.
 
-    Asked for another's label, a provider would say that it was never bought.
+    Another provider would answer that the label was never bought.
     """
     name = None if provider is None else provider.name
     if provider is None or name != label.provider:
         raise LabelError(
-            f"{label.id} is a label of {label.provider}, and DISPATCH_RETURNS_LABELS is"
-            f" {name or 'not set'}: look for it at {label.provider}, or set it to that again"
+            f"{label.id} is a label of {label.provider}, but DISPATCH_RETURNS_LABELS is"
+            f" {name or 'not set'}: set it to {label.provider} again, or look for the label at"
+            f" {label.provider}"
         )
     return provider
 
 
-def given_back(
+def voided(
     label: LabelRow, provider: LabelProvider | None, now: datetime
 ) -> tuple[LabelState, str]:
-    """Give a label back; return how it stands then, for people too. Raises `LabelError`."""
+    """Void a label; return its new state, and a sentence for agents. Raises `LabelError`."""
     if label.provider_id is None:
-        return LabelState.VOIDED, "The label was not bought, and is not wanted any more."
+        return LabelState.VOIDED, "The label was not bought, and is not needed any more."
     if _has_expired(label, now):
         return LabelState.EXPIRED, _EXPIRED.format(label.provider_id)
     provider = known_to(label, provider)
     if provider.void(label.provider_id):
-        return LabelState.VOIDED, f"Label {label.provider_id} was given back."
+        return LabelState.VOIDED, f"Label {label.provider_id} was voided; its cost is refunded."
     if label.cost is None:
-        return LabelState.VOIDED, f"Label {label.provider_id} was voided; it has cost nothing."
+        return LabelState.VOIDED, f"Label {label.provider_id} was voided; it cost nothing."
     return (
         LabelState.NOT_VOIDED,
-        f"Label {label.provider_id} was voided, and its cost does not come back.",
+        f"Label {label.provider_id} was voided, but its cost is not refunded.",
     )
 
 
 def _is_whole(attachment: Attachment) -> bool:
-    """Whether its bytes are there: one that was begun and not confirmed has none."""
+    """Whether its upload was completed."""
     return (attachment.status or "").casefold() not in {"pending", "uploading"}
 
 
@@ -347,5 +354,52 @@ def _has_expired(label: LabelRow, now: datetime) -> bool:
 
 
 def file_name(row: Return, label: LabelRow) -> str:
-    """Return the name under which a label is attached, by which it is found again."""
+    """Return the file name of a label's attachment, by which it is found again."""
     return f"return-label-{row.number}-{label.parcel}.pdf"
+
+
+def document_of(
+    row: Return, order: Order | None, recipient: Address, language: str
+) -> dict[str, Any]:
+    """Return what a label bought now is made of, as JSON values for the store.
+
+    Its weight (grams) is None if that of any item is not known.
+    """
+    titles = {line.sku: line.title for line in order.lines} if order else {}
+    weights = {line.sku: line.weight for line in order.lines} if order else {}
+    grams = [(weights.get(item["sku"]), item["quantity"]) for item in row.items]
+    known = [weight * quantity for weight, quantity in grams if weight is not None]
+    return {
+        "recipient": asdict(recipient),
+        "order_id": row.order_id,
+        "reason": row.reason,
+        "lines": [{**item, "title": titles.get(item["sku"])} for item in row.items],
+        "weight": sum(known) or None if len(known) == len(grams) else None,
+        "language": language,
+    }
+
+
+def request_of(
+    row: Return, label: LabelRow, document: Mapping[str, Any], sender: Address | None
+) -> LabelRequest:
+    """Return the request for a label: the same document always gives the same request."""
+    return LabelRequest(
+        key=label.id,
+        ticket_id=row.ticket_id,
+        return_number=row.number,
+        recipient=Address(**document["recipient"]),
+        sender=sender,
+        lines=tuple(PackingLine(**line) for line in document["lines"]),
+        created_at=label.created_at,
+        order_id=document["order_id"],
+        reason=document["reason"],
+        weight=document["weight"],
+        send_by=label.send_by and label.send_by.date(),
+        language=document["language"],
+    )
+
+
+def language_of(ticket: Ticket, shop: str) -> str:
+    """Return the customer's language from the ticket, or else the shop's."""
+    language = ticket.custom_fields.get("language")
+    return language if isinstance(language, str) and language else shop

@@ -1,7 +1,7 @@
-"""What agents and the customer are told of a return: messages for the outbox, each kept once.
+"""Messages about a return, to agents and to the customer, each put into the outbox once.
 
-Two kinds: ``note`` (only agents read it) and ``notice`` (the notifier tells the customer). A
-notice carries no address: who the customer is, is read from the ticket when it is told.
+There are two kinds: a ``note``, which only agents read, and a ``notice``, which the notifier sends
+to the customer. A notice has no address: the customer is read from the ticket when it is sent.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from dispatch_returns.returns import label_records
 from dispatch_returns.returns.label_records import LabelState
 from dispatch_returns.returns.notifications.notice import Attachment, Item, Notice, NoticeKind
 from dispatch_returns.returns.records import Return
-from dispatch_returns.returns.steps.documents import language_of
-from dispatch_returns.returns.steps.labelling import file_name
+from dispatch_returns.returns.steps.labelling import file_name, language_of
 from dispatch_returns.returns.steps.plan import Move, Told, money_json, money_of
 from dispatch_returns.returns.steps.request import text_of
 from dispatch_returns.returns.steps.terms import Terms
@@ -38,26 +37,26 @@ ON_ARRIVAL: Mapping[Step, NoticeKind] = {
     Step.REJECTED: NoticeKind.REJECTED,
     Step.EXPIRED: NoticeKind.EXPIRED,
 }
-"""What the customer is told when a return comes to a step. Of the money the refund path tells."""
+"""The notice for each step that a return comes to. That of the refund comes from the refund."""
 
 BEFORE_PROOF = frozenset({NoticeKind.REQUESTED, NoticeKind.IN_REVIEW, NoticeKind.REJECTED})
-"""Notices that go out before it is known whose order it is, to whatever address the request has.
+"""Notices that are sent before the owner of the order is known, to the address of the request.
 
-They repeat nothing that was written into the request (order, articles, name): else a stranger's
-words, a link among them, would reach anybody's mailbox as the shop's.
+They repeat nothing from the request (order, articles, name). Otherwise a stranger could send any
+text, even a link, to any mailbox in the shop's name.
 """
 
 
-def tell_agents(conn: Connection, row: Return, body: str, now: datetime) -> None:
-    """Leave an internal note: once for what it says, for each stay at a step."""
+def add_note(conn: Connection, row: Return, body: str, now: datetime) -> None:
+    """Leave an internal note for agents: the same text once for each stay at a step."""
     what = f"{row.entered_at.isoformat()}:{body}"
     _add(conn, row, what, now, "note", body=body)
 
 
-def tell_customer(conn: Connection, row: Return, told: Told, now: datetime) -> None:
-    """Have the notifier tell the customer: once of each kind, for each stay at a step."""
-    what = f"{told.kind}:{row.entered_at.isoformat()}"
-    _add(conn, row, what, now, "notice", notice=str(told.kind), facts=_facts(row, told))
+def add_notice(conn: Connection, row: Return, notice: Told, now: datetime) -> None:
+    """Have a notice sent to the customer: one of each kind for each stay at a step."""
+    what = f"{notice.kind}:{row.entered_at.isoformat()}"
+    _add(conn, row, what, now, "notice", notice=str(notice.kind), facts=_facts(row, notice))
 
 
 def _add(
@@ -74,17 +73,17 @@ def _add(
     outbox.add(conn, message, now)
 
 
-def told_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> Told | None:
-    """Return what the customer is told of a return that has just come to `row.step`.
+def notice_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> Told | None:
+    """Return the customer's notice about a return that has just come to `row.step`, if any.
 
-    `move` is ours, where it was our move; what it says to people is not for the customer.
+    `move` is our own move, if it was one; its `reason` is not for the customer.
     """
     kind = ON_ARRIVAL.get(row.step)
     if kind is None:
         return None
     facts: dict[str, Any] = {}
     if move is not None:
-        facts["reason"] = move.said
+        facts["reason"] = move.for_customer
         facts["amount"] = None if move.amount is None else money_json(move.amount)
         facts["received_on"] = move.fields.get("received_date")
     if kind is NoticeKind.APPROVED:
@@ -94,10 +93,10 @@ def told_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> Told
     return Told(kind, facts)
 
 
-def _facts(row: Return, told: Told) -> dict[str, Any]:
-    """Return what the notice may use, as JSON values: what is not known is left out."""
-    facts: dict[str, Any] = {"return_number": row.number, **told.facts}
-    if told.kind not in BEFORE_PROOF:
+def _facts(row: Return, notice: Told) -> dict[str, Any]:
+    """Return the values for a notice's template, as JSON values, without unknown ones."""
+    facts: dict[str, Any] = {"return_number": row.number, **notice.facts}
+    if notice.kind not in BEFORE_PROOF:
         facts |= {"order_id": row.order_id, "items": [dict(item) for item in row.items]}
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -105,16 +104,27 @@ def _facts(row: Return, told: Told) -> dict[str, Any]:
 def notice_of(
     store: Store, message: Message, row: Return, ticket: Ticket, language: str, *, attached: bool
 ) -> Notice:
-    """Return the notice that `message` asks for, with the label where one goes with it.
+    """Return the notice of `message`, with the label if it is about one.
 
-    `attached`: the notifier carries files; where it does not, the label may be on the ticket.
+    `attached`: the notifier sends files. If it does not, the label may be on the ticket.
     """
     kind = NoticeKind(message.payload["notice"])
     facts = {name: _fact(name, value) for name, value in message.payload["facts"].items()}
     attachments: tuple[Attachment, ...] = ()
     if kind is NoticeKind.LABEL_SENT:
-        more, attachments = _label(store, row, attached=attached)
-        facts |= more
+        with store.read() as conn:
+            known = label_records.of_return(conn, row.id)
+        usable = [label for label in known if label.state is LabelState.BOUGHT]
+        label = usable[-1] if usable else None
+        if label is not None and label.pdf is not None:
+            of_label = {
+                "carrier": label.carrier,
+                "tracking_number": label.tracking_number,
+                "tracking_url": label.tracking_url,
+                "label_attached": attached or label.attachment_id is not None or None,
+            }
+            facts |= {name: value for name, value in of_label.items() if value is not None}
+            attachments = (Attachment(file_name(row, label), "application/pdf", label.pdf),)
     return Notice(
         key=message.dedupe_key,
         kind=kind,
@@ -133,9 +143,9 @@ def refund_notice(
     """Return the notice that a refund was paid."""
     facts: dict[str, Any] = {}
     if row is not None:
-        told = Told(NoticeKind.REFUNDED)
-        facts = {name: _fact(name, value) for name, value in _facts(row, told).items()}
-    # The ledger has the shop's own id; a customer knows the number that the ticket says.
+        notice = Told(NoticeKind.REFUNDED)
+        facts = {name: _fact(name, value) for name, value in _facts(row, notice).items()}
+    # The ledger has the shop's own id; the customer knows the number on the ticket.
     order_id = text_of(ticket.custom_fields.get("order_id")) or refund.order_id
     if order_id is not None:
         facts["order_id"] = order_id
@@ -150,40 +160,15 @@ def refund_notice(
     )
 
 
-def _label(
-    store: Store, row: Return, *, attached: bool
-) -> tuple[dict[str, Any], tuple[Attachment, ...]]:
-    with store.read() as conn:
-        usable = [
-            it for it in label_records.of_return(conn, row.id) if it.state is LabelState.BOUGHT
-        ]
-    label = usable[-1] if usable else None
-    if label is None or label.pdf is None:
-        return {}, ()
-    facts = {
-        "carrier": label.carrier,
-        "tracking_number": label.tracking_number,
-        "tracking_url": label.tracking_url,
-        "label_attached": attached or label.attachment_id is not None or None,
-    }
-    attachment = Attachment(file_name(row, label), "application/pdf", label.pdf)
-    return {name: value for name, value in facts.items() if value is not None}, (attachment,)
-
-
 def _fact(name: str, value: Any) -> Any:
-    """Return a fact as the templates know it; the outbox keeps JSON."""
+    """Return a value in the type that templates expect; the outbox stores JSON."""
     if name in {"amount", "deduction"}:
         return money_of(value)
     if name == "items":
         return [Item(it["sku"], it["quantity"], it["sku"]) for it in value]
     if name in {"expires_on", "received_on"}:
-        return _date(value)
+        try:
+            return date.fromisoformat(value[:10])
+        except ValueError:  # a warehouse may write a date in any form
+            return None
     return value
-
-
-def _date(text: str) -> date | None:
-    """A warehouse writes its dates as it likes; the guide's are ISO."""
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        return None

@@ -1,4 +1,4 @@
-"""What a step has decided, before anything of it happens: written in one commit, then done."""
+"""Plans: what a step decides, before anything happens. Written in one commit, then carried out."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 
 _AMOUNT = frozenset({"refund_amount", "currency"})
 US = "dispatch-returns"
-"""Who did what nobody did by hand."""
-SOMEBODY = "somebody in Dispatch"
-"""Who changed a ticket: the API does not say more."""
+"""The actor of what happens automatically."""
+SOMEBODY = "someone in Dispatch"
+"""The actor of a change to a ticket: the API does not say who it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The ticket's next status, by what it gets there, with what is written beside it.
+    """The ticket's next status, the action that leads to it, and the custom fields to write.
 
-    An `amount` goes into ``refund_amount``, with its ``currency``, and None among `fields` empties
-    a field. `tell` is
-    what the customer is told once the ticket is there, where the step itself tells nothing.
-    `reason` is for people, `said` is the reason as the customer may read it. `seen` are digests of
-    what stood in the fields that it writes when it was decided: see `still_written`.
+    An `amount` goes into ``refund_amount`` with its ``currency``; None in `fields` empties a field.
+    `notice` is the customer's notice once the ticket is there, if the step has none of its own.
+    `reason` is for agents, `for_customer` is the reason for the customer. `seen` are digests of the
+    fields' values at the time of the decision: see `still_written`.
     """
 
     step: Step
@@ -44,77 +43,77 @@ class Move:
     fields: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     amount: Money | None = None
     assignee: str | None = None
-    tell: NoticeKind | None = None
+    notice: NoticeKind | None = None
     reason: str | None = None
-    said: str | None = None
+    for_customer: str | None = None
     seen: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def stored(self) -> dict[str, Any]:
-        """Return it as the store keeps it."""
+        """Return it as JSON values for the store."""
         return {
             "step": str(self.step),
             "by": str(self.by),
             "fields": dict(self.fields),
             "amount": None if self.amount is None else money_json(self.amount),
             "assignee": self.assignee,
-            "tell": self.tell and str(self.tell),
+            "notice": self.notice and str(self.notice),
             "reason": self.reason,
-            "said": self.said,
+            "for_customer": self.for_customer,
             "seen": dict(self.seen),
         }
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Move:
-        """Return what `stored` has kept."""
+        """Return the move that `stored` wrote."""
         return cls(
             step=Step(stored["step"]),
             by=ReturnAction(stored["by"]),
             fields=stored["fields"],
             amount=stored["amount"] and money_of(stored["amount"]),
             assignee=stored["assignee"],
-            tell=NoticeKind(stored["tell"]) if stored["tell"] else None,
+            notice=NoticeKind(stored["notice"]) if stored["notice"] else None,
             reason=stored["reason"],
-            said=stored["said"],
+            for_customer=stored["for_customer"],
             seen=stored["seen"],
         )
 
     @property
     def written(self) -> dict[str, str | Decimal | None]:
-        """Return the custom fields it writes."""
+        """The custom fields that it writes."""
         if self.amount is None:
             return {**self.fields}
         amount, currency = self.amount.major, self.amount.currency
         return {**self.fields, "refund_amount": amount, "currency": currency}
 
     def decided_on(self, ticket: Ticket) -> Move:
-        """Return it with what the ticket it was decided on has in the fields that it writes."""
+        """Return it with digests of the fields that it writes, as they are on `ticket`."""
         seen = {name: _digest(ticket.custom_fields.get(name)) for name in self.written}
         return replace(self, seen=seen)
 
     def still_written(self, ticket: Ticket) -> dict[str, str | Decimal | None]:
-        """Return the fields to be written onto the ticket as it is now.
+        """Return the fields that must still be written onto `ticket` as it is now.
 
-        What somebody has written into one since the decision stays: for an amount, its currency
-        stays with it.
+        A field that a person has changed since the decision keeps their value; the amount and its
+        currency belong together.
         """
         now, written = ticket.custom_fields, self.written
-        theirs = {name for name in written if _digest(now.get(name)) != self.seen[name]}
-        theirs |= _AMOUNT if theirs & _AMOUNT else set()
+        changed = {name for name in written if _digest(now.get(name)) != self.seen[name]}
+        changed |= _AMOUNT if changed & _AMOUNT else set()
         return {
             name: value
             for name, value in written.items()
-            if name not in theirs and now.get(name) != value
+            if name not in changed and now.get(name) != value
         }
 
 
 def _digest(value: JsonValue) -> str:
-    """Return what tells one value of a field from another, and keeps nothing of it."""
+    """Return a digest by which two values of a field differ, without the value itself."""
     return hashlib.sha256(dumps(value).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Something for the customer: ``facts`` are JSON values, see `telling`."""
+    """A notice for the customer; ``facts`` are JSON values (see `messages`)."""
 
     kind: NoticeKind
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -124,29 +123,29 @@ class Told:
 class Plan:
     """What follows for a return. `also` are further writes of the same commit.
 
-    Without a `move` the return rests until `due_at`, or until something happens to its ticket.
-    Where `welcomes` is false, the customer is not told that somebody has brought it here.
+    Without a `move` the return rests until `due_at`, or until its ticket changes. If `welcomes` is
+    false, the customer gets no notice that the return has come to this step.
     """
 
     move: Move | None = None
     due_at: datetime | None = None
     decisions: tuple[NewDecision, ...] = ()
     notes: tuple[str, ...] = ()
-    told: tuple[Told, ...] = ()
+    notices: tuple[Told, ...] = ()
     also: tuple[Callable[[Connection], object], ...] = ()
     values: ReturnChanges = field(default_factory=ReturnChanges)
     welcomes: bool = True
 
 
 class OutdatedError(Exception):
-    """What a plan was made from is no longer so: it is not written, and another one is made."""
+    """What a plan was made from has changed: it is not written, and a new one is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A return and its ticket at one moment. `arrived`: somebody has just brought it here.
+    """A return and its ticket at one moment.
 
-    `before` is the step from which it came, where it has just arrived.
+    `arrived`: a person has just moved the ticket to this step, from the step `before`.
     """
 
     row: Return
@@ -157,10 +156,10 @@ class Situation:
 
 
 def money_json(amount: Money) -> dict[str, Any]:
-    """Return an amount as the store keeps it inside JSON."""
+    """Return an amount as JSON values for the store."""
     return {"minor": amount.minor, "currency": amount.currency, "decimals": amount.decimals}
 
 
 def money_of(stored: Mapping[str, Any]) -> Money:
-    """Return the amount that `money_json` has kept."""
+    """Return the amount that `money_json` wrote."""
     return Money(stored["minor"], stored["currency"], stored["decimals"])

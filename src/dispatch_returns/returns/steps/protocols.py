@@ -1,4 +1,4 @@
-"""What the six steps are made of: the merchant's policy, orders, labels and notices."""
+"""What the steps need from the merchant: policy, orders, labels and notifications."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ if TYPE_CHECKING:
 
 
 class Inspection(Protocol):
-    """What the policy says of a receipt."""
+    """The policy's decision on a receipt."""
 
     @property
     def outcome(self) -> Outcome:
-        """Whether a person must look."""
+        """Whether a person must review it."""
         ...
 
     @property
     def spoken(self) -> Sequence[Spoken]:
-        """Why."""
+        """The rule results: why."""
         ...
 
     @property
     def breakdown(self) -> Breakdown:
-        """What it pays back."""
+        """The refund amount."""
         ...
 
     @property
     def pays(self) -> bool:
-        """Whether it is paid back at once."""
+        """Whether it is refunded at once."""
         ...
 
     @property
     def assignee(self) -> str | None:
-        """Who looks at it."""
+        """Who reviews it."""
         ...
 
 
 class Policy(Protocol):
-    """The rules that count for one order."""
+    """The policy version that applies to one order."""
 
     @property
     def id(self) -> str:
@@ -64,17 +64,17 @@ class Policy(Protocol):
 
     @property
     def refund_on_receipt(self) -> bool:
-        """Whether an accepted receipt is paid back at once."""
+        """Whether an accepted receipt is refunded at once."""
         ...
 
     @property
     def review_reminder_days(self) -> int | None:
-        """After how many days people are reminded of a return they have to decide."""
+        """After how many days in review the agents are reminded; None for never."""
         ...
 
     @property
     def reminder_days(self) -> int | None:
-        """After how many days with a label the customer is reminded."""
+        """After how many days with a label the customer is reminded; None for never."""
         ...
 
     @property
@@ -84,13 +84,13 @@ class Policy(Protocol):
 
     @property
     def label_days(self) -> int:
-        """For how many days a label is good."""
+        """For how many days a label can be used."""
         ...
 
     def judge(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
-        """Say whether it may come back, and why."""
+        """Return whether the items can be returned, and why."""
         ...
 
     def settle(
@@ -103,7 +103,7 @@ class Policy(Protocol):
         shipping: ShippingPaid | None,
         returnless: bool,
     ) -> Breakdown:
-        """Say what is paid back for what was accepted, or need not be sent.
+        """Return the refund for accepted items, or for items that the customer keeps.
 
         ``elsewhere`` and ``shipping`` are as for `inspect`.
         """
@@ -120,10 +120,10 @@ class Policy(Protocol):
         elsewhere: Mapping[str, int],
         shipping: ShippingPaid | None,
     ) -> Inspection:
-        """Say what a receipt pays back, and whether a person must look first.
+        """Return the refund for a receipt, and whether a person must review it first.
 
-        ``settled`` came in earlier parcels of this return, ``elsewhere`` in other returns.
-        ``shipping`` was paid back for these; None where a person settled them, and nobody knows.
+        ``settled`` arrived in earlier packages of this return, ``elsewhere`` in other returns.
+        ``shipping`` was paid back with them; None if a person settled them, so it is not known.
         """
         ...
 
@@ -132,14 +132,16 @@ class PolicyBook(Protocol):
     """All versions of a policy."""
 
     def in_force(self, placed_at: datetime) -> Policy:
-        """Return the version that counts for an order of that moment."""
+        """Return the version that applies to an order placed at that moment."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a merchant has configured. Without `labels` people send them, without `notifier` the
-    customer is told of the refund alone.
+    """What a merchant has configured.
+
+    Without `labels` agents send them by hand; without `notifier` the customer gets only the comment
+    about the refund.
     """
 
     book: PolicyBook
@@ -150,12 +152,12 @@ class Parts:
     language: str = "en"
 
     def close(self) -> None:
-        """Close what has connections. May be called twice."""
-        for part in (self.orders, self.labels, self.notifier):
-            close = getattr(part, "close", None)
+        """Close all connections. May be called twice."""
+        for each in (self.orders, self.labels, self.notifier):
+            close = getattr(each, "close", None)
             if close is not None:
                 close()
 
     def order(self, order_id: str | None, ticket: Ticket) -> Order | None:
-        """Return the ticket's order, None if nobody knows it. Raises `OrderError`."""
+        """Return the ticket's order, None if it is not found. Raises `OrderError`."""
         return None if order_id is None else self.orders.order(order_id, ticket)

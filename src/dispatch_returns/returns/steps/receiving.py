@@ -1,7 +1,7 @@
-"""Steps 5 and 6: what arrived, what it is worth, and that it is paid back.
+"""Steps 5 and 6: what arrived, its refund amount, and the refund.
 
-The refund's ordinal is the receipt's number, which only we count: who edits a ticket can make
-no second refund.
+The refund's ordinal is the receipt's number, which is counted in our store only: nobody can cause
+a second refund by editing a ticket.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
 Work = Callable[[Connection], object]
 
 _TEXT_LIMIT = 100
-"""Characters of a condition, or a date, that a warehouse writes onto a ticket."""
+"""The most characters of a condition, or a date, that a warehouse writes onto a ticket."""
 
 
 class Receiving:
-    """Turns what arrived into an amount on the ticket, and an accepted one into a refund."""
+    """Turns a receipt into an amount on the ticket, and an accepted receipt into a refund."""
 
     def __init__(self, store: Store, parts: Parts, intake: Intake) -> None:
         self._store = store
         self._parts = parts
         self._intake = intake
-        self._worths = Worths(store, parts)
+        self._valuations = Worths(store, parts)
 
     def waiting(self, row: Return) -> Receipt | None:
-        """Return the oldest receipt of which nothing has followed yet.
+        """Return the oldest receipt that has not been settled yet.
 
-        None while an earlier one is not paid back: the ticket has one amount at a time.
+        None while an earlier one is not refunded: the ticket has one amount at a time.
         """
         known = self._all(row)
         open_ones = [r for r in known if r.state is not ReceiptState.ACCEPTED]
@@ -70,52 +70,52 @@ class Receiving:
         return first
 
     def is_held_up(self, row: Return) -> bool:
-        """Whether a parcel waits for an earlier one to be paid back."""
+        """Return whether a package waits for the refund of an earlier one."""
         noted = any(r.state is ReceiptState.NOTED for r in self._all(row))
         return noted and self.waiting(row) is None
 
     def has_all(self, row: Return) -> bool:
-        """Whether everything that was announced has arrived, and was counted."""
+        """Return whether everything announced has arrived."""
         known = self._all(row)
         return bool(known) and not not_arrived(row, known)
 
     def settle(self, now: Situation, receipt: Receipt) -> Plan:
-        """Put what arrived on the ticket: what it is worth, or that a person must look."""
+        """Write the refund amount of a receipt onto the ticket, or send it to review."""
         return self._put(
-            now, receipt, self._worths.of(now, receipt, self._earlier(now.row, receipt))
+            now, receipt, self._valuations.of(now, receipt, self._earlier(now.row, receipt))
         )
 
-    def _put(self, now: Situation, receipt: Receipt, worth: Worth) -> Plan:
+    def _put(self, now: Situation, receipt: Receipt, valuation: Worth) -> Plan:
         fields: dict[str, str | None] = {
             "received_date": receipt.received_date,
             "condition": condition_of(receipt.lines),
         }
-        fields |= payment_fields(now.ticket, worth.payment)
-        if worth.amount is None:
-            # What stands there may be an earlier parcel's.
+        fields |= payment_fields(now.ticket, valuation.payment)
+        if valuation.amount is None:
+            # The amount on the ticket may be that of an earlier package.
             fields["refund_amount"] = None
-        good = worth.problem is None
+        good = valuation.problem is None
         state = ReceiptState.SETTLED if good else ReceiptState.REVIEW
         return Plan(
             move=Move(
                 Step.RECEIVED if good else Step.REVIEW,
                 ReturnAction.RECEIVE,
                 fields=fields,
-                amount=worth.amount,
-                assignee=worth.assignee,
-                reason=worth.problem,
+                amount=valuation.amount,
+                assignee=valuation.assignee,
+                reason=valuation.problem,
             ),
-            decisions=(_decision(receipt, "settled" if good else "review", worth),),
-            notes=(_note(now.row, receipt, worth),),
+            decisions=(_decision(receipt, "settled" if good else "review", valuation),),
+            notes=(_note(now.row, receipt, valuation),),
             also=(
-                unless_changed(worth.row, worth.others, of_others),
-                _changing(receipt, now, state=state, **worth.kept()),
+                unless_changed(valuation.row, valuation.others, of_others),
+                _changing(receipt, now, state=state, **valuation.kept()),
             ),
-            values={"order_key": worth.row.order_key},
+            values={"order_key": valuation.row.order_key},
         )
 
     def received(self, now: Situation, terms: Terms) -> Plan:
-        """Go on from a ticket that says that the item was received."""
+        """Go on from a ticket with the status received."""
         known = self._all(now.row)
         latest = _latest(known)
         if latest is not None and latest.state is ReceiptState.SETTLED:
@@ -127,7 +127,7 @@ class Receiving:
             accepted = self._accept(now, latest, SOMEBODY, pays=terms.refund_on_receipt)
             return self._agreed(now, latest, accepted)
         if self._owed(now.row, known):
-            # Held, corrected, and set to received once more: the same parcel.
+            # Its refund was held, and a person has set the ticket to received again.
             again = NewDecision("receipt", "again", SOMEBODY)
             return _pay(again, pays=terms.refund_on_receipt)
         return self._note_arrival(now, known)
@@ -138,21 +138,30 @@ class Receiving:
         return _pay(decision, accepting, pays=pays)
 
     def _agreed(self, now: Situation, receipt: Receipt, accepted: Plan) -> Plan:
-        """Return `accepted`, or ask again where what a person has agreed to is out of date."""
-        others = self._worths.others(now.row)
-        fresh = self._worths.anew(now, receipt, self._earlier(now.row, receipt), others)
+        """Return `accepted`, or ask again if the amount that a person agreed to has changed."""
+        others = self._valuations.others(now.row)
+        fresh = self._valuations.anew(now, receipt, self._earlier(now.row, receipt), others)
         if fresh is not None:
             return self._put(now, receipt, fresh)
         return replace(accepted, also=(unless_changed(now.row, others, of_others), *accepted.also))
 
     def _note_arrival(self, now: Situation, known: Sequence[Receipt]) -> Plan:
-        """The warehouse's own system has said it, by the guide's PATCH."""
+        """Write the receipt that a warehouse's own system reported with the guide's PATCH."""
         left = not_arrived(now.row, known)
         if known and not left:
-            why = "Everything that was announced has arrived already. Look at this parcel."
+            why = "Everything announced has already arrived. Check this package."
             return review(now.row, "receipt", why)
-        # One that is cut off is none that a policy knows, so a person looks.
-        day, condition = (_bounded(_written(now, name)) for name in RECEIPT)
+
+        def written(name: str) -> str | None:
+            value = now.ticket.custom_fields.get(name)
+            if (now.row.claimed or {}).get(name) == digest_of(value):
+                return None  # it was there with the request, so the warehouse did not write it
+            text = text_of(value)
+            # A condition cut off here is unknown to every policy, so it needs a review.
+            too_long = text is not None and len(text) > _TEXT_LIMIT
+            return f"{text[:_TEXT_LIMIT]}..." if text is not None and too_long else text
+
+        day, condition = (written(name) for name in RECEIPT)
 
         def note(conn: Connection) -> None:
             receipts.note(
@@ -168,13 +177,13 @@ class Receiving:
         return Plan(due_at=now.now, also=(note,))
 
     def returnless(self, now: Situation) -> Plan:
-        """Pay back without anything being sent: the policy's word stands for the receipt."""
+        """Refund without a package: the policy's decision takes the place of the receipt."""
         if self._all(now.row):
             return Plan(move=Move(Step.REFUNDED, ReturnAction.REFUND))
         order = self._parts.order(now.row.order_id, now.ticket)
         if order is None:
             return review(now.row, "receipt", NO_ORDER)
-        worth = self._worths.returnless(now, order)
+        valuation = self._valuations.returnless(now, order)
         who = f"policy {now.row.policy}"
 
         def note(conn: Connection) -> None:
@@ -183,40 +192,30 @@ class Receiving:
                 now.row.id,
                 now.now,
                 key="returnless",
-                state=ReceiptState.REVIEW if worth.problem else ReceiptState.ACCEPTED,
+                state=ReceiptState.REVIEW if valuation.problem else ReceiptState.ACCEPTED,
                 lines=[dict(item) for item in now.row.items],
                 received_date=None,
                 who=who,
-                **worth.kept(),
+                **valuation.kept(),
             )
 
-        also = (unless_changed(worth.row, worth.others, of_others), note)
-        values: ReturnChanges = {"order_key": worth.row.order_key}
-        if worth.problem is not None:
-            return replace(review(now.row, "receipt", worth.problem), also=also, values=values)
-        decision = NewDecision("receipt", "returnless", who, "Nothing needs to be sent back.")
+        also = (unless_changed(valuation.row, valuation.others, of_others), note)
+        values: ReturnChanges = {"order_key": valuation.row.order_key}
+        if valuation.problem is not None:
+            return replace(review(now.row, "receipt", valuation.problem), also=also, values=values)
+        decision = NewDecision("receipt", "returnless", who, "The customer keeps the items.")
         fields = payment_fields(now.ticket, order.payment)
-        move = Move(Step.REFUNDED, ReturnAction.REFUND, fields=fields, amount=worth.amount)
+        move = Move(Step.REFUNDED, ReturnAction.REFUND, fields=fields, amount=valuation.amount)
         return Plan(move=move, decisions=(decision,), also=also, values=values)
 
     def refunded(self, now: Situation) -> Plan:
-        """Enter the refund of the newest parcel into the ledger; the refund path does the rest.
+        """Enter the refund of the newest package into the ledger; the refund service does the rest.
 
-        The amount is the ticket's, as it was read just now. A receipt that a person had to look
-        at is accepted, for `refunded` is that person's word.
+        The amount is the ticket's, as it was just read. A receipt in review is accepted, as a
+        person has set the ticket to refunded.
         """
-        known = self._all(now.row)
+        row, known = now.row, self._all(now.row)
         latest = _latest(known)
-        plan = Plan(also=(self._entering(now, known, latest),))
-        if latest is None or latest.state is ReceiptState.ACCEPTED:
-            return plan
-        accepted = NewDecision("receipt", "accepted", SOMEBODY, None, {"ordinal": latest.ordinal})
-        accepting = _changing(latest, now, state=ReceiptState.ACCEPTED)
-        plan = replace(plan, decisions=(accepted,), also=(accepting, *plan.also))
-        return plan if latest.state is ReceiptState.SETTLED else self._agreed(now, latest, plan)
-
-    def _entering(self, now: Situation, known: Sequence[Receipt], latest: Receipt | None) -> Work:
-        row = now.row
         facts = Facts.of(now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at)
         decision = self._intake.judge(facts)
 
@@ -225,12 +224,18 @@ class Receiving:
             if refund is None:
                 return  # settled before this installation went live
             if known and latest is not known[-1] and refund.state is not State.HELD:
-                records.wake(conn, now.row.id, now.now)  # the next parcel waits for this one
+                records.wake(conn, row.id, now.now)  # the next package waits for this refund
 
-        return enter
+        plan = Plan(also=(enter,))
+        if latest is None or latest.state is ReceiptState.ACCEPTED:
+            return plan
+        accepted = NewDecision("receipt", "accepted", SOMEBODY, None, {"ordinal": latest.ordinal})
+        accepting = _changing(latest, now, state=ReceiptState.ACCEPTED)
+        plan = replace(plan, decisions=(accepted,), also=(accepting, *plan.also))
+        return plan if latest.state is ReceiptState.SETTLED else self._agreed(now, latest, plan)
 
     def over(self, now: Situation) -> Plan:
-        """Leave to a person what was worth something and is not paid of a return that is over."""
+        """Note for agents what was not refunded of a return that is over."""
         known = self._all(now.row)
         latest = _latest(known)
         settled = latest is not None and latest.state is ReceiptState.SETTLED
@@ -238,14 +243,14 @@ class Receiving:
             return Plan()
         note = (
             f"{latest.amount or 'What arrived'} was not paid back, and other returns of the order"
-            " do not count it. Should this return go on after all, check refund_amount first."
+            " do not count it. If this return goes on after all, check refund_amount first."
             f" (Return {now.row.number})"
         )
-        if self._worths.refund(now.row, latest) is not None:
+        if self._valuations.refund(now.row, latest) is not None:
             return Plan(notes=(note,))
         return Plan(notes=(note,), also=(_changing(latest, now, state=ReceiptState.REVIEW),))
 
-    # What there is.
+    # The return's receipts.
 
     def _all(self, row: Return) -> list[Receipt]:
         with self._store.read() as conn:
@@ -255,20 +260,16 @@ class Receiving:
         return [r for r in self._all(row) if r.ordinal < receipt.ordinal]
 
     def _owed(self, row: Return, known: Sequence[Receipt]) -> bool:
-        """Whether an accepted parcel waits for its refund: to be entered, or to be released."""
+        """Return whether an accepted receipt's refund is not entered yet, or is held."""
         accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
         if not accepted:
             return False
-        entered = self._worths.refund(row, accepted[-1])
+        entered = self._valuations.refund(row, accepted[-1])
         return entered is None or entered.state is State.HELD
 
 
-def _bounded(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}..."
-
-
 def _latest(known: Sequence[Receipt]) -> Receipt | None:
-    """Return the newest receipt of which something has followed."""
+    """Return the newest receipt that has been settled, reviewed or accepted."""
     decided = [r for r in known if r.state is not ReceiptState.NOTED]
     return decided[-1] if decided else None
 
@@ -285,9 +286,9 @@ def _changing(receipt: Receipt, now: Situation, **values: Any) -> Work:
 def facts_of(
     conn: Connection, ticket: Ticket, workspace: str, refund: Refund | None = None
 ) -> Facts:
-    """Return what `ticket` says of `refund`, or of the refund of its newest parcel.
+    """Return what `ticket` says about `refund`, or about the refund of its newest package.
 
-    Of an earlier parcel the ticket says nothing any more: its refund keeps its own amount.
+    The ticket no longer says anything about an earlier package: its refund keeps its own amount.
     """
     row = records.get(conn, records.return_id(workspace, ticket.id))
     requested_at = None if row is None else row.requested_at
@@ -302,26 +303,20 @@ def facts_of(
     return Facts.of(ticket, workspace, parcel, requested_at)
 
 
-def _written(now: Situation, name: str) -> str | None:
-    """Return a field of the receipt, None where it stands there since the request."""
-    value = now.ticket.custom_fields.get(name)
-    return None if (now.row.claimed or {}).get(name) == digest_of(value) else text_of(value)
-
-
 def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:
-    """Return which parcel's refund it is: its number is ours, and never the ticket's."""
+    """Return the package of a refund. Its number comes from our store, never from the ticket."""
     claimed = dict(row.claimed or {}) if row is not None else {}
     if receipt is None:
         return Parcel(claimed=claimed)
     for name in RECEIPT:
-        claimed.pop(name, None)  # the receipt says them, and has written them
+        claimed.pop(name, None)  # they come from the receipt now
     breakdown = receipt.breakdown or {}
     refunded = breakdown.get("refunded")
     return Parcel(
         receipt.ordinal,
         returnless=receipt.returnless,
         granted=receipt.amount,
-        # What had a problem was for a person to decide.
+        # A receipt with a problem was decided by a person.
         automatic=receipt.detail is None and bool(breakdown.get("pays") or receipt.returnless),
         accounted=None if refunded is None else money_of(refunded),
         claimed=claimed,
@@ -337,15 +332,15 @@ _PAYMENT_FIELDS: Mapping[PaymentKind, str] = {
 
 
 def payment_fields(ticket: Ticket, payment: PaymentRef | None) -> dict[str, str | None]:
-    """Return the field that names the order's payment, where the ticket names none."""
+    """Return the field that names the order's payment, unless the ticket names one already."""
     named = any(ticket.custom_fields.get(name) for name in _PAYMENT_FIELDS.values())
     if payment is None or named or payment.account is not None:
-        return {}  # a connected account's payment is found by the merchant's own function
+        return {}  # the merchant's own function finds the payment of a connected account
     return {_PAYMENT_FIELDS[payment.kind]: payment.id}
 
 
 def not_arrived(row: Return, known: Iterable[Receipt]) -> list[dict[str, Any]]:
-    """Return what was announced and is in none of the receipts `known`."""
+    """Return the announced items that are in none of the receipts `known`."""
     left = Counter({item["sku"]: item["quantity"] for item in row.items})
     for receipt in known:
         for line in receipt.lines:
@@ -354,13 +349,13 @@ def not_arrived(row: Return, known: Iterable[Receipt]) -> list[dict[str, Any]]:
 
 
 def condition_of(lines: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the conditions of what arrived, as one text."""
+    """Return the conditions of `lines` as one text."""
     found = dict.fromkeys(line["condition"] for line in lines if line.get("condition"))
     return ", ".join(found) or None
 
 
 def review(row: Return, kind: str, why: str) -> Plan:
-    """Let a person look, and say why."""
+    """Return the plan that moves a return to review, with the reason."""
     return Plan(
         move=Move(Step.REVIEW, ReturnAction.RECEIVE, reason=why),
         decisions=(NewDecision(kind, "review", US, why),),
@@ -368,27 +363,27 @@ def review(row: Return, kind: str, why: str) -> Plan:
     )
 
 
-def _decision(receipt: Receipt, outcome: str, worth: Worth) -> NewDecision:
+def _decision(receipt: Receipt, outcome: str, valuation: Worth) -> NewDecision:
     data = {
         "ordinal": receipt.ordinal,
         "lines": [dict(line) for line in receipt.lines],
         "received_date": receipt.received_date,
-        "amount": worth.amount and money_json(worth.amount),
-        "breakdown": worth.breakdown and breakdown_json(worth.breakdown),
+        "amount": valuation.amount and money_json(valuation.amount),
+        "breakdown": valuation.breakdown and breakdown_json(valuation.breakdown),
     }
-    return NewDecision("receipt", outcome, receipt.who, worth.problem, data)
+    return NewDecision("receipt", outcome, receipt.who, valuation.problem, data)
 
 
-def _note(row: Return, receipt: Receipt, worth: Worth) -> str:
+def _note(row: Return, receipt: Receipt, valuation: Worth) -> str:
     lines = [f"Received: {item_lines(receipt.lines)}. (Return {row.number})"]
-    if worth.breakdown is not None:
-        lines += [f"- {name}: {amount}" for name, amount in worth.breakdown.parts]
-        lines += [f"- {name}: -{amount}" for name, amount in worth.breakdown.fees]
-    if worth.amount is not None:
-        lines.append(f"To be paid back: {worth.amount}.")
-    if worth.problem is not None:
+    if valuation.breakdown is not None:
+        lines += [f"- {name}: {amount}" for name, amount in valuation.breakdown.parts]
+        lines += [f"- {name}: -{amount}" for name, amount in valuation.breakdown.fees]
+    if valuation.amount is not None:
+        lines.append(f"Refund amount: {valuation.amount}.")
+    if valuation.problem is not None:
         lines.append(
-            f"{worth.problem} A person must look: correct refund_amount and set the status to"
-            " refunded, or to rejected."
+            f"{valuation.problem} Correct refund_amount and set the status to refunded, or set it"
+            " to rejected."
         )
     return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""What a customer asks for, as the ticket says it: whoever wrote it, and however.
+"""Reads the customer's request from the ticket, in whatever form it was written.
 
-What stands there is read whole, or a person is told that it can't be: no piece is dropped, and
-none is guessed. Every text has a limit, and over it a person looks.
+It is read completely, or a person must review it: no piece is dropped, and none is guessed. Every
+text has a limit; a longer one needs a review.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ORDER_ID_LIMIT = 200
 SKU_LIMIT = 200
 REASON_LIMIT = 500
 ITEMS_LIMIT = 1000
-"""Entries of a list of items, or pieces of one that is written as a text."""
+"""Entries in a list of items, whether it is a list or a text."""
 PIECES_LIMIT = 9999
 """Pieces of one SKU."""
 TEXT_LIMIT = 20_000
-"""Characters of a list of items that is written as a text."""
+"""Characters of a list of items written as a text."""
 
 _COUNTED = re.compile(r"(?P<before>[0-9]{1,4}) x (?P<a>.+)|(?P<b>.+) x (?P<after>[0-9]{1,4})")
 _WHOLE = re.compile(r"[0-9]{1,6}(?:\.0{1,6})?", re.ASCII)
@@ -40,31 +40,34 @@ _BESIDE = frozenset(
     {"category", "condition", "currency", "id", "image", "line_id", "name", "note", "price"}
     | {"reason", "title", "url"}
 )
-"""What may stand beside an SKU and is no number of pieces. An unknown key might be one."""
+"""The keys of an item that are certainly not its quantity. An unknown key might be."""
 _JOINED = 5
-"""Parts of a text that one SKU with separators in it is looked for in."""
+"""The most pieces of a text that are joined to find an SKU with separators in it."""
 
 
 class UnreadError(ValueError):
-    """Something on a ticket can't be read. Its text is for people, and shows none of it."""
+    """Something on a ticket can't be read. Its message is for people, and does not quote it."""
 
 
 RECEIPT = ("received_date", "condition")
-"""The fields by which a warehouse says what arrived."""
+"""The fields in which a warehouse records what arrived."""
 
 
 def claimed_by(ticket: Ticket, evidence: Iterable[str]) -> dict[str, str]:
-    """Return digests of the fields of a receipt, and of `evidence`, that stand on a request."""
+    """Return digests of the receipt's fields, and those of `evidence`, that a request has set.
+
+    What a customer wrote into them is no proof that anything arrived.
+    """
     fields = ticket.custom_fields
     names = dict.fromkeys((*RECEIPT, *evidence))
     return {it: digest_of(fields[it]) for it in names if fields.get(it) is not None}
 
 
 def request_of(ticket: Ticket, asked_at: datetime, order: Order | None = None) -> ReturnRequest:
-    """Return what `ticket` asks for; `asked_at` is when it became a return.
+    """Return the request on `ticket`; `asked_at` is when it became a return.
 
-    An SKU of `order` is that SKU, before its text is taken apart. ``unclear`` of what is
-    returned says what can't be read.
+    A text that is an SKU of `order` is taken as that SKU, and not split. ``unclear`` of the result
+    says what can't be read.
     """
     fields = ticket.custom_fields
     unclear = list[str]()
@@ -94,16 +97,24 @@ def request_of(ticket: Ticket, asked_at: datetime, order: Order | None = None) -
 
 
 def items_of(value: Any, skus: Collection[str] = ()) -> tuple[Item, ...]:
-    """Read the guide's list of SKUs: one that is named twice is meant twice.
+    """Read the guide's list of SKUs: one that is listed twice means two pieces.
 
-    Portals and forms write other things too, and are understood where there is no doubt: a
-    text with commas, ``2 x SKU-001``, JSON in a text, pairs of an SKU and a number, and objects
-    with ``sku`` and ``quantity`` or ``qty``. ``skus`` are those of the order. Raises
-    `UnreadError` for anything else, and for what is over a limit.
+    What else portals and forms write is read where its meaning is certain: a text with commas,
+    ``2 x SKU-001``, JSON in a text, pairs of an SKU and a number, and objects with ``sku`` and
+    ``quantity`` or ``qty``. ``skus`` are those of the order. Raises `UnreadError` for anything
+    else, and for what is over a limit.
     """
     counts = Counter[str]()
     for entry in _entries(value, skus):
-        sku, quantity = _entry(entry, skus)
+        if isinstance(entry, dict):
+            sku, quantity = _of_object(cast("dict[str, Any]", entry))
+        elif isinstance(entry, list):
+            pair: list[Any] = entry  # pyright: ignore[reportUnknownVariableType] - JSON
+            if len(pair) != 2 or not isinstance(pair[0], str):
+                raise UnreadError("a list in the list is not an SKU and a number of pieces")
+            sku, quantity = _sku(pair[0]), _pieces(pair[1])
+        else:
+            sku, quantity = _of_sku(_sku(entry), skus)
         if len(sku) > SKU_LIMIT:
             raise UnreadError(f"an SKU has more than {SKU_LIMIT} characters")
         counts[sku] += quantity
@@ -113,13 +124,13 @@ def items_of(value: Any, skus: Collection[str] = ()) -> tuple[Item, ...]:
 
 
 def as_field(items: Iterable[Item]) -> list[str]:
-    """Return `items` as the guide writes them: each SKU as often as it comes back."""
+    """Return `items` as the guide writes them: each SKU once for each piece."""
     return [item.sku for item in items for _ in range(item.quantity)]
 
 
 def _entries(value: Any, skus: Collection[str]) -> list[Any]:
     if isinstance(value, str):
-        value = _of_text(value, skus)
+        value = _split(value, skus)
     if value is None:
         return []
     entries: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType] - JSON
@@ -128,44 +139,33 @@ def _entries(value: Any, skus: Collection[str]) -> list[Any]:
     return [it for it in entries if it is not None and it != ""]
 
 
-def _of_text(text: str, skus: Collection[str]) -> Any:
-    """Return the entries of a text: its JSON, or its parts between commas and line ends."""
+def _split(text: str, skus: Collection[str]) -> Any:
+    """Return the entries of a text: its JSON, or its pieces between commas and line ends."""
     if len(text) > TEXT_LIMIT:
         raise UnreadError(f"more than {TEXT_LIMIT} characters")
     if text.lstrip().startswith(("[", "{")) and plain_sku(text) not in skus:
         try:
             return loads(text.encode())
-        except ValueError:  # an SKU may begin so
+        except ValueError:  # an SKU can begin like JSON
             pass
-    parts = re.split(r"([,;\n])", text)
+    pieces = re.split(r"([,;\n])", text)
     entries = list[str]()
-    while parts:
+    while pieces:
         # An SKU of the order may have a comma in it.
-        longest = min(len(parts), 2 * _JOINED - 1)
-        joined = (n for n in range(longest, 1, -2) if plain_sku("".join(parts[:n])) in skus)
+        longest = min(len(pieces), 2 * _JOINED - 1)
+        joined = (n for n in range(longest, 1, -2) if plain_sku("".join(pieces[:n])) in skus)
         taken = next(joined, 1) if longest % 2 else 1
-        entries.append("".join(parts[:taken]).strip())
-        del parts[: taken + 1]
+        entries.append("".join(pieces[:taken]).strip())
+        del pieces[: taken + 1]
     return entries
 
 
-def _entry(entry: Any, skus: Collection[str]) -> tuple[str, int]:
-    if isinstance(entry, dict):
-        return _of_object(cast("dict[str, Any]", entry))
-    if isinstance(entry, list):
-        pair: list[Any] = entry  # pyright: ignore[reportUnknownVariableType] - JSON
-        if len(pair) != 2 or not isinstance(pair[0], str):
-            raise UnreadError("a list in the list is not an SKU and a number of pieces")
-        return _sku(pair[0]), _pieces(pair[1])
-    return _of_sku(_sku(entry), skus)
-
-
 def _of_sku(text: str, skus: Collection[str]) -> tuple[str, int]:
-    """Return what a text means: an SKU, or one with a number of pieces before or after it."""
+    """Return the SKU and the quantity in a text: an SKU, with a number before or after it."""
     found = None if text in skus else _COUNTED.fullmatch(text)
     if found is None:
         return text, 1
-    # "2 x M8 x 40" may be read two ways: the order says which one is an SKU.
+    # "2 x M8 x 40" has two meanings: the order says which one is an SKU.
     if found["before"] and plain_sku(found["a"]) not in skus:
         *sku, after = text.rsplit(" x ", 1)
         if plain_sku(sku[0]) in skus and _WHOLE.fullmatch(after):
@@ -174,38 +174,38 @@ def _of_sku(text: str, skus: Collection[str]) -> tuple[str, int]:
 
 
 def _of_object(entry: Mapping[str, Any]) -> tuple[str, int]:
-    said = {str(name).strip().casefold(): value for name, value in entry.items()}
-    if len(said) < len(entry):
-        raise UnreadError("an item names a field twice")
-    quantities = [said[name] for name in _QUANTITY if name in said]
-    if "sku" not in said:
+    fields = {str(name).strip().casefold(): value for name, value in entry.items()}
+    if len(fields) < len(entry):
+        raise UnreadError("an item has the same field twice")
+    quantities = [fields[name] for name in _QUANTITY if name in fields]
+    if "sku" not in fields:
         raise UnreadError("an item has no sku")
-    if not quantities and said.keys() - _SKU - _BESIDE:
-        raise UnreadError("an item has no quantity, and a field that is not known and may be it")
+    if not quantities and fields.keys() - _SKU - _BESIDE:
+        raise UnreadError("an item has no quantity, and an unknown field that may be it")
     pieces = {_pieces(it) for it in quantities} or {1}
     if len(pieces) > 1:
         raise UnreadError("an item has two quantities")
-    return _sku(said["sku"]), pieces.pop()
+    return _sku(fields["sku"]), pieces.pop()
 
 
 def _sku(value: Any) -> str:
     text = text_of(value)
     if text is None or not plain_sku(text):
-        raise UnreadError("an entry is no SKU")
+        raise UnreadError("an entry is not an SKU")
     return plain_sku(text)
 
 
 def _pieces(value: Any) -> int:
     """Return a number of pieces: ``2``, ``2.0`` or ``"2"``."""
-    written = isinstance(value, str | int | Decimal) and not isinstance(value, bool)
-    text = str(value).strip() if written else ""
+    readable = isinstance(value, str | int | Decimal) and not isinstance(value, bool)
+    text = str(value).strip() if readable else ""
     if not _WHOLE.fullmatch(text):
-        raise UnreadError("a quantity is no whole number of pieces")
+        raise UnreadError("a quantity is not a whole number of pieces")
     return int(Decimal(text))
 
 
 def text_of(value: Any) -> str | None:
-    """Return a field's text, None where there is none."""
+    """Return a field's text, None if it has none."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # an order number typed into a number field
     return value.strip() or None if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""What other returns of an order have settled, and that nothing is decided from what is no more."""
+"""What the other returns of an order have settled, and the check that it has not changed since."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What other returns of the order have settled: pieces by SKU, and of the way out so much.
+    """What the other returns of the order have settled: pieces by SKU, and outbound shipping.
 
-    ``shipping`` is in minor units, and None where a person settled, and nobody knows.
+    ``shipping`` is in minor units; None if a person settled one of them, so it is not known.
     """
 
     pieces: Mapping[str, int]
     shipping: int | None
 
     def stored(self) -> dict[str, Any]:
-        """Return it as the store keeps it."""
+        """Return it as JSON values for the store."""
         return {"pieces": dict(self.pieces), "shipping": self.shipping}
 
     def shipping_paid(self, earlier: Iterable[Receipt]) -> ShippingPaid | None:
-        """Return what of the way out was paid back before, with the `earlier` parcels' share."""
+        """Return the outbound shipping paid back before, with that of the `earlier` packages."""
         here = _shipping(earlier)
         if here is None or self.shipping is None:
             return None
@@ -41,13 +41,13 @@ class Others:
 
 
 def of_others(conn: Connection, row: Return) -> Others:
-    """Return what other returns of this order have settled."""
+    """Return what the other returns of this order have settled."""
     found = receipts.of_others(conn, row)
     return Others(pieces_of(found), _shipping(found))
 
 
 def pieces_of(found: Iterable[Receipt]) -> dict[str, int]:
-    """Return how many pieces of each SKU `found` have brought."""
+    """Return the number of pieces in the receipts `found`, by SKU."""
     pieces = Counter[str]()
     for receipt in found:
         for line in receipt.lines:
@@ -58,10 +58,10 @@ def pieces_of(found: Iterable[Receipt]) -> dict[str, int]:
 def unless_changed(
     row: Return, seen: T, look: Callable[[Connection, Return], T]
 ) -> Callable[[Connection], None]:
-    """Return the work of a commit that raises `OutdatedError` where `look` sees more than `seen`.
+    """Return a write that raises `OutdatedError` if `look` no longer returns `seen`.
 
     A decision is made before it is committed, and another worker's may come in between. Of two
-    at once the second one is made again.
+    at the same time the second is made again.
     """
 
     def check(conn: Connection) -> None:

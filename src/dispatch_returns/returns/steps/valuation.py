@@ -1,4 +1,4 @@
-"""What a receipt is worth, beside what other returns of the order have settled."""
+"""The refund amount of a receipt, given what other returns of the order have settled."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from dispatch_returns.returns.steps.siblings import Others, of_others
 from dispatch_returns.store import Store
 
 WAREHOUSE = "the warehouse"
-NO_ORDER = "Nobody knows the order, so nobody knows what this is worth."
-_DECIDE = "Set the status to rejected; or give a refund_amount and set it to refunded."
+NO_ORDER = "Order not found, so the refund amount can't be calculated."
+_DECIDE = "Set the status to rejected, or write a refund_amount and set the status to refunded."
 _NOTHING_LEFT = f"Nothing of the price is left to pay back. {_DECIDE}"
-_LOOK = "The policy wants a person to look."
+_REVIEW = "The return policy wants a review."
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What a receipt is worth beside what `others` have settled, or why a person must look.
+    """The refund amount of a receipt, given what `others` have settled, or its problem.
 
-    ``row`` is the return, which is one of the order that was read.
+    With a ``problem`` a person must review it. ``row`` is the return with the key of the order
+    that was read.
     """
 
     others: Others
@@ -46,51 +47,56 @@ class Worth:
     payment: PaymentRef | None = None
     assignee: str | None = None
     refunded: Money | None = None
-    """What the shop says was paid back of the order so far."""
+    """What the shop says has been paid back of the order so far."""
 
     def kept(self) -> dict[str, Any]:
-        """Return the values of a receipt's row that say what it is worth."""
+        """Return the values of a receipt's row for its refund amount."""
         breakdown = None
         if self.breakdown is not None:
             refunded = None if self.refunded is None else money_json(self.refunded)
-            beside = {"pays": self.pays, "others": self.others.stored(), "refunded": refunded}
-            breakdown = breakdown_json(self.breakdown) | beside
+            more = {"pays": self.pays, "others": self.others.stored(), "refunded": refunded}
+            breakdown = breakdown_json(self.breakdown) | more
         return {"amount": self.amount, "breakdown": breakdown, "detail": self.problem}
 
 
 class Worths:
-    """Asks the policy what receipts are worth."""
+    """Calculates the refund amounts of receipts by the policy."""
 
     def __init__(self, store: Store, parts: Parts) -> None:
         self._store = store
         self._parts = parts
 
     def of(self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt]) -> Worth:
-        """Ask the policy what arrived is worth, and whether a person must look."""
+        """Return the refund amount of a receipt, and whether it needs a review."""
         order = self._parts.order(now.row.order_id, now.ticket)
         row = _of_order(now.row, order)
         others = self.others(row)
         if order is None:
             return Worth(others, row, problem=NO_ORDER)
         found = self._inspect(now, receipt, order, earlier, others)
-        looks = found.outcome is not Outcome.APPROVE
-        worth = Worth(
+        review = found.outcome is not Outcome.APPROVE
+        valuation = Worth(
             others,
             row,
             amount=_if_any(found.breakdown.total),
             breakdown=found.breakdown,
-            problem=" ".join(it.why for it in found.spoken) or _LOOK if looks else None,
+            problem=" ".join(it.why for it in found.spoken) or _REVIEW if review else None,
             pays=found.pays,
             payment=order.payment,
             refunded=order.refunded,
             assignee=found.assignee,
         )
-        if worth.amount is None or receipt.who != WAREHOUSE:
-            return worth
-        return _with_the_warehouses_word(now, worth, self._amounts(now.row, earlier))
+        if valuation.amount is None or receipt.who != WAREHOUSE:
+            return valuation
+        before: list[Money | None] = []
+        if earlier:
+            # The amount on the ticket may still be the one granted or paid for the package before.
+            refund = self.refund(now.row, earlier[-1])
+            before = [earlier[-1].amount, None if refund is None else refund.amount]
+        return _by_the_warehouse(now, valuation, before)
 
     def returnless(self, now: Situation, order: Order) -> Worth:
-        """Return what is paid back without anything being sent."""
+        """Return the refund amount if the customer keeps the items."""
         row = _of_order(now.row, order)
         others = self.others(row)
         breakdown = self._parts.book.in_force(order.placed_at).settle(
@@ -101,13 +107,17 @@ class Worths:
             shipping=others.shipping_paid([]),
             returnless=True,
         )
+        problem = order.problem(others.pieces)
+        if problem is not None:
+            problem = f"{problem} {_DECIDE}"
+        elif breakdown.total.minor <= 0:
+            problem = _NOTHING_LEFT
         return Worth(
             others,
             row,
             _if_any(breakdown.total),
             breakdown,
-            problem=_unclear(order, others)
-            or (None if breakdown.total.minor > 0 else _NOTHING_LEFT),
+            problem=problem,
             payment=order.payment,
             refunded=order.refunded,
         )
@@ -115,13 +125,13 @@ class Worths:
     def anew(
         self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt], others: Others
     ) -> Worth | None:
-        """Return what a receipt is worth beside `others`, if a person has agreed to another amount.
+        """Return the refund amount given `others`, if it is not the one that a person agreed to.
 
-        None where that is what they were asked about, or where they have given one of their own.
+        None if the amount has not changed, or if the person has written one of their own.
         """
         agreed, kept = receipt.amount, receipt.breakdown
-        said = now.ticket.custom_fields.get("refund_amount")
-        if kept is None or agreed is None or not _same(said, agreed):
+        written = now.ticket.custom_fields.get("refund_amount")
+        if kept is None or agreed is None or not _same(written, agreed):
             return None
         if kept.get("others") == others.stored():
             return None
@@ -130,7 +140,7 @@ class Worths:
             return None
         found = self._inspect(now, receipt, order, earlier, others)
         total = found.breakdown.total
-        # The warehouse may have given less than the policy.
+        # The warehouse may have granted less than the policy.
         amount = total if agreed == money_of(kept["total"]) else min(agreed, total)
         if amount == agreed:
             return None
@@ -139,7 +149,7 @@ class Worths:
             now.row,
             amount=_if_any(amount),
             breakdown=found.breakdown,
-            problem=f"Other returns of the order have changed: this is now worth {amount}.",
+            problem=f"Other returns of the order have changed: the refund amount is now {amount}.",
             pays=found.pays,
             refunded=order.refunded,
             assignee=found.assignee,
@@ -163,28 +173,16 @@ class Worths:
             shipping=others.shipping_paid(earlier),
         )
 
-    def _amounts(self, row: Return, earlier: Sequence[Receipt]) -> list[Money | None]:
-        """Return what was said to be the worth of the parcel before, and what was paid for it."""
-        if not earlier:
-            return []
-        refund = self.refund(row, earlier[-1])
-        return [earlier[-1].amount, None if refund is None else refund.amount]
-
     def others(self, row: Return) -> Others:
-        """Return what other returns of the order have settled by now."""
+        """Return what the other returns of the order have settled by now."""
         with self._store.read() as conn:
             return of_others(conn, row)
 
     def refund(self, row: Return, receipt: Receipt) -> Refund | None:
-        """Return the refund of a receipt, None where it is not entered yet."""
+        """Return the refund of a receipt, None if it has not been entered yet."""
         refund = ledger.refund_id(row.workspace_id, row.ticket_id, receipt.ordinal)
         with self._store.read() as conn:
             return ledger.get(conn, refund)
-
-
-def _unclear(order: Order, others: Others) -> str | None:
-    problem = order.problem(others.pieces)
-    return problem and f"{problem} {_DECIDE}"
 
 
 def _of_order(row: Return, order: Order | None) -> Return:
@@ -195,35 +193,36 @@ def _items(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
     return [Item(it["sku"], it["quantity"], it.get("condition")) for it in lines]
 
 
-def _with_the_warehouses_word(
-    now: Situation, worth: Worth, earlier: Sequence[Money | None]
-) -> Worth:
-    """Take the amount that the warehouse has written, where it is not more than the policy's."""
-    assert worth.amount is not None
-    said = now.ticket.custom_fields.get("refund_amount")
-    if said is None or any(_same(said, amount) for amount in earlier):
-        return worth  # it says none; or what stands there is the parcel's before
+def _by_the_warehouse(now: Situation, valuation: Worth, before: Sequence[Money | None]) -> Worth:
+    """Take the amount that the warehouse wrote, if it is not more than the policy's.
+
+    `before` are the amounts of the package before, which the warehouse did not write for this one.
+    """
+    assert valuation.amount is not None
+    written = now.ticket.custom_fields.get("refund_amount")
+    if written is None or any(_same(written, amount) for amount in before):
+        return valuation
     currency = text_of(now.ticket.custom_fields.get("currency"))
-    if currency is not None and currency.upper() != worth.amount.currency:
-        problem = f"The ticket's currency is not the order's, {worth.amount.currency}."
-        return replace(worth, problem=problem)
+    if currency is not None and currency.upper() != valuation.amount.currency:
+        problem = f"The ticket's currency is not the order's, {valuation.amount.currency}."
+        return replace(valuation, problem=problem)
     try:
-        rule = CurrencyRule(worth.amount.decimals)
-        amount = Money.from_decimal(Decimal(str(said)), worth.amount.currency, rule)
+        rule = CurrencyRule(valuation.amount.decimals)
+        amount = Money.from_decimal(Decimal(str(written)), valuation.amount.currency, rule)
     except (MoneyError, ArithmeticError):
-        return replace(worth, problem="The refund_amount on the ticket is not an exact amount.")
-    if amount > worth.amount:
-        problem = f"The ticket asks for {amount}; by the policy it is worth {worth.amount}."
-        return replace(worth, problem=problem)
-    return replace(worth, amount=amount)
+        return replace(valuation, problem="The refund_amount on the ticket is not an exact amount.")
+    if amount > valuation.amount:
+        problem = f"The ticket asks for {amount}, more than the policy's {valuation.amount}."
+        return replace(valuation, problem=problem)
+    return replace(valuation, amount=amount)
 
 
 def _if_any(amount: Money) -> Money | None:
     return amount if amount.minor > 0 else None
 
 
-def _same(said: object, amount: Money | None) -> bool:
+def _same(written: object, amount: Money | None) -> bool:
     try:
-        return amount is not None and Decimal(str(said)) == amount.major
-    except ArithmeticError:  # it is no number
+        return amount is not None and Decimal(str(written)) == amount.major
+    except ArithmeticError:  # not a number
         return False

@@ -1,4 +1,4 @@
-"""The story as one HTML page that needs nothing else: no script, no font, no network."""
+"""The timeline as one self-contained HTML page: no script, no font, no network."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def render(story: Story, statuses: Statuses, now: datetime) -> str:
     )
     source = files("dispatch_returns.returns.timeline").joinpath("page.html.jinja")
     template = environment.from_string(source.read_text(encoding="utf-8"))
+
+    def day(at: datetime) -> str:
+        return f"{at.astimezone(UTC):%A, %d %B %Y}"
+
+    def time(at: datetime) -> str:
+        return f"{at.astimezone(UTC):%H:%M:%S}"
+
     reached = {moment.title for moment in story.moments if moment.kind == "step"}
     return template.render(
         story=story,
@@ -43,15 +50,7 @@ def render(story: Story, statuses: Statuses, now: datetime) -> str:
             }
             for number, step in enumerate(_WALK, start=1)
         ],
-        day=_day,
-        time=_time,
+        day=day,
+        time=time,
         now=f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
     )
-
-
-def _day(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%A, %d %B %Y}"
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%H:%M:%S}"

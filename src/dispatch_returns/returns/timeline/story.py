@@ -1,11 +1,11 @@
-"""Reads everything the store has of one return, in the order in which it happened."""
+"""Reads everything that the store has about one return, in the order in which it happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -49,7 +49,7 @@ _EVENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened: `title` in a few words, `lines` are what explains it."""
+    """Something that happened: `title` in a few words, `lines` explain it."""
 
     at: datetime
     kind: Kind
@@ -78,9 +78,13 @@ class Story:
 
     @property
     def facts(self) -> dict[str, str | None]:
-        """Return what stands above the story."""
+        """The summary above the moments: a name and its value, None if it has none."""
         paid = [f"{r.amount} ({r.state})" for r in self.refunds if r.amount is not None]
-        sent = [_named(it) for it in self.labels]
+        sent = list[str]()
+        for label in self.labels:
+            over = f" ({str(label.state).replace('_', ' ')})" if label.state in labels.OVER else ""
+            if name := label.tracking_number or label.provider_id:
+                sent.append(f"{name}{over}")
         return {
             "ticket": self.row.ticket_id,
             "return number": self.row.number,
@@ -89,24 +93,24 @@ class Story:
             "reason": self.row.reason,
             "status": self.row.status,
             "policy": self.row.policy,
-            "label": ", ".join(filter(None, sent)) or None,
+            "label": ", ".join(sent) or None,
             "refund": ", ".join(paid) or None,
-            "put off": self.row.error,
+            "postponed": self.row.error,
             "events received": str(self.events),
         }
 
 
 def story_of(conn: Connection, row: Return) -> Story:
-    """Return the whole story of a return."""
+    """Return everything that happened to a return."""
     refunds = sorted(
         ledger.newest(conn, limit=100, ticket_id=row.ticket_id), key=lambda it: it.ordinal
     )
     arrived = receipts.of_return(conn, row.id)
     moments = [
-        *(_arrived(it) for it in arrived if not it.returnless),
-        *(_decided(it) for it in records.decisions_of(conn, row.id)),
-        *(moment for refund in refunds for moment in _paid(conn, refund)),
-        *_told(outbox.of_ticket(conn, row.ticket_id)),
+        *(_receipt(it) for it in arrived if not it.returnless),
+        *(_decision(it) for it in records.decisions_of(conn, row.id)),
+        *(moment for refund in refunds for moment in _refund(conn, refund)),
+        *_messages(outbox.of_ticket(conn, row.ticket_id)),
     ]
     events = inbox.newest(conn, limit=_EVENTS, ticket_id=row.ticket_id)
     return Story(
@@ -119,54 +123,40 @@ def story_of(conn: Connection, row: Return) -> Story:
     )
 
 
-def _named(label: LabelRow) -> str | None:
-    name = label.tracking_number or label.provider_id
-    over = f" ({str(label.state).replace('_', ' ')})" if label.state in labels.OVER else ""
-    return name and f"{name}{over}"
-
-
-def _decided(it: Decision) -> Moment:
+def _decision(it: Decision) -> Moment:
     tone = _TONES.get(it.outcome, "")
+    why = (it.why,) if it.why else ()
     if it.kind in {"status", "unexpected status"}:
-        lines = (it.why,) if it.why else ()
         tone = "look" if it.kind != "status" else tone
-        return Moment(it.at, "step", it.outcome, it.who, tone, lines)
+        return Moment(it.at, "step", it.outcome, it.who, tone, why)
     if it.kind == "eligibility":
-        said = tuple(f"{s['rule']}: {s['outcome']}. {s['why']}" for s in it.data["spoken"])
-        expected = it.data.get("expected")
-        more = (f"If all arrives: {money_of(expected['total'])}",) if expected else ()
-        return Moment(it.at, "decision", f"policy: {it.outcome}", it.who, tone, (*said, *more))
+        lines = [f"{s['rule']}: {s['outcome']}. {s['why']}" for s in it.data["spoken"]]
+        if expected := it.data.get("expected"):
+            lines.append(f"If everything arrives: {money_of(expected['total'])}")
+        return Moment(it.at, "decision", f"policy: {it.outcome}", it.who, tone, tuple(lines))
     if it.kind == "receipt":
-        number = f"parcel {it.data['ordinal']}: " if "ordinal" in it.data else ""
-        why = (it.why,) if it.why else ()
-        return Moment(
-            it.at, "parcel", f"{number}{it.outcome}", it.who, tone, (*why, *_worth(it.data))
-        )
-    lines = (it.why,) if it.why else ()
+        number = f"package {it.data['ordinal']}: " if "ordinal" in it.data else ""
+        lines = [*why]
+        if breakdown := it.data.get("breakdown"):
+            lines += [f"{name}: {money_of(amount)}" for name, amount in breakdown["parts"]]
+            lines += [f"{name}: -{money_of(amount)}" for name, amount in breakdown["fees"]]
+            if it.data.get("amount"):
+                lines.append(f"refund amount: {money_of(it.data['amount'])}")
+        return Moment(it.at, "parcel", f"{number}{it.outcome}", it.who, tone, tuple(lines))
     tone = "look" if it.kind == "parked" else tone
-    return Moment(it.at, "decision", f"{it.kind}: {it.outcome}", it.who, tone, lines)
+    return Moment(it.at, "decision", f"{it.kind}: {it.outcome}", it.who, tone, why)
 
 
-def _worth(data: Mapping[str, Any]) -> Iterator[str]:
-    breakdown = data.get("breakdown")
-    if not breakdown:
-        return
-    yield from (f"{name}: {money_of(amount)}" for name, amount in breakdown["parts"])
-    yield from (f"{name}: -{money_of(amount)}" for name, amount in breakdown["fees"])
-    if data.get("amount"):
-        yield f"to be paid back: {money_of(data['amount'])}"
-
-
-def _arrived(it: Receipt) -> Moment:
+def _receipt(it: Receipt) -> Moment:
     found = [
-        f"{line['quantity']} x {line['sku']}, {line.get('condition') or 'no condition named'}"
+        f"{line['quantity']} x {line['sku']}, {line.get('condition') or 'without a condition'}"
         for line in it.lines
     ]
-    title = f"parcel {it.ordinal} arrived on {it.received_date}"
+    title = f"package {it.ordinal} arrived on {it.received_date}"
     return Moment(it.created_at, "parcel", title, it.who, "", tuple(found))
 
 
-def _paid(conn: Connection, refund: Refund) -> Iterator[Moment]:
+def _refund(conn: Connection, refund: Refund) -> Iterator[Moment]:
     what = f"refund of {refund.amount}" if refund.amount is not None else "refund"
     tone = _TONES.get(refund.state, "")
     why = (refund.detail,) if refund.detail else ()
@@ -174,28 +164,27 @@ def _paid(conn: Connection, refund: Refund) -> Iterator[Moment]:
     for attempt in attempts.of_refund(conn, refund.id):
         if attempt.outcome == "sent":
             continue
-        told = (attempt.processor_id, attempt.code, attempt.message)
+        answer = (attempt.processor_id, attempt.code, attempt.message)
         yield Moment(
             attempt.at,
             "money",
             f"{attempt.call}: {attempt.outcome.replace('_', ' ')}",
             refund.adapter,
             _TONES.get(attempt.outcome, ""),
-            tuple(filter(None, told)),
+            tuple(filter(None, answer)),
         )
-    for act in audit_log.of_refund(conn, refund.id):
-        yield Moment(
-            act.at, "money", f"refund: {act.act}", act.who, "", tuple(filter(None, (act.why,)))
-        )
+    for action in audit_log.of_refund(conn, refund.id):
+        lines = (action.why,) if action.why else ()
+        yield Moment(action.at, "money", f"refund: {action.act}", action.who, "", lines)
     yield Moment(refund.updated_at, "money", f"{what}: {refund.state}", US, tone, why)
 
 
-def _told(messages: Iterable[Message]) -> Iterator[Moment]:
+def _messages(messages: Iterable[Message]) -> Iterator[Moment]:
     titles = {"note": "note for agents", "comment": "comment for the customer"}
     for it in messages:
         if it.kind not in {"note", "comment", "notice"}:
             continue
-        title = titles.get(it.kind) or f"customer told: {it.payload['notice'].replace('_', ' ')}"
+        title = titles.get(it.kind) or f"notice sent: {it.payload['notice'].replace('_', ' ')}"
         waits = it.state is MessageState.WAITING
         tone: Tone = "look" if waits else _TONES.get(it.state, "")
         lines = [*str(it.payload.get("body", "")).splitlines()]
