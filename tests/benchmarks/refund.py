@@ -22,9 +22,8 @@ from sqlalchemy import Connection
 import dispatch_sandbox
 from dispatch_returns import DispatchClient
 from dispatch_returns.connector.connector import Connector
-from dispatch_returns.connector.queues import Queue
 from dispatch_returns.connector.settings import Settings
-from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.workers import Queue, ThreadRunner
 from dispatch_returns.refunds import ledger
 from dispatch_returns.store import NewEvent, inbox
 from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY

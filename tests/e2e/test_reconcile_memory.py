@@ -24,9 +24,9 @@ from itertools import chain
 from pathlib import Path
 from datetime import UTC, datetime
 from dispatch_returns.money import Money
-from dispatch_returns.connector.reconcile.books import Books, TicketLine
+from dispatch_returns.connector.reconcile.lists import Books, TicketLine
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundResult, RefundStatus
-from dispatch_returns.store.ledger import Refund, State
+from dispatch_returns.refunds.ledger import Refund, State
 
 count = int(sys.argv[1])
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

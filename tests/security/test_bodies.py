@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from dispatch_returns import DispatchClient, webhooks
+from dispatch_returns.cli.common import Stop
 from dispatch_returns.cli.serve import PATH, _Paths, listen, serving
-from dispatch_returns.cli.stopping import Stop
 from dispatch_returns.errors import DispatchReturnsError
 from dispatch_returns.store import Store
 from dispatch_returns.store.inbox import EventState

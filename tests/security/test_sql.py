@@ -127,7 +127,7 @@ def test_through_every_text_of_the_store(store: Store) -> None:
             (attempt,) = attempts.of_refund(conn, refund.id)
             assert (attempt.call, attempt.code, attempt.message) == (text, text, text)
             (act,) = audit_log.of_refund(conn, refund.id)
-            assert (act.act, act.who, act.why, act.subject) == (text, text, text, text)
+            assert (act.action, act.who, act.why, act.subject) == (text, text, text, text)
             (message,) = outbox.of_refund(conn, refund.id)
             assert (message.dedupe_key, message.payload) == (text, {"body": text})
             (event,) = inbox.with_event_id(conn, text)

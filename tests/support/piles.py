@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from dispatch_returns.connector.queues import Queue
+from dispatch_returns.connector.workers import Queue
 
 SOON = 10.0
 

@@ -593,7 +593,7 @@ class StoreContract:
             "c",
         )
         assert (then.request_id, then.message, then.at) == ("req_1", "m", LATER)
-        assert (act.refund_id, act.act, act.who, act.why, act.at) == (
+        assert (act.refund_id, act.action, act.who, act.why, act.at) == (
             row.id,
             "retry",
             "Ann",
@@ -837,7 +837,7 @@ class StoreContract:
         with second.read() as conn:
             last = switches.last_thrown(conn, Switch.KILL)
             acts = audit_log.newest(conn, limit=9)
-        assert [(act.subject, act.act, act.who, act.why) for act in acts] == [
+        assert [(act.subject, act.action, act.who, act.why) for act in acts] == [
             ("switch dry-run", "on", "Ann", "again"),
             ("switch kill", "off", "Ann", "it was nothing"),
             ("switch dry-run", "on", "Ann", "a trial"),

@@ -133,7 +133,7 @@ def test_work_that_a_wrong_clock_has_put_off_is_taken(
             monotonic=lambda: machine.ticks,
         )
         for found in check.claim(1):
-            check.look(found)
+            check.run(found)
         lease = timedelta(minutes=3)
         assert store.write("claim", lambda conn: inbox.claim(conn, machine.wall, lease, 9))
         machine.wait(61)

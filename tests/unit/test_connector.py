@@ -176,7 +176,7 @@ def test_a_look_up_finds_the_payment_of_an_order(
 
 
 def test_stripes_search_needs_an_adapter_that_can(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="the adapter manual cannot search"):
+    with pytest.raises(ConfigurationError, match="the adapter manual can't search"):
         Connector(settings(tmp_path, stripe_search=True))
 
 
@@ -268,7 +268,7 @@ def test_start_and_stop_without_an_app(shop: Workshop) -> None:
     assert shop.connector.stop(10)
 
 
-WARNING = "an event was accepted, and no worker runs"
+WARNING = "an event was accepted, but no worker runs"
 
 
 def accept(shop: Workshop, ticket_id: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.cli import files
+from dispatch_returns.cli import common
 from dispatch_returns.client import transfer
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
@@ -27,13 +27,13 @@ def rights(path: Path) -> int:
 
 
 def test_what_a_command_writes_is_its_owners_only(tmp_path: Path) -> None:
-    files.write(tmp_path / "labels" / "label.pdf", b"%PDF")
+    common.write(tmp_path / "labels" / "label.pdf", b"%PDF")
     assert rights(tmp_path / "labels" / "label.pdf") == 0o600
 
 
 def test_the_rights_of_a_file_that_is_there_are_left(tmp_path: Path) -> None:
     (tmp_path / "story.html").touch()
-    files.write(tmp_path / "story.html", "<p>")
+    common.write(tmp_path / "story.html", "<p>")
     assert rights(tmp_path / "story.html") == 0o644
 
 
@@ -44,8 +44,8 @@ def test_a_downloaded_attachment_is_its_owners_only(tmp_path: Path) -> None:
 
 
 def test_no_command_writes_files_past_the_one_place_that_does() -> None:
-    commands = Path(files.__file__).parent
+    commands = Path(common.__file__).parent
     for path in commands.rglob("*.py"):
         text = path.read_text()
         for call in ("write_text(", "write_bytes("):
-            assert call not in text, f"{path.name}: use cli.files.write"
+            assert call not in text, f"{path.name}: use cli.common.write"

@@ -1,13 +1,14 @@
 """All commands, and how one is run.
 
-A new command of ours is registered here and nowhere else; those of other packages are found by
-the entry point ``dispatch_returns.commands``.
+A new command of ours is registered here and nowhere else. Commands of other packages, `demo` and
+`sandbox` among them, are found by the entry point ``dispatch_returns.commands``.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -21,7 +22,6 @@ from dispatch_returns.cli import (
     health,
     labels,
     notices,
-    plugins,
     policy,
     reconcile,
     refunds,
@@ -32,12 +32,13 @@ from dispatch_returns.cli import (
     trigger,
 )
 from dispatch_returns.cli.errors import explain, fail
+from dispatch_returns.cli.output import warn
 from dispatch_returns.errors import DispatchReturnsError
 
 _EPILOG = (
-    "Exit codes: 0 all is well, 1 it is not or was refused, 2 wrong usage, 3 a setting is"
-    " missing or wrong, 4 the API or the database cannot be reached, 130 Ctrl-C. With --json,"
-    ' stdout holds one JSON document in every case: {"error": {...}} where something failed.'
+    "Exit codes: 0 all is well, 1 something is wrong or was refused, 2 wrong usage, 3 a setting"
+    " is missing or wrong, 4 the API or the database cannot be reached, 130 Ctrl-C. With --json,"
+    ' stdout always holds one JSON document: {"error": {...}} if something failed.'
 )
 
 app = typer.Typer(
@@ -50,8 +51,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for name, command in plugins.commands():
-    app.command(name)(command)
+for entry in sorted(entry_points(group="dispatch_returns.commands")):
+    try:
+        app.command(entry.name)(entry.load())
+    except Exception as error:  # noqa: BLE001 - a broken package must not break all commands
+        package = entry.dist.name if entry.dist else "an unknown package"
+        warn(f"the command {entry.name} of {package} cannot be imported: {error}")
 app.command("setup")(setup.setup)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
@@ -60,7 +65,7 @@ app.command("trigger")(trigger.trigger)
 app.command("reconcile")(reconcile.reconcile)
 app.command("health")(health.health)
 app.command("switch")(switch.switch)
-app.command("acts")(switch.acts)
+app.command("audit-log")(switch.audit_log)
 app.add_typer(events.app, name="events")
 app.command("receive")(returns.receive)
 app.command("timeline")(returns.timeline)
@@ -89,15 +94,19 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Stand for the options of the command itself."""
+    """Define the options of the command itself."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    # Looked for here, because a usage error ends the parsing before the option is read.
+    # Read here, because a usage error ends the parsing before the option is read.
     as_json = "--json" in arguments
     try:
-        return _run(arguments, as_json=as_json)
+        # In standalone mode typer shows its own errors, with the usage line, and exits.
+        result: object = app(arguments, prog_name="dispatch-returns", standalone_mode=not as_json)
+        return result if isinstance(result, int) else 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
     except DispatchReturnsError as error:
         code, message = explain(error)
         fail(type(error).__name__, message, as_json=as_json)
@@ -105,12 +114,3 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         fail("UsageError", error.format_message(), as_json=as_json)
         return error.exit_code
-
-
-def _run(arguments: Sequence[str], *, as_json: bool) -> int:
-    try:
-        # In standalone mode typer shows its own errors, with the usage line, and exits.
-        result: object = app(arguments, prog_name="dispatch-returns", standalone_mode=not as_json)
-    except SystemExit as done:
-        result = done.code
-    return result if isinstance(result, int) else 0

@@ -1,4 +1,4 @@
-"""What one look of ``doctor`` found."""
+"""The result of one of ``doctor``'s checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcome = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one look found; `remedy` says what to do about it."""
+    """What one check found; `remedy` says what to do about it."""
 
     name: str
     status: Outcome
@@ -24,15 +24,15 @@ class Check:
 
 @runtime_checkable
 class Checkable(Protocol):
-    """A part that can say whether it is let in where it belongs, and changes nothing there."""
+    """An adapter or notifier that can try its access to its service, without changing anything."""
 
     def check(self) -> str:
-        """Return what it has found. Raises `DispatchReturnsError`."""
+        """Return what it found. Raises `DispatchReturnsError`."""
         ...
 
 
-def look(name: str, check: Callable[[], Check], remedy: str | None = None) -> Check:
-    """Return what `check` finds; an error of ours is a failure, with `remedy`."""
+def attempt(name: str, check: Callable[[], Check], remedy: str | None = None) -> Check:
+    """Return what `check` finds; one of our own errors is a failed check with `remedy`."""
     try:
         return check()
     except DispatchReturnsError as error:

@@ -1,4 +1,4 @@
-"""``customers export|erase``: what is stored of one person."""
+"""``customers export|erase``: what is stored about one customer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from dispatch_returns.cli import files, people
-from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli import common
+from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.output import Json, Listing, show
 
-app = typer.Typer(help="What is stored of one customer.", no_args_is_help=True)
+app = typer.Typer(help="Show or erase what is stored about one customer.", no_args_is_help=True)
 
 Address = Annotated[str, typer.Argument(help="The customer's e-mail address.")]
 
@@ -27,7 +27,7 @@ def export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show all that is stored of a customer.
+    """Show everything that is stored about a customer.
 
     Events, returns, labels, refunds and messages.
     """
@@ -37,37 +37,37 @@ def export(
         found = customers.export(store, _checked(address))
     counts = {name: len(rows) for name, rows in found.items() if name != "address"}
     if out is not None:
-        files.write(out, jsonlib.dumps(found, indent=2, default=str).encode())
+        common.write(out, jsonlib.dumps(found, indent=2, default=str).encode())
         document = {"file": str(out), **counts}
         show(document, Listing(document), as_json=json)
         return
-    show(found, Listing(counts), "--out FILE or --json shows the whole.", as_json=json)
+    show(found, Listing(counts), "--out FILE or --json shows everything.", as_json=json)
 
 
 @app.command()
 def erase(
     address: Address,
     *,
-    who: people.Who = None,
-    why: people.Why = None,
+    who: common.Who = None,
+    why: common.Why = None,
     json: Json = False,
 ) -> None:
-    """Remove what names a customer, where the books need it no longer.
+    """Erase what identifies a customer.
 
-    Amounts, ids and times stay. What is under way stays until it is over: run it again then.
-    That it was done is recorded, without the address.
+    Amounts, ids and times are kept for accounting. Returns and refunds in progress stay until they
+    are finished: run this again then. The audit log records that it was done, without the address.
     """
     from dispatch_returns.connector import customers
 
-    name = people.name(who)
+    name = common.person(who)
     with open_store() as store:
         done = customers.erase(store, _checked(address), datetime.now(UTC), who=name, why=why)
-    left = f"Still under way, run it again later: {', '.join(done.kept)}." if done.kept else ""
     document = {"removed": done.removed, "kept": list(done.kept)}
-    show(document, Listing(done.removed), *filter(None, [left]), as_json=json)
+    left = [f"Still in progress, run this again later: {', '.join(done.kept)}."]
+    show(document, Listing(done.removed), *(left if done.kept else []), as_json=json)
 
 
 def _checked(address: str) -> str:
     if "@" not in address.strip().strip("@"):
-        raise typer.BadParameter("ADDRESS is no e-mail address")
+        raise typer.BadParameter("ADDRESS is not an e-mail address")
     return address.strip()

@@ -1,7 +1,7 @@
-"""The command's boundary: what goes wrong becomes one sentence and an exit code.
+"""The command's boundary: an error becomes one sentence and an exit code.
 
-Only our own errors are caught. Anything else is a mistake of ours, and its traceback belongs
-into the report about it.
+Only our own errors are caught. Any other is a bug of ours, and its traceback belongs in the bug
+report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ USAGE = 2
 CONFIGURATION = 3
 UNREACHABLE = 4
 
-# The first class that fits counts: particular ones stand before general ones.
+# The first class that fits counts, so special ones come before general ones.
 _RULES: tuple[tuple[type[errors.DispatchReturnsError], int, str], ...] = (
     (errors.ConfigurationError, CONFIGURATION, ""),
     (
@@ -27,7 +27,7 @@ _RULES: tuple[tuple[type[errors.DispatchReturnsError], int, str], ...] = (
     ),
     (errors.PermissionDeniedError, CONFIGURATION, "Use a key whose scope allows this."),
     (errors.RateLimitError, UNREACHABLE, "Wait a minute, then run it again."),
-    (errors.OutcomeUnknownError, UNREACHABLE, "Look what it is now, then run it again."),
+    (errors.OutcomeUnknownError, UNREACHABLE, "Check whether it was done, then run it again."),
     (errors.ServerError, UNREACHABLE, "Run it again later."),
     (errors.APIConnectionError, UNREACHABLE, "Check DISPATCH_BASE_URL and the network."),
     (
@@ -54,27 +54,23 @@ _ADAPTER_CODES = {
 
 
 def explain(error: errors.DispatchReturnsError) -> tuple[int, str]:
-    """Return the exit code for `error`, and what it says, with what to do."""
+    """Return the exit code for `error`, and its message with what to do next."""
     _, code, remedy = next(rule for rule in _RULES if isinstance(error, rule[0]))
     if isinstance(error, errors.AdapterError):
         code = _ADAPTER_CODES.get(error.kind, REFUSED)
     if isinstance(error, errors.WorkflowError) and error.retryable:
         code = UNREACHABLE
-    said = _said(error)
-    if not remedy:
-        return code, said
-    return code, f"{said}{'' if said.endswith('.') else '.'} {remedy}"
-
-
-def _said(error: errors.DispatchReturnsError) -> str:
     problems = error.errors if isinstance(error, errors.APIError) else ()
-    return "; ".join([str(error), *(f"{problem.field} {problem.message}" for problem in problems)])
+    text = "; ".join([str(error), *(f"{it.field} {it.message}" for it in problems)])
+    if not remedy:
+        return code, text
+    return code, f"{text}{'' if text.endswith('.') else '.'} {remedy}"
 
 
 def fail(kind: str, message: str, *, as_json: bool) -> None:
-    """Say what went wrong: a sentence on stderr, or with ``--json`` a document on stdout.
+    """Print an error: a sentence on stderr, or with ``--json`` a document on stdout.
 
-    A program that reads stdout thus always finds exactly one document there.
+    So a program that reads stdout always finds exactly one document there.
     """
     if as_json:
         show({"error": {"type": kind, "message": message}}, as_json=True)

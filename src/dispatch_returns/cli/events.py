@@ -1,4 +1,4 @@
-"""``events list|show|replay|discard``: the inbox. Needs the database and no other setting."""
+"""``events list|show|replay|discard``: the inbox. Needs only the database."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from dispatch_returns.cli import people
-from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli import common
+from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Verbatim, plain, show, span
 from dispatch_returns.errors import StoreError
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from dispatch_returns.store.inbox import StoredEvent
 
 app = typer.Typer(
-    help="List, show and replay the events that were accepted.",
+    help="List, show, replay and discard accepted events.",
     no_args_is_help=True,
 )
 
 State = Literal["accepted", "done", "unreadable", "not_shown", "discarded"]
-"""`EventState`, spelled out: importing the store would make ``--help`` slow."""
+"""`EventState`, written out: importing the store would make ``--help`` slow."""
 _Id = Annotated[
     str, typer.Argument(metavar="ID", help="The number in the list, or the event's id.")
 ]
@@ -62,7 +62,7 @@ def show_event(
     event_id: _Id,
     *,
     body: Annotated[
-        bool, typer.Option("--body", help="Print the body too: it may hold a customer's data.")
+        bool, typer.Option("--body", help="Print the body too; it may contain customers' data.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -80,18 +80,18 @@ def show_event(
 
 @app.command()
 def replay(
-    event_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+    event_id: _Id, *, who: common.Who = None, why: common.Why = None, json: Json = False
 ) -> None:
-    """Have an event dealt with again.
+    """Process an event again.
 
-    What it leads to is decided anew, from its ticket as it is then. A refund that was made
-    already is not made twice.
+    What follows is decided again, from its ticket as it is then. A refund that was already made
+    is not made twice.
     """
     from dispatch_returns.store import audit_log, inbox
 
-    who = people.name(who)
+    who = common.person(who)
 
-    def again(conn: Connection) -> StoredEvent:
+    def replay_it(conn: Connection) -> StoredEvent:
         now = datetime.now(UTC)
         event = _find(conn, event_id)
         inbox.replay(conn, event, now)
@@ -99,27 +99,27 @@ def replay(
         return _find(conn, str(event.id))
 
     with open_store() as store:
-        event = store.write("event.replay", again)
-    said = f"Event {event.id} ({event.event_id}) is due now: a running worker takes it up."
-    show({"event": _document(event)}, said, as_json=json)
+        event = store.write("event.replay", replay_it)
+    text = f"Event {event.id} ({event.event_id}) is due now: a running worker will process it."
+    show({"event": _document(event)}, text, as_json=json)
 
 
 @app.command()
 def discard(
-    event_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+    event_id: _Id, *, who: common.Who = None, why: common.Why = None, json: Json = False
 ) -> None:
-    """Give up an event: nothing follows from it any more.
+    """Discard an event, so that nothing follows from it.
 
-    For one that fails for ever, and keeps the lag probe from being ok. It is kept, and can be
-    replayed.
+    For an event that keeps failing, and so keeps the lag probe from being ok. It stays in the
+    inbox, and can be replayed.
     """
     from dispatch_returns.store import audit_log, inbox
 
-    who = people.name(who)
+    who = common.person(who)
     if not (why or "").strip():
-        raise typer.BadParameter("say why it is given up: --why TEXT")
+        raise typer.BadParameter("say why it is discarded: --why TEXT")
 
-    def give_up(conn: Connection) -> StoredEvent:
+    def discard_it(conn: Connection) -> StoredEvent:
         now = datetime.now(UTC)
         event = _find(conn, event_id)
         inbox.discard(conn, event, now)
@@ -127,9 +127,9 @@ def discard(
         return _find(conn, str(event.id))
 
     with open_store() as store:
-        event = store.write("event.discard", give_up)
-    said = f"Event {event.id} ({event.event_id}) is given up: nothing follows from it."
-    show({"event": _document(event)}, said, as_json=json)
+        event = store.write("event.discard", discard_it)
+    text = f"Event {event.id} ({event.event_id}) is discarded: nothing follows from it."
+    show({"event": _document(event)}, text, as_json=json)
 
 
 def _find(conn: Connection, text: str) -> StoredEvent:
@@ -140,10 +140,10 @@ def _find(conn: Connection, text: str) -> StoredEvent:
         return event
     found = inbox.with_event_id(conn, text)
     if not found:
-        raise StoreError(f"there is no event {text}: dispatch-returns events list shows them")
+        raise StoreError(f"there is no event {text}: see dispatch-returns events list")
     if len(found) > 1:
         numbers = ", ".join(f"{event.id} ({event.source})" for event in found)
-        raise StoreError(f"several events have the id {text}: name one by its number: {numbers}")
+        raise StoreError(f"several events have the id {text}: use the number of one: {numbers}")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""``health``: the probes of a connector for what serves no HTTP, such as a worker."""
+"""``health``: the connector's probes, for a process without HTTP, such as a worker."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from dispatch_returns.cli.common import database_url, open_store
 from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.opening import database_url, open_store
 from dispatch_returns.cli.output import Json, Listing, show
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def health(
     ] = 300.0,
     json: Json = False,
 ) -> None:
-    """Say whether the store can commit and the work keeps up.
+    """Check that the store can commit and that the workers keep up.
 
-    Needs the database and no other setting; upgrades nothing. Exits with 1 if the store is not
-    ready or the oldest event waits too long, and with 4 if the database cannot be reached.
+    Needs only the database; upgrades nothing. Exits with 1 if the store is not ready or the
+    oldest event has waited too long, and with 4 if the database cannot be reached.
     """
     from dispatch_returns.clock import utc_now
     from dispatch_returns.connector.health import Health, Report
@@ -49,7 +49,7 @@ def _report(report: Report, *, as_json: bool) -> NoReturn:
     shown = dict(report.document)
     if "refunds" in shown:
         refunds: dict[str, int] = shown["refunds"]
-        said = [f"{number} {state}" for state, number in sorted(refunds.items())]
-        shown["refunds"] = ", ".join(said) or "none"
+        counts = [f"{number} {state}" for state, number in sorted(refunds.items())]
+        shown["refunds"] = ", ".join(counts) or "none"
     show(report.document, Listing(shown), as_json=as_json)
     raise typer.Exit(0 if report.ok else REFUSED)

@@ -1,26 +1,20 @@
-"""``labels show|void|sample``: the labels of returns, and one to look at."""
+"""``labels show|void|sample``: the labels of returns, and a sample."""
 
 from __future__ import annotations
 
 import contextlib
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from dispatch_returns.cli import files, people
+from dispatch_returns.cli import common
+from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.opening import open_store
 from dispatch_returns.cli.output import Json, Part, Table, plain, show, working
 
-if TYPE_CHECKING:
-    from dispatch_returns.returns.labels.provider import LabelRequest
-
-app = typer.Typer(
-    help="Show, write and void the labels of returns; print a sample.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Show and void the labels of returns; write a sample.", no_args_is_help=True)
 
 _Which = Annotated[
     str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
@@ -36,13 +30,13 @@ def show_labels(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the label that the customer can use: a PDF."),
+        typer.Option(metavar="FILE", help="Write the PDF of the label that the customer can use."),
     ] = None,
     json: Json = False,
 ) -> None:
     """Show the labels of a return, or write the one in use to a file.
 
-    It is the document that the customer got. Needs the database alone.
+    The file is the document that the customer got. Needs only the database.
     """
     from dispatch_returns.returns import label_records
     from dispatch_returns.returns.service import found
@@ -59,13 +53,13 @@ def show_labels(
     }
     rows = [[getattr(it, name) for name in _COLUMNS] for it in known]
     headings = [name.replace("_", " ") for name in _COLUMNS]
-    said: Part = Table(headings, rows, empty="It has no label yet.", whole={"provider id"})
+    part: Part = Table(headings, rows, empty="It has no label yet.", whole={"provider id"})
     if out is not None:
         pdf = usable(row, known).pdf
-        assert pdf is not None  # what is bought has its document
-        files.write(out, pdf)
-        said = f"Wrote the label of {row.ticket_id} ({row.number}) to {out}"
-    show(document, said, as_json=json)
+        assert pdf is not None  # a label that was bought has its document
+        common.write(out, pdf)
+        part = f"Wrote the label of {row.ticket_id} ({row.number}) to {out}"
+    show(document, part, as_json=json)
 
 
 @app.command()
@@ -73,14 +67,14 @@ def void(
     ticket: _Which,
     *,
     why: Annotated[str, typer.Option(help="Why; it is recorded.")],
-    who: people.Who = None,
+    who: common.Who = None,
     json: Json = False,
 ) -> None:
-    """Give the label of a return back to whoever sold it.
+    """Void the label of a return at the provider that sold it.
 
-    For a label that will not be used, such as one with a wrong address. It is given back once,
-    whoever asks again; a note on the ticket says who did it, and why. Exits with 1 if its cost
-    does not come back, or nothing was done.
+    For a label that will not be used, such as one with a wrong address. It is voided once, however
+    often this is run; a note on the ticket says who did it, and why. Exits with 1 if the cost is
+    not refunded, or nothing was done.
     """
     from dispatch_returns.clock import utc_now
     from dispatch_returns.connector.settings import Settings
@@ -88,12 +82,12 @@ def void(
     from dispatch_returns.returns.label_records import LabelState
     from dispatch_returns.returns.labels import registry
 
-    name = people.name(who)
+    name = common.person(who)
     if not why.strip():
-        raise typer.BadParameter("--why is empty: a label is given back for a reason")
+        raise typer.BadParameter("--why is empty: voiding a label needs a reason")
     settings = Settings.from_env()
     provider = registry.load(settings.labels, settings.label_options)
-    with contextlib.closing(provider), open_store() as store, working("Giving the label back"):
+    with contextlib.closing(provider), open_store() as store, working("Voiding the label"):
         done = void_label.void(store, provider, utc_now, ticket, who=name, why=why.strip())
     document = {
         "ticket": done.row.ticket_id,
@@ -115,26 +109,18 @@ def sample(
         Path | None, typer.Option(help="A TrueType file, for scripts that ours lacks.")
     ] = None,
     _sample: Annotated[
-        bool, typer.Option("--sample", hidden=True, help="As it was written when it was `label`.")
+        bool, typer.Option("--sample", hidden=True, help="The old command `label` had this option.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Print the label of a made-up return.
+    """Write the label of a made-up return.
 
     To look at, and to try a scanner with.
     """
     from dispatch_returns.returns.labels import registry
-
-    options = {"paper": paper, **({"font": str(font)} if font else {})}
-    made = registry.load("printable", options).buy(_request(language))
-    files.write(out, made.pdf)
-    show({"file": str(out), "bytes": len(made.pdf)}, f"Wrote {out}", as_json=json)
-
-
-def _request(language: str) -> LabelRequest:
     from dispatch_returns.returns.labels.provider import Address, LabelRequest, PackingLine
 
-    return LabelRequest(
+    request = LabelRequest(
         key="sample",
         ticket_id="tkt_sample",
         return_number="RET-2026-001234",
@@ -150,3 +136,7 @@ def _request(language: str) -> LabelRequest:
         send_by=date(2026, 2, 14),
         language=language,
     )
+    options = {"paper": paper, **({"font": str(font)} if font else {})}
+    made = registry.load("printable", options).buy(request)
+    common.write(out, made.pdf)
+    show({"file": str(out), "bytes": len(made.pdf)}, f"Wrote {out}", as_json=json)

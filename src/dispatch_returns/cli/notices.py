@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_returns.cli import files
+from dispatch_returns.cli import common
 from dispatch_returns.cli.output import Json, Table, show
 from dispatch_returns.errors import NoticeError
 
 if TYPE_CHECKING:
-    from dispatch_returns.returns.notifications.rendering import Message, Templates
+    from dispatch_returns.returns.notifications.rendering import Templates
 
-app = typer.Typer(help="Look at what customers are told.", no_args_is_help=True)
+app = typer.Typer(help="Preview and check the messages to customers.", no_args_is_help=True)
 
 
 @app.command()
@@ -27,31 +27,28 @@ def preview(
     shop: Annotated[str, typer.Option(help="The name they are signed with.")] = "Your shop",
     json: Json = False,
 ) -> None:
-    """Write every notice of a made-up return to files.
+    """Write every notice about a made-up return to files.
 
     With a page that shows them all.
     """
     from dispatch_returns.returns.notifications.notice import NoticeKind, sample
     from dispatch_returns.returns.notifications.rendering import Templates
 
-    words = Templates(shop=shop, folder=templates)
-    if language is not None and language not in words.languages:
-        raise typer.BadParameter(f"there are templates for {', '.join(words.languages)}")
-    written: list[Message] = []
+    found = Templates(shop=shop, folder=templates)
+    if language is not None and language not in found.languages:
+        raise typer.BadParameter(f"there are templates for {', '.join(found.languages)}")
     sections: list[str] = []
-    for code in [language] if language else words.languages:
-        folder = out / code
+    for code in [language] if language else found.languages:
         for kind in NoticeKind:
-            message = words.render_strictly(sample(kind, code))
-            text = f"{message.subject}\n\n{message.text}"
-            files.write(folder / f"{kind}.txt", text)
-            files.write(folder / f"{kind}.html", message.html)
-            written.append(message)
-            sections.append(_section(kind, code, message))
+            message = found.render_strictly(sample(kind, code))
+            common.write(out / code / f"{kind}.txt", f"{message.subject}\n\n{message.text}")
+            common.write(out / code / f"{kind}.html", message.html)
+            shown = {"subject": html.escape(message.subject), "text": html.escape(message.text)}
+            sections.append(_SECTION.format(kind=kind, code=code, **shown))
     index = out / "index.html"
-    files.write(index, _INDEX.format(sections="\n".join(sections)))
-    document = {"index": str(index), "notices": len(written)}
-    show(document, f"Wrote {len(written)} notices. Open {index}", as_json=json)
+    common.write(index, _INDEX.format(sections="\n".join(sections)))
+    document = {"index": str(index), "notices": len(sections)}
+    show(document, f"Wrote {len(sections)} notices. Open {index}", as_json=json)
 
 
 @app.command()
@@ -60,7 +57,7 @@ def check(
 ) -> None:
     """Try your templates on every case.
 
-    With all that a return can tell, and with nothing. Ends with 1 if one fails.
+    With all the facts that a return can have, and with none. Exits with 1 if one fails.
     """
     from dispatch_returns.returns.notifications.rendering import Templates
 
@@ -68,35 +65,29 @@ def check(
     rows = [(problem,) for problem in problems]
     show(
         {"ok": not problems, "problems": problems},
-        Table(("problem",), rows, empty="All templates are right."),
+        Table(("problem",), rows, empty="All templates are fine."),
         as_json=json,
     )
     raise typer.Exit(1 if problems else 0)
 
 
-def problems_of(words: Templates, folder: Path) -> list[str]:
+def problems_of(templates: Templates, folder: Path) -> list[str]:
     """Return what is wrong with the templates in a merchant's folder."""
     from dispatch_returns.returns.notifications.notice import NoticeKind, every_case
 
     found: dict[str, None] = {}
-    for code in words.languages:
+    for code in templates.languages:
         for kind in NoticeKind:
             for notice in every_case(kind, code):
                 try:
-                    words.render_strictly(notice)
+                    templates.render_strictly(notice)
                 except NoticeError as error:
                     found[str(error)] = None
     known = {"layout", "words", "_parts", *NoticeKind}
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith(".") and file.stem not in known:
-            found[f"{file.relative_to(folder)} is the template of nothing"] = None
+            found[f"{file.relative_to(folder)} is not the template of any notice"] = None
     return list(found)
-
-
-def _section(kind: str, code: str, message: Message) -> str:
-    return _SECTION.format(
-        kind=kind, code=code, subject=html.escape(message.subject), text=html.escape(message.text)
-    )
 
 
 _SECTION = """<section>
@@ -123,8 +114,8 @@ border-radius: 8px; white-space: pre-wrap; overflow: auto; height: 528px; }}
 </style>
 </head>
 <body>
-<h1>What customers are told</h1>
-<p>About a return that was made up.</p>
+<h1>Notices to customers</h1>
+<p>About a made-up return.</p>
 {sections}
 </body>
 </html>

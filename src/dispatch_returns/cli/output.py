@@ -1,6 +1,6 @@
-"""What a command says: one JSON document for machines, or lines and tables for people.
+"""What a command prints: one JSON document for programs, or lines and tables for people.
 
-Results go to stdout; what is under way goes to stderr, and only to a terminal.
+Results go to stdout; progress goes to stderr, and only to a terminal.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
-"""The option that every command has."""
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
+"""An option of every command."""
 
 _STYLES = {
     "ok": "green",
@@ -43,10 +43,10 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; `empty` is said where there are none.
+    """Rows under headings; `empty` is printed if there are none.
 
-    A column without a value in any row is left out. `whole` are those that are folded last:
-    what is in them will be copied.
+    A column without a value in any row is left out. The columns in `whole` are not wrapped,
+    because people copy their values.
     """
 
     columns: Sequence[str]
@@ -58,21 +58,21 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Names and values, one to a line. A value of None is left out."""
+    """Names and values, one on each line. A value of None is left out."""
 
     values: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Lines to copy: they are neither folded nor coloured."""
+    """Lines to copy: they are neither wrapped nor coloured."""
 
     lines: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Toned:
-    """A line in a style of rich's, such as ``bold green``."""
+    """A line in one of rich's styles, such as ``bold green``."""
 
     text: str
     style: str
@@ -84,22 +84,32 @@ Part: TypeAlias = Table | Listing | Verbatim | Toned | str
 def show(document: Mapping[str, object], *parts: Part, as_json: bool) -> None:
     """Print `document` as JSON, or `parts` for a person."""
     if as_json:
-        _write(json.dumps(document, default=_for_json, indent=2) + "\n")
-        return
-    console = _console()
-    for part in parts:
-        console.print(_rendered(part), soft_wrap=isinstance(part, Verbatim))
+        sys.stdout.write(json.dumps(document, default=_for_json, indent=2) + "\n")
+    else:
+        console = _console()
+        for part in parts:
+            if isinstance(part, Table):
+                rendered = _table(part) if part.rows else _cell(part.empty)
+            elif isinstance(part, Listing):
+                rendered = _listing(part)
+            elif isinstance(part, Toned):
+                rendered = _toned(part)
+            elif isinstance(part, Verbatim):
+                rendered = _cell("\n".join(part.lines))
+            else:
+                rendered = _cell(part)
+            console.print(rendered, soft_wrap=isinstance(part, Verbatim))
     sys.stdout.flush()
 
 
 def warn(text: str) -> None:
-    """Say something on stderr that must not be overlooked and ends nothing."""
+    """Print a warning to stderr; the command continues."""
     _console(stderr=True).print(_cell(f"warning: {text}"), style="yellow")
 
 
 @contextlib.contextmanager
 def working(what: str) -> Generator[None]:
-    """Show on a terminal that something is under way."""
+    """Show on a terminal what the command is doing."""
     if not sys.stderr.isatty():
         yield
         return
@@ -114,12 +124,12 @@ def plain(record: object, *, without: Collection[str] = ()) -> dict[str, Any]:
 
 
 def moment(value: datetime | None) -> str | None:
-    """Return a time for people: to the second, in UTC."""
+    """Return a time for people: in UTC, without fractions of a second."""
     return None if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def span(value: timedelta) -> str:
-    """Return a length of time for people: its largest unit, and no more."""
+    """Return a length of time for people, in its largest unit only."""
     seconds = max(0, int(value.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
@@ -128,23 +138,11 @@ def span(value: timedelta) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` without what would command the terminal: some of it comes from outside."""
+    """Return `text` with control characters escaped: it may come from outside."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}"
         for letter in text
     )
-
-
-def _rendered(part: Part) -> RenderableType:
-    if isinstance(part, Table):
-        return _table(part) if part.rows else _cell(part.empty)
-    if isinstance(part, Listing):
-        return _listing(part)
-    if isinstance(part, Toned):
-        return _toned(part)
-    if isinstance(part, Verbatim):
-        return _cell("\n".join(part.lines))
-    return _cell(part)
 
 
 def _toned(part: Toned) -> RenderableType:
@@ -152,10 +150,10 @@ def _toned(part: Toned) -> RenderableType:
     from rich.text import Text
 
     text = printable(part.text)
-    words = text.lstrip(" ")
-    # What is folded stays as far in as the line began.
-    indent = len(text) - len(words)
-    return Padding(Text(words, style=part.style), (0, 0, 0, indent), expand=False)
+    stripped = text.lstrip(" ")
+    # Wrapped lines keep the indentation of the first.
+    indent = len(text) - len(stripped)
+    return Padding(Text(stripped, style=part.style), (0, 0, 0, indent), expand=False)
 
 
 def _table(part: Table) -> RenderableType:
@@ -219,8 +217,3 @@ def _for_json(value: object) -> object:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form here")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""``policy check|test|show|explain``: the return policy, before and after it has decided."""
+"""``policy check|test|show|explain``: the return policy, before and after it decides."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show
 from dispatch_returns.errors import ConfigurationError, NotFoundError, ReturnStateError
 
 if TYPE_CHECKING:
-    from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
-    from dispatch_returns.returns.policy.cases import Result
-    from dispatch_returns.returns.policy.lint import Finding
-    from dispatch_returns.returns.policy.verdict import Verdict
+    from dispatch_returns.returns.policy import PolicyBook
     from dispatch_returns.returns.records import Return
 
 app = typer.Typer(help="Check, test, show and explain the return policy.", no_args_is_help=True)
@@ -32,9 +29,9 @@ _Files = Annotated[
 
 @app.command()
 def check(files: _Files = None, *, json: Json = False) -> None:
-    """Find rules that can never fire, or contradict each other.
+    """Find rules that can never apply, or that contradict each other.
 
-    Ends with 1 if something is found.
+    Exits with 1 if something is found.
     """
     from dispatch_returns.returns.policy.lint import check as find
 
@@ -44,9 +41,12 @@ def check(files: _Files = None, *, json: Json = False) -> None:
         "versions": [policy.id for policy in book.versions],
         "findings": [plain(finding) for finding in findings],
     }
+    parts: list[Part] = []
+    for it in findings:
+        example = f" For example: {it.example}." if it.example else ""
+        parts += [f"{it.version}, {it.where}: {it.kind}", f"  {it.what}.{example}"]
     versions = ", ".join(policy.id for policy in book.versions)
-    said = [part for finding in findings for part in _found(finding)]
-    show(document, *(said or [f"Nothing was found in {versions}."]), as_json=json)
+    show(document, *(parts or [f"Nothing was found in {versions}."]), as_json=json)
     if findings:
         raise typer.Exit(1)
 
@@ -58,37 +58,56 @@ def try_cases(
     *,
     json: Json = False,
 ) -> None:
-    """Try a policy on a table of cases. Ends with 1 if one does not come out as it should."""
+    """Try a policy on a table of cases. Exits with 1 if a case does not match."""
     from dispatch_returns.returns.policy import PolicyBook
     from dispatch_returns.returns.policy.cases import load_cases, try_case
 
     book = PolicyBook.from_toml(policy)
     results = [try_case(book, case) for case in load_cases(cases)]
     wrong = [result for result in results if result.differences]
-    document = {"cases": len(results), "wrong": len(wrong), "results": [*map(_result, results)]}
-    said: list[Part] = [part for result in wrong for part in _differing(result)]
-    count = f"{len(results) - len(wrong)} of {len(results)} cases come out as they should."
-    show(document, *said, count, as_json=json)
+    document = {
+        "cases": len(results),
+        "wrong": len(wrong),
+        "results": [
+            {
+                "name": result.name,
+                "differences": [plain(it) for it in result.differences],
+                "outcome": result.verdict.outcome,
+                "spoken": [plain(it) for it in result.verdict.spoken],
+            }
+            for result in results
+        ],
+    }
+    parts: list[Part] = []
+    for result in wrong:
+        rows = [(it.what, it.expected, it.got) for it in result.differences]
+        why = [(it.rule, it.outcome, it.why) for it in result.verdict.spoken]
+        parts += [
+            Table(("", "expected", "got"), rows, title=result.name),
+            Table(("rule", "outcome", "why"), why, empty="No rule applied."),
+            "",
+        ]
+    count = f"{len(results) - len(wrong)} of {len(results)} cases match."
+    show(document, *parts, count, as_json=json)
     if wrong:
         raise typer.Exit(1)
 
 
 @app.command("show")
 def show_policy(files: _Files = None, *, json: Json = False) -> None:
-    """Show what holds, version by version, defaults included."""
-    book = _book(files)
-    versions = [_version(policy) for policy in book.versions]
+    """Show the policy in force, version by version, defaults included."""
+    versions: list[dict[str, Any]] = []
     parts: list[Part] = []
-    for number, version in enumerate(versions):
-        rules = version["rules"]
-        values = {key: _written(value) for key, value in version.items() if key != "rules"}
-        parts += ["", Listing(values)] if number else [Listing(values)]
-        parts += [
-            part
-            for rule in rules
-            for part in ("", Listing({key: _written(value) for key, value in rule.items()}))
-        ]
-    show({"versions": versions}, *parts, as_json=json)
+    for policy in _book(files).versions:
+        values = policy.model_dump(mode="json", exclude_none=True)
+        version: dict[str, Any] = {"id": policy.id, **values}
+        for name in ("block", "allow"):  # the customers on its lists are not shown
+            version[name] = f"{len(getattr(policy, name) or ())} customers"
+        versions.append(version)
+        entries: list[dict[str, Any]] = [version | {"rules": None}, *version["rules"]]
+        for entry in entries:
+            parts += ["", Listing({key: _readable(value) for key, value in entry.items()})]
+    show({"versions": versions}, *parts[1:], as_json=json)
 
 
 @app.command()
@@ -97,28 +116,32 @@ def explain(
     *,
     json: Json = False,
 ) -> None:
-    """Say why a return was decided as it was.
+    """Explain why a return was decided as it was.
 
-    Shows every rule that spoke, and what it saw. A return that was not decided yet is judged now,
-    as the workflow would; nothing is written.
+    Shows the result of every rule that applied, and the facts. A return that is not decided yet is
+    evaluated now, as the workflow would; nothing is written.
     """
-    row, stored = _stored(ticket)
-    verdict = _live(ticket, row) if stored is None else stored
-    document = {"stored": stored is not None, "ticket": ticket, "decision": verdict}
-    first = (
-        "As it was decided, and kept:"
-        if stored is not None
-        else "Nothing is kept of a decision. Judged now, after the returns in the database:"
-    )
-    show(document, first, "", *_explained(verdict), as_json=json)
+    from dispatch_returns.returns import records
 
-
-def _found(finding: Finding) -> list[Part]:
-    example = f" For example: {finding.example}." if finding.example else ""
-    return [
-        f"{finding.version}, {finding.where}: {finding.kind}",
-        f"  {finding.what}.{example}",
+    with open_store() as store, store.read() as conn:
+        rows = records.matching(conn, ticket, limit=2)
+        if len(rows) > 1:
+            raise ConfigurationError(f"{ticket} matches several returns: write it in full")
+        row = rows[0] if rows else None
+        kept = records.decisions_of(conn, row.id) if row else []
+    stored = [
+        {"outcome": it.outcome, **it.data}  # as the engine has kept it
+        for it in kept
+        if it.kind == "eligibility"
     ]
+    verdict = stored[-1] if stored else _evaluate_now(ticket, row)
+    document = {"stored": bool(stored), "ticket": ticket, "decision": verdict}
+    first = (
+        "The stored decision:"
+        if stored
+        else "No decision is stored. Evaluated now, with the returns in the database:"
+    )
+    show(document, first, "", *_explanation(verdict), as_json=json)
 
 
 def _book(files: list[Path] | None) -> PolicyBook:
@@ -127,71 +150,30 @@ def _book(files: list[Path] | None) -> PolicyBook:
 
     named = files or [Path(part.strip()) for part in (read_one("policy") or "").split(",")]
     if named == [Path()]:
-        raise ConfigurationError("DISPATCH_RETURNS_POLICY: is not set, and no file is named")
+        raise ConfigurationError("DISPATCH_RETURNS_POLICY is not set, and no file is given")
     return PolicyBook.from_toml(*named)
 
 
-def _result(result: Result) -> dict[str, Any]:
-    return {
-        "name": result.name,
-        "differences": [plain(it) for it in result.differences],
-        "outcome": result.verdict.outcome,
-        "spoken": [plain(it) for it in result.verdict.spoken],
-    }
-
-
-def _differing(result: Result) -> list[Part]:
-    rows = [(it.what, it.expected, it.got) for it in result.differences]
-    why = [(it.rule, it.outcome, it.why) for it in result.verdict.spoken]
-    return [
-        Table(("", "expected", "got"), rows, title=result.name),
-        Table(("rule", "outcome", "why"), why, empty="No rule spoke."),
-        "",
-    ]
-
-
-def _version(policy: ReturnPolicy) -> dict[str, Any]:
-    """Return a version as JSON. Who is on its lists is not shown."""
-    found = policy.model_dump(mode="json", exclude_none=True)
-    for name in ("block", "allow"):
-        found[name] = f"{len(getattr(policy, name) or ())} customers"
-    return {"id": policy.id, **found}
-
-
-def _written(value: Any) -> Any:
+def _readable(value: Any) -> Any:
     """Return a JSON value for people."""
     if isinstance(value, list):
         entries = cast("Sequence[Any]", value)
-        return ", ".join(str(_written(it)) for it in entries) or None
+        return ", ".join(str(_readable(it)) for it in entries) or None
     if isinstance(value, dict):
         pairs = cast("Mapping[str, Any]", value).items()
-        return ", ".join(f"{key}: {_written(it)}" for key, it in pairs) or None
+        return ", ".join(f"{key}: {_readable(it)}" for key, it in pairs) or None
     return value
 
 
-def _stored(ticket: str) -> tuple[Return | None, dict[str, Any] | None]:
-    """Return a ticket's return, and the newest decision of the policy as the engine has kept it."""
-    from dispatch_returns.returns import records
-
-    with open_store() as store, store.read() as conn:
-        rows = records.matching(conn, ticket, limit=2)
-        if len(rows) > 1:
-            raise ConfigurationError(f"{ticket} means several returns: write it whole")
-        decisions = records.decisions_of(conn, rows[0].id) if rows else []
-    found = [it for it in decisions if it.kind == "eligibility"]
-    row = rows[0] if rows else None
-    return row, {"outcome": found[-1].outcome, **found[-1].data} if found else None
-
-
-def _live(text: str, row: Return | None) -> dict[str, Any]:
-    """Judge a ticket now, by the settings of the environment."""
+def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
+    """Evaluate a ticket now, with the settings of the environment, in the engine's stored form."""
     from dispatch_returns.cli.setup import client_for
     from dispatch_returns.clock import utc_now
     from dispatch_returns.connector.settings import Settings
     from dispatch_returns.returns import records
     from dispatch_returns.returns.orders import registry
     from dispatch_returns.returns.owners import Owners
-    from dispatch_returns.returns.steps.eligibility import Eligibility
+    from dispatch_returns.returns.steps.eligibility import Eligibility, breakdown_json
     from dispatch_returns.returns.steps.protocols import Parts
     from dispatch_returns.returns.steps.request import request_of
 
@@ -212,19 +194,13 @@ def _live(text: str, row: Return | None) -> dict[str, Any]:
     with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)
         verdict = Eligibility(store, parts, owners).judge(row, ticket, now).verdict
-    return _document(verdict)
-
-
-def _document(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict in the form in which the engine keeps it."""
-    from dispatch_returns.returns.steps.eligibility import breakdown_json
-
-    found = verdict.to_json()
     expected = verdict.expected
-    return found | {"expected": None if expected is None else breakdown_json(expected)}
+    return verdict.to_json() | {"expected": None if expected is None else breakdown_json(expected)}
 
 
-def _explained(decision: Mapping[str, Any]) -> list[Part]:
+def _explanation(decision: Mapping[str, Any]) -> list[Part]:
+    from dispatch_returns.returns.steps.plan import money_of
+
     facts: Mapping[str, Any] = decision["facts"]
     rows = [(it["rule"], it["outcome"], it["why"]) for it in decision["spoken"]]
     head: dict[str, object] = {
@@ -233,8 +209,11 @@ def _explained(decision: Mapping[str, Any]) -> list[Part]:
         "at": decision["at"],
         "assignee": decision["assignee"],
         "returnless": decision["returnless"] or None,
-        **_amounts(decision["expected"]),
     }
+    if (expected := decision["expected"]) is not None:
+        head |= {name: money_of(amount) for name, amount in expected["parts"]}
+        head |= {f"{name} fee": f"-{money_of(amount)}" for name, amount in expected["fees"]}
+        head["refund amount"] = money_of(expected["total"])
     parts: list[Part] = [Listing(head), "", Table(("rule", "outcome", "why"), rows)]
     order: Mapping[str, Any] = facts.get("order") or {}
     seen = {
@@ -243,25 +222,11 @@ def _explained(decision: Mapping[str, Any]) -> list[Part]:
         "shipped": order.get("shipped_at"),
         "delivered": order.get("delivered_at"),
         "country": order.get("country"),
-        "asked for": _written([f"{it['quantity']} x {it['sku']}" for it in facts["items"]]),
+        "items": _readable([f"{it['quantity']} x {it['sku']}" for it in facts["items"]]),
         "reason": facts["reason"],
-        "asked at": facts["requested_at"],
+        "requested at": facts["requested_at"],
         "on the list": facts["listed"],
         "earlier returns": len(facts["earlier_returns"]) or None,
-        "in other returns": _written(facts["returned"]),
+        "in other returns": _readable(facts["returned"]),
     }
-    return [*parts, "", "What it saw:", Listing(seen)]
-
-
-def _amounts(expected: Mapping[str, Any] | None) -> dict[str, Any]:
-    if expected is None:
-        return {}
-    given = {name: _money(amount) for name, amount in expected["parts"]}
-    kept = {f"{name} fee": f"-{_money(amount)}" for name, amount in expected["fees"]}
-    return {**given, **kept, "to be paid back": _money(expected["total"])}
-
-
-def _money(amount: Mapping[str, Any]) -> str:
-    from dispatch_returns.returns.steps.plan import money_of
-
-    return str(money_of(amount))
+    return [*parts, "", "The facts:", Listing(seen)]

@@ -1,4 +1,4 @@
-"""``refunds list|show|pay|retry|approve|cancel|confirm``: the ledger, and what people do to it."""
+"""``refunds list|show|pay|retry|approve|cancel|confirm``: the ledger, and people's actions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from dispatch_returns.cli import people
+from dispatch_returns.cli import common
+from dispatch_returns.cli.common import open_connector, open_store
 from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.opening import acting, open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, plain, show, span, working
 from dispatch_returns.errors import RefundStateError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="List, show, pay, retry, approve, cancel, confirm refunds.\n\n"
-    "Looking needs the database alone; acting needs the service's settings.",
+    "list and show need only the database; the others need the service's settings.",
     no_args_is_help=True,
 )
 
@@ -32,7 +32,7 @@ State = Literal[
     "requested", "sending", "pending", "requires_action", "succeeded",
     "failed", "canceled", "unknown", "held",
 ]  # fmt: skip
-"""`refunds.transitions.State`, spelled out: importing the store would make ``--help`` slow."""
+"""`refunds.transitions.State`, written out: its import would make ``--help`` slow."""
 
 _SHOWN_OF_ID = 12
 _NOT_SHOWN = frozenset(
@@ -58,9 +58,9 @@ def list_refunds(
 ) -> None:
     """List the refunds, newest first."""
     from dispatch_returns.refunds import ledger
-    from dispatch_returns.refunds.transitions import State as Standing
+    from dispatch_returns.refunds.transitions import State as RefundState
 
-    wanted = Standing(state) if state else None
+    wanted = RefundState(state) if state else None
     with open_store() as store, store.read() as conn:
         refunds = ledger.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
     table = Table(
@@ -76,31 +76,51 @@ def list_refunds(
 def show_refund(refund_id: _Id, *, json: Json = False) -> None:
     """Show a refund and its history.
 
-    The row, every call to the processor, what people did, and what the ticket was told.
+    The row, every call to the processor, what people did, and the messages about it.
     """
+    from dispatch_returns.refunds import attempts
+    from dispatch_returns.store import audit_log, outbox
+
     with open_store() as store, store.read() as conn:
         refund = _find(conn, refund_id)
-        history = _history(conn, refund)
-    tables = [_table(title, rows) for title, rows in history.items() if rows]
-    document = {"refund": _document(refund), **history}
-    show(document, _listing(refund), *_spaced(tables), as_json=json)
+        history = {
+            "attempts": [asdict(it) for it in attempts.of_refund(conn, refund.id)],
+            "actions": [asdict(it) for it in audit_log.of_refund(conn, refund.id)],
+            "messages": [
+                {name: getattr(message, name) for name in _SHOWN_OF_MESSAGE}
+                for message in outbox.of_refund(conn, refund.id)
+            ],
+        }
+    document = _document(refund)
+    payment = document["payment"]
+    values = document | {"payment": payment and f"{payment['kind']} {payment['id']}"}
+    first = ("id", "state", "reason", "detail", "remedy", "amount", "payment", "ticket_id")
+    values = {name: values[name] for name in (*first, *values)}
+    parts: list[Part] = [Listing(values)]
+    for title, rows in history.items():
+        if rows:
+            columns = _COLUMNS[title]
+            headings = [name.replace("_", " ") for name in columns]
+            cells = [[row[name] for name in columns] for row in rows]
+            parts += ["", Table(headings, cells, title=title)]
+    show({"refund": document, **history}, *parts, as_json=json)
 
 
 @app.command()
 def pay(
     ticket_id: Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's id.")],
     *,
-    who: people.Who = None,
-    why: people.Why = None,
+    who: common.Who = None,
+    why: common.Why = None,
     json: Json = False,
 ) -> None:
     """Pay back a ticket that is refunded, without an event.
 
-    Also one that was refunded before this installation went live. What was paid back already is
-    not paid again.
+    Also one that was refunded before this installation went live. What was already paid is not
+    paid again.
     """
-    who = people.name(who)
-    with acting() as connector, working(f"Paying back {ticket_id}"):
+    who = common.person(who)
+    with open_connector() as connector, working(f"Paying back {ticket_id}"):
         refund = connector.refund(ticket_id, who=who, why=why)
     _report(refund, as_json=json)
 
@@ -109,18 +129,18 @@ def pay(
 def approve(
     refund_id: _Id,
     *,
-    who: Annotated[str, typer.Option("--who", "--by", help="Your name: it is recorded.")],
-    why: people.Why = None,
+    who: Annotated[str, typer.Option("--who", "--by", help="Your name; it is recorded.")],
+    why: common.Why = None,
     json: Json = False,
 ) -> None:
-    """Agree to a refund as the second person.
+    """Approve a refund as the second person.
 
-    The approval is for this amount: another amount needs another one.
+    The approval is for this amount: a different amount needs another approval.
     """
     from dispatch_returns.refunds import actions
 
-    who = people.name(who)
-    with acting() as connector:
+    who = common.person(who)
+    with open_connector() as connector:
         found = _found(connector.store, refund_id)
         ticket = _facts(connector, found)
         refund = actions.approve(connector.refunds, found.id, who=who, facts=ticket, why=why)
@@ -129,13 +149,13 @@ def approve(
 
 @app.command()
 def cancel(
-    refund_id: _Id, *, who: people.Who = None, why: people.Why = None, json: Json = False
+    refund_id: _Id, *, who: common.Who = None, why: common.Why = None, json: Json = False
 ) -> None:
-    """Give up a refund of which nothing was sent."""
+    """Cancel a refund that was not sent to the processor."""
     from dispatch_returns.refunds import actions
 
-    who = people.name(who)
-    with acting() as connector:
+    who = common.person(who)
+    with open_connector() as connector:
         found = _found(connector.store, refund_id)
         refund = actions.cancel(connector.refunds, found.id, who=who, why=why)
     _report(refund, as_json=json)
@@ -148,15 +168,15 @@ def confirm(
     reference: Annotated[
         str | None, typer.Option(help="The transfer's own number, where it has one.")
     ] = None,
-    who: people.Who = None,
-    why: people.Why = None,
+    who: common.Who = None,
+    why: common.Why = None,
     json: Json = False,
 ) -> None:
-    """Say that you have paid a refund of the manual adapter."""
+    """Confirm that you have paid a refund of the manual adapter."""
     from dispatch_returns.refunds import actions
 
-    who = people.name(who)
-    with acting() as connector:
+    who = common.person(who)
+    with open_connector() as connector:
         found = _found(connector.store, refund_id)
         refund = actions.confirm(connector.refunds, found.id, who=who, why=why, reference=reference)
     _report(refund, as_json=json)
@@ -170,25 +190,25 @@ def retry(
         bool,
         typer.Option(
             "--nothing-was-paid",
-            help="For an unknown outcome: you have looked at the processor, and it is certainly"
-            " not there. Needs --why.",
+            help="For an unknown outcome: you have checked at the processor that the refund does"
+            " not exist. Needs --why.",
         ),
     ] = False,
-    who: people.Who = None,
-    why: people.Why = None,
+    who: common.Who = None,
+    why: common.Why = None,
     json: Json = False,
 ) -> None:
     """Try a refund again that is held, failed, canceled or unknown.
 
-    An unknown one is looked up at the processor, any other judged anew from its ticket as it is
-    now. Exits with 1 if it is held.
+    An unknown one is looked up at the processor; any other is decided again from its ticket as it
+    is now. Exits with 1 if it is held.
     """
     from dispatch_returns.refunds import actions
 
-    who = people.name(who)
+    who = common.person(who)
     if nothing_was_paid and not (why or "").strip():
-        raise typer.BadParameter("--nothing-was-paid needs --why: how do you know?")
-    with acting() as connector:
+        raise typer.BadParameter("--nothing-was-paid needs --why: say how you know it")
+    with open_connector() as connector:
         found = _found(connector.store, refund_id)
         refund = actions.retry(
             connector.refunds,
@@ -202,12 +222,12 @@ def retry(
 
 
 def _facts(connector: Connector, refund: Refund) -> Facts:
-    """Return what the refund's ticket says now."""
+    """Return the facts of the refund's ticket as it is now."""
     workspace = connector.installation.workspace()
     if refund.workspace_id != workspace:
         raise RefundStateError(
-            f"{refund.id} belongs to the workspace {refund.workspace_id}, and DISPATCH_WORKSPACE"
-            f" is {workspace}: set it to the refund's"
+            f"{refund.id} belongs to the workspace {refund.workspace_id}, but DISPATCH_WORKSPACE"
+            f" is {workspace}: set it to the refund's workspace"
         )
     with working(f"Reading the ticket {refund.ticket_id}"):
         return connector.facts(connector.client.tickets.get(refund.ticket_id), refund)
@@ -219,7 +239,7 @@ def _found(store: Store, text: str) -> Refund:
 
 
 def _find(conn: Connection, text: str) -> Refund:
-    """Return the one refund that `text` means. Raises `RefundStateError`."""
+    """Return the one refund that `text` matches. Raises `RefundStateError`."""
     from dispatch_returns.refunds import ledger
 
     found = ledger.matching(conn, text, limit=6) if text else []
@@ -227,22 +247,22 @@ def _find(conn: Connection, text: str) -> Refund:
     if len(exact or found) == 1:
         return (exact or found)[0]
     if not found:
-        raise RefundStateError(f"there is no refund {text}: dispatch-returns refunds list")
+        raise RefundStateError(f"there is no refund {text}: see dispatch-returns refunds list")
     some = ", ".join(refund.id for refund in found[:5]) + (" ..." if len(found) > 5 else "")
-    raise RefundStateError(f"{text} may mean several refunds: {some}")
+    raise RefundStateError(f"{text} matches several refunds: {some}")
 
 
 def _report(refund: Refund, *, as_json: bool) -> None:
-    """Say how the refund stands after an act; one that is held is no success."""
-    from dispatch_returns.refunds.transitions import State as Standing
+    """Print the state of a refund after an action; one that is held is not a success."""
+    from dispatch_returns.refunds.transitions import State as RefundState
 
-    said: list[Part] = [f"Refund {refund.id} is {refund.state}."]
+    parts: list[Part] = [f"Refund {refund.id} is {refund.state}."]
     if refund.due_at is not None:
-        said.append("A running worker takes it up.")
-    if refund.state is Standing.HELD:
-        said = [f"Refund {refund.id} is held. {refund.detail} {_remedy(refund)}"]
-    show({"refund": _document(refund)}, *said, as_json=as_json)
-    if refund.state is Standing.HELD:
+        parts.append("A running worker will process it.")
+    if refund.state is RefundState.HELD:
+        parts = [f"Refund {refund.id} is held. {refund.detail} {_remedy(refund)}"]
+    show({"refund": _document(refund)}, *parts, as_json=as_json)
+    if refund.state is RefundState.HELD:
         raise typer.Exit(REFUSED)
 
 
@@ -264,40 +284,9 @@ def _remedy(refund: Refund) -> str | None:
     return REMEDIES[Reason(refund.reason)] if refund.reason else None
 
 
-def _listing(refund: Refund) -> Listing:
-    document = _document(refund)
-    payment = document.pop("payment")
-    document["payment"] = payment and f"{payment['kind']} {payment['id']}"
-    first = ("id", "state", "reason", "detail", "remedy", "amount", "payment", "ticket_id")
-    ordered = [*first, *(name for name in document if name not in first)]
-    return Listing({name: document[name] for name in ordered})
-
-
-def _history(conn: Connection, refund: Refund) -> dict[str, list[dict[str, Any]]]:
-    from dispatch_returns.refunds import attempts
-    from dispatch_returns.store import audit_log, outbox
-
-    messages = outbox.of_refund(conn, refund.id)
-    shown = ("id", "kind", "state", "error", "tries", "created_at", "finished_at")
-    return {
-        "attempts": [asdict(attempt) for attempt in attempts.of_refund(conn, refund.id)],
-        "acts": [asdict(act) for act in audit_log.of_refund(conn, refund.id)],
-        "messages": [{name: getattr(message, name) for name in shown} for message in messages],
-    }
-
-
 _COLUMNS = {
     "attempts": ("at", "call", "outcome", "code", "request_id", "message"),
-    "acts": ("at", "act", "who", "why"),
+    "actions": ("at", "action", "who", "why"),
     "messages": ("created_at", "kind", "state", "finished_at", "error"),
 }
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    columns = _COLUMNS[title]
-    headings = [name.replace("_", " ") for name in columns]
-    return Table(headings, [[row[name] for name in columns] for row in rows], title=title)
-
-
-def _spaced(tables: list[Table]) -> list[Part]:
-    return [part for table in tables for part in ("", table)]
+_SHOWN_OF_MESSAGE = ("id", "kind", "state", "error", "tries", "created_at", "finished_at")

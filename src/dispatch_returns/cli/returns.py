@@ -1,4 +1,4 @@
-"""``returns list|show``, ``receive`` and ``timeline``: returns, and what arrived of them."""
+"""``returns list|show``, ``receive`` and ``timeline``: returns, receipts and their timeline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatch_returns.cli import files, people
-from dispatch_returns.cli.opening import open_store
+from dispatch_returns.cli import common
+from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
 from dispatch_returns.returns.steps.statuses import Statuses, Step
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dispatch_returns.returns.records import Return
     from dispatch_returns.returns.timeline.story import Story
 
-app = typer.Typer(help="List and show returns. Both need the database alone.", no_args_is_help=True)
+app = typer.Typer(help="List and show returns. Needs only the database.", no_args_is_help=True)
 
 _Which = Annotated[
     str, typer.Argument(metavar="TICKET", help="The ticket's id, or the number on the label.")
@@ -56,9 +56,10 @@ def list_returns(
 
 @app.command("show")
 def show_return(ticket: _Which, *, json: Json = False) -> None:
-    """Show a return: where it is, its labels, and what arrived of it."""
+    """Show a return: its step, its labels, and what arrived."""
     from dispatch_returns.returns import label_records, receipts
     from dispatch_returns.returns.service import found
+    from dispatch_returns.returns.steps.eligibility import item_lines
 
     with open_store() as store, store.read() as conn:
         row = found(conn, ticket)
@@ -69,7 +70,8 @@ def show_return(ticket: _Which, *, json: Json = False) -> None:
         "labels": [plain(it, without={"pdf"}) for it in sent],
         "receipts": [plain(it) for it in arrived],
     }
-    parts: list[Part] = [Listing({**_document(row), "items": _items(row), "terms": None})]
+    values = {**_document(row), "items": item_lines(row.items), "terms": None}
+    parts: list[Part] = [Listing(values)]
     parts += _table("labels", _LABELS, sent)
     parts += _table("receipts", _RECEIPTS, arrived)
     show(document, *parts, as_json=json)
@@ -79,49 +81,54 @@ def receive(
     ticket: _Which,
     *,
     condition: Annotated[
-        str, typer.Option(help="In which condition it is: a word of your policy, such as good.")
+        str, typer.Option(help="Its condition: one that your policy names, such as good.")
     ],
     line: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SKU=QTY",
-            help="What arrived; may be given several times. Default: all that was announced and"
-            " has not arrived yet.",
+            help="What arrived; may be given several times. Default: everything that is expected"
+            " and has not arrived yet.",
         ),
     ] = None,
     received_on: Annotated[
         datetime | None,
         typer.Option("--date", formats=["%Y-%m-%d"], help="When it arrived. Default: today (UTC)."),
     ] = None,
-    who: people.Who = None,
+    who: common.Who = None,
     json: Json = False,
 ) -> None:
     """Record what arrived at the warehouse.
 
-    A running worker takes it up: it works out what is paid back, and sets the ticket.
+    A running worker then calculates the refund amount and updates the ticket.
     """
     from dispatch_returns.clock import utc_now
     from dispatch_returns.returns import service
 
-    name = people.name(who)
-    lines = [_line(text) for text in line] if line else None
+    name = common.person(who)
+    lines: list[dict[str, Any]] = []
+    for text in line or ():
+        sku, equals, quantity = text.rpartition("=")
+        if not equals or not sku.strip() or not quantity.isdecimal() or not int(quantity):
+            raise typer.BadParameter(f"--line {text}: write SKU=QTY, such as SKU-001=2")
+        lines.append({"sku": sku, "quantity": int(quantity)})
     with open_store() as store:
         receipt = service.receive(
             store,
             utc_now,
             ticket,
-            lines=lines,
+            lines=lines or None,
             condition=condition,
             received_date=received_on and received_on.date(),
             who=name,
         )
         row = service.read(store, ticket)
-    what = ", ".join(f"{it['quantity']} x {it['sku']}" for it in receipt.lines)
-    said = (
-        f"Parcel {receipt.ordinal} of {row.ticket_id} ({row.number}) is recorded: {what},"
-        f" {condition}. A running worker takes it up."
+    items = ", ".join(f"{it['quantity']} x {it['sku']}" for it in receipt.lines)
+    text = (
+        f"Parcel {receipt.ordinal} of {row.ticket_id} ({row.number}) is recorded: {items},"
+        f" {condition}. A running worker will process it."
     )
-    show({"return": _document(row), "receipt": plain(receipt)}, said, as_json=json)
+    show({"return": _document(row), "receipt": plain(receipt)}, text, as_json=json)
 
 
 def timeline(
@@ -129,11 +136,11 @@ def timeline(
     *,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write it as one HTML page that needs nothing else."),
+        typer.Option(metavar="FILE", help="Write it as a single self-contained HTML page."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show the whole story of a return.
+    """Show the timeline of a return.
 
     Steps, decisions, parcels, money and messages: who did what, when, and why.
     """
@@ -144,12 +151,17 @@ def timeline(
 
     with open_store() as store, store.read() as conn:
         story = story_of(conn, found(conn, ticket))
-    parts = _told(story)
+    parts = _timeline_parts(story)
     if html is not None:
         statuses = Statuses(status_names())
-        files.write(html, page.render(story, statuses, datetime.now(UTC)))
-        parts = [f"The story of {story.row.ticket_id} is in {html}."]
-    show(_story(story), *parts, as_json=json)
+        common.write(html, page.render(story, statuses, datetime.now(UTC)))
+        parts = [f"The timeline of {story.row.ticket_id} is in {html}."]
+    document = {
+        "return": _document(story.row),
+        "facts": story.facts,
+        "moments": [plain(moment) for moment in story.moments],
+    }
+    show(document, *parts, as_json=json)
 
 
 _LABELS = ("parcel", "state", "provider", "provider_id", "tracking_number", "cost", "error")
@@ -162,24 +174,11 @@ def _table(title: str, columns: tuple[str, ...], records: Sequence[object]) -> l
     return ["", Table(headings, rows, title=title)] if rows else []
 
 
-def _line(text: str) -> dict[str, Any]:
-    sku, equals, quantity = text.rpartition("=")
-    if not equals or not sku.strip() or not quantity.isdecimal() or not int(quantity):
-        raise typer.BadParameter(f"--line {text}: write SKU=QTY, such as SKU-001=2")
-    return {"sku": sku, "quantity": int(quantity)}
-
-
 def _document(row: Return) -> dict[str, Any]:
     return plain(row, without=_NOT_SHOWN)
 
 
-def _items(row: Return) -> str:
-    from dispatch_returns.returns.steps.eligibility import item_lines
-
-    return item_lines(row.items)
-
-
-def _told(story: Story) -> list[Part]:
+def _timeline_parts(story: Story) -> list[Part]:
     parts: list[Part] = [Listing(story.facts)]
     day = None
     for moment in story.moments:
@@ -197,11 +196,3 @@ def _told(story: Story) -> list[Part]:
         )
         parts += [Toned(f"{'':22}{line}", "dim") for line in moment.lines]
     return parts
-
-
-def _story(story: Story) -> dict[str, Any]:
-    return {
-        "return": _document(story.row),
-        "facts": story.facts,
-        "moments": [plain(moment) for moment in story.moments],
-    }

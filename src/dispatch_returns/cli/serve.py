@@ -1,4 +1,4 @@
-"""``serve`` and ``worker``: what a merchant runs who has no web application to mount into."""
+"""``serve`` and ``worker``: for a merchant without a web application to mount into."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatch_returns.cli.common import Stop, stop_signals
 from dispatch_returns.cli.errors import REFUSED
 from dispatch_returns.cli.output import Json, Listing, show, warn
-from dispatch_returns.cli.stopping import Stop, stop_signals
 from dispatch_returns.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from uvicorn import Server
-
     from dispatch_returns.connector.connector import Connector
     from dispatch_returns.webhooks.asgi import Mount, Receive, Scope, Send
 
@@ -30,7 +28,7 @@ log = logging.getLogger(__name__)
 HEALTH = "/health"
 FOLDER = "/webhooks"
 PATH = f"{FOLDER}/dispatch"
-"""The guide's own. The processor's stands beside it: ``/webhooks/stripe``."""
+"""The guide's own path. The processor's is next to it: ``/webhooks/stripe``."""
 
 _HANG_UP_SECONDS = 10
 
@@ -42,36 +40,35 @@ def serve(
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = 8000,
     max_lag: Annotated[
-        float, typer.Option(min=0, help="Seconds that events may wait before /health/lag says 503.")
+        float, typer.Option(min=0, help="Seconds that events may wait before /health/lag is 503.")
     ] = 300.0,
-    health: Annotated[bool, typer.Option(help="Whether probes are answered.")] = True,
+    health: Annotated[bool, typer.Option(help="Whether to answer probes.")] = True,
     health_port: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=65535, help="Another port for the probes, instead of --port; 0: a free one."
-        ),
+        typer.Option(min=0, max=65535, help="A separate port for the probes; 0 takes a free one."),
     ] = None,
     json: Json = False,
 ) -> None:
     """Receive events and pay refunds, in one process.
 
-    Answers probes too: /health/live, /health/ready and /health/lag. Whoever reaches them learns
-    how many refunds are held: where --port is public, use --health-port or --no-health.
-    Ctrl-C or SIGTERM stops it: what is under way is finished first.
+    Also answers probes: /health/live, /health/ready and /health/lag. They show how many refunds
+    are held, so if --port is public, use --health-port or --no-health.
+    Ctrl-C or SIGTERM stops it after the current work is finished.
     """
+    from dispatch_returns.connector.connector import Connector
     from dispatch_returns.connector.settings import Settings
     from dispatch_returns.webhooks import asgi
     from dispatch_returns.webhooks.receiver import DISPATCH
 
     _log_to_stderr()
-    if not Settings.from_env().webhook_secrets:  # before a database is made
+    if not Settings.from_env().webhook_secrets:  # before a database is created
         raise ConfigurationError(
             "DISPATCH_WEBHOOK_SECRET is not set, so every delivery would be refused:"
-            " dispatch-returns setup --webhook-url ... creates the webhook and shows it"
+            " dispatch-returns setup --webhook-url ... creates the webhook and shows its secret"
         )
     with contextlib.ExitStack() as running:
         stop = running.enter_context(stop_signals())
-        connector = running.enter_context(_connector())
+        connector = running.enter_context(Connector.from_env())
         listener = running.enter_context(listen(host, port))
         mount, probes = asgi.app(connector), asgi.health(connector, max_lag) if health else None
         paths = {sender: f"{FOLDER}/{sender}" for sender in connector.receivers}
@@ -86,7 +83,7 @@ def serve(
             others["health_url"] = _url(listener) + HEALTH
         running.enter_context(serving(_Paths(mount, paths.values(), probes), listener, stop))
         connector.start()
-        _announce(connector, {"url": urls[DISPATCH], **others}, as_json=json)
+        _show_start(connector, {"url": urls[DISPATCH], **others}, as_json=json)
         _wait(stop)
     raise typer.Exit(stop.code)
 
@@ -94,32 +91,36 @@ def serve(
 def worker(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="Work off what is due now, then exit.")
+        bool, typer.Option("--once", help="Do everything that is due now, then exit.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Pay refunds, without receiving events.
 
-    Any number of workers may run beside each other and beside `serve`. Ctrl-C or SIGTERM stops
-    it: what is under way is finished first.
+    Any number of workers may run at the same time, with or without `serve`. Ctrl-C or SIGTERM
+    stops it after the current work is finished.
     """
+    from dispatch_returns.connector.connector import Connector
+
     _log_to_stderr()
     if once:
-        _work_off(as_json=json)
+        with Connector.from_env() as connector:
+            steps = connector.work_off()
+        show({"steps": steps}, f"Nothing more is due. Steps done: {steps}.", as_json=json)
         return
-    with stop_signals() as stop, _connector() as connector:
+    with stop_signals() as stop, Connector.from_env() as connector:
         connector.start()
-        _announce(connector, {}, as_json=json)
+        _show_start(connector, {}, as_json=json)
         _wait(stop)
     raise typer.Exit(stop.code)
 
 
 @contextlib.contextmanager
 def listen(host: str, port: int) -> Generator[socket.socket]:
-    """Give a socket that listens. Raises `ConfigurationError` where that cannot be."""
+    """Yield a listening socket. Raises `ConfigurationError` if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Where a socket names no protocol, asyncio does not know that it is TCP, and leaves Nagle's
-    # algorithm on: each delivery on a kept connection is then answered 40 ms late.
+    # If a socket names no protocol, asyncio does not know that it is TCP, and leaves Nagle's
+    # algorithm on: each delivery on a kept-alive connection is then answered 40 ms late.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         try:
             if os.name == "posix":
@@ -134,8 +135,8 @@ def listen(host: str, port: int) -> Generator[socket.socket]:
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
-    """Return the error for an address that cannot be listened on."""
-    # Python adds the address to the cause, which is named already.
+    """Return the error for an address that cannot be used to listen."""
+    # Python adds the address to the cause; the message names it already.
     why = (error.strerror or str(error)).partition(" (while")[0]
     return ConfigurationError(
         f"cannot listen on {host}, port {port}: {why}. Choose another with --port or --host"
@@ -144,28 +145,7 @@ def cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:
 
 @contextlib.contextmanager
 def serving(app: Any, listener: socket.socket, stop: Stop) -> Generator[None]:
-    """Serve an ASGI application in a thread while the block lasts; its end tells `stop`."""
-    server = _server(app)
-
-    def run() -> None:
-        try:
-            server.run(sockets=[listener])
-        finally:
-            # An end that nobody asked for is a failure.
-            if not server.should_exit:
-                stop.tell(REFUSED)
-
-    # In a thread, because in the main one uvicorn takes the signals and ends by them.
-    thread = threading.Thread(target=run, name="dispatch-returns-server", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def _server(app: Any) -> Server:
+    """Serve an ASGI application in a thread during the block; if it ends early, set `stop`."""
     try:
         import uvicorn
     except ModuleNotFoundError:
@@ -179,11 +159,28 @@ def _server(app: Any) -> Server:
         ws="none",
         timeout_graceful_shutdown=_HANG_UP_SECONDS,
     )
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            # If nobody asked it to end, it has failed.
+            if not server.should_exit:
+                stop.set(REFUSED)
+
+    # In a thread, because in the main thread uvicorn handles the signals itself.
+    thread = threading.Thread(target=run, name="dispatch-returns-server", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class _Paths:
-    """Hands on what comes to the webhooks' paths and to the probes; there is nothing else here."""
+    """Routes requests to the webhooks and the probes, and answers all others with 404."""
 
     def __init__(self, mount: Mount, paths: Collection[str], probes: Mount | None) -> None:
         self._mount = mount
@@ -204,21 +201,7 @@ class _Paths:
         await send({"type": "http.response.body", "body": self._not_found})
 
 
-@contextlib.contextmanager
-def _connector() -> Generator[Connector]:
-    from dispatch_returns.connector.connector import Connector
-
-    with Connector.from_env() as connector:
-        yield connector
-
-
-def _work_off(*, as_json: bool) -> None:
-    with _connector() as connector:
-        steps = connector.work_off()
-    show({"steps": steps}, f"Nothing more is due. Steps done: {steps}.", as_json=as_json)
-
-
-def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
+def _show_start(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
     from dispatch_returns.store.switches import Switch
 
     settings = connector.settings
@@ -242,7 +225,7 @@ def _announce(connector: Connector, more: dict[str, object], *, as_json: bool) -
 
 def _wait(stop: Stop) -> None:
     stop.wait()
-    log.info("stopping: what is under way is finished first; Ctrl-C again ends it at once")
+    log.info("stopping after the current work is finished; Ctrl-C again stops at once")
 
 
 def _log_to_stderr() -> None:
@@ -251,7 +234,7 @@ def _log_to_stderr() -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
-    # They would bury our own lines: one for each call, and one for each plugin.
+    # Their lines, one for each call or plugin, would bury ours.
     for chatty in ("httpx", "stripe", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

@@ -1,8 +1,11 @@
-"""``setup``: makes in a workspace what the workflow needs and is not there."""
+"""``setup``: creates what the workflow needs in a workspace and is missing."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,8 +18,7 @@ if TYPE_CHECKING:
     from dispatch_returns.connector.settings import Settings
     from dispatch_returns.returns.policy import PolicyBook
 
-_DONE = {"missing": "created", "inactive": "switched on"}
-_WOULD_BE_DONE = {"missing": "would be created", "inactive": "would be switched on"}
+_RESULTS = {"missing": "created", "inactive": "switched on"}
 
 
 def setup(
@@ -24,38 +26,64 @@ def setup(
     webhook_url: Annotated[
         str | None,
         typer.Option(
-            help="Where your receiver can be reached, path included. Without it, no webhook is"
-            " made."
+            help="The public URL of your receiver, path included. Without it, no webhook is"
+            " created."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be made.")
+        bool, typer.Option("--dry-run", help="Only show what would be created.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Make the statuses, fields, queues and webhook in a workspace.
+    """Create the statuses, fields, queues and webhook in a workspace.
 
-    The queues are the categories that the return policy names, where one is set; then the fields
-    of an order are made too, if orders come from tickets. What is there already is left as it is,
-    so it may be run again at any time. The webhook's secret is shown once, when it is made.
+    The queues are the categories that the return policy names, if one is set; the fields of an
+    order are then created too, if orders come from tickets. Existing ones are left as they are, so
+    this may be run again at any time. The webhook's secret is shown once, when it is created.
     """
     from dispatch_returns.connector.build import book_of
+    from dispatch_returns.connector.connector import Connector
+    from dispatch_returns.connector.provision import apply
     from dispatch_returns.connector.settings import Settings
+    from dispatch_returns.errors import ConfigurationError, StoreError
 
     settings = Settings.from_env()
     book = book_of(settings)
     if webhook_url is not None:
-        _check_url(webhook_url)
+        url = urlsplit(webhook_url)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise typer.BadParameter(
+                "--webhook-url: write it in full, such as https://your-app.com/webhooks/dispatch"
+            )
+    webhook = settled = None
     with client_for(settings) as client:
-        with working("Looking at the workspace"):
+        with working("Reading the workspace"):
             steps = planned(client, settings, book, webhook_url)
-        made = None if dry_run else _apply(client, steps)
-        before = None if dry_run else _go_live(settings)
-    words = _WOULD_BE_DONE if dry_run else _DONE
-    document = _document(settings, steps, words, made, dry_run=dry_run)
-    document["settled_before"] = before
-    document["at_processor"] = _at_processor(settings, webhook_url)
-    show(document, *_said(settings, document, made), as_json=json)
+        if not dry_run:
+            for step in steps:
+                if step.to_do:
+                    with working(f"Creating the {step.kind} {step.key}"):
+                        webhook = apply(client, step)
+            # Without a database or a payment key, the first worker does this.
+            with (
+                suppress(ConfigurationError, StoreError),
+                Connector(settings) as connector,
+                working("Listing the tickets that are refunded already"),
+            ):
+                if connector.installation.ready():
+                    settled = connector.go_live.complete()
+    processor = processor_webhook(settings)
+    document = {
+        "workspace": settings.workspace,
+        "dry_run": dry_run,
+        "steps": [_step_document(step, settings, dry_run=dry_run) for step in steps],
+        "webhook_secret": webhook.secret if webhook else None,
+        "settled_before": settled,
+        "at_processor": None,
+    }
+    if processor is not None and not settings.adapter_options.get("webhook_secret"):
+        document["at_processor"] = processor.instructions(webhook_url)
+    show(document, *_parts(settings, document, webhook), as_json=json)
 
 
 def client_for(settings: Settings, **options: Any) -> DispatchClient:
@@ -74,7 +102,7 @@ def client_for(settings: Settings, **options: Any) -> DispatchClient:
 def planned(
     client: DispatchClient, settings: Settings, book: PolicyBook | None, url: str | None
 ) -> list[Step]:
-    """Return how everything stands in the workspace that the workflow, and its policy, want."""
+    """Return the state of everything that the workflow and its policy need in the workspace."""
     from dispatch_returns.connector.provision import plan, status_keys
     from dispatch_returns.returns.orders import ticket
 
@@ -92,76 +120,58 @@ def planned(
     )
 
 
-def _check_url(url: str) -> None:
-    from urllib.parse import urlsplit
+@dataclass(frozen=True, slots=True)
+class ProcessorWebhook:
+    """The webhook that a person must create at the payment processor, for these `events`."""
 
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise typer.BadParameter(
-            "--webhook-url: write it whole, https://your-app.com/webhooks/dispatch"
+    adapter: str
+    events: tuple[str, ...]
+
+    @property
+    def variable(self) -> str:
+        """The variable that holds its signing secret."""
+        return f"{self.adapter}_webhook_secret".upper()
+
+    def instructions(self, dispatch_url: str | None) -> str:
+        """Return what a person should do, given where Dispatch's own events are received."""
+        folder, _, last = (dispatch_url or "").rstrip("/").rpartition("/")
+        if last != "dispatch":
+            folder = "https://.../webhooks"
+        return (
+            f"At {self.adapter.capitalize()}, add a webhook to {folder}/{self.adapter} for the"
+            f" events {', '.join(self.events)}, and set {self.variable} to its signing secret."
         )
 
 
-def _apply(client: DispatchClient, steps: list[Step]) -> Webhook | None:
-    from dispatch_returns.connector.provision import apply
+def processor_webhook(settings: Settings) -> ProcessorWebhook | None:
+    """Return the webhook that the adapter's processor should have, None if it sends no events.
 
-    made = None
-    for step in steps:
-        if step.to_do:
-            with working(f"Making the {step.kind} {step.key}"):
-                made = apply(client, step)
-    return made
+    Raises `ConfigurationError` if there is no such adapter.
+    """
+    from dispatch_returns.refunds.registry import load_adapter
 
-
-def _go_live(settings: Settings) -> int | None:
-    """List what was settled before; return how many tickets, None where it is too early for it."""
-    from dispatch_returns.connector.connector import Connector
-    from dispatch_returns.errors import ConfigurationError, StoreError
-
-    try:
-        with Connector(settings) as connector, working("Looking at what was refunded before"):
-            return connector.go_live.complete() if connector.installation.ready() else None
-    except (ConfigurationError, StoreError):
-        return None  # without a database or a payment key yet: the first worker does it
+    # From the class, because an instance may need settings that are not set yet.
+    events: tuple[str, ...] = getattr(load_adapter(settings.adapter), "webhook_events", ())
+    return ProcessorWebhook(settings.adapter, events) if events else None
 
 
-def _document(
-    settings: Settings,
-    steps: list[Step],
-    words: dict[str, str],
-    made: Webhook | None,
-    *,
-    dry_run: bool,
-) -> dict[str, Any]:
-    shown = [
-        {
-            "kind": step.kind,
-            "key": step.key,
-            "result": words.get(step.finding, str(step.finding)),
-            "note": _note(step, settings),
-        }
-        for step in steps
-    ]
-    return {
-        "workspace": settings.workspace,
-        "dry_run": dry_run,
-        "steps": shown,
-        "webhook_secret": made.secret if made else None,
-    }
-
-
-def _note(step: Step, settings: Settings) -> str | None:
+def _step_document(step: Step, settings: Settings, *, dry_run: bool) -> dict[str, Any]:
     from dispatch_returns.connector.provision import Finding
 
+    result, note = _RESULTS.get(step.finding), step.note
+    if result is None:
+        result = str(step.finding)
+    elif dry_run:
+        result = f"would be {result}"
     if step.kind == "webhook" and step.finding is Finding.EXISTS and not settings.webhook_secrets:
-        return (
-            "its secret was shown when it was made, and DISPATCH_WEBHOOK_SECRET is not set: set"
+        note = (
+            "its secret was shown when it was created, and DISPATCH_WEBHOOK_SECRET is not set: set"
             " it, or delete the webhook and run this again"
         )
-    return step.note
+    return {"kind": step.kind, "key": step.key, "result": result, "note": note}
 
 
-def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) -> list[Part]:
+def _parts(settings: Settings, document: dict[str, Any], webhook: Webhook | None) -> list[Part]:
     rows = [(step["kind"], step["key"], step["result"]) for step in document["steps"]]
     notes = [f"{step['key']}: {step['note']}." for step in document["steps"] if step["note"]]
     parts: list[Part] = [
@@ -171,33 +181,15 @@ def _said(settings: Settings, document: dict[str, Any], made: Webhook | None) ->
         *(part for note in notes for part in ("", note)),
     ]
     if document["settled_before"]:
-        said = f"{document['settled_before']} tickets are {settings.refunded_status} already."
-        parts += ["", f"{said} They are not paid: dispatch-returns refunds pay TICKET pays one."]
+        count = f"{document['settled_before']} tickets are {settings.refunded_status} already."
+        parts += ["", f"{count} They are not paid: dispatch-returns refunds pay TICKET pays one."]
     if document["at_processor"] is not None:
         parts += ["", document["at_processor"]]
-    return parts if made is None else [*parts, *_secret(settings, made)]
-
-
-def _at_processor(settings: Settings, webhook_url: str | None) -> str | None:
-    """Return what is to be set up at the payment processor, if it is not already."""
-    from dispatch_returns.cli.late_news import url_beside, wanted_news
-
-    wanted = wanted_news(settings)
-    if wanted is None or settings.adapter_options.get("webhook_secret"):
-        return None
-    return wanted.instructions(url_beside(webhook_url or "", settings.adapter))
-
-
-def _secret(settings: Settings, made: Webhook) -> list[Part]:
-    if made.secret is None:
-        return ["", "The API did not show the webhook's secret: look for it in Dispatch."]
-    beside = (
-        ""
-        if not settings.webhook_secrets
-        else (" Another one is set already: write both, with a comma between them.")
-    )
-    return [
-        "",
-        f"The webhook's secret is shown now and never again.{beside}",
-        Verbatim([f"export DISPATCH_WEBHOOK_SECRET={made.secret}"]),
-    ]
+    if webhook is None:
+        return parts
+    if webhook.secret is None:
+        return [*parts, "", "The API did not show the webhook's secret: look it up in Dispatch."]
+    text = "The webhook's secret is shown now and never again."
+    if settings.webhook_secrets:
+        text += " Another one is set already: write both, separated by a comma."
+    return [*parts, "", text, Verbatim([f"export DISPATCH_WEBHOOK_SECRET={webhook.secret}"])]

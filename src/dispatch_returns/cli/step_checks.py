@@ -1,19 +1,19 @@
-"""The checks of what the six steps are made of: policy, orders, labels and notices.
+"""The checks of what the six steps use: policy, orders, labels and notices.
 
-Each part is asked through its own protocol for something that does not exist, so that key,
-address and query are tried as they will be used, and a plugin is checked as ours are.
+Each service is asked through its own protocol for something that does not exist. So its key,
+address and query are tried as they will be used, and a plugin is checked like our own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.cli.check import Check, Checkable, look
+from dispatch_returns.cli.check import Check, Checkable, attempt
 from dispatch_returns.cli.notices import problems_of
 from dispatch_returns.cli.setup import client_for
 from dispatch_returns.client import DispatchClient, Ticket
@@ -30,32 +30,35 @@ from dispatch_returns.returns.orders.sql import SqlOrders
 from dispatch_returns.returns.policy.lint import check as find_mistakes
 
 _NOWHERE = "dispatch-returns-doctor"
-"""An order, and a ticket, that nobody has."""
+"""The id of an order, and of a ticket, that does not exist."""
 
 
-_OF_TICKET = "read from the ticket's fields; whose order it is, it cannot say, so none is checked"
+_OF_TICKET = "read from the ticket's fields, which do not name an owner, so none is checked"
 _MISSED = {
-    "customer_email": "whose order it is, is not checked",
+    "customer_email": "the order's owner is not checked",
     "order_id": "two spellings of one order count as two orders",
 }
-"""What a column that a SQL query does not select costs."""
+"""The consequence of a column that a SQL query does not select."""
 _SELECT = "Select the customer's address and the order's own id under these names: docs/orders.md."
 
 
 def run(settings: Settings) -> list[Check]:
-    """Look at the parts of the six steps, which run where a policy is set."""
+    """Check what the six steps use; they run only if a policy is set."""
     if not settings.policy:
-        detail = "none is set: no return is judged, and `refunded` pays"
-        # The orders still say whose they are, where another source than the ticket knows them.
-        asked = settings.orders if settings.orders != ("ticket",) else ()
-        return [Check("policy", "ok", detail), *(_orders(settings, name) for name in asked)]
-    remedy = "Set DISPATCH_RETURNS_POLICY to the policy's files, or mend what it names."
-    return [
-        look("policy", partial(_policy, settings), remedy),
+        detail = "none is set: no return is evaluated, and `refunded` pays"
+        # Orders still have owners, unless they are read from the ticket.
+        sources = settings.orders if settings.orders != ("ticket",) else ()
+        return [Check("policy", "ok", detail), *(_orders(settings, name) for name in sources)]
+    remedy = "Set DISPATCH_RETURNS_POLICY to the policy's files, or fix what the message names."
+    checks = [
+        attempt("policy", partial(_policy, settings), remedy),
         *(_orders(settings, name) for name in settings.orders),
         _labels(settings),
-        *_notices(settings),
     ]
+    # An error in the settings of the client is reported by the check of the API.
+    with contextlib.suppress(DispatchReturnsError), client_for(settings) as client:
+        checks += [_notice(settings, client, name) for name in settings.notices]
+    return checks
 
 
 def _policy(settings: Settings) -> Check:
@@ -75,17 +78,27 @@ def _orders(settings: Settings, name: str) -> Check:
 
     def check() -> Check:
         with contextlib.closing(order_sources.load([name], {name: options})) as orders:
-            _tried(lambda: orders.order(_NOWHERE, _ticket(settings)))
+            ticket = Ticket.model_validate(
+                {
+                    "id": _NOWHERE,
+                    "workspace_id": settings.workspace,
+                    "subject": "",
+                    "status": settings.check_status,
+                    "created_at": utc_now(),
+                    "custom_fields": {},
+                }
+            )
+            _call(lambda: orders.order(_NOWHERE, ticket))
             (source,) = orders.sources
             columns = source.columns() if isinstance(source, SqlOrders) else _MISSED.keys()
             missed = [column for column in _MISSED if column not in columns]
             if missed:
                 detail = "; ".join(f"the query selects no {it}: {_MISSED[it]}" for it in missed)
                 return Check(f"orders: {name}", "warning", detail, _SELECT)
-        what = _OF_TICKET if name == "ticket" else "it can be asked"
-        return Check(f"orders: {name}", "ok", f"{what}{_given(name, options)}")
+        detail = _OF_TICKET if name == "ticket" else "it answers"
+        return Check(f"orders: {name}", "ok", f"{detail}{_given(name, options)}")
 
-    return look(f"orders: {name}", check, _remedy(name, options))
+    return attempt(f"orders: {name}", check, _remedy(name, options))
 
 
 def _labels(settings: Settings) -> Check:
@@ -94,15 +107,15 @@ def _labels(settings: Settings) -> Check:
         return Check(
             "labels",
             "warning",
-            "DISPATCH_RETURNS_RETURN_ADDRESS is not set: no label is made",
-            "Set it to where parcels come back to, or have people send the labels.",
+            "DISPATCH_RETURNS_RETURN_ADDRESS is not set: no label is created",
+            "Set it to the address for returned parcels, or have people send the labels.",
         )
     address = settings.return_address
 
     def check() -> Check:
         now = utc_now()
         request = LabelRequest(
-            key=f"{_NOWHERE}-{uuid.uuid4().hex}",  # so that no label of it is ever found
+            key=f"{_NOWHERE}-{uuid.uuid4().hex}",  # so that no label is ever found for it
             ticket_id=_NOWHERE,
             return_number="R-0000-0000-00",
             recipient=address_of(address),
@@ -112,19 +125,10 @@ def _labels(settings: Settings) -> Check:
             language=settings.language,
         )
         with contextlib.closing(label_providers.load(name, options)) as provider:
-            _tried(lambda: provider.find(request))
-        return Check("labels", "ok", f"{name} can be asked{_given(name, options)}")
+            _call(lambda: provider.find(request))
+        return Check("labels", "ok", f"{name} answers{_given(name, options)}")
 
-    return look("labels", check, _remedy(name, options))
-
-
-def _notices(settings: Settings) -> list[Check]:
-    try:
-        client = client_for(settings)
-    except DispatchReturnsError:
-        return []  # the check of the API has said so
-    with client:
-        return [_notice(settings, client, name) for name in settings.notices]
+    return attempt("labels", check, _remedy(name, options))
 
 
 def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
@@ -135,37 +139,26 @@ def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
         notifier = notifications.load([name], client, **given)
         assert notifier is not None
         with contextlib.closing(notifier):
-            said = notifier.check() if isinstance(notifier, Checkable) else "written on the ticket"
+            detail = (
+                notifier.check() if isinstance(notifier, Checkable) else "written on the ticket"
+            )
         wrong = problems_of(Templates(folder=folder), Path(folder)) if folder else []
         if wrong:
             remedy = f"Run: dispatch-returns notices check {folder}."
             return Check(f"notices: {name}", "warning", wrong[0], remedy)
-        return Check(f"notices: {name}", "ok", said)
+        return Check(f"notices: {name}", "ok", detail)
 
-    return look(f"notices: {name}", check)
+    return attempt(f"notices: {name}", check)
 
 
-def _tried(ask: Any) -> None:
-    """Ask a part. What a plugin raises is told by its kind: its text may hold anything."""
+def _call(service: Callable[[], object]) -> None:
+    """Call a service. Of a plugin's error, only the class is shown: its text may hold anything."""
     try:
-        ask()
+        service()
     except DispatchReturnsError:
         raise
-    except Exception as error:  # noqa: BLE001 - a merchant's own part may raise anything
+    except Exception as error:  # noqa: BLE001 - a merchant's own code may raise anything
         raise ConfigurationError(f"it failed with {type(error).__name__}") from None
-
-
-def _ticket(settings: Settings) -> Ticket:
-    return Ticket.model_validate(
-        {
-            "id": _NOWHERE,
-            "workspace_id": settings.workspace,
-            "subject": "",
-            "status": settings.check_status,
-            "created_at": utc_now(),
-            "custom_fields": {},
-        }
-    )
 
 
 def _variables(name: str, options: Mapping[str, str]) -> str:
@@ -173,7 +166,7 @@ def _variables(name: str, options: Mapping[str, str]) -> str:
 
 
 def _given(name: str, options: Mapping[str, str]) -> str:
-    """Say which variables are set, and nothing of what is in them."""
+    """Return which variables are set, without their values."""
     return f"; set: {_variables(name, options)}" if options else ""
 
 

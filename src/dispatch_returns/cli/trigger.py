@@ -1,4 +1,4 @@
-"""``trigger``: one signed test event, to see what a receiver makes of it."""
+"""``trigger``: sends one signed test event, to see how a receiver answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT_SECONDS = 10
-"""As long as senders of webhooks usually wait."""
+"""As long as webhook senders usually wait."""
 _LONGEST_ANSWER = 500
 
 
@@ -31,7 +31,7 @@ def trigger(
     status: Annotated[str, typer.Option(help="The status it names.")] = "refunded",
     secret: Annotated[
         str | None,
-        typer.Option(help="What it is signed with. Default: DISPATCH_WEBHOOK_SECRET."),
+        typer.Option(help="The secret to sign with. Default: DISPATCH_WEBHOOK_SECRET."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -40,12 +40,17 @@ def trigger(
     Shows the answer; exits with 1 if the event was not accepted.
 
     An event only says that something happened: what follows is decided from the ticket itself,
-    so an event about a ticket that does not exist leads to nothing.
+    so nothing follows from an event about a ticket that does not exist.
     """
+    from dispatch_returns.connector.settings import read_one
     from dispatch_returns.webhooks.signature import HEADER, sign
 
-    body = _body(event, ticket, status)
-    signature = sign(body, secret or _secret())
+    # The first of the environment's secrets: while they rotate, each is accepted.
+    secret = secret or (read_one("webhook_secrets") or "").partition(",")[0].strip()
+    if not secret:
+        raise ConfigurationError("there is no secret to sign with: set DISPATCH_WEBHOOK_SECRET")
+    body = _body(event, ticket, status, read_one("workspace") or "ws_test")
+    signature = sign(body, secret)
     with working(f"Sending {event} to {url}"):
         answer = _post(url, body, {HEADER: signature, "Content-Type": "application/json"})
     if isinstance(answer, str):
@@ -64,39 +69,25 @@ def trigger(
         raise typer.Exit(REFUSED)
 
 
-def _secret() -> str:
-    """Return the first of the environment's secrets: while they rotate, each is accepted."""
-    from dispatch_returns.connector.settings import read_one
-
-    secret = (read_one("webhook_secrets") or "").partition(",")[0].strip()
-    if not secret:
-        raise ConfigurationError("there is no secret to sign with: set DISPATCH_WEBHOOK_SECRET")
-    return secret
-
-
-def _body(event: str, ticket: str, status: str) -> bytes:
-    from dispatch_returns.connector.settings import read_one
-
+def _body(event: str, ticket: str, status: str, workspace: str) -> bytes:
+    """Return an event with the data that the API documents for its type."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    data: dict[str, Any]
+    if "comment" in event:
+        comment = {"id": "cmt_test", "body": "A test.", "authorType": "AGENT", "createdAt": now}
+        data = {"ticketId": ticket, "ticketNumber": "1", "comment": comment}
+    else:
+        data = {"id": ticket, "ticketNumber": 1, "title": "A test", "status": status}
+        if event == "ticket.updated":
+            data |= {"updatedAt": now, "changes": ["status"]}
     envelope = {
         "id": f"evt_test_{secrets.token_hex(8)}",
         "event": event,
-        "brand_id": read_one("workspace") or "ws_test",
-        "data": _data(event, ticket, status, now),
+        "brand_id": workspace,
+        "data": data,
         "timestamp": now,
     }
     return jsonlib.dumps(envelope).encode()
-
-
-def _data(event: str, ticket: str, status: str, now: str) -> dict[str, Any]:
-    """Return what this type of event carries, as the API documents it."""
-    if "comment" in event:
-        comment = {"id": "cmt_test", "body": "A test.", "authorType": "AGENT", "createdAt": now}
-        return {"ticketId": ticket, "ticketNumber": "1", "comment": comment}
-    data = {"id": ticket, "ticketNumber": 1, "title": "A test", "status": status}
-    if event == "ticket.updated":
-        data |= {"updatedAt": now, "changes": ["status"]}
-    return data
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response | str:
@@ -107,7 +98,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response | st
         return httpx.post(url, content=body, headers=headers, timeout=_TIMEOUT_SECONDS)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise typer.BadParameter(
-            "URL: write it whole, http://127.0.0.1:8000/webhooks/dispatch"
+            "URL: write it in full, such as http://127.0.0.1:8000/webhooks/dispatch"
         ) from None
     except httpx.TimeoutException:
         return f"no answer within {_TIMEOUT_SECONDS} s"

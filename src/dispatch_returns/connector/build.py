@@ -1,4 +1,4 @@
-"""Builds the workflow's parts from the settings, by their names."""
+"""Builds what the workflow needs from the settings: policy, orders, labels, notifier."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from dispatch_returns.connector.settings import Settings
 
 _ADDRESS = (
-    "name; street; postal code; city; country, with a state before the country where the post"
-    " wants one, such as: Acme; Dock 3; 62701; Springfield; IL; US"
+    "name; street; postal code; city; country, with a state before the country if the address has"
+    " one, such as: Acme; Dock 3; 62701; Springfield; IL; US"
 )
 
 
 def book_of(settings: Settings) -> PolicyBook | None:
-    """Return the return policy, None where none is set. Raises `ConfigurationError`."""
+    """Return the return policy, None if none is set. Raises `ConfigurationError`."""
     return PolicyBook.from_toml(*settings.policy) if settings.policy else None
 
 
 def orders_of(settings: Settings) -> Orders | None:
-    """Return the order sources, None where the ticket alone would say its order, and proves nobody.
+    """Return the order sources, None if only the ticket describes its order, which proves no owner.
 
     Raises `ConfigurationError`.
     """
@@ -40,7 +40,7 @@ def orders_of(settings: Settings) -> Orders | None:
 
 
 def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
-    """Return the parts of the six steps, None where no policy is set: then refunds are all.
+    """Return what the six steps use, None if no policy is set: then there are only refunds.
 
     Raises `ConfigurationError`.
     """
@@ -49,7 +49,7 @@ def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
         return None
     address: Address | None = None
     labels: LabelProvider | None = None
-    if settings.return_address is not None:  # without it there is nowhere to send a parcel to
+    if settings.return_address is not None:  # without it there is no address for a label
         address = address_of(settings.return_address)
         labels = label_providers.load(settings.labels, settings.label_options)
     return Parts(
@@ -63,7 +63,7 @@ def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
 
 
 def notifier_of(settings: Settings, client: DispatchClient) -> Notifier | None:
-    """Return the notifier that the settings ask for. Raises `ConfigurationError`."""
+    """Return the notifier of the settings. Raises `ConfigurationError`."""
     return notifications.load(
         settings.notices,
         client,
@@ -74,11 +74,11 @@ def notifier_of(settings: Settings, client: DispatchClient) -> Notifier | None:
 
 
 def address_of(text: str) -> Address:
-    """Read ``name; street; postal code; city; country``, with a state before the country or
-    without. Raises `ConfigurationError`.
+    """Read ``name; street; postal code; city; country``, optionally with a state before the
+    country. Raises `ConfigurationError`.
     """
-    parts = [part.strip() for part in text.split(";")]
-    if len(parts) not in {5, 6} or not all(parts) or len(parts[-1]) != 2:
+    fields = [field.strip() for field in text.split(";")]
+    if len(fields) not in {5, 6} or not all(fields) or len(fields[-1]) != 2:
         raise ConfigurationError(f"DISPATCH_RETURNS_RETURN_ADDRESS: write {_ADDRESS}")
-    name, street, code, city, *state, country = parts
+    name, street, code, city, *state, country = fields
     return Address(name, street, city, code, country.upper(), state=state[0] if state else None)

@@ -1,9 +1,8 @@
-"""Celery as the engine: the workers of the merchant's own app do what is due.
+"""Celery as the runner: the workers of the merchant's own app do what is due.
 
-A message says no more than "look": what there is to do stands in the store, and is claimed
-there. So a message may be lost, late, repeated or out of order. Whatever one leaves behind, the
-next one finds, and Celery's beat sends one every few seconds: that is the sweep, which also finds
-what was put off until later.
+A message only says that there may be work: the work itself is in the store, and is claimed there.
+So a message may be lost, late, repeated or out of order. What one leaves undone, the next one
+finds. Celery's beat sends one every few seconds: this sweep also finds postponed work.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from dispatch_returns.connector.crew import Crew, Work
-from dispatch_returns.connector.queues import Queue
+from dispatch_returns.connector.workers import Crew, Queue, Work
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
 from dispatch_returns.telemetry import ids
 
@@ -35,7 +33,7 @@ TASK = "dispatch_returns.work"
 SWEEP = "dispatch-returns-sweep"
 """The sweep's name in beat's schedule."""
 _TURN_SECONDS = 5.0
-"""How long one task goes on, whatever hangs: a worker that is told to stop waits for it."""
+"""How long one task may run, even if items hang: a worker that is stopping waits for it."""
 
 _apps: WeakSet[Celery] = WeakSet()
 
@@ -45,23 +43,23 @@ class HasWork(Protocol):
 
     @property
     def queues(self) -> Sequence[Queue[Any]]:
-        """What there is to claim and to run."""
+        """What to claim and run."""
         ...
 
     def wake_also(self, wake: Callable[[], None], /) -> None:
-        """Have `wake` called when there is something to do."""
+        """Call `wake` whenever there is something to do."""
         ...
 
 
 def install(app: Celery, connector: HasWork, *, sweep_every: float = 10.0) -> None:
-    """Let the workers of `app` do the connector's work, and its beat send the sweep.
+    """Make the workers of `app` do the connector's work, and its beat send the sweep.
 
-    Call it where the web processes, the workers and beat all come by: beside the app, or in
-    Django's ``AppConfig.ready``. After each event that is on disk a message is sent, from a
-    thread of its own, so that no request waits for a broker. `sweep_every` is in seconds: how
-    late work may be found whose message was lost, and how late a retry may be.
+    Call it in code that web processes, workers and beat all run: next to the app, or in Django's
+    ``AppConfig.ready``. After each event that is on disk a message is sent, from a separate
+    thread, so that no request waits for the broker. `sweep_every` is in seconds: the most that
+    work waits whose message was lost, and the most that a retry is late.
 
-    Raises `InvalidArgumentError` for an app that has a connector already.
+    Raises `InvalidArgumentError` for an app that already has a connector.
 
     Example::
 
@@ -69,18 +67,18 @@ def install(app: Celery, connector: HasWork, *, sweep_every: float = 10.0) -> No
         install(app, Connector.from_env())
     """
     if app in _apps:
-        raise InvalidArgumentError("app", "it works for a connector already: use one app for each")
+        raise InvalidArgumentError("app", "it already has a connector: use one app for each")
     if sweep_every <= 0:
-        raise InvalidArgumentError("sweep_every", "give the seconds between two looks, such as 10")
+        raise InvalidArgumentError("sweep_every", "give the seconds between two sweeps, such as 10")
     _apps.add(app)
     crews: dict[int, Crew] = {}
 
-    # Late, so that a worker that is killed gives its message back: somebody looks at once.
+    # Acknowledged late, so that the message of a worker that is killed goes to another one.
     @app.task(
         name=TASK, shared=False, ignore_result=True, acks_late=True, reject_on_worker_lost=True
     )
     def work() -> int:
-        crew = crews.setdefault(os.getpid(), Crew(1))  # threads do not come along through a fork
+        crew = crews.setdefault(os.getpid(), Crew(1))  # threads do not survive a fork
         return take_turn(connector.queues, bell.ring, crew)
 
     bell = Bell(lambda: work.apply_async(retry=False))
@@ -94,18 +92,18 @@ def take_turn(
     crew: Crew,
     seconds: float = _TURN_SECONDS,
 ) -> int:
-    """Do what is due, one item of each kind at a time; return how many items were begun.
+    """Do what is due, one item of each kind at a time; return how many items were started.
 
-    Where there is one, there may be more: `wake` calls another worker beside this one, and
-    again after `seconds`, when this one ends its turn with work left. It ends by then whatever
-    hangs: what has not ended goes on in a thread of the process, and is not waited for.
+    If there is one, there may be more: `wake` calls another worker, and again after `seconds`, if
+    this turn ends with work left. It ends then even if items hang: they continue in a thread of
+    the process.
     """
     ends = time.monotonic() + seconds
     begun: list[Work] = []
     while True:
         found = False
         for queue in queues:
-            # No more than can be run: what waits in line would lose its lease there.
+            # No more than can be run: an item that waits in line would lose its lease.
             for item in queue.claim_safely(1) if crew.free(queue) else ():
                 if not begun:
                     wake()
@@ -123,10 +121,10 @@ def take_turn(
 
 
 class Bell:
-    """Calls `send` in a thread of its own, once for all rings that come while it is busy.
+    """Calls `send` in a separate thread, once for all rings that come while it is busy.
 
-    A broker that does not answer holds up that thread and nothing else. Each process has its
-    own, started with the first ring: threads do not come along through a fork.
+    A broker that does not answer blocks only that thread. Each process has its own, started with
+    the first ring, because threads do not survive a fork.
     """
 
     def __init__(self, send: Callable[[], object]) -> None:
@@ -134,19 +132,16 @@ class Bell:
         self._rung: dict[int, threading.Event] = {}
 
     def ring(self) -> None:
-        """Have a message sent soon."""
+        """Send a message soon."""
         rung = self._rung.get(os.getpid())
         if rung is None:
             new = threading.Event()
             rung = self._rung.setdefault(os.getpid(), new)
-            if rung is new:  # and not that of another thread which rang at this moment
-                self._start(rung)
+            if rung is new:  # and not that of another thread, which rang at the same moment
+                threading.Thread(
+                    target=self._run, args=(rung,), name="dispatch-returns-bell", daemon=True
+                ).start()
         rung.set()
-
-    def _start(self, rung: threading.Event) -> None:
-        threading.Thread(
-            target=self._run, args=(rung,), name="dispatch-returns-bell", daemon=True
-        ).start()
 
     def _run(self, rung: threading.Event) -> None:
         while True:
@@ -154,9 +149,9 @@ class Bell:
             rung.clear()
             try:
                 self._send()
-            except Exception as error:  # noqa: BLE001 - without this thread nobody would be told any more
+            except Exception as error:  # noqa: BLE001 - without this thread no message would be sent
                 log.warning(
-                    "no message sent (%s): the sweep finds the work",
+                    "no message was sent (%s): the sweep will find the work",
                     type(error).__name__,
                     extra=ids(),
                 )

@@ -1,4 +1,4 @@
-"""`Connector`: the wiring of client, store, refunds and workflow. The object users hold."""
+"""`Connector`: wires client, store, refunds and workflow together. The object that users hold."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from dispatch_returns.connector.handlers import (
 from dispatch_returns.connector.health import NO_WORKER_AFTER, Health
 from dispatch_returns.connector.heartbeat import Heartbeat
 from dispatch_returns.connector.installation import Installation
-from dispatch_returns.connector.queues import Queue, work_off
 from dispatch_returns.connector.reconcile.compare import Reconciler
 from dispatch_returns.connector.reconcile.schedule import Schedule
 from dispatch_returns.connector.rereading import Rereading
 from dispatch_returns.connector.restored import Restored
 from dispatch_returns.connector.retention import Retention
 from dispatch_returns.connector.settings import Settings
-from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.workers import Queue, ThreadRunner, work_off
 from dispatch_returns.connector.writeback import Messenger
 from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
 from dispatch_returns.refunds import ledger
@@ -90,11 +89,11 @@ log = logging.getLogger(__name__)
 
 
 class Connector:
-    """Receives events, walks returns through their steps, pays back once, tells the tickets.
+    """Receives events, walks returns through their steps, pays each refund once, updates tickets.
 
-    Built with `from_env` or `from_settings`; with its own parts where a test or a special shop
-    needs them. `lookups` find a payment by order id, in their order, for tickets that do not
-    name it. Without a `workflow` (a policy, and what goes with it) refunds are all it does.
+    Built with `from_env` or from settings; a test or a special shop can pass its own components.
+    `lookups` find a payment by order id, in the given order, for tickets that do not name it.
+    Without a `workflow` (a policy, and what goes with it) it only makes refunds.
 
     Example::
 
@@ -132,11 +131,19 @@ class Connector:
             self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
         )
         pace = pace or Pace()
-        resolver = PaymentResolver((*lookups, *_search(settings, self.adapter)))
+        if settings.stripe_search:
+            search: OrderLookup | None = getattr(self.adapter, "find_payment", None)
+            if search is None:
+                raise ConfigurationError(
+                    "DISPATCH_RETURNS_STRIPE_SEARCH is on, but the adapter"
+                    f" {self.adapter.name} can't search"
+                )
+            lookups = (*lookups, search)
+        resolver = PaymentResolver(lookups)
         self._handlers = Handlers()
         self._built = None if workflow is not None else parts_of(settings, self.client)
         workflow = workflow or self._built
-        # Without a policy the orders say whose they are, and nothing else is asked of them.
+        # Without a policy, orders are only used to check their owner.
         self._orders = None if workflow is not None else orders_of(settings)
         orders = self._orders if workflow is None else workflow.orders
         self._owners = Owners(self.store, clock)
@@ -145,7 +152,14 @@ class Connector:
             self.store,
             self.adapter,
             resolver,
-            _rails(settings),
+            Rails(
+                kill_switch=settings.kill_switch,
+                dry_run=settings.dry_run,
+                max_refund=settings.max_refund,
+                max_per_day=settings.max_per_day,
+                approve_above=settings.approve_above,
+                evidence=settings.evidence,
+            ),
             pace=pace,
             clock=clock,
             announce=self._handlers.announce,
@@ -208,7 +222,7 @@ class Connector:
         notifier = None if workflow is None else workflow.notifier
         self.restored = Restored(
             self.store,
-            self.events.late_news,
+            self.events.processor_events,
             self.go_live,
             workspace=self.installation.workspace,
             can_look_for_notices=notifier is None or notifier.name == TicketComments.name,
@@ -229,21 +243,16 @@ class Connector:
         self.reconciler = Reconciler(
             self.store,
             self.client,
-            self.events.late_news,
+            self.events.processor_events,
             workspace=self.installation.workspace,
             refunded_status=settings.refunded_status,
         )
-        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by, pace=pace)
-        self._upkeep = (
-            Queue("clock", check.claim, check.look),
-            *_retention(settings, self.store, clock),
-            *_schedule(settings, self.store, self.reconciler, self.adapter, clock),
-        )
+        self._upkeep = self._build_upkeep(pace)
         self._heartbeat = Heartbeat(self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
         self._accepted = False
-        self.receivers = self._receivers(clock)
+        self.receivers = self._build_receivers()
         self.health = Health(
             self.store,
             self.refunds.stopped_by,
@@ -253,17 +262,39 @@ class Connector:
         )
         telemetry.observe(self._standing)
 
-    def _receivers(self, clock: Clock) -> Mapping[str, BaseReceiver]:
-        """Return who is listened to: the processor where its adapter can, and Dispatch."""
+    def _build_upkeep(self, pace: Pace) -> list[Queue[Any]]:
+        """Return the regular work that no event starts."""
+        settings, clock = self.settings, self._clock
+        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by, pace=pace)
+        keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
+        retention = Retention(self.store, keep, clock)
+        upkeep: list[Queue[Any]] = [
+            Queue("clock", check.claim, check.run),
+            Queue("old events", retention.claim, retention.thin),
+        ]
+        if settings.reconcile_every and isinstance(self.adapter, SupportsListing):
+            schedule = Schedule(
+                self.store,
+                self.reconciler,
+                every=timedelta(hours=settings.reconcile_every),
+                days=settings.reconcile_days,
+                clock=clock,
+            )
+            upkeep.append(Queue("reconcile", schedule.claim, schedule.run))
+        return upkeep
+
+    def _build_receivers(self) -> Mapping[str, BaseReceiver]:
+        """Return a receiver for Dispatch, and one for the processor if its adapter has webhooks."""
         options: Options = {
             "clock_wrong_by": self._clock_wrong_by,
             "on_accept": self._on_accept,
-            "clock": clock,
+            "clock": self._clock,
         }
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         receivers: dict[str, BaseReceiver] = {}
         if isinstance(self.adapter, SupportsWebhooks):
-            receivers[self.adapter.name] = ProcessorReceiver(self.store, self.adapter, **options)
+            processor = ProcessorReceiver(self.store, self.adapter, **options)
+            receivers[self.adapter.name] = processor
         receivers[DISPATCH] = Receiver(self.store, secrets, **options)
         return receivers
 
@@ -278,24 +309,24 @@ class Connector:
     @property
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
-        live, whole = self.go_live.is_complete, self.restored.is_over
+        live, restored = self.go_live.is_complete, self.restored.is_over
+        events = Queue("events", self.events.claim, self.events.process)
         queues: list[Queue[Any]] = [
             Queue("go-live", self.go_live.claim, self.go_live.run),
             Queue("restored", self.restored.claim, self.restored.run),
-            Queue("events", self.events.claim, self.events.process).only_if(live).only_if(whole),
-            *self._finishing,
-            *self._upkeep,
+            events.only_if(live).only_if(restored),
         ]
         if self._engine is not None:
-            walking = Queue("returns", self._engine.claim, self._engine.advance)
-            queues.insert(3, walking.only_if(live).only_if(whole))
+            returns = Queue("returns", self._engine.claim, self._engine.advance)
+            queues.append(returns.only_if(live).only_if(restored))
+        queues += [*self._finishing, *self._upkeep]
         heartbeat = Queue("heartbeat", self._heartbeat.claim, self._heartbeat.run)
         return (heartbeat, *(queue.only_if(self.installation.ready) for queue in queues))
 
     @property
     def _finishing(self) -> tuple[Queue[Any], ...]:
-        """What brings a refund that is in the ledger to its end, and tells of it."""
-        whole = self.restored.is_over
+        """The work that finishes a refund in the ledger, and reports it."""
+        restored = self.restored.is_over
         handlers = Queue(
             "handlers",
             self.messenger.claim_handlers,
@@ -304,8 +335,8 @@ class Connector:
         )
         return (
             Queue("refunds", self.refunds.claim, self.refunds.advance),
-            Queue("messages", self.messenger.claim, self.messenger.deliver).only_if(whole),
-            handlers.only_if(whole),
+            Queue("messages", self.messenger.claim, self.messenger.deliver).only_if(restored),
+            handlers.only_if(restored),
         )
 
     @overload
@@ -321,12 +352,12 @@ class Connector:
     def on(self, event_type: str) -> Callable[[Any], Any]:
         """Call the decorated function ``(event, context)`` for every event of `event_type`.
 
-        Dispatch's own, such as ``ticket.updated``, and what became of a refund, as a
-        `RefundEvent`: ``refund.succeeded``, ``refund.failed``, ``refund.held`` and its other
-        states. The function may be ``async def``.
+        Events are Dispatch's own, such as ``ticket.updated``, and the states of refunds, as a
+        `RefundEvent`: ``refund.succeeded``, ``refund.failed``, ``refund.held`` and so on. The
+        function may be ``async def``.
 
-        It runs in a worker, at least once for each event, and again later if it raises: so
-        make it idempotent. What it raises is logged with its traceback, for your error tracker
+        It runs in a worker, at least once for each event, and again later if it raises, so make
+        it idempotent. Exceptions are logged with their traceback, for your error tracker
         (`Settings.handler_tracebacks` turns that off).
 
         Raises `InvalidArgumentError` for an event that does not exist.
@@ -343,13 +374,13 @@ class Connector:
     def refund(self, ticket_id: str, *, who: str | None = None, why: str | None = None) -> Refund:
         """Pay back a ticket that is `refunded` now, without waiting for an event.
 
-        The same path, guards and ledger as for an event: a ticket that was paid back already
-        is not paid again. It is a person's word, recorded with `who` and `why` where they are
-        given: so it also pays a ticket that was `refunded` before this installation went live,
-        and what a dry run has held. Returns the refund as it stands then; what is not finished
-        goes on in the workers. Raises `RefundStateError` for a ticket in another status,
-        `APIError` and `AdapterError` when the ticket or the payment cannot be read, and
-        `ConfigurationError` where the database belongs to another workspace or processor account.
+        It uses the same path, guards and ledger as an event: a ticket that was already paid back
+        is not paid again. It counts as a person's decision, recorded with `who` and `why` if
+        given, so it also pays a ticket that was `refunded` before this installation went live, and
+        a refund that a dry run has held. Returns the refund in its state so far; the workers
+        finish it. Raises `RefundStateError` for a ticket in another status, `APIError` and
+        `AdapterError` if the ticket or the payment can't be read, and `ConfigurationError` if the
+        database belongs to another workspace or processor account.
         """
         self.installation.require()
         ticket = self.client.tickets.get(ticket_id)
@@ -361,7 +392,7 @@ class Connector:
 
         def enter(conn: Connection) -> Refund:
             entered = self.refunds.intake.enter(conn, decision, by_person=True)
-            assert entered is not None  # a person's word is always entered
+            assert entered is not None  # a person's decision is always entered
             if who is not None:
                 now = self.refunds.now()
                 audit_log.record(conn, "pay", now, who=who, why=why, refund_id=entered.id)
@@ -381,14 +412,14 @@ class Connector:
     def proof(self, order_id: str) -> str:
         """Return our signature for a ticket that your own backend opens for this order.
 
-        On the ticket's field ``order_proof`` it stands for the order's address: for marketplace
-        relays and phone orders, whose customer writes from another one. Give it to no browser and
-        no mail: whoever has it can open a return of this order.
+        In the ticket's field ``order_proof`` it replaces the order's e-mail address: for
+        marketplace relays and phone orders, whose customer writes from another address. Never send
+        it to a browser or by mail: anyone who has it can open a return for this order.
         """
         return self._owners.proof(order_id)
 
     def _standing(self) -> telemetry.Standing | None:
-        """Return what the gauges show, None where the store cannot be read."""
+        """Return the values of the gauges, None if the store can't be read."""
         found = self.health.lag().document
         if "refunds" not in found:
             return None
@@ -402,20 +433,20 @@ class Connector:
         )
 
     def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
-        """Return what `ticket` says of `refund`, or of the refund of its newest parcel."""
+        """Return the ticket's facts about `refund`, or about the refund of its newest parcel."""
         with self.store.read() as conn:
             return facts_of(conn, ticket, self.installation.workspace(), refund)
 
     def start(self) -> None:
-        """Start the worker threads, which also pick up what a crash left behind."""
+        """Start the worker threads, which also continue what a crash interrupted."""
         self.runner.start()
 
     def stop(self, timeout: float = _DRAIN_SECONDS) -> bool:
-        """Wait up to `timeout` seconds for the work under way; return whether it ended."""
+        """Wait up to `timeout` seconds for the current work; return whether it ended."""
         return self.runner.stop(timeout)
 
     def wake(self) -> None:
-        """Say to whoever runs the work that there is some."""
+        """Signal the runners that there is work."""
         for wake in self._wakes:
             wake()
 
@@ -426,32 +457,31 @@ class Connector:
         self._accepted = True
         if self.runner.is_running or len(self._wakes) > 1:
             return
-        # Not read here: an event loop may be waiting for this.
+
+        def warn_without_worker(last: Future[datetime | None]) -> None:
+            if last.exception() is not None:
+                return  # the store's own probes report it
+            beat = last.result()
+            if beat is None or self._clock() - beat > NO_WORKER_AFTER:
+                log.warning(
+                    "an event was accepted, but no worker runs, so nothing is paid. Start the"
+                    " workers with the application (lifespan=connector.lifespan of the app that is"
+                    " served, start_with_first_request, or connector.start()), or run:"
+                    " dispatch-returns worker",
+                    extra=ids(),
+                )
+
+        # Without waiting: an event loop may be calling this.
         with contextlib.suppress(StoreError):  # it was closed meanwhile
             last = self.store.submit("worker.seen", heartbeats.last)
-            last.add_done_callback(self._warn_without_worker)
-
-    def _warn_without_worker(self, last: Future[datetime | None]) -> None:
-        if last.exception() is not None:
-            return  # the store's own probes say so
-        beat = last.result()
-        if beat is None or self._clock() - beat > NO_WORKER_AFTER:
-            log.warning(
-                "an event was accepted, and no worker runs: nothing is paid. Start the workers with"
-                " the application (lifespan=connector.lifespan of the app that is served,"
-                " start_with_first_request, or connector.start()), or run: dispatch-returns worker",
-                extra=ids(),
-            )
+            last.add_done_callback(warn_without_worker)
 
     def wake_also(self, wake: Callable[[], None]) -> None:
-        """Call `wake` too when there is work: for what runs it beside the threads.
-
-        It must return at once.
-        """
+        """Also call `wake` when there is work, for another runner. It must return at once."""
         self._wakes.append(wake)
 
     def work_off(self) -> int:
-        """Do everything that is due, in this thread; return how many steps that were."""
+        """Do everything that is due, in this thread; return how many steps that took."""
         return work_off(self.queues)
 
     def is_idle(self) -> bool:
@@ -462,12 +492,10 @@ class Connector:
     def close(self) -> None:
         """Stop the workers, then close store, client and adapter. May be called twice.
 
-        What hangs and does not end in time keeps them open: they close with the process.
+        Work that hangs and does not end in time keeps them open until the process ends.
         """
         if not self.stop():
-            log.warning(
-                "what is under way did not end in time: it is taken up again later", extra=ids()
-            )
+            log.warning("the current work did not end in time: it is done again later", extra=ids())
             return
         self.store.close()
         self.client.close()
@@ -501,45 +529,4 @@ def _client(settings: Settings) -> DispatchClient:
         settings.workspace,
         base_url=settings.base_url,
         style=settings.style,
-    )
-
-
-def _search(settings: Settings, adapter: RefundAdapter) -> tuple[OrderLookup, ...]:
-    """Return the processor's own search by order id, where it was asked for."""
-    if not settings.stripe_search:
-        return ()
-    find_payment: OrderLookup | None = getattr(adapter, "find_payment", None)
-    if find_payment is None:
-        raise ConfigurationError(
-            f"DISPATCH_RETURNS_STRIPE_SEARCH is on, and the adapter {adapter.name} cannot search"
-        )
-    return (find_payment,)
-
-
-def _retention(settings: Settings, store: Store, clock: Clock) -> tuple[Queue[Any], ...]:
-    """Return the deletion of what is old as work."""
-    keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
-    retention = Retention(store, keep, clock)
-    return (Queue("old events", retention.claim, retention.thin),)
-
-
-def _schedule(
-    settings: Settings, store: Store, reconciler: Reconciler, adapter: RefundAdapter, clock: Clock
-) -> tuple[Queue[Any], ...]:
-    """Return the comparison of the books as work, where it is wanted and can be made."""
-    if not settings.reconcile_every or not isinstance(adapter, SupportsListing):
-        return ()
-    every = timedelta(hours=settings.reconcile_every)
-    schedule = Schedule(store, reconciler, every=every, days=settings.reconcile_days, clock=clock)
-    return (Queue("reconcile", schedule.claim, schedule.run),)
-
-
-def _rails(settings: Settings) -> Rails:
-    return Rails(
-        kill_switch=settings.kill_switch,
-        dry_run=settings.dry_run,
-        max_refund=settings.max_refund,
-        max_per_day=settings.max_per_day,
-        approve_above=settings.approve_above,
-        evidence=settings.evidence,
     )

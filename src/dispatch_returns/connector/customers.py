@@ -1,14 +1,14 @@
-"""What is stored of one customer, and its removal where the books need it no longer.
+"""What is stored about one customer, and how it is erased.
 
-The books are amounts, ids, states and times: they stay, and name nobody. What a refund or a return
-that is under way needs stays until it is over, and the answer says so.
+Amounts, ids, states and times are kept for accounting; they identify nobody. What a refund or a
+return in progress needs is kept until it is finished, and the result says so.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,19 +24,19 @@ from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.schema import inbox, labels, ledger, outbox, returns
 
 _BATCH = 500
-_UNDER_WAY = frozenset({State.REQUESTED, State.SENDING, State.UNKNOWN})
+_IN_PROGRESS = frozenset({State.REQUESTED, State.SENDING, State.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was removed, by table, and what stays because it is under way: ids of ours."""
+    """How many rows were erased, by table, and the ids of those kept, being in progress."""
 
     removed: dict[str, int]
     kept: tuple[str, ...]
 
 
 def export(store: Store, address: str) -> dict[str, Any]:
-    """Return all that is stored of the customer with this e-mail address, as JSON values."""
+    """Return everything that is stored about the customer with this e-mail address, as JSON."""
     with store.read() as conn:
         tickets, events = _found(conn, address)
         of = {"tickets": tickets}
@@ -57,11 +57,11 @@ def export(store: Store, address: str) -> dict[str, Any]:
 
 
 def erase(store: Store, address: str, now: datetime, *, who: str, why: str | None) -> Erased:
-    """Remove what names the customer with this e-mail address, in one commit, and record it.
+    """Erase what identifies the customer with this e-mail address, in one commit, and record it.
 
-    It is idempotent: done again later, it takes what was under way before.
+    It is idempotent: if it is repeated later, it erases what was in progress before.
     """
-    # Every event is read, so outside the write: no delivery waits for it.
+    # Every event is read before the write, so that no delivery waits for it.
     with store.read() as conn:
         tickets, events = _found(conn, address)
 
@@ -112,7 +112,7 @@ class _Erasure:
 
     def refunds(self) -> None:
         for it in self.conn.execute(_OF_TICKETS["ledger"], self.of).all():
-            if it.state in _UNDER_WAY:
+            if it.state in _IN_PROGRESS:
                 self.kept.append(it.id)
             elif it.instructions_email is not None:
                 self._blank("refunds", ledger, it, instructions_email=None)
@@ -144,9 +144,15 @@ _LABELS = (
 def _found(conn: Connection, address: str) -> tuple[list[str], list[Row[Any]]]:
     """Return a customer's tickets and their events.
 
-    Known by the address that was kept, by its digest, or by an event that has it.
+    They are found by the stored address, by its digest, or by an event that contains it.
     """
-    named = {it.id: it for it in _events(conn) if _names(it.body, address)}
+    # A body can only be searched by reading it, so every event is read, in batches.
+    named: dict[int, Row[Any]] = {}
+    after = 0
+    query = select(inbox).where(inbox.c.id > bindparam("after")).order_by(inbox.c.id).limit(_BATCH)
+    while batch := conn.execute(query, {"after": after}).all():
+        named |= {it.id: it for it in batch if _names(it.body, address)}
+        after = batch[-1].id
     kept = func.lower(ledger.c.instructions_email) == address.lower()
     tickets = {it.ticket_id for it in named.values() if it.ticket_id is not None}
     tickets |= {*conn.scalars(_OF_CUSTOMER, {"customer": customer_digest(address)})}
@@ -156,17 +162,8 @@ def _found(conn: Connection, address: str) -> tuple[list[str], list[Row[Any]]]:
     return sorted(tickets), [events[number] for number in sorted(events)]
 
 
-def _events(conn: Connection) -> Iterator[Row[Any]]:
-    """Return every event, a batch at a time: a body can only be searched by reading it."""
-    after = 0
-    query = select(inbox).where(inbox.c.id > bindparam("after")).order_by(inbox.c.id).limit(_BATCH)
-    while batch := conn.execute(query, {"after": after}).all():
-        yield from batch
-        after = batch[-1].id
-
-
 def _names(body: bytes, address: str) -> bool:
-    """Whether a body has the address in it, whatever its capitals and JSON's escapes."""
+    """Return whether a body contains the address, in any case and with JSON's escapes."""
     lower = body.lower()
     plain, escaped = address.lower(), json.dumps(address.lower())[1:-1]
     return plain.encode() in lower or escaped.encode() in lower

@@ -1,7 +1,7 @@
 """From an accepted event to what follows from it, in one commit.
 
-The event says only that something happened to a ticket. What to do is decided from the ticket
-as the API gives it at this moment, so late, repeated and reordered events do no harm.
+The event says only that something happened to a ticket. What follows is decided from the ticket
+as the API returns it now, so late, repeated and reordered events are harmless.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,7 @@ from dispatch_returns.client import Ticket
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.handlers import Handlers
 from dispatch_returns.connector.installation import Installation
-from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.connector.processor_events import LateNews
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
@@ -48,24 +48,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Leads:
-    """What an event leads to: a refund, or a return that is looked at, or neither.
-
-    ``deleted``: its ticket was.
-    """
+class _Outcome:
+    """What follows from an event: a refund, or a step of a return, or neither."""
 
     refund: Decision | None = None
     returned: Ticket | None = None
     deleted: bool = False
+    """Its ticket was deleted."""
     elsewhere: bool = False
-    """Its ticket is not `refunded`: whatever was before, it is of now."""
+    """Its ticket is not `refunded`, so it no longer counts as settled before go-live."""
 
 
 class EventProcessor:
-    """Deals with one event at a time. Safe to run in many threads.
+    """Processes one event at a time. Safe to run in many threads.
 
-    With a `returns` engine the tickets of returns are its own, refunds included; without one,
-    tickets that are `refunded` are paid back and nothing else is done.
+    With a `returns` engine, the engine handles the tickets of returns, refunds included. Without
+    one, tickets that are `refunded` are paid back and nothing else is done.
     """
 
     def __init__(
@@ -94,12 +92,12 @@ class EventProcessor:
         self._first_retry = first_retry
         self._patience = patience
         self._clock = clock
-        self.late_news = LateNews(
+        self.processor_events = LateNews(
             tickets, refunds, workspace=installation.workspace, refunded_status=refunded_status
         )
 
     def claim(self, limit: int) -> list[StoredEvent]:
-        """Take up to `limit` events that wait to be dealt with."""
+        """Claim up to `limit` events that are due."""
         workspace = self._installation.workspace()
         return self._store.write(
             "event.claim",
@@ -107,7 +105,7 @@ class EventProcessor:
         )
 
     def process(self, stored: StoredEvent) -> None:
-        """Deal with a claimed event; what cannot be done now is put off."""
+        """Process a claimed event; postpone it if that is not possible now."""
         seen = {"event_id": stored.event_id, "ticket_id": stored.ticket_id}
         try:
             with telemetry.span("process_event", **seen, event_type=stored.type) as span:
@@ -119,7 +117,7 @@ class EventProcessor:
 
     def _process(self, stored: StoredEvent, span: Span) -> None:
         if stored.source != DISPATCH:
-            self._process_news(stored)
+            self._process_from_processor(stored)
             return
         if not self._is_ours(stored):
             return
@@ -130,7 +128,7 @@ class EventProcessor:
             self._keep_unreadable(stored, error)
             return
         try:
-            found = self._look(event, stored)
+            outcome = self._decide(event, stored)
         except EventError as error:
             self._keep_unreadable(stored, error)
         except (APIError, AdapterError) as error:
@@ -141,11 +139,11 @@ class EventProcessor:
         else:
             try:
                 entered, sending = self._store.write(
-                    "event.done", lambda conn: self._done(conn, stored, event, found)
+                    "event.done", lambda conn: self._write(conn, stored, event, outcome)
                 )
             except ledger.TakenError as error:
-                # Another ticket has adopted the refund that this one found: look again.
-                self._put_off(stored, f"{error}")
+                # Another ticket has adopted the refund that this one found: decide again.
+                self._postpone_for(stored, f"{error}")
                 return
             refund_id = None if entered is None else entered.id
             span.set(refund_id=refund_id)
@@ -156,7 +154,7 @@ class EventProcessor:
                 self._refunds.carry_out(sending)
 
     def _is_ours(self, stored: StoredEvent) -> bool:
-        """Whether an event is this workspace's; one of another is left to that one's workers."""
+        """Return whether an event is for this workspace; leave others to their own workers."""
         name = stored.workspace_id
         try:
             if name is None or self._installation.owns(name, stored.ticket_id):
@@ -167,41 +165,37 @@ class EventProcessor:
         self._store.write("event.left", lambda conn: inbox.leave(conn, stored, self._clock()))
         return False
 
-    def _process_news(self, stored: StoredEvent) -> None:
-        """Deal with what the payment processor has sent."""
+    def _process_from_processor(self, stored: StoredEvent) -> None:
+        """Process an event that the payment processor has sent."""
         try:
-            found = self._look_at_news(stored)
+            try:
+                found = self.processor_events.look_up(stored)
+            except NotShownError as error:
+                if not self._is_over(stored, error):
+                    raise
+                log.warning(
+                    "event %s: %s. What it says about this ticket is ignored",
+                    stored.event_id,
+                    error.message,
+                    extra=_ids(stored),
+                )
+                found = self.processor_events.look_up(stored, patient=False)
         except EventError as error:
             self._keep_unreadable(stored, error)
+            return
         except (APIError, AdapterError) as error:
             self._postpone(stored, error)
-        else:
-            self._write_news(stored, found)
+            return
 
-    def _look_at_news(self, stored: StoredEvent) -> Found:
-        try:
-            return self.late_news.look(stored)
-        except NotShownError as error:
-            if not self._is_over(stored, error):
-                raise
-            log.warning(
-                "event %s: %s. What it says of this ticket is left out",
-                stored.event_id,
-                error.message,
-                extra=_ids(stored),
-            )
-            return self.late_news.look(stored, patient=False)
-
-    def _write_news(self, stored: StoredEvent, found: Found) -> None:
         def record(conn: Connection) -> None:
-            self.late_news.write(conn, found)
+            self.processor_events.write(conn, found)
             inbox.finish(conn, stored, self._clock())
 
         try:
             self._store.write("event.done", record)
         except LeaseLostError as error:
-            # It came before our own commit, or beside another worker's: it is looked at again.
-            self._put_off(stored, str(error))
+            # It arrived before our own commit, or during another worker's: process it again.
+            self._postpone_for(stored, str(error))
         else:
             for known in found.refunds:
                 about = ids(
@@ -209,70 +203,84 @@ class EventProcessor:
                 )
                 log.info("event %s is done", stored.event_id, extra=about)
 
-    def _look(self, event: Event, stored: StoredEvent) -> _Leads:
+    def _decide(self, event: Event, stored: StoredEvent) -> _Outcome:
+        """Read the event's ticket and decide what follows."""
         if event.ticket_id is None:
-            return _Leads()
+            return _Outcome()
         try:
             ticket = self._tickets.get(event.ticket_id)
         except TicketDeletedError:
             extra = ids(event_id=event.id, ticket_id=event.ticket_id)
             log.info("event %s is about a ticket that was deleted", event.id, extra=extra)
-            return _Leads(deleted=True)
+            return _Outcome(deleted=True)
         except NotShownError:
             if event.id.startswith(TEST_EVENT):
-                return _Leads()  # what it says was made up by `dispatch-returns trigger`
+                return _Outcome()  # `dispatch-returns trigger` made it up
             raise
         except InvalidArgumentError:
-            raise EventError("the ticket's id cannot be one of the API's") from None
+            raise EventError("the ticket's id can't be one of the API's") from None
         elsewhere = ticket.status != self._refunded_status
         if self._returns is not None and self._returns.is_return(ticket):
-            return _Leads(returned=ticket, elsewhere=elsewhere)
+            return _Outcome(returned=ticket, elsewhere=elsewhere)
         if elsewhere:
-            return _Leads(elsewhere=True)
+            return _Outcome(elsewhere=True)
         facts = Facts.of(ticket, self._installation.workspace())
-        return _Leads(refund=self._judge(facts, stored))
-
-    def _judge(self, facts: Facts, stored: StoredEvent) -> Decision:
         try:
-            return self._refunds.intake.judge(facts)
+            return _Outcome(refund=self._refunds.intake.judge(facts))
         except AdapterError as error:
             if not self._is_over(stored, error):
                 raise
-            # The customer waits: a person is told, and nothing is asked any more until one acts.
-            return Decision(facts, hold=Hold(Reason.UNREACHABLE, error.message))
+            # The customer is waiting, so a person must act; until then nothing more is looked up.
+            return _Outcome(refund=Decision(facts, hold=Hold(Reason.UNREACHABLE, error.message)))
 
-    def _done(
+    def _write(
         self,
         conn: Connection,
         stored: StoredEvent,
         event: Event,
-        found: _Leads,
+        outcome: _Outcome,
         *,
         set_aside: str | None = None,
     ) -> tuple[Refund | None, Refund | None]:
         """Write what follows from the event.
 
-        Return its refund, and the same again if its call is to be made now. `set_aside` says why
-        nothing follows but its handlers' calls.
+        Return its refund, and the same again if it is to be sent now. `set_aside` is the reason
+        why nothing follows but the calls of its handlers.
         """
         now = self._clock()
         entered: Refund | None = None
         sending: Refund | None = None
-        if found.elsewhere and event.ticket_id is not None:
-            go_live.release(conn, self._installation.workspace(), event.ticket_id)
-        if found.refund is not None:
-            entered, sending = self._refunds.enter(conn, found.refund)
-            if entered is None and _status_changed(event):
-                self._tell_of_before(conn, stored, now)
-        if found.returned is not None and self._returns is not None:
-            self._returns.notice(conn, found.returned, _asked_at(event, found.returned))
-        if found.deleted and self._returns is not None and event.ticket_id is not None:
+        workspace = self._installation.workspace()
+        if outcome.elsewhere and event.ticket_id is not None:
+            go_live.release(conn, workspace, event.ticket_id)
+        if outcome.refund is not None:
+            entered, sending = self._refunds.enter(conn, outcome.refund)
+            changed = isinstance(event, TicketUpdated) and "status" in event.data.changes
+            if entered is None and changed:
+                # Say why, once: a person may have just set it to `refunded`.
+                status = self._refunded_status
+                self._add_note(
+                    conn,
+                    stored,
+                    f"settled-before-{workspace}-{stored.ticket_id}",
+                    f"Nothing was paid: this ticket was {status} already when this installation"
+                    f" went live. If it should be paid, set it to another status, wait a minute,"
+                    f" and set it to {status} again, or run:"
+                    f" dispatch-returns refunds pay {stored.ticket_id}",
+                )
+        if outcome.returned is not None and self._returns is not None:
+            # An old ticket may become a return: the day on which it does counts for the window.
+            requested_at = event.timestamp
+            if event.type == "ticket.created":
+                requested_at = min(requested_at, outcome.returned.created_at or requested_at)
+            self._returns.notice(conn, outcome.returned, requested_at)
+        if outcome.deleted and self._returns is not None and event.ticket_id is not None:
             self._returns.notice_deleted(conn, event.ticket_id)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",
                 kind="handler",
-                workspace_id=self._installation.workspace(),
+                workspace_id=workspace,
                 ticket_id=event.ticket_id,
                 payload={"event": stored.id, "type": event.type, "handler": name},
             )
@@ -282,67 +290,51 @@ class EventProcessor:
         return entered, sending
 
     def _is_over(self, stored: StoredEvent, error: APIError | AdapterError) -> bool:
-        """Whether it has failed in this way for so long that a person must look."""
+        """Return whether it has failed in this way for so long that a person must look."""
         now = self._clock()
-        since = failing_since(stored.failing_since, stored.error, _named(error), now)
+        since = failing_since(stored.failing_since, stored.error, _with_kind(error), now)
         return now - since >= self._patience
 
     def _set_aside(
         self, stored: StoredEvent, event: Event, error: NotShownError | APIResponseError
     ) -> None:
-        """Let nothing follow from an event but its handlers' calls, and say so to people."""
+        """Call the handlers of an event and do nothing else, and report it."""
         log.error(
-            "event %s is set aside: for %s %s. Look at the ticket, then run:"
+            "event %s is set aside: for %s %s. Check the ticket, then run:"
             " dispatch-returns events replay %s",
             stored.event_id,
             self._patience,
-            "the API has not shown what it says"
+            "the API has not shown the event's change"
             if isinstance(error, NotShownError)
-            else "the ticket could not be understood",
+            else "the ticket could not be read",
             stored.id,
             extra=_ids(stored),
         )
-
-        why = _named(error)
+        why = _with_kind(error)
 
         def record(conn: Connection) -> None:
-            self._done(conn, stored, event, _Leads(), set_aside=why)
+            self._write(conn, stored, event, _Outcome(), set_aside=why)
             if isinstance(error, APIResponseError):
-                self._tell_of_unreadable(conn, stored)
+                self._add_note(
+                    conn,
+                    stored,
+                    f"unreadable-{stored.id}",
+                    "Nothing is done for this ticket: some of its fields could not be read for a"
+                    " day. The log and dispatch-returns events list name them. Correct them, then"
+                    f" run: dispatch-returns events replay {stored.id}",
+                )
 
         self._store.write("event.set_aside", record)
 
-    def _tell_of_unreadable(self, conn: Connection, stored: StoredEvent) -> None:
-        body = (
-            "Nothing is done for this ticket: for a day, fields of it could not be understood."
-            " The log and dispatch-returns events list name them. Correct them, then run:"
-            f" dispatch-returns events replay {stored.id}"
-        )
+    def _add_note(self, conn: Connection, stored: StoredEvent, key: str, body: str) -> None:
         message = outbox.NewMessage(
-            dedupe_key=f"unreadable-{stored.id}",
+            dedupe_key=key,
             kind="note",
             workspace_id=self._installation.workspace(),
             ticket_id=stored.ticket_id,
             payload={"body": body},
         )
         outbox.add(conn, message, self._clock())
-
-    def _tell_of_before(self, conn: Connection, stored: StoredEvent, now: datetime) -> None:
-        """Say why nothing is paid, once: a person may have set it to `refunded` at this moment."""
-        status = self._refunded_status
-        body = (
-            f"Nothing was paid: this ticket was {status} already when this installation went"
-            f" live. If it should be paid, set it to another status, wait a minute, and set it to"
-            f" {status} again, or run: dispatch-returns refunds pay {stored.ticket_id}"
-        )
-        message = outbox.NewMessage(
-            dedupe_key=f"settled-before-{self._installation.workspace()}-{stored.ticket_id}",
-            kind="note",
-            workspace_id=self._installation.workspace(),
-            ticket_id=stored.ticket_id,
-            payload={"body": body},
-        )
-        outbox.add(conn, message, now)
 
     def _keep_unreadable(self, stored: StoredEvent, error: EventError) -> None:
         log.warning(
@@ -354,12 +346,12 @@ class EventProcessor:
 
     def _postpone(self, stored: StoredEvent, error: APIError | AdapterError) -> None:
         log.warning(
-            "event %s is put off: %s", stored.event_id, type(error).__name__, extra=_ids(stored)
+            "event %s is postponed: %s", stored.event_id, type(error).__name__, extra=_ids(stored)
         )
-        self._put_off(stored, _named(error))
+        self._postpone_for(stored, _with_kind(error))
 
-    def _put_off(self, stored: StoredEvent, why: str) -> None:
-        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+    def _postpone_for(self, stored: StoredEvent, why: str) -> None:
+        # Jitter only spreads retries, so it needs no secure randomness.
         wait = backoff(stored.tries, random.random(), first=self._first_retry)  # noqa: S311
 
         def postpone(conn: Connection) -> None:
@@ -370,21 +362,9 @@ class EventProcessor:
         self._store.write("event.postpone", postpone)
 
 
-def _named(error: APIError | AdapterError) -> str:
+def _with_kind(error: APIError | AdapterError) -> str:
+    """Return an error's kind and message, as `failing_since` reads it."""
     return f"{type(error).__name__}: {error.message}"
-
-
-def _status_changed(event: Event) -> bool:
-    return isinstance(event, TicketUpdated) and "status" in event.data.changes
-
-
-def _asked_at(event: Event, ticket: Ticket) -> datetime:
-    """Return when a ticket became the return that `event` tells of, if it has just become one.
-
-    An old ticket may become one: the day on which that happened counts for the policy's window.
-    """
-    at = event.timestamp
-    return min(at, ticket.created_at or at) if event.type == "ticket.created" else at
 
 
 def _ids(stored: StoredEvent) -> dict[str, str | None]:

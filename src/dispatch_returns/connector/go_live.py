@@ -1,4 +1,4 @@
-"""Going live pays no history: what is `refunded` when this installation begins is written down."""
+"""Go-live pays no history: tickets that are `refunded` already are listed, and not paid."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _AGAIN = timedelta(seconds=10)
 class GoLive:
     """Lists the tickets that were settled before, once for each store and workspace.
 
-    The first worker does it, page by page; what a dead one has left, the next one goes on with.
-    Until it is complete no event is taken up. Listing a page twice does no harm.
+    The first worker does it, page by page; if it dies, the next one continues. Until the list is
+    complete, no event is processed. A page may be listed twice.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class GoLive:
         self._complete = False
 
     def is_complete(self) -> bool:
-        """Whether it is known which tickets were settled before."""
+        """Return whether all tickets that were settled before are known."""
         if not self._complete:
             with self._store.read() as conn:
                 self._complete = go_live.is_complete(conn, self._workspace())
         return self._complete
 
     def forget(self) -> None:
-        """Look into the store again: it may have to be listed once more."""
+        """Read the store again: the tickets may have to be listed once more."""
         self._complete = False
 
     def claim(self, _limit: int) -> list[Job]:
-        """Return the list as work, while it is not complete and no other worker makes it."""
+        """Return the listing as work, while it is not complete and no other worker does it."""
         if self.is_complete():
             return []
         now = self._clock()
@@ -69,20 +69,20 @@ class GoLive:
         return [] if job is None else [job]
 
     def run(self, job: Job) -> None:
-        """Go on with the list to its end; where the API cannot be reached, later."""
+        """Continue the list to its end; retry later if the API cannot be reached."""
         try:
             self._list(job)
         except APIError as error:
-            said = "which tickets were settled before cannot be listed now, so no event is taken up"
-            log.warning("%s: %s", said, type(error).__name__, extra=ids())
+            text = "the tickets that were settled before can't be listed now, so events wait"
+            log.warning("%s: %s", text, type(error).__name__, extra=ids())
             self._store.write(
                 "go_live.later", lambda conn: jobs.finish(conn, job, self._clock() + _AGAIN)
             )
         except LeaseLostError:
-            log.info("another worker lists what was settled before", extra=ids())
+            log.info("another worker lists the tickets that were settled before", extra=ids())
 
     def complete(self) -> int:
-        """List all of it in this thread, if nobody has; return how many tickets there are.
+        """Complete the list in this thread; return how many tickets there are.
 
         Raises `APIError`; what was listed until then is kept.
         """
@@ -96,32 +96,32 @@ class GoLive:
             "go_live.begin", lambda conn: go_live.begin(conn, self._workspace(), self._clock())
         )
         while found.completed_at is None:
-            found = self._page(found, job)
+            found = self._list_page(found, job)
         self._complete = True
-        log.info("this installation is live: what was refunded before is not paid", extra=ids())
+        log.info("this installation is live: tickets refunded before are not paid", extra=ids())
 
-    def _page(self, found: Beginning, job: Job | None) -> Beginning:
-        tickets, following = self._read(found.page)
+    def _list_page(self, found: Beginning, job: Job | None) -> Beginning:
+        tickets: list[str] = []
+        cursor: str | None = None
+        try:
+            page = self._client.tickets.list_page(
+                status=self._refunded_status, sort="created_at", order="asc", cursor=found.page
+            )
+        except ValidationError:
+            if self._refunded_status in {it.key for it in self._client.statuses.list()}:
+                raise
+            # A workspace without the status has no such tickets.
+        else:
+            # A ticket that can't be read was settled before as well.
+            unreadable = [it.id for it in page.unreadable if it.id is not None]
+            tickets = [it.id for it in page.data] + unreadable
+            cursor = page.cursor if page.has_more else None
 
         def keep(conn: Connection) -> Beginning:
             now: datetime = self._clock()
             if job is not None:
                 jobs.finish(conn, job, now + _LEASE)
-            go_live.keep(conn, self._workspace(), tickets, following, now)
+            go_live.keep(conn, self._workspace(), tickets, cursor, now)
             return go_live.begin(conn, self._workspace(), now)
 
         return self._store.write("go_live.page", keep)
-
-    def _read(self, cursor: str | None) -> tuple[list[str], str | None]:
-        """Return the tickets of a page, and where the next one begins."""
-        try:
-            page = self._client.tickets.list_page(
-                status=self._refunded_status, sort="created_at", order="asc", cursor=cursor
-            )
-        except ValidationError:
-            if self._refunded_status in {it.key for it in self._client.statuses.list()}:
-                raise
-            return [], None  # a workspace without the status has no such ticket
-        # A ticket that cannot be understood was settled before as well.
-        unreadable = [it.id for it in page.unreadable if it.id is not None]
-        return [it.id for it in page.data] + unreadable, page.cursor if page.has_more else None

@@ -1,4 +1,4 @@
-"""The merchant's own functions, run beside ours."""
+"""The merchant's own functions, which run when something happens."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ EVENT_NAMES: tuple[str, ...] = (
     *get_args(OtherEventName),
     *get_args(RefundEventName),
 )
-"""What a handler can be for."""
+"""The events that a handler can be for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler has at hand besides the event."""
+    """What a handler gets in addition to the event."""
 
     client: DispatchClient
     ticket_id: str | None
@@ -60,12 +60,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class RefundEvent:
-    """What became of a refund, for ``connector.on("refund.failed")``.
+    """A refund's new state, for ``connector.on("refund.failed")``.
 
-    ``type`` is ``refund.`` and the state it came to: succeeded, failed, held, canceled, pending,
+    ``type`` is ``refund.`` and the state: succeeded, failed, held, canceled, pending,
     requires_action, unknown. ``id`` is the same at each delivery of the event. ``at`` is when it
-    happened, in UTC. ``adopted``: somebody else made the refund. ``reason`` and ``detail`` say
-    why a person must look, where one must.
+    happened, in UTC. ``adopted``: the refund was made elsewhere. ``reason`` and ``detail`` say why
+    a person must look, if one must.
     """
 
     id: str
@@ -85,7 +85,7 @@ class RefundEvent:
 
     @classmethod
     def of(cls, refund: Refund, at: datetime) -> RefundEvent:
-        """Return the event of a refund that has come to its state at `at`."""
+        """Return the event of a refund that entered its state at `at`."""
         kind = f"refund.{refund.state}"
         return cls(
             id=f"{refund.id}-{refund.state}-{at.isoformat()}",
@@ -119,18 +119,18 @@ class RefundEvent:
 
 
 def check_event(event_type: str) -> None:
-    """Raise `InvalidArgumentError` for an event that does not exist, with the nearest that does."""
+    """Raise `InvalidArgumentError` for an event that does not exist, with a similar one."""
     if event_type in EVENT_NAMES:
         return
-    alike = difflib.get_close_matches(event_type, EVENT_NAMES, n=1, cutoff=0.5)
-    hint = f"did you mean {alike[0]}?" if alike else f"they are {', '.join(EVENT_NAMES)}"
+    similar = difflib.get_close_matches(event_type, EVENT_NAMES, n=1, cutoff=0.5)
+    hint = f"did you mean {similar[0]}?" if similar else f"they are {', '.join(EVENT_NAMES)}"
     raise InvalidArgumentError("event_type", f"there is no event {event_type}; {hint}")
 
 
 class Handlers:
-    """The handlers by the event type they are for, each under a name that lasts.
+    """The handlers by event type, each under a stable name.
 
-    The name is kept with the event, so that after a restart the same function is called.
+    The name is stored with the event, so that the same function is called after a restart.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Handlers:
         known = self._by_type.setdefault(_one_name(event_type), {})
         if name in known:
             raise InvalidArgumentError(
-                "handler", f"{name} handles {event_type} already: give it another name"
+                "handler", f"{name} already handles {event_type}: give it another name"
             )
         known[name] = handler
 
@@ -151,7 +151,7 @@ class Handlers:
         return list(self._by_type.get(_one_name(event_type), ()))
 
     def announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
-        """Put a message into the outbox for each handler of what became of `refund`."""
+        """Add a message to the outbox for each handler of the refund's new state."""
         for name in self.names(f"refund.{refund.state}"):
             event = RefundEvent.of(refund, now)
             message = outbox.NewMessage(
@@ -164,38 +164,36 @@ class Handlers:
             outbox.add(conn, message, now)
 
     def get(self, event_type: str, name: str) -> Handler | None:
-        """Return a handler by its name, or None if the program has no such one any more."""
+        """Return a handler by its name, None if the program no longer has it."""
         return self._by_type.get(_one_name(event_type), {}).get(name)
 
 
 def _one_name(event_type: str) -> str:
-    """Return the name of an event that is sent under two: a handler of either is called."""
+    """Return one name for an event that has two, so that handlers for either are called."""
     return "comment.created" if event_type == "ticket.comment.created" else event_type
 
 
 def call(handler: Handler, event: object, context: Context) -> None:
-    """Call a handler; an ``async def`` one is run to its end, in an event loop of its own."""
+    """Call a handler; an ``async def`` one runs to its end in an event loop of its own."""
     returned = handler(event, context)
-    if inspect.isawaitable(returned):
-        _run(returned)
+    if not inspect.isawaitable(returned):
+        return
 
-
-def _run(awaitable: Awaitable[None]) -> None:
     async def wait() -> None:
-        await awaitable
+        await returned
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(wait())
         return
-    # `connector.refund()` or `work_off()` was called inside a loop, where another cannot run.
+    # `connector.refund()` or `work_off()` was called inside a loop, where no second one can run.
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
             asyncio.run(wait())
-        except BaseException as error:  # noqa: BLE001 - it is raised again below
+        except BaseException as error:  # noqa: BLE001 - raised again below
             raised.append(error)
 
     thread = threading.Thread(target=run, name="dispatch-returns-handler")

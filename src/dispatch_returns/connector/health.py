@@ -1,6 +1,6 @@
-"""Whether it runs, can commit, and keeps up: for load balancers, orchestrators and alarms.
+"""Whether the service runs, can commit and keeps up: for load balancers, orchestrators, alarms.
 
-Says numbers and words of ours only: no id, no secret, nothing of a customer.
+Answers contain only our own texts and numbers: no id, no secret, no customer's data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NO_WORKER_AFTER = timedelta(minutes=5)
 """A worker records once a minute that it runs."""
 
 _REFUSED = ("AdapterError:", "AuthenticationError:", "PermissionDeniedError:")
-"""How events fail whose processor can't be asked, or whose key is refused."""
+"""How an event's error starts if the processor can't be reached, or a key is refused."""
 
 _DOCTOR = "dispatch-returns doctor"
 _JSON = ("content-type", "application/json")
@@ -34,14 +34,14 @@ _NO_STORE = ("cache-control", "no-store")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a probe found: ``ok``, and a document for JSON that says why or why not."""
+    """What a probe found: ``ok``, and the reasons as a JSON document."""
 
     ok: bool
     document: dict[str, Any]
 
 
 class Health:
-    """The three probes of one service. Safe to ask from many threads."""
+    """The three probes of one service. Safe to call from many threads."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Health:
         clock_wrong_by: Callable[[], timedelta | None] = never_wrong,
         differing_setting: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`differing_setting` names the one that does not fit what the store belongs to."""
+        """`differing_setting` names the setting that does not match what the store belongs to."""
         self._store = store
         self._stopped_by = stopped_by
         self._clock = clock
@@ -59,14 +59,14 @@ class Health:
         self._differing_setting = differing_setting
 
     def live(self) -> Report:
-        """Say that this process answers. Asks nothing else: a restart mends no database."""
+        """Report that this process answers. Nothing more: a restart would not fix a database."""
         return Report(True, {"status": "live"})
 
     def ready(self) -> Report:
-        """Commit to the inbox, and look whether this version works with the store's schema, and
-        whether a worker runs where events wait.
+        """Check that a commit works, that this version works with the store's schema, and that a
+        worker runs if events wait.
 
-        The schema may be a newer version's already, as in the midst of a rolling deployment.
+        The schema may already be a newer version's, during a rolling deployment.
         """
         if (wrong := self._wrong_clock()) is not None:
             return wrong
@@ -76,27 +76,28 @@ class Health:
                 found = migrate.revision(conn)
                 problem = migrate.mismatch(conn, found)
                 if problem is None:
-                    problem = self._no_worker(heartbeats.last(conn), inbox.oldest_waiting(conn))
-        except StoreError:  # its words may name a host, and a probe is not always private
+                    last, oldest = heartbeats.last(conn), inbox.oldest_waiting(conn)
+                    absence = None if oldest is None else missed(last, oldest, self._clock())
+                    if absence is not None:
+                        minutes = int(absence.total_seconds() // 60)
+                        problem = (
+                            f"events wait, and no worker has run for {minutes} minutes."
+                            f" Run: {_DOCTOR}"
+                        )
+        except StoreError:  # its message may name a host, and a probe may be public
             return Report(False, {"status": "not ready", "problem": "the store cannot commit"})
         if problem is not None:
             return Report(False, {"status": "not ready", "problem": problem})
         return Report(True, {"status": "ready", "schema": found, "this_version": REVISION})
 
-    def _no_worker(self, last: datetime | None, oldest: datetime | None) -> str | None:
-        if oldest is None or (waits := missed(last, oldest, self._clock())) is None:
-            return None
-        minutes = int(waits.total_seconds() // 60)
-        return f"events wait, and no worker has run for {minutes} minutes. Run: {_DOCTOR}"
-
     def lag(self, max_lag: float = MAX_LAG) -> Report:
-        """Say how long the oldest event and the oldest call of a handler of the merchant's wait
-        (seconds), and count the refunds by state.
+        """Report how long (seconds) the oldest event and the oldest call of a handler have waited,
+        and count the refunds by state.
 
-        Not ok when one waits longer than `max_lag` seconds, when a handler runs over its limit,
-        or the store cannot be read; where events of another workspace wait here, and where the
-        store is another installation's. And where work has failed for longer than `max_lag` because
-        its adapter isn't set, or the processor or the API can't be asked (a revoked key, say).
+        Not ok if one has waited longer than `max_lag` seconds, if a handler exceeds its time
+        limit, if the store can't be read or belongs to another installation, if events of another
+        workspace arrive here, or if work has failed for longer than `max_lag` because its adapter
+        isn't set, or the processor or the API can't be reached (a revoked key, for example).
         """
         if (wrong := self._wrong_clock()) is not None:
             return wrong
@@ -138,9 +139,9 @@ class Health:
     def _problem(self, strangers: int) -> str | None:
         setting = self._differing_setting()
         if setting is not None:
-            return f"the store is not that of {setting}: nothing is paid. Run: {_DOCTOR}"
+            return f"the store does not belong to {setting}: nothing is paid. Run: {_DOCTOR}"
         if strangers:
-            return f"events of a workspace that is none of ours are left alone. Run: {_DOCTOR}"
+            return f"events of a workspace that is not ours are ignored. Run: {_DOCTOR}"
         return None
 
     def _failing(self, conn: Connection, before: datetime) -> str | None:
@@ -148,13 +149,13 @@ class Health:
         if others:
             return (
                 f"{others} refunds wait for an adapter that is not set: run a worker with the"
-                f" adapter they began with (DISPATCH_RETURNS_ADAPTER). Run: {_DOCTOR}"
+                f" adapter they were started with (DISPATCH_RETURNS_ADAPTER). Run: {_DOCTOR}"
             )
         events = inbox.failing(conn, before, *_REFUSED)
         if ours or events:
             return (
                 f"{ours} refunds and {events} events wait, because the payment processor or the API"
-                f" can't be asked: check the network and that no key was revoked. Run: {_DOCTOR}"
+                f" can't be reached: check the network and that no key was revoked. Run: {_DOCTOR}"
             )
         return None
 
@@ -163,7 +164,7 @@ class Health:
         if ahead is None:
             return None
         seconds = round(ahead.total_seconds())
-        problem = "this machine's clock is wrong, so deliveries are not taken: set it (NTP)"
+        problem = "this machine's clock is wrong, so deliveries are refused: set it (NTP)"
         document = {"status": "wrong clock", "problem": problem, "clock_ahead_seconds": seconds}
         return Report(False, document)
 
@@ -171,7 +172,7 @@ class Health:
         return 0.0 if since is None else max(0.0, (self._clock() - since).total_seconds())
 
     def answer(self, method: str, path: str, max_lag: float = MAX_LAG) -> Answer:
-        """Return the answer to a request: the end of `path` says which probe is meant.
+        """Return the answer to a request; the end of `path` names the probe.
 
         200 or 503; 404 for another path, 405 unless it is a GET or a HEAD.
         """
@@ -185,10 +186,10 @@ class Health:
 
 
 def missed(last: datetime | None, oldest: datetime, now: datetime) -> timedelta | None:
-    """Return for how long no worker has run, None where one may run.
+    """Return for how long no worker has run, None if one may be running.
 
-    `last` is the last heartbeat, `oldest` when the event was received that waits longest: where
-    there was never a heartbeat, it is counted from there.
+    `last` is the last heartbeat, `oldest` when the oldest waiting event was received. If there was
+    never a heartbeat, it is counted from `oldest`.
     """
     since = oldest if last is None else last
     longest = min(now - since, now - oldest)

@@ -1,4 +1,4 @@
-"""Records that a worker runs, so that probes can tell when none does."""
+"""Records that a worker runs, so that probes notice when none does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Heartbeat:
         self._written: float | None = None
 
     def claim(self, limit: int) -> list[datetime]:
-        """Record a heartbeat where the last one is a minute old. There is never anything to run."""
+        """Record a heartbeat if the last one is a minute old. There is never anything to run."""
         now = self._monotonic()
         if limit > 0 and (self._written is None or now >= self._written + _EVERY_SECONDS):
             at = self._clock()
@@ -32,4 +32,4 @@ class Heartbeat:
         return []
 
     def run(self, _at: datetime) -> None:
-        """Do nothing: `claim` has."""
+        """Do nothing: `claim` has done it."""

@@ -1,10 +1,9 @@
-"""Holds the settings to what the database belongs to: workspace, adapter, account and mode.
+"""Checks the settings against what the database belongs to: workspace, adapter, account, mode.
 
-The first start writes them down. From then on another workspace, account or mode is a mistake
-(a database's URL that was copied, a key of another account), and nothing is paid until it is put
-right, or the new one is added on purpose. Deliveries are stored all the while: the receivers never
-look here. It is asked once for each process, by whoever wants to work; what could not be asked is
-asked again.
+The first start records them. From then on another workspace, account or mode is a mistake (a
+copied database URL, a key of another account), and nothing is paid until it is corrected, or the
+new one is added on purpose. Deliveries are stored meanwhile: the receivers never check this. Each
+process checks once, before its first work; what could not be read is read again later.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ log = logging.getLogger(__name__)
 WORKSPACE = "DISPATCH_WORKSPACE"
 ADAPTER = "DISPATCH_RETURNS_ADAPTER"
 _ADD = (
-    "give this one a database of its own (DISPATCH_RETURNS_DATABASE_URL), or, if they are to share"
-    " it, run: dispatch-returns db adopt --who NAME"
+    "use another database for this one (DISPATCH_RETURNS_DATABASE_URL), or, if they are meant to"
+    " share it, run: dispatch-returns db adopt --who NAME"
 )
-_LOOK_AGAIN = timedelta(minutes=1)
-_FIRST_LOOK_AGAIN = timedelta(seconds=5)
+_LONGEST_RECHECK = timedelta(minutes=1)
+_FIRST_RECHECK = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the settings mean, as far as the API and the processor say so at this moment.
+    """What the settings refer to, as far as the API and the processor show it now.
 
-    ``workspace`` is what the API calls it, None if that is not known; ``also`` are other names that
-    the API gives the same workspace for. ``gone``: the API knows no such workspace.
-    ``unreachable``: what could not be asked now. ``denied``: what the keys may not read.
+    ``workspace`` is the API's id, None if it is not known; ``also`` are other names of the same
+    workspace. ``gone``: the API has no such workspace. ``unreachable``: what could not be read
+    now. ``denied``: what the keys may not read.
     """
 
     setting: str
@@ -68,9 +67,9 @@ class Identity:
 class Belonging:
     """What follows from an `Identity`.
 
-    ``workspace`` is what our ids hang on. ``setting`` names the one that differs, and ``refusal``
-    says how: then nothing is done until it is put right. ``waits``: nothing is done until it is
-    known. ``new`` are rows that are missing, or say less than is known.
+    Our ids are derived from ``workspace``. ``setting`` names the one that differs, and ``refusal``
+    says how: nothing is done until it is corrected. ``waits``: nothing is done until it is known.
+    ``new`` are rows that are missing or incomplete.
     """
 
     workspace: str | None = None
@@ -83,12 +82,12 @@ class Belonging:
 
     @property
     def may_work(self) -> bool:
-        """Whether the database is known to be this installation's."""
+        """Return whether the database is known to belong to this installation."""
         return self.refusal is None and self.waits is None
 
 
-def judge(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False) -> Belonging:
-    """Return what follows from what the database belongs to and what the settings mean.
+def compare(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False) -> Belonging:
+    """Compare what the database belongs to with what the settings refer to.
 
     With `adopting`, what differs is added instead.
     """
@@ -101,7 +100,7 @@ def judge(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False) -
     unknown = (*seen.unreachable, *seen.denied)
     return Belonging(
         workspace=found.workspace,
-        warnings=tuple(f"{it}: whose database this is, is not known whole" for it in unknown),
+        warnings=tuple(f"{it}: the database's owner is only partly known" for it in unknown),
         new=(*found.new, *adapter.new),
         complete=not seen.unreachable,
     )
@@ -111,21 +110,21 @@ def _workspace(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> B
     names = {it.name: it for it in entries if it.kind == "workspace"}
     ours = {name: it.account for name, it in names.items() if it.account is not None}
     if seen.gone:
-        detail = f"{WORKSPACE} is {seen.setting}, and this key sees no such workspace: correct it"
+        detail = f"{WORKSPACE} is {seen.setting}, but this key sees no such workspace: correct it"
         return Belonging(setting=WORKSPACE, refusal=detail)
     if seen.workspace is None and seen.setting in ours:
         return Belonging(workspace=ours[seen.setting])
     called = seen.workspace
     if called is None:
         if ours or seen.unreachable:
-            asked = ", ".join((*seen.unreachable, *seen.denied))
-            return Belonging(waits=f"the workspace's own id is not known yet ({asked})")
-        called = seen.setting  # the key may not read it, and no ticket says it
+            reasons = ", ".join((*seen.unreachable, *seen.denied))
+            return Belonging(waits=f"the workspace's own id is not known yet ({reasons})")
+        called = seen.setting  # the key may not read it, and no ticket shows it
     known = next((ours[it] for it in (called, *sorted(seen.also)) if it in ours), None)
     if known is None and ours and not adopting:
         belongs = ", ".join(sorted(set(ours.values())))
         detail = (
-            f"{WORKSPACE} is {seen.setting} ({called}), and this database belongs to {belongs}:"
+            f"{WORKSPACE} is {seen.setting} ({called}), but this database belongs to {belongs}:"
             f" {_ADD}"
         )
         return Belonging(setting=WORKSPACE, refusal=detail)
@@ -138,7 +137,17 @@ def _workspace(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> B
 def _adapter(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Belonging:
     known = [it for it in entries if it.kind == "adapter"]
     this = Entry("adapter", seen.adapter, seen.account, seen.mode)
-    same = next((it for it in known if it.name == seen.adapter and _agree(it, seen)), None)
+    same = next(
+        (
+            it
+            for it in known
+            if it.name == seen.adapter
+            # Unknown values match any.
+            and (None in (it.account, seen.account) or it.account == seen.account)
+            and (None in (it.mode, seen.mode) or it.mode == seen.mode)
+        ),
+        None,
+    )
     if same is not None:
         full = replace(same, account=same.account or this.account, mode=same.mode or this.mode)
         return Belonging(new=() if full == same else (full,))
@@ -146,28 +155,25 @@ def _adapter(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Bel
         named = any(it.name == seen.adapter for it in known)
         setting = f"{this.name.upper()}_API_KEY" if named else ADAPTER
         belongs = ", ".join(_described(it) for it in known)
-        is_of = f"{setting} is of {_described(this)}"
-        detail = f"{is_of}, and this database belongs to {belongs}: {_ADD}"
+        detail = (
+            f"{setting} belongs to {_described(this)}, but this database belongs to {belongs}:"
+            f" {_ADD}"
+        )
         return Belonging(setting=setting, refusal=detail)
     if seen.account is None and seen.adapter in seen.unreachable and not known:
-        return Belonging(waits=f"the account at {seen.adapter} is not known yet: it gave no answer")
+        return Belonging(waits=f"the account at {seen.adapter} is not known yet: no answer")
     return Belonging(new=(this,))
 
 
-def _agree(entry: Entry, seen: Identity) -> bool:
-    pairs = ((entry.account, seen.account), (entry.mode, seen.mode))
-    return all(None in pair or pair[0] == pair[1] for pair in pairs)
-
-
 def _described(entry: Entry) -> str:
-    said = [entry.name, entry.account, entry.mode and f"{entry.mode} mode"]
-    return " ".join(it for it in said if it)
+    texts = [entry.name, entry.account, entry.mode and f"{entry.mode} mode"]
+    return " ".join(it for it in texts if it)
 
 
 class Installation:
-    """Whether the database is this process's, and what it calls the workspace. Safe in threads.
+    """Whether the database belongs to this process, and its id of the workspace. Thread-safe.
 
-    `setting` is the workspace as the settings spell it.
+    `setting` is the workspace's name in the settings.
     """
 
     def __init__(
@@ -186,21 +192,21 @@ class Installation:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Belonging | None = None
-        self._looks = 0
-        self._look_at: datetime | None = None
+        self._checks = 0
+        self._next_check: datetime | None = None
         self._ours: frozenset[str] = frozenset()
 
     def ready(self) -> bool:
-        """Whether work may be done. The first one asks the API and the processor."""
+        """Return whether work may be done. The first call asks the API and the processor."""
         found = self._found
-        if found is None or (self._look_at is not None and self._clock() >= self._look_at):
+        if found is None or (self._next_check is not None and self._clock() >= self._next_check):
             with self._lock:
-                # Another thread may have looked just now.
-                found = self._look() if self._found is found else self._found
+                # Another thread may have checked meanwhile.
+                found = self._check() if self._found is found else self._found
         return found is not None and found.may_work
 
     def workspace(self) -> str:
-        """Return what our ids hang on. Raises `ConfigurationError` where that is not known."""
+        """Return the id that ours are derived from. Raises `ConfigurationError` if unknown."""
         known = self.known_workspace()
         if known is None:
             self.require()
@@ -209,42 +215,42 @@ class Installation:
         return known
 
     def known_workspace(self) -> str | None:
-        """Return what our ids hang on, None where neither we nor the database know it yet."""
+        """Return the id that ours are derived from, None while it is not known."""
         if self._found is not None and self._found.workspace is not None:
             return self._found.workspace
         return _names(self._entries()).get(self._setting)
 
     def require(self) -> None:
-        """Raise `ConfigurationError` where the database is another's, or it is not known whose."""
+        """Raise `ConfigurationError` unless the database is known to be this installation's."""
         if not self.ready():
             found = self._found
             assert found is not None
             raise ConfigurationError(found.refusal or found.waits or "")
 
     def refusal(self) -> str | None:
-        """Return how the database differs from the settings, None if it is not known to."""
+        """Return how the database differs from the settings, None if no difference is known."""
         return self._found.refusal if self._found is not None else None
 
     def differing_setting(self) -> str | None:
-        """Return the setting that does not fit this database, None if none is known to differ."""
+        """Return the setting that does not match this database, None if none is known to differ."""
         return self._found.setting if self._found is not None else None
 
     def examine(self) -> Belonging | None:
-        """Look, and change nothing: for ``doctor``. None where the API knows no such workspace."""
+        """Compare without a change, for ``doctor``. None if the API has no such workspace."""
         entries = self._entries()
-        seen = self._ask(entries)
-        return None if seen.gone else judge(entries, seen)
+        seen = self._identity(entries)
+        return None if seen.gone else compare(entries, seen)
 
     def adopt(self, *, who: str, why: str | None = None) -> tuple[Entry, ...]:
-        """Add what the settings mean to what the database belongs to; return what was new.
+        """Add what the settings refer to to the database's entries; return what was new.
 
-        It is recorded. Raises `ConfigurationError` where it is not known what they mean.
+        It is recorded. Raises `ConfigurationError` if it is not known what they refer to.
         """
-        seen = self._ask(self._entries())
+        seen = self._identity(self._entries())
 
         def add(conn: Connection) -> Belonging:
             installation.lock(conn)
-            found = judge(installation.entries(conn), seen, adopting=True)
+            found = compare(installation.entries(conn), seen, adopting=True)
             now = self._clock()
             if found.may_work:
                 installation.write(conn, found.new, now)
@@ -260,10 +266,10 @@ class Installation:
         return found.new
 
     def owns(self, name: str, ticket_id: str | None) -> bool:
-        """Whether an event that calls its workspace `name` is of ours.
+        """Return whether an event's workspace, called `name`, is ours.
 
-        Only a name that was never seen is asked about; what the answer is, is kept in the store.
-        Raises `APIError` where that cannot be said now.
+        Only a new name is looked up; the result is kept in the store. Raises `APIError` if that
+        is not possible now.
         """
         if name in self._ours:
             return True
@@ -273,22 +279,25 @@ class Installation:
         if name not in known:
             if account not in {it.account for it in known.values()}:
                 account = None
-            self._store.write("installation.name", lambda conn: self._name(conn, name, account))
+            new = Entry("workspace", name, account)
+
+            def add_name(conn: Connection) -> None:
+                installation.lock(conn)
+                names = {it.name for it in installation.entries(conn) if it.kind == "workspace"}
+                if name not in names:
+                    installation.write(conn, [new], self._clock())
+
+            self._store.write("installation.name", add_name)
             if account is None:
-                said = "events of %s are left alone: %s names another workspace"
-                log.warning(said, name, WORKSPACE, extra=ids())
+                text = "events of %s are ignored: %s names another workspace"
+                log.warning(text, name, WORKSPACE, extra=ids())
         if account != ours:
             return False
         self._ours |= {name}
         return True
 
-    def _name(self, conn: Connection, name: str, account: str | None) -> None:
-        installation.lock(conn)
-        if all(it.name != name for it in installation.entries(conn) if it.kind == "workspace"):
-            installation.write(conn, [Entry("workspace", name, account)], self._clock())
-
     def _account_of(self, name: str, ticket_id: str | None) -> str | None:
-        """Return what the API calls the workspace that an event calls `name`."""
+        """Return the API's id for the workspace that an event calls `name`."""
         try:
             return self._client.workspaces.get(name).id
         except (NotFoundError, PermissionDeniedError, InvalidArgumentError):
@@ -300,12 +309,12 @@ class Installation:
         except (NotFoundError, PermissionDeniedError, InvalidArgumentError):
             return None
 
-    def _look(self) -> Belonging:
-        seen = self._ask(self._entries())
+    def _check(self) -> Belonging:
+        seen = self._identity(self._entries())
 
         def enter(conn: Connection) -> Belonging:
             installation.lock(conn)
-            found = judge(installation.entries(conn), seen)
+            found = compare(installation.entries(conn), seen)
             installation.write(conn, found.new, self._clock())
             return found
 
@@ -317,9 +326,9 @@ class Installation:
         return self._keep(found)
 
     def _keep(self, found: Belonging) -> Belonging:
-        self._looks += 1
-        wait = min(_LOOK_AGAIN, _FIRST_LOOK_AGAIN * 2 ** min(self._looks - 1, 8))
-        self._look_at = None if found.complete else self._clock() + wait
+        self._checks += 1
+        wait = min(_LONGEST_RECHECK, _FIRST_RECHECK * 2 ** min(self._checks - 1, 8))
+        self._next_check = None if found.complete else self._clock() + wait
         if found.workspace is not None:
             self._ours = frozenset({self._setting, found.workspace})
         self._found = found
@@ -329,9 +338,9 @@ class Installation:
         with self._store.read() as conn:
             return installation.entries(conn)
 
-    # What the settings mean.
+    # What the settings refer to.
 
-    def _ask(self, entries: Sequence[Entry]) -> Identity:
+    def _identity(self, entries: Sequence[Entry]) -> Identity:
         name = self._adapter.name
         mode = account = None
         unreachable: list[str] = []
@@ -347,6 +356,7 @@ class Installation:
                     denied.append(f"the key may not read the account at {name}")
         workspace: str | None = None
         gone = False
+        also: frozenset[str] = frozenset()
         try:
             workspace = self._workspace_id()
             if workspace is None:
@@ -355,20 +365,25 @@ class Installation:
             gone = True
         except APIError as error:
             unreachable.append(f"the Dispatch API: {type(error).__name__}")
+        ours = _names(entries)
+        if workspace is not None and workspace not in ours:
+            # The other wire style may have another id for the same workspace.
+            names = set(ours.values())
+            also = frozenset(it for it in names if self._account_of(it, None) == workspace)
         return Identity(
             self._setting,
             workspace,
             name,
             mode,
             account,
-            also=self._same_as(workspace, entries),
+            also=also,
             gone=gone,
             unreachable=tuple(unreachable),
             denied=tuple(denied),
         )
 
     def _workspace_id(self) -> str | None:
-        """Return what the API calls the workspace; a key for tickets alone sees it on a ticket."""
+        """Return the API's id for the workspace; a key for tickets only can see it on a ticket."""
         try:
             return self._client.workspaces.get().id
         except PermissionDeniedError:
@@ -379,18 +394,8 @@ class Installation:
             return None
         return None if newest is None else newest.workspace_id
 
-    def _same_as(self, workspace: str | None, entries: Sequence[Entry]) -> frozenset[str]:
-        """Return the names in the database that the API gives this very workspace for.
-
-        Asked only where the names differ: each wire style may have its own.
-        """
-        ours = _names(entries)
-        if workspace is None or workspace in ours:
-            return frozenset()
-        return frozenset(it for it in set(ours.values()) if self._account_of(it, None) == workspace)
-
 
 def _names(entries: Sequence[Entry]) -> dict[str, str]:
-    """Return what the API calls each workspace of ours, by each of its names."""
+    """Return the API's id of each of our workspaces, by each of its names."""
     found = (it for it in entries if it.kind == "workspace")
     return {it.name: it.account for it in found if it.account is not None}

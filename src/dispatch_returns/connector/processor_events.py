@@ -1,4 +1,4 @@
-"""A processor's events: what they are about is found out first, then written in one commit."""
+"""The processor's events: what each is about is looked up first, then written in one commit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dispatch_returns.store.inbox import StoredEvent
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an event is about: refunds as they are now, and tickets whose row is missing.
+    """What an event is about: refunds as they are now, and tickets without a row.
 
     ``claims``: see `Answer`.
     """
@@ -38,11 +38,8 @@ class Found:
     claims: Mapping[str, int] | None = None
 
 
-NOTHING = Found([], [])
-
-
 class LateNews:
-    """Finds out what a processor's event means, and writes what follows."""
+    """Looks up what a processor's event is about, and writes what follows."""
 
     def __init__(
         self,
@@ -59,27 +56,29 @@ class LateNews:
         self._refunded_status = refunded_status
         self.news = News(refunds, workspace)
 
-    def look(self, stored: StoredEvent, *, patient: bool = True) -> Found:
+    def look_up(self, stored: StoredEvent, *, patient: bool = True) -> Found:
         """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`.
 
-        `patient`: a ticket that the API does not show raises `NotShownError`. Without it, what
-        the event says of other tickets still counts.
+        `patient`: a ticket that the API does not show raises `NotShownError`. Otherwise it is
+        skipped, and what the event says about other tickets still counts.
         """
         adapter = self._refunds.adapter
         if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
             raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
         news = adapter.parse_event(stored.body)
-        return NOTHING if news is None else self.found(self.news.ask(news), patient=patient)
+        if news is None:
+            return Found([], [])
+        return self.found(self.news.ask(news), patient=patient)
 
     def found(self, answer: Answer, *, patient: bool = True) -> Found:
-        """Return what is to be written. `patient`: see `look`.
+        """Return what to write for the processor's answer. `patient`: see `look_up`.
 
         Raises `APIError`, `AdapterError`.
         """
         entries: list[Decision] = []
         for ticket_id in sorted(self.news.missing(answer.refunds)):
             try:
-                decision = self.judge(ticket_id)
+                decision = self.decide(ticket_id)
             except NotShownError:
                 if patient:
                     raise
@@ -89,32 +88,29 @@ class LateNews:
         return Found(answer.refunds, entries, answer.claims)
 
     def write(self, conn: Connection, found: Found) -> list[Met]:
-        """Write what follows, inside a transaction; return what came of each refund.
+        """Write what follows, inside a transaction; return the result for each refund.
 
-        Raises `LeaseLostError` where a call is under way, whose outcome must be written first,
-        and where the processor must be asked again.
+        Raises `LeaseLostError` if a call is running, whose outcome must be written first, or if
+        the processor must be asked again.
         """
-        self._look_alone(conn, found)
-        for decision in found.entries:
-            self._refunds.intake.enter(conn, decision)
-        refunds = sorted(found.refunds, key=_turn)
-        met = [self.news.meet(conn, known, found.claims) for known in refunds]
-        if Met.BUSY in met:
-            raise LeaseLostError(
-                "a call for this payment is under way, or its row has just changed"
-            )
-        return met
-
-    def _look_alone(self, conn: Connection, found: Found) -> None:
-        """Lock all payments before any row, as whoever enters or approves a refund does."""
+        # All payments are locked before any row, as when a refund is entered or approved.
         payments = {ref.id for known in found.refunds for ref in known.payments}
         payments |= {name for it in found.entries for name in it.payment_ids}
         external.look_alone(conn, self.adapter.name, payments)
+        for decision in found.entries:
+            self._refunds.intake.enter(conn, decision)
+        # Failed refunds come first, so that an attempt made after one stands. External refunds
+        # come last, when the rows already show the state of ours.
+        refunds = sorted(found.refunds, key=lambda it: (moves(it), it.refund_id is None))
+        met = [self.news.meet(conn, known, found.claims) for known in refunds]
+        if Met.BUSY in met:
+            raise LeaseLostError("a call for this payment is running, or its row has just changed")
+        return met
 
-    def judge(self, ticket_id: str) -> Decision | None:
-        """Judge a ticket as an event about it would: the store may have lost its row.
+    def decide(self, ticket_id: str) -> Decision | None:
+        """Decide about a ticket as its own event would, because the store may have lost its row.
 
-        Raises `NotShownError` while the API does not show the ticket as it must be by now.
+        Raises `NotShownError` while the API does not show the ticket's latest change.
         """
         try:
             ticket = self._tickets.get(ticket_id)
@@ -124,15 +120,6 @@ class LateNews:
             return None
         with self._refunds.store.read() as conn:
             if not go_live.is_complete(conn, self._workspace()):
-                return None  # nobody knows yet whether it was settled before
+                return None  # it is not known yet whether it was settled before
             facts = facts_of(conn, ticket, self._workspace())
         return self._refunds.intake.judge(facts)
-
-
-def _turn(known: KnownRefund) -> tuple[bool, bool]:
-    """What failed comes first, and what somebody else made last.
-
-    An attempt that was made after a failed one then stands, and others' refunds meet rows that
-    say what became of ours.
-    """
-    return moves(known), known.refund_id is None

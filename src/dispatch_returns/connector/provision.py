@@ -1,6 +1,6 @@
-"""What a workspace needs for the returns workflow: which of it is missing, and how it is made.
+"""What a workspace needs for the returns workflow, what of it is missing, and how to create it.
 
-`plan` compares lists with what is wanted and touches nothing; `apply` makes one missing thing.
+`plan` compares lists with what is needed and changes nothing; `apply` creates one missing thing.
 Both may be repeated at any time.
 """
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from dispatch_returns.client.operations.fields import FieldType
 
 EVENTS = ("ticket.created", "ticket.updated", "ticket.deleted")
-"""What the webhook is asked for. A return whose ticket is deleted ends at once, not when its ticket
-is read the next time."""
+"""The events of the webhook. With ``ticket.deleted``, a return ends as soon as its ticket is
+deleted, instead of when the ticket is next read."""
 
-# Reasons and conditions are texts: which ones there are is the merchant's to say.
+# Reasons and conditions are texts, because the merchant decides which ones there are.
 FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("order_id", "text"),
     ("order_proof", "text"),
@@ -45,25 +45,25 @@ FIELDS: tuple[tuple[str, FieldType], ...] = (
     ("return_number", "text"),
     ("tracking_number", "text"),
 )
-"""The ticket's custom fields, with their types: the guide's, and what we read and write."""
+"""The ticket's custom fields, with their types: the guide's, and others that we read or write."""
 
 
 class Finding(enum.StrEnum):
-    """How something that is wanted stands in the workspace."""
+    """The state of something that the workspace needs."""
 
     EXISTS = "exists"
     MISSING = "missing"
     INACTIVE = "inactive"
-    """A status that is there and switched off."""
+    """A status that exists and is switched off."""
     DIFFERS = "differs"
-    """It is there, is not as wanted, and cannot be changed from here: ``note`` says what to do."""
+    """It exists, is not as needed, and can't be changed from here: ``note`` says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that is wanted.
+    """One thing that the workspace needs.
 
-    ``key`` is a webhook's URL, or a queue's name; ``id`` is the API's, where known.
+    ``key`` of a webhook is its URL, of a queue its name; ``id`` is the API's, if known.
     """
 
     kind: Literal["status", "field", "queue", "webhook"]
@@ -75,14 +75,14 @@ class Step:
 
     @property
     def to_do(self) -> bool:
-        """Whether `apply` would change something."""
+        """Return whether `apply` would change something."""
         return self.finding in {Finding.MISSING, Finding.INACTIVE}
 
 
 def status_keys(renamed: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the workflow's statuses, in their order; `renamed` are called otherwise.
+    """Return the workflow's statuses, in their order, with the names in `renamed`.
 
-    Raises `ConfigurationError` where two steps would have one status.
+    Raises `ConfigurationError` if two steps would have the same status.
     """
     statuses = Statuses(renamed or {})
     statuses.check()
@@ -100,63 +100,59 @@ def plan(
     categories: Iterable[Category] = (),
     url: str | None = None,
 ) -> list[Step]:
-    """Return how each thing stands that is wanted.
+    """Return the state of each thing that is needed.
 
-    That is: `keys`, `FIELDS` and `fields_too`, a category for each of the `queues`, and a
-    webhook for `url`. The webhook comes last: its secret is shown once, and nothing may go
-    wrong after that.
+    Those are: `keys`, `FIELDS` and `fields_too`, a category for each of the `queues`, and a
+    webhook for `url`. The webhook comes last: its secret is shown once, so nothing may fail
+    after it.
     """
     known_statuses = {status.key: status for status in statuses}
     known_fields = {field.key: field for field in fields}
-    steps = [_status(key, known_statuses.get(key)) for key in keys]
-    steps += [_field(key, kind, known_fields.get(key)) for key, kind in (*FIELDS, *fields_too)]
     known_categories = tuple(categories)
-    steps += [_queue(name, find_category(known_categories, name)) for name in queues]
+    steps: list[Step] = []
+    for key in keys:
+        status = known_statuses.get(key)
+        if status is None:
+            steps.append(Step("status", key, Finding.MISSING))
+        else:
+            finding = Finding.EXISTS if status.is_active else Finding.INACTIVE
+            steps.append(Step("status", key, finding, id=status.id))
+    steps += [_field(key, kind, known_fields.get(key)) for key, kind in (*FIELDS, *fields_too)]
+    for name in queues:
+        category = find_category(known_categories, name)
+        finding = Finding.MISSING if category is None else Finding.EXISTS
+        steps.append(Step("queue", name, finding, id=None if category is None else category.id))
     if url is not None:
         steps.append(_webhook(url, [hook for hook in webhooks if hook.url == url]))
     return steps
 
 
 def apply(client: DispatchClient, step: Step) -> Webhook | None:
-    """Do what `step` says is to do; return the webhook, with its secret, if it made one.
+    """Create what `step` needs; return the webhook, with its secret, if it created one.
 
-    What somebody else has made meanwhile is left as it is. Raises `APIError`.
+    What has been created elsewhere meanwhile is left as it is. Raises `APIError`.
     """
+    label = step.key.replace("_", " ").capitalize()
     try:
-        return _apply(client, step)
+        if step.kind == "webhook":
+            return client.webhooks.create(url=step.key, events=EVENTS)
+        if step.kind == "queue":
+            client.categories.create(name=step.key)
+        elif step.kind == "field":
+            assert step.type is not None
+            client.fields.create(key=step.key, label=label, type=step.type)
+        elif step.id is not None:
+            client.statuses.update(step.id, is_active=True)
+        else:
+            client.statuses.create(key=step.key, name=label)
     except ConflictError:
-        return None
-
-
-def listens(webhook: Webhook) -> bool:
-    """Return whether this webhook is sent what a refund starts from."""
-    return bool({"ticket.updated", "*"}.intersection(webhook.events))
-
-
-def _apply(client: DispatchClient, step: Step) -> Webhook | None:
-    if step.kind == "webhook":
-        return client.webhooks.create(url=step.key, events=EVENTS)
-    if step.kind == "queue":
-        client.categories.create(name=step.key)
-    elif step.kind == "field":
-        assert step.type is not None
-        client.fields.create(key=step.key, label=_label(step.key), type=step.type)
-    elif step.id is not None:
-        client.statuses.update(step.id, is_active=True)
-    else:
-        client.statuses.create(key=step.key, name=_label(step.key))
+        pass
     return None
 
 
-def _label(key: str) -> str:
-    return key.replace("_", " ").capitalize()
-
-
-def _status(key: str, known: Status | None) -> Step:
-    if known is None:
-        return Step("status", key, Finding.MISSING)
-    finding = Finding.EXISTS if known.is_active else Finding.INACTIVE
-    return Step("status", key, finding, id=known.id)
+def listens(webhook: Webhook) -> bool:
+    """Return whether this webhook is sent the event that starts a refund."""
+    return bool({"ticket.updated", "*"}.intersection(webhook.events))
 
 
 def _field(key: str, kind: FieldType, known: Field | None) -> Step:
@@ -164,30 +160,21 @@ def _field(key: str, kind: FieldType, known: Field | None) -> Step:
         return Step("field", key, Finding.MISSING, type=kind)
     if known.type == kind:
         return Step("field", key, Finding.EXISTS, type=kind)
-    note = f"it is of the type {known.type}, wanted is {kind}: if you can, delete it and run again"
+    note = f"its type is {known.type} instead of {kind}: if you can, delete it and run again"
     return Step("field", key, Finding.DIFFERS, type=kind, note=note)
-
-
-def _queue(name: str, known: Category | None) -> Step:
-    if known is None:
-        return Step("queue", name, Finding.MISSING)
-    return Step("queue", name, Finding.EXISTS, id=known.id)
 
 
 def _webhook(url: str, known: Sequence[Webhook]) -> Step:
     if not known:
         return Step("webhook", url, Finding.MISSING)
-    # The API cannot change a webhook, so only a new one helps.
-    faults = [fault for hook in known if (fault := _fault(hook)) is not None]
-    if len(faults) < len(known):
-        return Step("webhook", url, Finding.EXISTS, id=known[0].id)
-    note = f"{faults[0]}: delete it and run again"
-    return Step("webhook", url, Finding.DIFFERS, id=known[0].id, note=note)
-
-
-def _fault(hook: Webhook) -> str | None:
-    if not hook.enabled:
-        return "it is switched off"
-    if missing := {*EVENTS}.difference(hook.events) if "*" not in hook.events else ():
-        return f"it is not sent {', '.join(sorted(missing))}"
-    return None
+    # The API can't change a webhook, so only a new one helps.
+    notes: list[str] = []
+    for hook in known:
+        missing = set[str]() if "*" in hook.events else {*EVENTS}.difference(hook.events)
+        if not hook.enabled:
+            notes.append("it is switched off: delete it and run again")
+        elif missing:
+            notes.append(f"it is not sent {', '.join(sorted(missing))}: delete it and run again")
+        else:
+            return Step("webhook", url, Finding.EXISTS, id=known[0].id)
+    return Step("webhook", url, Finding.DIFFERS, id=known[0].id, note=notes[0])

@@ -1,21 +1,21 @@
-"""After a restored backup: what was paid since is brought into the ledger, then payments go on."""
+"""After a restore from a backup: the ledger learns what was paid since, then payments resume."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 
 from sqlalchemy import Connection
 
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.go_live import GoLive
-from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.connector.processor_events import LateNews
 from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
 from dispatch_returns.refunds import ledger, messages
 from dispatch_returns.refunds.adapter import (
-    KnownRefund,
     SupportsListing,
     readable_refunds,
 )
@@ -34,37 +34,37 @@ _NAME = "restored"
 _LEASE = timedelta(hours=1)
 _AGAIN = timedelta(minutes=1)
 _MARGIN = timedelta(days=1)
-"""Clocks differ, and what was on its way when the backup was made may have been paid later."""
+"""Clocks differ, and a refund in progress at the time of the backup may have been paid later."""
 _BATCH = 50
 
 
 class Restored:
-    """Reconciles after `restores.declare`, and ends the hold on payments by itself."""
+    """Reconciles after `restores.declare`, and then ends the hold on payments by itself."""
 
     def __init__(
         self,
         store: Store,
-        late_news: LateNews,
-        beginning: GoLive,
+        processor_events: LateNews,
+        go_live: GoLive,
         *,
         workspace: Callable[[], str],
         can_look_for_notices: bool,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
-        self._late_news = late_news
-        self._beginning = beginning
+        self._processor_events = processor_events
+        self._go_live = go_live
         self._workspace = workspace
         self._can_look_for_notices = can_look_for_notices
         self._clock = clock
 
     def is_over(self) -> bool:
-        """Whether no restore waits to be reconciled; until then nothing is decided or told."""
+        """Return whether no restore is to be reconciled; until then nothing is decided or sent."""
         with self._store.read() as conn:
             return restores.pending(conn) is None
 
     def claim(self, _limit: int) -> list[Job]:
-        """Return the comparison as work, where a restore waits for it."""
+        """Return the comparison as work, if a restore is to be reconciled."""
         if self.is_over():
             return []
         now = self._clock()
@@ -74,56 +74,53 @@ class Restored:
         return [] if job is None else [job]
 
     def run(self, job: Job) -> None:
-        """Bring the refunds since the backup into the ledger; then let payments go on."""
+        """Bring the refunds since the backup into the ledger, then resume payments."""
         with self._store.read() as conn:
             found = restores.pending(conn)
         try:
             if found is not None:
                 self._reconcile(found)
                 self._store.write("restored.done", lambda conn: self._complete(conn, found))
-                self._beginning.forget()
+                self._go_live.forget()
         except (APIError, AdapterError, LeaseLostError) as error:
-            said = "the restored database could not be reconciled now, so nothing is paid"
-            log.warning("%s: %s", said, type(error).__name__, extra=ids())
+            text = "the restored database can't be reconciled now, so nothing is paid"
+            log.warning("%s: %s", text, type(error).__name__, extra=ids())
         again = self._clock() + _AGAIN
         self._store.write("restored.later", lambda conn: jobs.finish(conn, job, again))
 
     def _reconcile(self, found: Restore) -> None:
-        adapter = self._late_news.adapter
+        events = self._processor_events
+        adapter = events.adapter
         if not isinstance(adapter, SupportsListing):
-            return  # each row looks for its own refund, or a person does
+            return  # each row looks up its own refund, or a person does
         since = None if found.known_until is None else found.known_until - _MARGIN
         listed = readable_refunds(adapter.refunds_between(since, None), say_unreadable)
         while batch := list(islice(listed, _BATCH)):
-            for known in self._unknown_to_us(batch):
-                self._meet(self._late_news.found(Answer([known])))
-
-    def _meet(self, found: Found) -> None:
-        self._store.write("restored.meet", lambda conn: self._late_news.write(conn, found))
-
-    def _unknown_to_us(self, batch: list[KnownRefund]) -> Iterator[KnownRefund]:
-        return (it for it in batch if not self._late_news.news.agrees(it))
+            for known in batch:
+                if not events.news.agrees(known):
+                    entry = events.found(Answer([known]))
+                    self._store.write("restored.meet", partial(events.write, found=entry))
 
     def _complete(self, conn: Connection, found: Restore) -> None:
         now = self._clock()
         if not self._can_look_for_notices:
             for message in outbox.waiting(conn):
                 if message.kind == "notice" or "told" in message.payload:
-                    self._leave_to_a_person(conn, message)
-        if not self._late_news.adapter.capabilities.lookup:
-            self._nobody_can_look(conn, found)
+                    self._drop_notice(conn, message)
+        if not self._processor_events.adapter.capabilities.lookup:
+            self._leave_refunds_to_people(conn, found)
         restores.complete(conn, now, why="reconciled with the processor's refunds")
-        log.info("the restored database is reconciled: payments go on", extra=ids())
+        log.info("the restored database is reconciled: payments resume", extra=ids())
 
-    def _leave_to_a_person(self, conn: Connection, message: Message) -> None:
-        """Drop a mail that may have been sent already, and say so on the ticket."""
+    def _drop_notice(self, conn: Connection, message: Message) -> None:
+        """Drop a mail that may have been sent already, and add a note to the ticket."""
         now = self._clock()
-        why = "the database was restored: it may have been sent before"
+        why = "the database was restored: it may have been sent already"
         outbox.finish(conn, message, now, outbox.MessageState.REFUSED, why)
         body = (
-            "The database was restored from a backup, and a mail to the customer of this ticket"
-            " may have been sent already, so it was not sent again. If the customer has not"
-            " been told, write to them."
+            "The database was restored from a backup. An e-mail to this ticket's customer may have"
+            " been sent already, so it was not sent again. If the customer did not get it, write"
+            " to them."
         )
         note = NewMessage(
             dedupe_key=f"restored-{message.id}",
@@ -135,8 +132,8 @@ class Restored:
         )
         outbox.add(conn, note, now)
 
-    def _nobody_can_look(self, conn: Connection, found: Restore) -> None:
-        """Leave to a person what may have been paid since the backup, in and beside the ledger."""
+    def _leave_refunds_to_people(self, conn: Connection, found: Restore) -> None:
+        """Leave to people what may have been paid since the backup and can't be looked up."""
         now = self._clock()
         detail = "The database was restored from a backup: this may have been paid since."
         hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
@@ -154,5 +151,5 @@ class Restored:
                     due_at=None,
                 )
                 messages.tell_held(conn, parked, hold, now)
-        # A ticket that is `refunded` without a row may have had one that the backup lacks.
+        # A `refunded` ticket without a row may have had one that the backup lacks.
         go_live.again(conn, self._workspace())

@@ -1,8 +1,8 @@
 """Delivers the outbox: the ticket's fields, comments and notes, notices, and handlers.
 
-Each delivery may happen again after a crash, so each is made to do no harm twice: fields are
-set to what the ledger says now, a comment carries an idempotency key and is looked for before
-it is written a second time, and handlers are told that they are called at least once.
+A delivery may be repeated after a crash, so each is idempotent: fields are set to the ledger's
+current values, a comment carries an idempotency key and is searched for before it is written
+again. Handlers are documented to be called at least once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 class HandlerError(Exception):
-    """The merchant's own function raised. Where, and never with what: that may be private."""
+    """The merchant's own function raised. Says where, but not the message: it may be private."""
 
     def __init__(self, name: str, error: Exception) -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -95,11 +95,11 @@ class Messenger:
         self._workspace = workspace
 
     def claim(self, limit: int) -> list[Message]:
-        """Take up to `limit` messages of this workspace to be delivered, but those for handlers."""
+        """Claim up to `limit` messages of this workspace, except those for handlers."""
         return self._claim(limit, handlers=False)
 
     def claim_handlers(self, limit: int) -> list[Message]:
-        """Take up to `limit` messages for the merchant's handlers."""
+        """Claim up to `limit` messages for the merchant's handlers."""
         return self._claim(limit, handlers=True)
 
     def _claim(self, limit: int, *, handlers: bool) -> list[Message]:
@@ -112,14 +112,14 @@ class Messenger:
         )
 
     def keep_handler(self, message: Message, seconds: float) -> None:
-        """Keep the lease of a handler that has run for so many `seconds`; report it over its limit.
+        """Extend the lease of a handler that has run for `seconds`, and report one over its limit.
 
-        Otherwise another worker would call it again beside the one that hangs, until all hang.
+        Otherwise other workers would call it again while it hangs, until all of them hang.
         """
         limit = self._handler_limit.total_seconds()
         kept = self._kept.get(message.id, 0.0)
-        goes_over = kept <= limit < seconds
-        if not goes_over and seconds - kept < self._lease.total_seconds() / 3:
+        exceeds_limit = kept <= limit < seconds
+        if not exceeds_limit and seconds - kept < self._lease.total_seconds() / 3:
             return
         now = self._clock()
         since = now - timedelta(seconds=seconds - limit) if seconds > limit else None
@@ -127,17 +127,17 @@ class Messenger:
             "message.keep", lambda conn: outbox.keep(conn, message, now + self._lease, since)
         )
         self._kept[message.id] = seconds
-        if goes_over:
+        if exceeds_limit:
             log.error(
-                "the handler %s has run for %d s and keeps one of the slots for handlers: see"
-                " what it waits for, and give it a time limit",
+                "the handler %s has run for %d s and occupies one of the slots for handlers: find"
+                " out what it waits for, and add a timeout to that",
                 message.payload["handler"],
                 seconds,
                 extra=_ids(message),
             )
 
     def deliver(self, message: Message) -> None:
-        """Deliver a claimed message; what cannot be delivered now is put off."""
+        """Deliver a claimed message; postpone it if that is not possible now."""
         try:
             with telemetry.span("write_back", kind=message.kind, **_ids(message)):
                 self._deliver(message)
@@ -147,12 +147,31 @@ class Messenger:
             self._kept.pop(message.id, None)
 
     def _deliver(self, message: Message) -> None:
+        # The notifier also reports a refund that was paid, in place of the comment.
+        is_notice = message.kind == "notice" or (
+            message.kind == "comment" and "told" in message.payload and self._notifier is not None
+        )
         try:
-            self._do(message)
+            if message.kind == "ticket":
+                self._update_ticket(message)
+            elif message.kind == "handler":
+                self._call_handler(message)
+            elif is_notice:
+                self._notify(message)
+            else:
+                assert message.ticket_id is not None
+                comments.write_once(
+                    self._client,
+                    message.ticket_id,
+                    message.payload["body"],
+                    message.dedupe_key,
+                    internal=message.kind == "note",
+                    again=_may_be_delivered(message),
+                )
         except (NotFoundError, NotShownError) as error:
             self._not_shown(message, error)
         except (TicketDeletedError, ValidationError) as error:
-            # Asking again changes nothing: the ticket is gone, or the workspace says no.
+            # A retry would not help: the ticket was deleted, or the workspace refuses it.
             log.warning(
                 "message %s was refused: %s", message.id, type(error).__name__, extra=_ids(message)
             )
@@ -165,18 +184,29 @@ class Messenger:
             if error.retryable:
                 self._postpone(message, str(error), str(error))
             else:
-                self._finish(message, MessageState.REFUSED, str(error), _not_told(message, error))
+                note = outbox.NewMessage(
+                    dedupe_key=f"{message.dedupe_key}-refused",
+                    kind="note",
+                    workspace_id=message.workspace_id,
+                    ticket_id=message.ticket_id,
+                    payload={
+                        "body": f"The customer was not notified: {error}. Correct the ticket's"
+                        " e-mail address, or write to the customer yourself; this message is not"
+                        " sent again."
+                    },
+                )
+                self._finish(message, MessageState.REFUSED, str(error), note)
         except HandlerError as error:
             self._postpone(message, str(error), str(error))
         else:
             self._finish(message, MessageState.DONE, None)
 
     def _not_shown(self, message: Message, error: NotFoundError | NotShownError) -> None:
-        """Wait for the API to know the ticket; after a day, say that it was not told."""
+        """Wait until the API shows the ticket; after a day, give up and report it."""
         if isinstance(error, NotFoundError) and message.ticket_id is not None:
-            meant = self._tickets.missing(message.ticket_id, error)
-            if isinstance(meant, TicketDeletedError):
-                self._finish(message, MessageState.REFUSED, str(meant))
+            cause = self._tickets.missing(message.ticket_id, error)
+            if isinstance(cause, TicketDeletedError):
+                self._finish(message, MessageState.REFUSED, str(cause))
                 return
         why, now = f"{type(error).__name__}: {error}", self._clock()
         if now - failing_since(message.failing_since, message.error, why, now) < self._patience:
@@ -191,27 +221,21 @@ class Messenger:
         )
         self._finish(message, MessageState.UNDELIVERED, why)
 
-    def _do(self, message: Message) -> None:
-        if message.kind == "ticket":
-            self._update_ticket(message)
-        elif message.kind == "handler":
-            self._call_handler(message)
-        elif self._is_notice(message):
-            self._tell(message)
-        else:
-            self._comment(message)
-
     def _update_ticket(self, message: Message) -> None:
-        """Bring the ticket in line with the ledger, until the ledger has nothing newer to say.
+        """Update the ticket from the ledger, until the ledger has not changed meanwhile.
 
-        Another worker may deliver a newer message about the same refund at this moment, and
-        what is written last stays.
+        Another worker may deliver a newer message about the same refund at the same time, and
+        the last write wins.
         """
         refund = self._refund(message)
         while True:
-            self._bring_in_line(refund, newest=self._is_newest(refund))
-            said, refund = refund, self._refund(message)
-            if _shown(refund) == _shown(said):
+            later = ledger.refund_id(refund.workspace_id, refund.ticket_id, refund.ordinal + 1)
+            with self._store.read() as conn:
+                # The ticket's fields show the refund of its newest parcel.
+                newest = ledger.get(conn, later) is None
+            self._update_from(refund, newest=newest)
+            written, refund = refund, self._refund(message)
+            if _shown(refund) == _shown(written):
                 return
 
     def _refund(self, message: Message) -> Refund:
@@ -220,16 +244,7 @@ class Messenger:
         assert refund is not None, "a message about a refund was written with its row"
         return refund
 
-    def _is_newest(self, refund: Refund) -> bool:
-        """Whether no later parcel of the same ticket is paid back: its fields show the newest."""
-        with self._store.read() as conn:
-            later = ledger.get(
-                conn,
-                ledger.refund_id(refund.workspace_id, refund.ticket_id, refund.ordinal + 1),
-            )
-        return later is None
-
-    def _bring_in_line(self, refund: Refund, *, newest: bool) -> None:
+    def _update_from(self, refund: Refund, *, newest: bool) -> None:
         ticket = self._tickets.get(refund.ticket_id)
         changes = self._changes(ticket, refund, newest=newest)
         if not changes:
@@ -241,7 +256,7 @@ class Messenger:
                 "ticket %s cannot be changed: run setup", ticket.id, extra=ids(ticket_id=ticket.id)
             )
             for name in changes if len(changes) > 1 else ():
-                # A missing status must not keep back the fields, nor they the status.
+                # A missing status must not block the fields, nor the fields the status.
                 ticket = self._tickets.get(ticket.id)
                 now = self._changes(ticket, refund, newest=newest)
                 with contextlib.suppress(ValidationError):
@@ -249,41 +264,31 @@ class Messenger:
             raise
 
     def _changes(self, ticket: Ticket, refund: Refund, *, newest: bool) -> dict[str, Any]:
-        """Return what is to be changed on a ticket that was read just now."""
-        fields = _merged(ticket.custom_fields, refund) if newest else ticket.custom_fields
+        """Return what to change on a ticket that was just read."""
+        fields = ticket.custom_fields
+        if newest:
+            # An unknown value is left out, or removed if the field has one.
+            ours = _shown(refund).items()
+            fields = fields | {k: v for k, v in ours if v is not None or fields.get(k)}
         changes: dict[str, Any] = {}
         if fields != ticket.custom_fields:
-            # The whole map: whether the API merges or replaces is not documented.
+            # The whole map, because it is not documented whether the API merges or replaces.
             changes["custom_fields"] = fields
-        if _needs_review(refund) and ticket.status == self._refunded_status:
+        # While an outcome is still being looked up, it has no reason.
+        needs_review = refund.reason is not None and refund.reason != Reason.DRY_RUN
+        if needs_review and ticket.status == self._refunded_status:
             changes["status"] = self._review_status
         return changes
 
     def _patch(self, ticket: Ticket, changes: dict[str, Any]) -> None:
         if changes:
-            # Never by itself again: somebody may change the ticket before the next attempt.
+            # Without retries: a person may change the ticket before the next attempt.
             self._client.tickets.with_options(max_retries=0).update(ticket.id, **changes)
 
-    def _comment(self, message: Message) -> None:
-        assert message.ticket_id is not None
-        comments.write_once(
-            self._client,
-            message.ticket_id,
-            message.payload["body"],
-            message.dedupe_key,
-            internal=message.kind == "note",
-            again=_may_be_told(message),
-        )
-
-    def _is_notice(self, message: Message) -> bool:
-        """Whether the notifier tells it: of a refund that was paid too, instead of a comment."""
-        told_as_step = message.kind == "comment" and "told" in message.payload
-        return message.kind == "notice" or (told_as_step and self._notifier is not None)
-
-    def _tell(self, message: Message) -> None:
-        """Have the notifier tell the customer, whose address is the ticket's at this moment."""
+    def _notify(self, message: Message) -> None:
+        """Notify the customer, at the address that the ticket has now."""
         if self._notifier is None:
-            raise NoticeError("no notifier is set any more: nobody was told")
+            raise NoticeError("no notifier is set any more, so the customer was not notified")
         assert message.ticket_id is not None
         with self._store.read() as conn:
             row = records.get(conn, records.return_id(message.workspace_id, message.ticket_id))
@@ -294,41 +299,40 @@ class Messenger:
         else:
             assert row is not None, "a notice was written with its return"
             if (how := removal_of(ticket)) is not None:
-                raise NoticeError(f"the ticket {how}: nobody was told")
+                raise NoticeError(f"the ticket {how}, so the customer was not notified")
             attached = self._notifier.name == "smtp"
             notice = messages.notice_of(
                 self._store, message, row, ticket, self._language, attached=attached
             )
-        self._notifier.send(notice, again=_may_be_told(message))
+        self._notifier.send(notice, again=_may_be_delivered(message))
 
     def _call_handler(self, message: Message) -> None:
         payload = message.payload
         handler = self._handlers.get(payload["type"], payload["handler"])
         if handler is None:
             log.warning(
-                "message %s: the handler %s is gone",
+                "message %s: the handler %s does not exist any more",
                 message.id,
                 payload["handler"],
                 extra=_ids(message),
             )
             return
-        event = self._event(payload)
+        event: Event | RefundEvent
+        if "refund" in payload:
+            event = RefundEvent.from_payload(payload["refund"])
+        else:
+            with self._store.read() as conn:
+                stored = inbox.get(conn, payload["event"])
+            assert stored is not None, "events are kept"
+            event = parse(stored.body)
         try:
             call(handler, event, Context(self._client, message.ticket_id))
         except Exception as error:
             failed = HandlerError(payload["handler"], error)
-            # The traceback is for the merchant's error tracker, and may quote a customer.
+            # The traceback is for the merchant's error tracker, and may contain customers' data.
             shown = error if self._handler_tracebacks else None
             log.exception("handler %s", failed, exc_info=shown, extra=_ids(message))
             raise failed from None
-
-    def _event(self, payload: dict[str, Any]) -> Event | RefundEvent:
-        if "refund" in payload:
-            return RefundEvent.from_payload(payload["refund"])
-        with self._store.read() as conn:
-            stored = inbox.get(conn, payload["event"])
-        assert stored is not None, "events are kept"
-        return parse(stored.body)
 
     def _finish(
         self,
@@ -346,8 +350,8 @@ class Messenger:
         self._store.write("message.done", record)
 
     def _postpone(self, message: Message, shown: str, why: str) -> None:
-        log.warning("message %s is put off: %s", message.id, shown, extra=_ids(message))
-        # Jitter spreads retries; it decides nothing, so chance may come from anywhere.
+        log.warning("message %s is postponed: %s", message.id, shown, extra=_ids(message))
+        # Jitter only spreads retries, so it needs no secure randomness.
         wait = backoff(message.tries, random.random(), first=self._first_retry)  # noqa: S311
 
         def postpone(conn: Connection) -> None:
@@ -358,22 +362,8 @@ class Messenger:
         self._store.write("message.postpone", postpone)
 
 
-def _not_told(message: Message, error: NoticeError) -> outbox.NewMessage:
-    """Return the note for agents that the customer was not told, and will not be."""
-    return outbox.NewMessage(
-        dedupe_key=f"{message.dedupe_key}-refused",
-        kind="note",
-        workspace_id=message.workspace_id,
-        ticket_id=message.ticket_id,
-        payload={
-            "body": f"The customer was not told: {error}. Correct the ticket's e-mail address, or"
-            " write to the customer yourself; this message is not sent again."
-        },
-    )
-
-
-def _may_be_told(message: Message) -> bool:
-    """Whether it may have been told already: it is looked for where that can be done."""
+def _may_be_delivered(message: Message) -> bool:
+    """Return whether a message may have been delivered already, so that it is searched for."""
     return message.claims > 1 or "again" in message.payload
 
 
@@ -382,21 +372,10 @@ def _ids(message: Message) -> dict[str, str | None]:
 
 
 def _shown(refund: Refund) -> dict[str, str | None]:
-    """Return what the ticket shows of a refund."""
+    """Return the ticket's fields about a refund."""
     return {
         "refund_id": refund.processor_id,
         "refund_status": str(refund.state),
         "refund_reason": refund.reason,
         "refund_arn": refund.arn,
     }
-
-
-def _merged(fields: dict[str, Any], refund: Refund) -> dict[str, Any]:
-    """Return the ticket's fields with ours. What is not known is left out, or taken back."""
-    ours = _shown(refund).items()
-    return fields | {name: value for name, value in ours if value is not None or fields.get(name)}
-
-
-def _needs_review(refund: Refund) -> bool:
-    """Whether a person must look, and knows: an outcome that is still looked up has no reason."""
-    return refund.reason is not None and refund.reason != Reason.DRY_RUN

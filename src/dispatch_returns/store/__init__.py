@@ -1,7 +1,7 @@
 """The engine room: connections, transactions, queues, inbox, outbox and audit log, in one database.
 
-`Store` opens it. Each module holds the statements of one table; they take the connection of the
-transaction they belong to. The ledger's are in `dispatch_returns.refunds`, those of returns in
+`Store` opens it. Each module holds the statements for one table, which take the connection of
+their transaction. The ledger's are in `dispatch_returns.refunds`, those for returns in
 `dispatch_returns.returns`.
 """
 

@@ -1,4 +1,4 @@
-"""What people did, and why: to a refund, a label, a switch, an event. Never changed or deleted."""
+"""The audit log: what people did to refunds, labels, switches and events, and why. Append-only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dispatch_returns.store.schema import acts
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a person did. ``subject`` says to what, where it was no refund."""
+    """What a person did. ``subject`` names what it was done to, if that was not a refund."""
 
     id: int
     refund_id: str | None
-    act: str
+    action: str
     who: str
     why: str | None
     at: datetime
@@ -26,7 +26,7 @@ class Act:
 
 def record(
     conn: Connection,
-    act: str,
+    action: str,
     now: datetime,
     *,
     who: str,
@@ -34,8 +34,8 @@ def record(
     refund_id: str | None = None,
     subject: str | None = None,
 ) -> None:
-    """Append what a person did, in the transaction that does it."""
-    values = {"refund_id": refund_id, "act": act, "who": who, "why": why, "at": now}
+    """Record what a person did, in the same transaction."""
+    values = {"refund_id": refund_id, "act": action, "who": who, "why": why, "at": now}
     queue.append(conn, acts, values | {"subject": subject})
 
 
@@ -46,7 +46,7 @@ def of_refund(conn: Connection, refund_id: str) -> list[Act]:
 
 
 def newest(conn: Connection, *, limit: int, subject: str | None = None) -> list[Act]:
-    """Return up to `limit` acts, newest first."""
+    """Return up to `limit` actions, newest first."""
     query = select(acts).order_by(acts.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(acts.c.subject == subject)

@@ -1,8 +1,15 @@
-"""`Store`: the one object that opens the database, reads it and commits to it."""
+"""`Store`: the one object that opens the database, reads it and commits to it.
+
+A forked child inherits SQLite's memory. If its parent was inside a transaction, the child takes
+that lock for its own and never gets it; and a connection must not be carried into a child at all
+(https://www.sqlite.org/howtocorrupt.html, section 2.6). So a fork waits until no transaction
+runs, and both sides open new connections after it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import uuid
 from collections.abc import Callable, Generator
@@ -10,31 +17,29 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, delete, insert, make_url
 from sqlalchemy.exc import ArgumentError
 
 from dispatch_returns.errors import ConfigurationError, StoreUnavailableError
-from dispatch_returns.store import forking, migrate
-from dispatch_returns.store.dialect import Writer, backend
+from dispatch_returns.store import migrate
+from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.failures import DatabaseError, unavailable
 from dispatch_returns.store.schema import inbox
+from dispatch_returns.store.writer import Writer
 
 T = TypeVar("T")
 
 _CLOSED = "the store is closed"
 _CANNOT = "the database cannot be used now"
-_REPLACED = (
-    "the database's file was deleted, or another one was put in its place, since it was opened:"
-    " restart this process"
-)
 
 
 class Store:
     """An open database. Safe to share between threads; survives a fork (gunicorn's preload).
 
-    Writes are functions run inside a transaction. On SQLite those that wait at the same moment
-    share one commit, so a burst of deliveries costs one disk flush and not one each.
+    A write is a function that runs inside a transaction. On SQLite, all writes that are waiting
+    at the same moment share one commit, so a burst of deliveries costs one disk flush.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -43,23 +48,23 @@ class Store:
         self._guard = threading.Lock()
         self._writer: Writer | None = None
         self._closed = False
-        forking.watch(self)
+        with _one_fork:
+            _open_stores.add(self)
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
         """Open the database at `url`: ``sqlite:///refunds.db``, ``postgresql://user@host/shop``.
 
-        SQLite's schema is brought up to this version; PostgreSQL's must be, by `upgrade`.
-        Without `create`, a SQLite file must be there already: who only wants to look should
-        not make an empty one by a typing error. Raises `ConfigurationError` for a URL that
-        cannot work, for a schema that this version does not work with, and for the tables of
-        another program; `StoreUnavailableError` when the database cannot be reached, opened or
-        written.
+        SQLite's schema is upgraded to this version; PostgreSQL's must be already, by `upgrade`.
+        Without `create`, a SQLite file must already exist, so that a typing error in a command
+        that only reads does not create an empty one. Raises `ConfigurationError` for a URL that
+        cannot work, for a schema that this version does not work with, and for another program's
+        tables; `StoreUnavailableError` when the database cannot be reached, opened or written.
         """
         engine = _engine(url)
         if not create:
             _check_is_there(engine)
-        with _giving_up(engine):
+        with _closing_on_error(engine):
             if backend(engine).UPGRADES_ITSELF:
                 migrate.upgrade_if_needed(engine)
             else:
@@ -75,48 +80,59 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:  # noqa: ARG002 - for people and tests
         """Run `work` in a write transaction; the future resolves once it is on disk.
 
-        `work` must be quick and touch nothing but the connection. `name` says which step it
-        is, for people and for the crash tests. The future raises what `work` raised, or
-        `StoreUnavailableError` when the database did not say that it has committed.
+        `work` must be quick and touch nothing but the connection. `name` identifies the write,
+        for people and for the crash tests. The future raises what `work` raised, or
+        `StoreUnavailableError` when the database did not confirm the commit.
         """
-        with self._guard:  # so that no job comes behind the end of the writer's queue
-            return self._open_writer().submit(name, work)
+        with self._guard:  # so that nothing is queued after the writer has closed
+            return self._open_writer().submit(work)
 
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Do as `submit` and wait for the result."""
+        """Like `submit`, but wait for the result and return it."""
         with self._guard:
             writer = self._open_writer()
-        done = writer.write_alone(name, work) or self.submit(name, work)
+        done = writer.write_alone(work) or self.submit(name, work)
         return done.result()
 
     def _open_writer(self) -> Writer:
         if self._closed:
             raise StoreUnavailableError(_CLOSED)
         if self._writer is None:
-            self._writer = backend(self._engine).writer(self._engine, self._check_is_the_same)
+            self._writer = backend(self._engine).writer(self._engine, self._check_identity)
         return self._writer
 
-    def _check_is_the_same(self) -> None:
-        """Raise `StoreUnavailableError` where the file is gone, or another one is in its place.
+    def _check_identity(self) -> None:
+        """Raise `StoreUnavailableError` if the file is gone, or another one is in its place.
 
-        What is written into a file without a name is acknowledged, and lost with the process.
+        A write into a file that was deleted is acknowledged, and lost with the process.
         """
         if backend(self._engine).identity(self._engine) != self._identity:
-            raise StoreUnavailableError(_REPLACED)
+            raise StoreUnavailableError(
+                "the database's file was deleted or replaced since it was opened: restart this"
+                " process"
+            )
 
     def check_writable(self) -> None:
-        """Write into the inbox, as a delivery does, through to the disk, and take it out again.
+        """Write a row into the inbox, as a delivery does, and delete it, through to the disk.
 
         Raises `StoreUnavailableError`.
         """
-        self.write("store.check", _accept_and_forget)
+
+        def add_and_delete(conn: Connection) -> None:
+            row = {"source": "probe", "event_id": uuid.uuid4().hex, "type": "probe", "body": b""}
+            times = {"received_at": datetime.now(UTC), "state": "done"}
+            conn.execute(insert(inbox).inline(), row | times)
+            probe = (inbox.c.source == "probe", inbox.c.event_id == row["event_id"])
+            conn.execute(delete(inbox).where(*probe))
+
+        self.write("store.check", add_and_delete)
 
     @contextlib.contextmanager
     def read(self) -> Generator[Connection]:
-        """Give a connection for reading. Raises `StoreUnavailableError`."""
+        """Yield a connection for reading. Raises `StoreUnavailableError`."""
         if self._closed:
             raise StoreUnavailableError(_CLOSED)
         try:
@@ -126,7 +142,7 @@ class Store:
             raise unavailable(_CANNOT, error) from None
 
     def close(self) -> None:
-        """Finish the writes that wait, and close every connection. May be called twice."""
+        """Finish the writes that are queued, and close every connection. May be called twice."""
         with self._guard:
             self._closed = True
             writer, self._writer = self._writer, None
@@ -135,75 +151,101 @@ class Store:
         self._engine.dispose()
 
     def before_fork(self) -> None:
-        """See `forking`."""
+        """Wait for the current transaction, start no other, and close SQLite's connections."""
         self._guard.acquire()
         if self._writer is not None:
             self._writer.pause()
         backend(self._engine).leave_for_fork(self._engine)
 
     def after_fork_in_parent(self) -> None:
-        """See `forking`."""
+        """Continue."""
         if self._writer is not None:
             self._writer.resume()
         self._guard.release()
 
     def after_fork_in_child(self) -> None:
-        """See `forking`."""
+        """Start over: the other threads exist in the parent only."""
         self._writer = None
         self._engine.dispose(close=False)
         self._guard.release()
 
 
-def upgrade(url: str) -> bool:
-    """Make the database at `url`, or bring its schema up; return whether there was anything to do.
+_open_stores: WeakSet[Store] = WeakSet()
+_paused: list[Store] = []
+_one_fork = threading.RLock()
 
-    Several may do it at once: the others wait for the first. Raises as `Store.open` does.
+
+def before_fork() -> None:
+    """Pause every open store of this process."""
+    _one_fork.acquire()
+    _paused.extend(_open_stores)
+    for store in _paused:
+        store.before_fork()
+
+
+def after_fork_in_parent() -> None:
+    """Let the stores of the parent continue."""
+    while _paused:
+        _paused.pop().after_fork_in_parent()
+    _one_fork.release()
+
+
+def after_fork_in_child() -> None:
+    """Let the stores of the child start over."""
+    while _paused:
+        _paused.pop().after_fork_in_child()
+    _one_fork.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(
+        before=before_fork,
+        after_in_parent=after_fork_in_parent,
+        after_in_child=after_fork_in_child,
+    )
+
+
+def upgrade(url: str) -> bool:
+    """Create the database at `url`, or upgrade its schema; return whether anything changed.
+
+    May run several times at once: the others wait for the first. Raises like `Store.open`.
     """
     engine = _engine(url)
-    with _giving_up(engine):
+    with _closing_on_error(engine):
         changed = migrate.upgrade_if_needed(engine)
     engine.dispose()
     return changed
 
 
 def revision(url: str) -> str | None:
-    """Return the migration the database at `url` is at, None for an empty one; change nothing.
+    """Return the migration that the database at `url` is at, None if it is empty. Changes nothing.
 
-    Raises as `Store.open` does without ``create``.
+    Raises like `Store.open` without ``create``.
     """
     engine = _engine(url)
     _check_is_there(engine)
-    with _giving_up(engine), engine.connect() as conn:
+    with _closing_on_error(engine), engine.connect() as conn:
         found = migrate.revision(conn)
     engine.dispose()
     return found
 
 
 def mismatch(url: str) -> str | None:
-    """Return why this version cannot work with the database at `url` as it is, None if it can.
+    """Return why this version cannot work with the database at `url`, None if it can.
 
-    Changes nothing, and raises as `Store.open` does without ``create``.
+    Changes nothing, and raises like `Store.open` without ``create``.
     """
     engine = _engine(url)
     _check_is_there(engine)
-    with _giving_up(engine), engine.connect() as conn:
+    with _closing_on_error(engine), engine.connect() as conn:
         problem = migrate.mismatch(conn, migrate.revision(conn))
     engine.dispose()
     return problem
 
 
-def _accept_and_forget(conn: Connection) -> None:
-    row = {"source": "probe", "event_id": uuid.uuid4().hex, "type": "probe", "body": b""}
-    times = {"received_at": datetime.now(UTC), "state": "done"}
-    conn.execute(insert(inbox).inline(), row | times)
-    conn.execute(
-        delete(inbox).where(inbox.c.source == "probe", inbox.c.event_id == row["event_id"])
-    )
-
-
 @contextlib.contextmanager
-def _giving_up(engine: Engine) -> Generator[None]:
-    """Close what was opened if the block fails, and say why in words of ours."""
+def _closing_on_error(engine: Engine) -> Generator[None]:
+    """Close the connections if the block fails, and raise the error as one of ours."""
     try:
         yield
     except DatabaseError as error:
@@ -222,10 +264,11 @@ def _check_is_there(engine: Engine) -> None:
 
 
 def _engine(url: str) -> Engine:
-    # Heroku and others still write it so.
-    written = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres:") else url
+    # Heroku and others still write postgres://.
+    if url.startswith("postgres:"):
+        url = url.replace("postgres://", "postgresql://", 1)
     try:
-        parsed = make_url(written)
+        parsed = make_url(url)
     except ArgumentError:
         raise ConfigurationError(
             "the database URL cannot be read: write sqlite:///refunds.db, or"

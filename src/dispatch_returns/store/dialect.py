@@ -1,75 +1,49 @@
-"""What each database does in its own way: one module for each, with the same functions."""
+"""What differs between the databases: one module for each, with the same functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from sqlalchemy import URL, Connection, Engine
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.store import postgres, sqlite
-
-T = TypeVar("T")
-
-
-class Writer(Protocol):
-    """Runs the writes of one process."""
-
-    def submit(self, name: str, work: Callable[[Connection], T], /) -> Future[T]:
-        """Queue `work`; the future resolves after its commit."""
-        ...
-
-    def write_alone(self, name: str, work: Callable[[Connection], T], /) -> Future[T] | None:
-        """Commit `work` in this thread and return it done; None where it must be queued."""
-        ...
-
-    def close(self) -> None:
-        """Commit what waits, then stop."""
-        ...
-
-    def pause(self) -> None:
-        """Before a fork: leave nothing under way that must not cross it."""
-        ...
-
-    def resume(self) -> None:
-        """Go on after `pause`, in the parent."""
-        ...
+from dispatch_returns.store.writer import Writer
 
 
 class Dialect(Protocol):
     """What the modules `sqlite` and `postgres` have in common."""
 
     UPGRADES_ITSELF: bool
-    """Whether opening a database brings its schema up: where nobody else runs another version."""
+    """Whether opening a database upgrades its schema: only safe if no other version uses it."""
 
     def create(self, url: URL) -> Engine:
         """Return an engine for `url`. Raises `ConfigurationError`."""
         ...
 
     def writer(self, engine: Engine, check: Callable[[], None]) -> Writer:
-        """Return what writes to the database for this process; `check` raises if it may not."""
+        """Return this process's writer; `check` raises if nothing may be written."""
         ...
 
     def begin_alone(self, conn: Connection) -> None:
-        """Begin a transaction beside which nobody else changes the schema."""
+        """Begin a transaction during which no other process changes the schema."""
         ...
 
     def own_schema(self, conn: Connection) -> str | None:
-        """Return the name of the schema our tables are in, None where there are no schemas."""
+        """Return the name of the schema that holds our tables, None if there are no schemas."""
         ...
 
     def not_ours(self, conn: Connection, tables: list[str]) -> str:
-        """Return what to say where `tables` of somebody else stand in our place."""
+        """Return the message for a database that holds another program's `tables`."""
         ...
 
     def identity(self, engine: Engine) -> object:
-        """Return what tells the database from another one that is put in its place."""
+        """Return what distinguishes the database from another one put in its place."""
         ...
 
     def leave_for_fork(self, engine: Engine) -> None:
-        """Close what must not be open while the process forks."""
+        """Close what must not be open during a fork."""
         ...
 
     def lock_until_the_end(self, conn: Connection, what: str) -> None:
@@ -85,7 +59,7 @@ def backend(of: URL | Engine | Connection) -> Dialect:
     name = of.get_backend_name() if isinstance(of, URL) else of.dialect.name
     if name not in _BACKENDS:
         raise ConfigurationError(
-            f"the store does not speak {name}: write sqlite:///refunds.db, or"
+            f"the store does not support {name}: use sqlite:///refunds.db, or"
             " postgresql://user:password@host/database"
         )
     return _BACKENDS[name]

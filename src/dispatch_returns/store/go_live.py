@@ -1,4 +1,4 @@
-"""Where this installation began: the tickets that were `refunded` before, which are not paid."""
+"""Go-live: the tickets that were `refunded` before this installation, which it does not pay."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dispatch_returns.store.schema import go_live, ledger, settled_before
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """The go-live of a workspace. ``page`` is where its list of tickets goes on (a cursor).
+    """The go-live of a workspace. ``page`` is the cursor of the next page of its tickets.
 
-    Until ``completed_at`` it is not known which tickets are of before.
+    Until ``completed_at`` is set, the tickets that were settled before are not all known.
     """
 
     workspace_id: str
@@ -26,19 +26,19 @@ class Beginning:
 
 
 def get(conn: Connection, workspace_id: str) -> Beginning | None:
-    """Return the go-live of a workspace, None if it has not begun."""
+    """Return the go-live of a workspace, None if it has not started."""
     row = conn.execute(select(go_live).where(go_live.c.workspace_id == workspace_id)).one_or_none()
     return None if row is None else Beginning(*row)
 
 
 def is_complete(conn: Connection, workspace_id: str) -> bool:
-    """Whether it is known which tickets of a workspace were settled before."""
+    """Return whether all tickets of a workspace that were settled before are known."""
     found = get(conn, workspace_id)
     return found is not None and found.completed_at is not None
 
 
 def begin(conn: Connection, workspace_id: str, now: datetime) -> Beginning:
-    """Return the go-live of a workspace, which begins now if it has not yet."""
+    """Return the go-live of a workspace; start it if it has not started."""
     queue.insert_new(conn, go_live, {"workspace_id": workspace_id, "began_at": now})
     found = get(conn, workspace_id)
     assert found is not None
@@ -52,9 +52,9 @@ def keep(
     page: str | None,
     now: datetime,
 ) -> None:
-    """Keep a page of tickets that were settled before; `page` is the next one's, None at the end.
+    """Keep a page of tickets that were settled before; `page` is the next page, None at the end.
 
-    A ticket that has a row in the ledger is not of before: this installation knows it.
+    A ticket with a row in the ledger does not count: this installation has dealt with it.
     """
     known = select(ledger.c.ticket_id).where(
         ledger.c.workspace_id == workspace_id, ledger.c.ticket_id.in_(ticket_ids)
@@ -75,12 +75,12 @@ def keep(
 
 
 def is_before(conn: Connection, workspace_id: str, ticket_id: str) -> bool:
-    """Whether a ticket was settled before, and has not been seen in another status since."""
+    """Return whether a ticket was settled before, and has had no other status since."""
     return bool(among(conn, workspace_id, [ticket_id]))
 
 
 def among(conn: Connection, workspace_id: str, ticket_ids: Collection[str]) -> set[str]:
-    """Return those of `ticket_ids` that were settled before."""
+    """Return which of `ticket_ids` were settled before."""
     query = select(settled_before.c.ticket_id).where(
         settled_before.c.workspace_id == workspace_id, settled_before.c.ticket_id.in_(ticket_ids)
     )
@@ -88,7 +88,7 @@ def among(conn: Connection, workspace_id: str, ticket_ids: Collection[str]) -> s
 
 
 def release(conn: Connection, workspace_id: str, ticket_id: str) -> None:
-    """Let a ticket be of now: it was seen in another status, or a person wants it paid."""
+    """Treat a ticket as new from now on: it had another status, or a person wants it paid."""
     conn.execute(
         delete(settled_before).where(
             settled_before.c.workspace_id == workspace_id,
@@ -98,7 +98,7 @@ def release(conn: Connection, workspace_id: str, ticket_id: str) -> None:
 
 
 def newest(conn: Connection) -> Beginning | None:
-    """Return the last go-live that began in this database, of whichever workspace."""
+    """Return the latest go-live in this database, of any workspace."""
     row = conn.execute(select(go_live).order_by(go_live.c.began_at.desc()).limit(1)).one_or_none()
     return None if row is None else Beginning(*row)
 
@@ -109,6 +109,6 @@ def count(conn: Connection) -> int:
 
 
 def again(conn: Connection, workspace_id: str) -> None:
-    """List once more what is settled by now: the rows of some of it may be lost."""
+    """List the settled tickets once more: the ledger rows of some may be lost."""
     which = go_live.c.workspace_id == workspace_id
     conn.execute(update(go_live).where(which).values(page=None, completed_at=None))

@@ -1,4 +1,4 @@
-"""Events that were accepted: each once, kept until they are dealt with and after."""
+"""The inbox: accepted events, each once. They are kept after they have been processed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Executable, RowMapping, delete, func, not_, or_, select
+from sqlalchemy import Connection, RowMapping, delete, func, not_, or_, select
 
 from dispatch_returns.store import installation, queue
 from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
 
 
 class EventState(enum.StrEnum):
-    """Where an event stands."""
+    """The state of an event."""
 
     ACCEPTED = "accepted"
     DONE = "done"
     UNREADABLE = "unreadable"
-    """Authentic, and not understood by this version: kept, so that an upgrade can replay it."""
+    """Authentic, but this version can't read it: kept, so that a later version can replay it."""
     NOT_SHOWN = "not_shown"
-    """The API has not shown for a day what it says: a person must look, and may replay it."""
+    """The API has not shown its change for a day: a person must look, and may replay it."""
     DISCARDED = "discarded"
-    """A person has given it up."""
+    """A person has discarded it."""
 
 
 _OVER = (EventState.DONE, EventState.DISCARDED)
@@ -33,8 +33,8 @@ _OVER = (EventState.DONE, EventState.DISCARDED)
 class NewEvent:
     """A verified delivery on its way into the inbox.
 
-    ``body`` is what was signed, byte for byte. ``readable`` is False for a body that is
-    authentic and not understood; ``error`` then says why.
+    ``body`` is what was signed, byte for byte. ``readable`` is False if it is authentic but this
+    version can't read it; ``error`` then says why.
     """
 
     source: str
@@ -50,7 +50,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A row of the inbox. ``claims`` is the fencing token of whoever claimed it."""
+    """A row of the inbox. ``claims`` is the fencing token of its claim."""
 
     id: int
     source: str
@@ -77,7 +77,7 @@ def _stored(row: RowMapping) -> StoredEvent:
 
 
 def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
-    """Keep `event`; return False if an event of this source and id is here already."""
+    """Add `event`; return False if there is one with its source and id already."""
     state = EventState.ACCEPTED if event.readable else EventState.UNREADABLE
     return queue.insert_new(
         conn,
@@ -101,7 +101,7 @@ def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
 def claim(
     conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
 ) -> list[StoredEvent]:
-    """Take up to `limit` events that wait to be dealt with; see `queue.claim`."""
+    """Claim up to `limit` events that are due; see `queue.claim`."""
     found = queue.claim(conn, inbox, now=now, lease=lease, limit=limit, workspace=workspace)
     return [_stored(r) for r in found]
 
@@ -113,7 +113,7 @@ def finish(
     state: EventState = EventState.DONE,
     error: str | None = None,
 ) -> None:
-    """Mark a claimed event as dealt with, or as set aside because of `error`.
+    """Mark a claimed event as processed, or as set aside because of `error`.
 
     Raises `LeaseLostError`.
     """
@@ -132,7 +132,7 @@ def finish(
 def postpone(
     conn: Connection, event: StoredEvent, until: datetime, error: str, *, since: datetime
 ) -> None:
-    """Put a claimed event back until a later time; `since`: see `queue.failing_since`.
+    """Postpone a claimed event; `since`: see `queue.failing_since`.
 
     Raises `LeaseLostError`.
     """
@@ -149,12 +149,12 @@ def postpone(
 
 
 def leave(conn: Connection, event: StoredEvent, now: datetime) -> None:
-    """Put a claimed event back as it was: it is another workspace's. Raises `LeaseLostError`."""
+    """Put back a claimed event of another workspace, unchanged. Raises `LeaseLostError`."""
     queue.change(conn, inbox, event.id, event.claims, due_at=now)
 
 
 def set_unreadable(conn: Connection, event: StoredEvent, error: str) -> None:
-    """Keep a claimed event that is not understood. Raises `LeaseLostError`."""
+    """Keep a claimed event that can't be read. Raises `LeaseLostError`."""
     queue.change(
         conn, inbox, event.id, event.claims, state=EventState.UNREADABLE, due_at=None, error=error
     )
@@ -167,22 +167,22 @@ def get(conn: Connection, row_id: int) -> StoredEvent | None:
 
 
 def find(conn: Connection, source: str, event_id: str) -> StoredEvent | None:
-    """Return the event with the sender's id."""
+    """Return the event with this sender and its id."""
     query = select(inbox).where(inbox.c.source == source, inbox.c.event_id == event_id)
     row = conn.execute(query).mappings().one_or_none()
     return _stored(row) if row else None
 
 
 def with_event_id(conn: Connection, event_id: str) -> list[StoredEvent]:
-    """Return the events with this sender's id; each sender may have used it."""
+    """Return the events with this id; several senders may have used it."""
     query = select(inbox).where(inbox.c.event_id == event_id).order_by(inbox.c.id)
     return [_stored(row) for row in conn.execute(query).mappings()]
 
 
 def oldest_waiting(conn: Connection) -> datetime | None:
-    """Return when the oldest event was received that is not dealt with yet.
+    """Return when the oldest event was received that is still to be processed.
 
-    Events of workspaces that are none of ours do not count: see `strangers`.
+    Events of workspaces that are not ours do not count: see `strangers`.
     """
     query = select(func.min(inbox.c.received_at)).where(
         inbox.c.due_at.is_not(None), installation.not_of_a_stranger()
@@ -192,9 +192,9 @@ def oldest_waiting(conn: Connection) -> datetime | None:
 
 
 def failing(conn: Connection, before: datetime, *kinds: str) -> int:
-    """Return how many events wait that have failed since `before` or longer in one of these ways.
+    """Return how many waiting events have failed since `before` or longer, with one of `kinds`.
 
-    `kinds` are the first words of their errors.
+    A kind is how the error starts.
     """
     query = (
         select(func.count())
@@ -210,7 +210,7 @@ def failing(conn: Connection, before: datetime, *kinds: str) -> int:
 
 
 def strangers(conn: Connection) -> int:
-    """Return how many events wait whose workspace is none of ours, and which are left alone."""
+    """Return how many events are ignored because their workspace is not ours."""
     query = select(func.count()).where(
         inbox.c.due_at.is_not(None), not_(installation.not_of_a_stranger())
     )
@@ -234,13 +234,13 @@ def newest(
 
 
 def count_set_aside(conn: Connection) -> dict[str, int]:
-    """Return how many events nothing follows from, by state: of each, a person may want to know."""
+    """Return how many events were set aside, by state: a person should look at each."""
     query = select(inbox.c.state, func.count()).where(SET_ASIDE).group_by(inbox.c.state)
     return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 
 def discard(conn: Connection, event: StoredEvent, now: datetime) -> None:
-    """Give up an event, whatever became of it. Raises `LeaseLostError`."""
+    """Discard an event, whatever its state. Raises `LeaseLostError`."""
     queue.change(
         conn,
         inbox,
@@ -255,23 +255,31 @@ def discard(conn: Connection, event: StoredEvent, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Thinned:
-    """What `thin` did. ``then``: where to go on, None where the young events begin."""
+    """What `thin` did. ``then`` is where to continue, None where the young events start."""
 
     deleted: int
     then: int | None
 
 
 def thin(conn: Connection, *, before: datetime, after: int, limit: int) -> Thinned:
-    """Delete, among the `limit` events that follow number `after`, what was done before `before`.
+    """Delete old events among the `limit` that follow number `after`: those done before `before`.
 
-    So is what a person has given up. What is not dealt with, or not understood, stays; so does
-    what a handler still waits for. Events that another transaction holds are passed over.
+    An event stays if it is still to be processed, can't be read or is needed by a handler. Events
+    that another transaction has locked are skipped.
     """
-    rows = conn.execute(_following(after, limit)).all()
+    following = (
+        select(inbox.c.id, inbox.c.received_at, inbox.c.state, inbox.c.finished_at)
+        .where(inbox.c.id > after)
+        .order_by(inbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
+    )
+    rows = conn.execute(following).all()
     old = [row for row in rows if row.received_at < before]
     gone = {row.id for row in old if row.state in _OVER and row.finished_at < before}
-    # SQLite gives the number of the newest row again once it is gone, and the outbox knows it.
-    gone -= {conn.execute(select(func.max(inbox.c.id))).scalar_one(), *_waited_for(conn)}
+    # SQLite would reuse the number of the newest row once it is deleted, and the outbox refers
+    # to events by number.
+    gone -= {conn.execute(select(func.max(inbox.c.id))).scalar_one(), *_needed_by_handlers(conn)}
     if gone:
         conn.execute(delete(inbox).where(inbox.c.id.in_(sorted(gone))))
     more = len(old) == limit
@@ -279,28 +287,18 @@ def thin(conn: Connection, *, before: datetime, after: int, limit: int) -> Thinn
 
 
 def count_thinnable(conn: Connection, before: datetime) -> int:
-    """Return how many events `thin` would delete in all; nothing is changed."""
+    """Return how many events `thin` would delete in all. Changes nothing."""
     done = select(func.count()).where(
         inbox.c.state.in_(_OVER),
         inbox.c.received_at < before,
         inbox.c.finished_at < before,
         inbox.c.id < select(func.max(inbox.c.id)).scalar_subquery(),
-        inbox.c.id.not_in(_waited_for(conn)),
+        inbox.c.id.not_in(_needed_by_handlers(conn)),
     )
     return int(conn.execute(done).scalar_one())
 
 
-def _following(after: int, limit: int) -> Executable:
-    return (
-        select(inbox.c.id, inbox.c.received_at, inbox.c.state, inbox.c.finished_at)
-        .where(inbox.c.id > after)
-        .order_by(inbox.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)  # SQLite has one writer and ignores it
-    )
-
-
-def _waited_for(conn: Connection) -> set[int]:
+def _needed_by_handlers(conn: Connection) -> set[int]:
     """Return the events whose handlers are still to be called."""
     waiting = select(outbox.c.payload).where(
         outbox.c.due_at.is_not(None), outbox.c.kind == "handler"
@@ -310,7 +308,7 @@ def _waited_for(conn: Connection) -> set[int]:
 
 
 def replay(conn: Connection, event: StoredEvent, now: datetime) -> None:
-    """Make an event due again, whatever became of it. Raises `LeaseLostError`."""
+    """Make an event due again, whatever its state. Raises `LeaseLostError`."""
     queue.change(
         conn,
         inbox,

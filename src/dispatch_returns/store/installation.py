@@ -1,9 +1,9 @@
-"""Whose database this is: the workspaces and the processor accounts it belongs to.
+"""The workspaces and processor accounts that the database belongs to.
 
-A workspace has a row for each name that a setting, an event or a ticket calls it by; ``account`` is
-what the API calls it, and what our own ids hang on. A name without an account is one that events
-came under, and whose workspace is none of ours: they are left alone. An adapter has a row for each
-account of its processor; ``account`` and ``mode`` are empty where they are not known.
+A workspace has a row for each name that a setting, an event or a ticket uses for it; ``account``
+is the API's id, from which our own ids are derived. A name without an account came with events
+of a workspace that is not ours: those are ignored. An adapter has a row for each account at its
+processor; ``account`` and ``mode`` are empty if they are not known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Kind = Literal["workspace", "adapter"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row: what the database belongs to. ``id`` is None for one that is not written yet."""
+    """A row: something the database belongs to. ``id`` is None until it is written."""
 
     kind: Kind
     name: str
@@ -33,7 +33,7 @@ class Entry:
 
 
 def lock(conn: Connection) -> None:
-    """Be alone with the rows until the transaction ends: two first starts may come at once."""
+    """Lock the rows until the transaction ends: two processes may start at once."""
     backend(conn).lock_until_the_end(conn, "installation")
 
 
@@ -46,7 +46,7 @@ def entries(conn: Connection) -> list[Entry]:
 
 
 def write(conn: Connection, new: Sequence[Entry], now: datetime) -> None:
-    """Write entries: one that has an id is changed."""
+    """Write entries: those with an id are changed, others are added."""
     for entry in new:
         values: dict[str, Any] = {"account": entry.account, "mode": entry.mode}
         if entry.id is None:
@@ -58,12 +58,12 @@ def write(conn: Connection, new: Sequence[Entry], now: datetime) -> None:
 
 
 def not_of_another(workspace: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the condition for an event that is not known to be another workspace's."""
+    """Return the condition for events that are not known to belong to another workspace."""
     return _not_in(or_(installation.c.account.is_(None), installation.c.account != workspace))
 
 
 def not_of_a_stranger() -> ColumnElement[bool]:
-    """Return the condition for an event that is not known to be of no workspace of ours."""
+    """Return the condition for events that are not known to belong to a stranger's workspace."""
     return _not_in(installation.c.account.is_(None))
 
 

@@ -1,4 +1,4 @@
-"""What is done again and again: each job has a row, and whoever claims it does it this time."""
+"""Recurring jobs: each has a row, and the worker that claims it does it this time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Job:
 def claim(
     conn: Connection, job_id: str, now: datetime, *, first: datetime, lease: timedelta
 ) -> Job | None:
-    """Take the job if it is due; a job that nobody knows yet is due at `first`."""
+    """Claim the job if it is due; a new job is due at `first`."""
     queue.insert_new(conn, jobs, {"id": job_id, "due_at": first})
     taken = (
         update(jobs)
@@ -35,5 +35,5 @@ def claim(
 
 
 def finish(conn: Connection, job: Job, again: datetime) -> None:
-    """Let a claimed job be due `again` then. Raises `LeaseLostError`."""
+    """Make a claimed job due at `again`. Raises `LeaseLostError`."""
     queue.change(conn, jobs, job.id, job.claims, due_at=again)

@@ -1,10 +1,10 @@
-"""Brings a database's schema up to this version, with the migrations in the package.
+"""Upgrades a database's schema to this version, with the migrations in the package.
 
-A change of the schema takes two releases. The first one adds (expand): columns that may be empty
-or have a default of the server's, tables, indexes. The code of the release before goes on working.
-A later one takes away what no code uses any more (contract). Each migration says in ``works_with``
-which is the oldest revision whose code works with what it makes, and that is written into the
-database: old code cannot know what will come after it, but it can read.
+A change of the schema takes two releases. The first one adds (expand): tables, indexes, and
+columns that may be empty or have a server default. The previous release's code still works. A
+later one removes what no code uses any more (contract). Each migration names in ``works_with`` the
+oldest revision whose code works with its result, and that is written into the database: old code
+cannot know what comes after it, but it can read.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dispatch_returns.store.schema import REVISION, schema_revisions
 
 SCRIPTS = Path(__file__).parent / "migrations"
 _one_at_a_time = threading.Lock()
-"""Alembic keeps the connection it works on in a module's global."""
+"""Alembic keeps the connection it works on in a global."""
 
 
 def revision(conn: Connection) -> str | None:
-    """Return the migration the database is at, or None for one that has no tables of ours."""
+    """Return the migration the database is at, None if it has none of our tables."""
     schema = backend(conn).own_schema(conn)
     tables = inspect(conn)
-    # The second one tells our `alembic_version` from the one of a shop that uses Alembic too.
+    # The second distinguishes our `alembic_version` from that of a shop that uses Alembic too.
     if not all(tables.has_table(it, schema) for it in ("alembic_version", "schema_revisions")):
         return None
     found: str | None = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
@@ -35,7 +35,7 @@ def revision(conn: Connection) -> str | None:
 
 
 def mismatch(conn: Connection, found: str | None) -> str | None:
-    """Return why this version cannot work with a schema at `found`, or None if it can."""
+    """Return why this version cannot work with a schema at `found`, None if it can."""
     if found == REVISION:
         return None
     if found is None or found < REVISION:
@@ -49,23 +49,24 @@ def mismatch(conn: Connection, found: str | None) -> str | None:
         return None
     return (
         f"this version's schema is {REVISION}, and it does not work with the database's, {found},"
-        " which a newer version has made: upgrade dispatch-returns"
+        " which a newer version has created: upgrade dispatch-returns"
     )
 
 
 def upgrade_if_needed(engine: Engine) -> bool:
     """Apply the migrations that are missing; return whether there were any.
 
-    Two processes may start at once: the second waits for the first and finds nothing to do.
-    A newer schema is left as it is. Raises `ConfigurationError` where this version does not work
-    with it, and where the tables are somebody else's.
+    If two processes start at once, the second waits for the first and finds nothing to do.
+    A newer schema is left as it is. Raises `ConfigurationError` if this version does not work
+    with it, or if the tables are another program's.
     """
     with engine.connect() as conn:
-        if not _is_to_be_upgraded(conn):
+        if not _needs_upgrade(conn):
             return False
         backend(engine).begin_alone(conn)
         try:
-            changed = _upgrade(conn)
+            if changed := _needs_upgrade(conn):
+                _apply_migrations(conn)
             conn.exec_driver_sql("COMMIT")
         except BaseException:
             if not conn.invalidated:
@@ -82,7 +83,7 @@ def require_usable(engine: Engine) -> None:
         raise ConfigurationError(problem)
 
 
-def _is_to_be_upgraded(conn: Connection) -> bool:
+def _needs_upgrade(conn: Connection) -> bool:
     """Return whether migrations are missing. Raises `ConfigurationError` for too new a schema."""
     found = revision(conn)
     if found is None or found < REVISION:
@@ -93,12 +94,13 @@ def _is_to_be_upgraded(conn: Connection) -> bool:
     return False
 
 
-def _upgrade(conn: Connection) -> bool:
-    if not _is_to_be_upgraded(conn):
-        return False
+def _apply_migrations(conn: Connection) -> None:
     if revision(conn) is None:
-        _check_that_it_is_empty(conn)
-    # Alembic takes 100 ms to import and is needed once in a database's life.
+        dialect = backend(conn)
+        tables = inspect(conn).get_table_names(dialect.own_schema(conn))
+        if tables:  # another program's
+            raise ConfigurationError(dialect.not_ours(conn, sorted(tables)))
+    # Alembic takes 100 ms to import, and is needed once in a database's life.
     from alembic import command
     from alembic.config import Config
 
@@ -107,12 +109,3 @@ def _upgrade(conn: Connection) -> bool:
     config.attributes["connection"] = conn
     with _one_at_a_time:
         command.upgrade(config, "head")
-    return True
-
-
-def _check_that_it_is_empty(conn: Connection) -> None:
-    """Raise `ConfigurationError` if somebody else's tables stand where ours would."""
-    dialect = backend(conn)
-    tables = inspect(conn).get_table_names(dialect.own_schema(conn))
-    if tables:
-        raise ConfigurationError(dialect.not_ours(conn, sorted(tables)))

@@ -1,4 +1,7 @@
-"""What must still be told to somebody: written with the fact itself, delivered afterwards."""
+"""The outbox: messages to the ticket, the customer and handlers.
+
+Each is written in the same transaction as what it reports, and delivered afterwards.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ from dispatch_returns.store.schema import UNDELIVERED, outbox
 
 
 class MessageState(enum.StrEnum):
-    """Where a message stands."""
+    """The state of a message."""
 
     WAITING = "waiting"
     DONE = "done"
     REFUSED = "refused"
-    """The receiver said no for good (the ticket was deleted, say)."""
+    """The receiver refused it for good (the ticket was deleted, for example)."""
     UNDELIVERED = "undelivered"
-    """The API did not know its ticket for a day: a person must look."""
+    """The API has not found its ticket for a day: a person must look."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """Something to tell. ``dedupe_key``: a second message with the same key is not kept."""
+    """A message to deliver. A second message with the same ``dedupe_key`` is not kept."""
 
     dedupe_key: str
     kind: str
@@ -39,7 +42,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A row of the outbox. ``claims`` is the fencing token of whoever claimed it."""
+    """A row of the outbox. ``claims`` is the fencing token of its claim."""
 
     id: int
     dedupe_key: str
@@ -66,12 +69,12 @@ def _message(row: RowMapping) -> Message:
 
 
 def add(conn: Connection, message: NewMessage, now: datetime) -> bool:
-    """Keep `message`; return False if one with its key is here already."""
+    """Add `message`; return False if there is one with its key already."""
     return queue.insert_new(conn, outbox, _values(message, now))
 
 
 def add_all(conn: Connection, messages: Iterable[NewMessage], now: datetime) -> None:
-    """Keep those of `messages` whose keys are not here already, in one statement."""
+    """Add those of `messages` whose keys are new, in one statement."""
     queue.insert_all_new(conn, outbox, [_values(message, now) for message in messages])
 
 
@@ -102,9 +105,9 @@ def claim(
     *,
     handlers: bool | None = None,
 ) -> list[Message]:
-    """Take up to `limit` messages that wait to be delivered; see `queue.claim`.
+    """Claim up to `limit` messages that are due; see `queue.claim`.
 
-    With `handlers` only those for the merchant's handlers, or only the others.
+    If `handlers` is given: only those for the merchant's handlers (True), or only others (False).
     """
     only = None if handlers is None else _HANDLERS if handlers else _OTHERS
     rows = queue.claim(
@@ -116,9 +119,9 @@ def claim(
 def keep(
     conn: Connection, message: Message, until: datetime, overdue_since: datetime | None
 ) -> None:
-    """Keep a claimed message until then. Raises `LeaseLostError`.
+    """Extend the lease of a claimed message to `until`. Raises `LeaseLostError`.
 
-    `overdue_since` is when its handler went over its limit, None if it has not.
+    `overdue_since` is when its handler exceeded its time limit, None if it has not.
     """
     queue.change(
         conn, outbox, message.id, message.claims, due_at=until, overdue_since=overdue_since
@@ -127,10 +130,10 @@ def keep(
 
 @dataclass(frozen=True, slots=True)
 class HandlersWaiting:
-    """The calls of handlers that are not done.
+    """The handler calls that are not done.
 
-    ``oldest`` is when the oldest was due that has not failed before; ``overdue`` is how many run
-    over their limit.
+    ``oldest`` is when the oldest was due that has not failed yet; ``overdue`` is how many have
+    exceeded their time limit.
     """
 
     waiting: int
@@ -139,7 +142,7 @@ class HandlersWaiting:
 
 
 def handlers_waiting(conn: Connection) -> HandlersWaiting:
-    """Count the calls of the merchant's handlers that are not done."""
+    """Count the handler calls that are not done."""
     untried = case((outbox.c.tries == 0, outbox.c.created_at))
     query = select(func.count(), func.min(untried), func.count(outbox.c.overdue_since)).where(
         outbox.c.due_at.is_not(None), _HANDLERS
@@ -172,7 +175,7 @@ def finish(
 def postpone(
     conn: Connection, message: Message, until: datetime, error: str, *, since: datetime
 ) -> None:
-    """Put a claimed message back until a later time; `since`: see `queue.failing_since`.
+    """Postpone a claimed message; `since`: see `queue.failing_since`.
 
     Raises `LeaseLostError`.
     """
@@ -190,24 +193,24 @@ def postpone(
 
 
 def count_undelivered(conn: Connection) -> int:
-    """Return how many messages never reached their ticket."""
+    """Return how many messages could not be delivered to their ticket."""
     query = select(func.count()).select_from(outbox).where(UNDELIVERED)
     return int(conn.execute(query).scalar_one())
 
 
 def waiting(conn: Connection) -> list[Message]:
-    """Return what is still to be told, oldest first."""
+    """Return the messages that are still to be delivered, oldest first."""
     query = select(outbox).where(outbox.c.due_at.is_not(None)).order_by(outbox.c.id)
     return [_message(row) for row in conn.execute(query).mappings()]
 
 
 def of_refund(conn: Connection, refund_id: str) -> list[Message]:
-    """Return what was, or is to be, told about a refund, oldest first."""
+    """Return the messages about a refund, oldest first."""
     query = select(outbox).where(outbox.c.refund_id == refund_id).order_by(outbox.c.id)
     return [_message(row) for row in conn.execute(query).mappings()]
 
 
 def of_ticket(conn: Connection, ticket_id: str) -> list[Message]:
-    """Return what was, or is to be, told about a ticket, oldest first."""
+    """Return the messages about a ticket, oldest first."""
     query = select(outbox).where(outbox.c.ticket_id == ticket_id).order_by(outbox.c.id)
     return [_message(row) for row in conn.execute(query).mappings()]

@@ -29,7 +29,7 @@ from dispatch_returns.store import installation
 from dispatch_returns.store.schema import inbox
 
 LONGEST_RETRY = timedelta(hours=1)
-"""How long work that fails waits at most before it is tried again."""
+"""How long work that fails waits at most before the next try."""
 
 
 def backoff(
@@ -72,7 +72,7 @@ def insert_new(
 
 
 def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Do as `insert_new` for each of `rows`, of which there is one at least."""
+    """Like `insert_new`, for each of `rows`, which must not be empty."""
     conn.execute(_insert(table, conn.dialect.name), rows)
 
 
@@ -132,7 +132,7 @@ def _claim(
     elif of_one:
         due = due.where(table.c.workspace_id == bindparam("workspace"))
     if dialect == "postgresql":
-        # Its planner may run a subquery after IN again and again, and then takes more than asked.
+        # Its planner may repeat a subquery after IN, and would then claim more than `limit`.
         once = due.with_for_update(skip_locked=True).cte("due").prefix_with("MATERIALIZED")
         chosen = table.c.id == once.c.id
     else:
@@ -168,7 +168,7 @@ def bring_forward(
 def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: Any) -> None:
     """Change a claimed row; `fence` is the ``claims`` that came with the claim.
 
-    Raises `LeaseLostError` when somebody has claimed the row since.
+    Raises `LeaseLostError` if another worker has claimed the row since.
     """
     statement = _change(table, tuple(values))
     if conn.execute(statement, _given(row_id, fence, values)).rowcount == 0:
@@ -178,7 +178,7 @@ def change(conn: Connection, table: Table, row_id: Any, fence: int, **values: An
 def change_and_get(
     conn: Connection, table: Table, row_id: Any, fence: int, **values: Any
 ) -> RowMapping:
-    """Do as `change`, and return the row as it is then."""
+    """Like `change`, and return the row as it is afterwards."""
     statement = _change_and_get(table, tuple(values))
     row = conn.execute(statement, _given(row_id, fence, values)).mappings().one_or_none()
     if row is None:

@@ -1,4 +1,4 @@
-"""A database that was restored from a backup: until it knows what was paid since, nothing is."""
+"""A database restored from a backup: it pays nothing until it knows what was paid since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dispatch_returns.store.switches import Switch
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore that a person has told of. ``known_until``: the newest thing in the backup."""
+    """A restore that a person has declared. ``known_until``: the newest time in the backup."""
 
     id: int
     at: datetime
@@ -23,30 +23,26 @@ class Restore:
 
 
 def declare(conn: Connection, now: datetime, *, who: str, why: str | None) -> Restore:
-    """Hold all payments until the processor's refunds were compared with the ledger.
+    """Hold all payments until the processor's refunds are reconciled with the ledger.
 
-    What was being sent in the backup may have been carried out, and what waited to be told may
-    have been told: both are looked for before anything is repeated.
+    A refund that the backup was sending may have been paid, and a message that was waiting may
+    have been delivered: both are looked up before anything is repeated.
     """
-    known_until = _newest(conn)
+    columns = (inbox.c.received_at, ledger.c.updated_at, outbox.c.created_at)
+    times = [conn.execute(select(func.max(column))).scalar_one() for column in columns]
+    known_until = max((at for at in times if at is not None), default=None)
     switches.throw(conn, Switch.RESTORED, now, is_on=True, who=who, why=why)
     conn.execute(
         update(ledger)
         .where(ledger.c.state == "sending")
         .values(state="unknown", uncertain=True, due_at=now, claims=ledger.c.claims + 1)
     )
-    waits = outbox.c.due_at.is_not(None)
-    conn.execute(update(outbox).where(waits).values(claims=outbox.c.claims + 1, due_at=now))
+    waiting = outbox.c.due_at.is_not(None)
+    conn.execute(update(outbox).where(waiting).values(claims=outbox.c.claims + 1, due_at=now))
     queue.append(conn, restores, {"at": now, "known_until": known_until})
     found = pending(conn)
     assert found is not None
     return found
-
-
-def _newest(conn: Connection) -> datetime | None:
-    columns = (inbox.c.received_at, ledger.c.updated_at, outbox.c.created_at)
-    found = [conn.execute(select(func.max(column))).scalar_one() for column in columns]
-    return max((at for at in found if at is not None), default=None)
 
 
 def pending(conn: Connection) -> Restore | None:
@@ -57,7 +53,7 @@ def pending(conn: Connection) -> Restore | None:
 
 
 def complete(conn: Connection, now: datetime, *, why: str) -> None:
-    """Let payments go on: what was paid since the backup is in the ledger now."""
+    """Resume payments: what was paid since the backup is in the ledger now."""
     conn.execute(update(restores).where(restores.c.completed_at.is_(None)).values(completed_at=now))
     who = "dispatch-returns"
     switches.throw(conn, Switch.RESTORED, now, is_on=False, who=who, why=why)

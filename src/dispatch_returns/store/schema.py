@@ -1,11 +1,10 @@
 """The tables, and the column types that the databases do not share.
 
 Four tables are queues: `inbox`, `returns`, `ledger` and `outbox`. A row is work while ``due_at``
-is set.
-Claiming a row moves ``due_at`` to the end of the lease and counts ``claims`` up, so a dead
-worker's row falls due again by itself, and a worker that was only slow can be told from its
-successor by the count it was given (a fencing token). ``failing_since`` is when the failures
-of its present kind began.
+is set. Claiming a row moves ``due_at`` to the end of the lease and increments ``claims``. So a
+dead worker's row becomes due again by itself, and a slow worker can be told from its successor by
+the count that it got with its claim (a fencing token). ``failing_since`` is when the current kind
+of failure started.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 REVISION = "0001"
-"""The newest migration. A test holds it to the scripts in ``migrations/versions``."""
+"""The newest migration. A test compares it with the scripts in ``migrations/versions``."""
 
 metadata = MetaData(
     naming_convention={
@@ -52,10 +51,10 @@ def _written(value: datetime | None) -> str | None:
 
 
 class _Naive(sqlite.DATETIME):
-    """A naive time, as SQLAlchemy writes it too, and several times as fast."""
+    """A naive time, in the form that SQLAlchemy writes, but several times faster."""
 
     def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return what writes a value: its type is SQLAlchemy's own affair."""
+        """Return the function that writes a value; SQLAlchemy's type for it is private."""
         return _written
 
 
@@ -82,28 +81,28 @@ class Utc(TypeDecorator[datetime]):
 
 
 class Told(TypeDecorator[str]):
-    """A text that somebody else wrote. What a database cannot hold of it becomes U+FFFD.
+    """A text from outside. Characters that a database cannot store become U+FFFD.
 
-    PostgreSQL takes no NUL, and neither takes half of a surrogate pair: a refund must not fail
-    for a stray character in an order number or in a processor's message.
+    PostgreSQL stores no NUL, and neither database stores half of a surrogate pair: a refund must
+    not fail because of a stray character in an order number or a processor's message.
     """
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return `value` as every database can hold it."""
+        """Return `value` as every database can store it."""
         return value if value is None else storable(value)
 
 
 def storable(value: str) -> str:
-    """Return `value` with U+FFFD for what a database cannot hold."""
+    """Return `value` with U+FFFD for each character that a database cannot store."""
     return _UNSTORABLE.sub("\ufffd", value)
 
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
-# SQLite numbers rows by itself only where the key is declared INTEGER.
+# SQLite numbers rows by itself only if the key is declared INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -143,7 +142,7 @@ inbox = Table(
 )
 _due_index(inbox)
 SET_ASIDE = text("state NOT IN ('accepted', 'done')")
-"""Events that nothing follows from. SQLite uses their index only for just these words."""
+"""Events that were set aside. SQLite uses their index only for exactly this condition."""
 Index("ix_inbox_state", inbox.c.state, sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE)
 
 ledger = Table(
@@ -186,7 +185,7 @@ ledger = Table(
     Index("ix_ledger_sent_day", "sent_day", "currency"),
 )
 _due_index(ledger)
-# A refund at the processor is one row's: what two rows count on, one customer did not get.
+# A refund at the processor belongs to one row: if two rows counted it, one customer got nothing.
 _CLAIMED = ledger.c.processor_id.is_not(None)
 Index(
     "uq_ledger_processor_id",
@@ -220,7 +219,7 @@ schema_revisions = Table(
     Column("revision", Text, primary_key=True),
     Column("works_with", Text, nullable=False),
 )
-"""For each migration that was applied, the oldest revision whose code works with what it made."""
+"""For each applied migration, the oldest revision whose code works with its result."""
 
 installation = Table(
     "installation",
@@ -232,7 +231,7 @@ installation = Table(
     Column("mode", Text),
     Column("added_at", Utc, nullable=False),
 )
-"""Whose database this is: see `store.installation`."""
+"""What the database belongs to: see `store.installation`."""
 
 jobs = Table("jobs", metadata, Column("id", Text, primary_key=True), *_queue_columns())
 _due_index(jobs)
@@ -439,4 +438,4 @@ receipts = Table(
 )
 
 APPEND_ONLY = (attempts, acts, decisions)
-"""Tables whose rows are never changed or deleted; triggers hold it."""
+"""Tables whose rows are never changed or deleted; triggers enforce it."""

@@ -1,15 +1,13 @@
-"""Commits in groups: everything that waits when the disk is free shares one flush."""
+"""How writes are committed: in groups (SQLite), or each in its own transaction (PostgreSQL)."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from typing import Any, TypeVar, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -18,207 +16,202 @@ from dispatch_returns.store.failures import DatabaseError, unavailable
 T = TypeVar("T")
 
 _MOST_PER_COMMIT = 256
-_ASK_EVERY_MILLISECONDS = 20
 
 
-@dataclass(slots=True)
-class _Job:
-    name: str
+class Writer(Protocol):
+    """Runs the writes of one process."""
+
+    def submit(self, work: Callable[[Connection], T], /) -> Future[T]:
+        """Queue `work`; the future resolves after its commit."""
+        ...
+
+    def write_alone(self, work: Callable[[Connection], T], /) -> Future[T] | None:
+        """Commit `work` in this thread and return it done; None if it must be queued."""
+        ...
+
+    def close(self) -> None:
+        """Commit what is queued, then stop."""
+        ...
+
+    def pause(self) -> None:
+        """Before a fork: leave no transaction running that must not cross it."""
+        ...
+
+    def resume(self) -> None:
+        """Continue after `pause`, in the parent."""
+        ...
+
+
+class _Job(NamedTuple):
     work: Callable[[Connection], Any]
     future: Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-
-    def run(self, conn: Connection) -> None:
-        """Run in the batch's transaction. What goes wrong is raised, and spoils the batch."""
-        self.result = self.work(conn)
-
-    def run_alone(self, conn: Connection) -> None:
-        """Run inside a savepoint, so that one that fails does not spoil its neighbours'."""
-        say = _driver(conn).execute
-        say("SAVEPOINT job")
-        try:
-            self.run(conn)
-        except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
-            say("ROLLBACK TO job")
-            self.error = error
-        say("RELEASE job")
-
-    def resolve(self) -> None:
-        if self.error is not None:
-            self.future.set_exception(_as_store_error(self.error))
-        else:
-            self.future.set_result(self.result)
 
 
 class GroupWriter:
-    """The one writer of a process to a SQLite file: a thread, or whoever finds nobody writing.
+    """Commits in groups: all writes that are queued when the disk is free share one flush.
 
-    One connection serves all of it: another one would read again what this one has just written.
+    One connection does it all, because another one would read again what this one has just
+    written. Nothing here is SQLite's own: its module passes in how to connect and to begin.
     """
 
-    def __init__(self, engine: Engine, patience: float, check: Callable[[], None]) -> None:
-        """`patience` is how many seconds a commit waits for another process's.
-
-        `check` raises where nothing may be written: what is open is not the file any more.
-        """
-        self._engine = engine
-        self._patience = patience
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        begin: Callable[[Connection], None],
+        check: Callable[[], None],
+    ) -> None:
+        """`begin` starts a transaction on what `connect` returns; `check` raises if none may be."""
+        self._connect = connect
+        self._begin = begin
         self._check = check
         self._conn: Connection | None = None
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queued: deque[_Job] = deque()
+        self._wake: SimpleQueue[bool] = SimpleQueue()
         self._busy = threading.Lock()
-        self._wanted = False
-        """The thread has a batch, so that others must let it pass."""
-        self._ended = False
+        self._closed = False
         self._thread = threading.Thread(
             target=self._run, name="dispatch-returns-writer", daemon=True
         )
         self._thread.start()
 
-    def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:
-        """Queue `work`; the future resolves after the commit that holds it."""
-        job = _new_job(name, work)
-        self._jobs.put(job)
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Queue `work`; the future resolves after the commit that contains it."""
+        job = _new_job(work)
+        self._queued.append(job)
+        self._wake.put(True)
         return job.future
 
-    def write_alone(self, name: str, work: Callable[[Connection], T]) -> Future[T] | None:
-        """Commit `work` in this thread and return it done; None where others write or wait.
+    def write_alone(self, work: Callable[[Connection], T]) -> Future[T] | None:
+        """Commit `work` in this thread and return it done; None if others write or are queued.
 
-        It saves two changes of threads, for which there must be an interpreter free each time.
+        This saves two switches between threads, each of which has to wait for the interpreter.
         """
-        if self._wanted or not self._busy.acquire(blocking=False):
+        if self._queued or not self._busy.acquire(blocking=False):
             return None
         try:
-            if self._ended:
+            if self._closed:
                 return None
-            job = _new_job(name, work)
+            job = _new_job(work)
             self._commit([job])
             return job.future
         finally:
             self._busy.release()
 
     def close(self) -> None:
-        """Commit what waits, then stop."""
-        self._jobs.put(None)
+        """Commit what is queued, then stop."""
+        self._wake.put(False)
         self._thread.join()
         with self._busy:
-            self._ended = True
+            self._closed = True
             self._disconnect()
 
     def pause(self) -> None:
-        """Wait for the commit under way, and begin no other one until `resume`."""
+        """Wait for the current commit, and start no other until `resume`."""
         self._busy.acquire()
         self._disconnect()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self._busy.release()
 
     def _run(self) -> None:
-        open_for_more = True
-        while open_for_more:
-            batch, open_for_more = self._next_batch()
-            if batch:
-                self._wanted = True
+        # Each queued job wakes this thread once, and is committed then at the latest.
+        while self._wake.get():
+            if self._queued:
                 with self._busy:
-                    self._wanted = False
-                    self._commit(batch)
-
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        batch: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _MOST_PER_COMMIT:
-                return batch, True
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                return batch, True
-        return batch, False
+                    size = min(len(self._queued), _MOST_PER_COMMIT)
+                    self._commit([self._queued.popleft() for _ in range(size)])
 
     def _commit(self, batch: list[_Job]) -> None:
+        """Commit `batch` in one transaction, and resolve its futures.
+
+        If a job fails, commit each half on its own, so that it fails alone. A commit that fails
+        is never repeated: it may be on disk.
+        """
+        failure: BaseException | None = None
         try:
             self._check()
-            self._conn = self._conn or _connection(self._engine)
-            # SQLAlchemy commits at the end; in autocommit it leaves the beginning to us.
-            with self._conn.begin():
-                _begin(_driver(self._conn), self._patience)
-                _run_each(self._conn, batch, self._patience)
+            self._conn = self._conn or self._connect()
+            with self._conn.begin() as transaction:
+                self._begin(self._conn)
+                try:
+                    results = [job.work(self._conn) for job in batch]
+                except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the job
+                    transaction.rollback()
+                    failure, results = error, []
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
             self._disconnect()
-            failure = _as_store_error(error)
             for job in batch:
-                job.future.set_exception(failure)
+                job.future.set_exception(_as_store_error(error))
             return
-        for job in batch:
-            job.resolve()
+        if failure is None:
+            for job, result in zip(batch, results, strict=True):
+                job.future.set_result(result)
+        elif len(batch) == 1:
+            # It is not run again: that might succeed, and then a Ctrl-C would be lost.
+            batch[0].future.set_exception(_as_store_error(failure))
+        else:
+            half = len(batch) // 2
+            self._commit(batch[:half])
+            self._commit(batch[half:])
 
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:
-            conn.invalidate()  # a reader would not be patient enough with it
+            conn.invalidate()  # its settings are not those of a reader
             conn.close()
 
 
-def _new_job(name: str, work: Callable[[Connection], Any]) -> _Job:
+class TransactionWriter:
+    """Runs each write in a transaction of its own, several at a time: the server joins flushes."""
+
+    def __init__(self, engine: Engine, begin: str, at_once: int) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._threads = ThreadPoolExecutor(at_once, "dispatch-returns-writer")
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Queue `work`; the future resolves after its commit."""
+
+        def run() -> T:
+            try:
+                with self._engine.connect() as conn:
+                    conn.exec_driver_sql(self._begin)
+                    try:
+                        result = work(conn)
+                        conn.exec_driver_sql("COMMIT")
+                    except BaseException:
+                        # If the connection broke, the server has rolled back already.
+                        if not conn.invalidated:
+                            conn.exec_driver_sql("ROLLBACK")
+                        raise
+                    return result
+            except DatabaseError as error:
+                raise _as_store_error(error) from None
+
+        return self._threads.submit(run)
+
+    def write_alone(self, work: Callable[[Connection], T]) -> None:
+        """Return None: the number of threads limits the connections."""
+
+    def close(self) -> None:
+        """Commit what is queued, then stop."""
+        self._threads.shutdown()
+
+    def pause(self) -> None:
+        """Do nothing: a forked child does not use its parent's sockets."""
+
+    def resume(self) -> None:
+        """Do nothing, like `pause`."""
+
+
+def _new_job(work: Callable[[Connection], Any]) -> _Job:
     future: Future[Any] = Future()
-    future.set_running_or_notify_cancel()  # a job that may be on disk cannot be taken back
-    return _Job(name, work, future)
-
-
-def _connection(engine: Engine) -> Connection:
-    conn = engine.connect()
-    _driver(conn).execute(f"PRAGMA busy_timeout={_ASK_EVERY_MILLISECONDS}")
-    return conn
-
-
-def _begin(driver: sqlite3.Connection, patience: float) -> None:
-    """Begin to write, after whoever writes in another process.
-
-    SQLite itself asks ten times a second, and may never find the short time between two
-    transactions of a process that writes all the time. The driver's own BEGIN comes too late to
-    lock out a second writer.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            driver.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-        else:
-            return
-
-
-def _run_each(conn: Connection, batch: list[_Job], patience: float) -> None:
-    """Run the jobs: together, as all of them go well nearly always, and else each for itself.
-
-    Savepoints are a third of the statements of a batch, and at each statement another thread
-    may take the interpreter.
-    """
-    try:
-        for job in batch:
-            job.run(conn)
-    except BaseException as error:  # noqa: BLE001 - it is handed to whoever waits for the job
-        driver = _driver(conn)
-        driver.rollback()
-        if len(batch) == 1:
-            # Run again it may go well, and then a Ctrl-C would be lost.
-            batch[0].error = error
-            return
-        _begin(driver, patience)
-        for job in batch:
-            job.run_alone(conn)
-
-
-def _driver(conn: Connection) -> sqlite3.Connection:
-    """Return the driver's connection: a word to it takes a third of the time through SQLAlchemy."""
-    return cast("sqlite3.Connection", conn.connection.driver_connection)
+    future.set_running_or_notify_cancel()  # a job that may be on disk cannot be cancelled
+    return _Job(work, future)
 
 
 def _as_store_error(error: BaseException) -> BaseException:
-    if isinstance(error, (*DatabaseError, sqlite3.Error)):
-        return unavailable("the database did not commit", error)
+    if isinstance(error, DatabaseError):
+        return unavailable("the database did not confirm the commit", error)
     return error

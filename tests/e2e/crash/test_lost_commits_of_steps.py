@@ -226,7 +226,7 @@ def given_back(shop: ReturnsShop) -> None:
     assert [it.state for it in shop.labels(ticket)] == [LabelState.VOIDED]
     assert shop.story(ticket).count("label voided") == 1
     with shop.store.read() as conn:
-        assert [it.act for it in audit_log.newest(conn, limit=9)] == ["void"]
+        assert [it.action for it in audit_log.newest(conn, limit=9)] == ["void"]
     walked(shop, ticket, PATH[:3], TOLD[:3])
 
 

@@ -17,7 +17,7 @@ def test_what_is_another_ones_is_named_by_doctor_and_no_act_is_done(shop: Shop) 
     other = {"DISPATCH_RETURNS_ADAPTER": "manual"}
     found = doctor(shop, **other)
     assert found["status"] == "failed"
-    assert "DISPATCH_RETURNS_ADAPTER is of manual" in found["detail"]
+    assert "DISPATCH_RETURNS_ADAPTER belongs to manual" in found["detail"]
     assert "db adopt --who NAME" in found["remedy"]
     said = shop.run("refunds", "cancel", refund.id, "--who", "Ann", **other)
     assert said.code == 3
@@ -32,8 +32,8 @@ def test_adopting_adds_it_and_is_recorded(shop: Shop) -> None:
         {"kind": "adapter", "name": "manual", "account": None, "mode": None}
     ]
     assert doctor(shop, **manual)["status"] == doctor(shop)["status"] == "ok"
-    (act,) = shop.offline("acts", "--json").json["acts"]
-    assert (act["act"], act["who"], act["why"]) == ("adopt", "Ann", "by hand now")
+    (act,) = shop.offline("audit-log", "--json").json["actions"]
+    assert (act["action"], act["who"], act["why"]) == ("adopt", "Ann", "by hand now")
     again = shop.run("db", "adopt", "--who", "Ann", **manual)
     assert again.text == "It belongs to them already."
 
@@ -48,4 +48,4 @@ def test_events_of_another_workspace_are_named_by_doctor(shop: Shop) -> None:
     shop.work()
     found = {it["name"]: it for it in shop.run("doctor", "--json").json["checks"]}
     assert "DISPATCH_WORKSPACE" in found["other workspaces"]["remedy"]
-    assert found["events"]["detail"] == "none waits"
+    assert found["events"]["detail"] == "none is waiting"

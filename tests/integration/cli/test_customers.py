@@ -20,7 +20,7 @@ def test_a_customer_is_exported_into_a_file_of_ones_own_and_erased(shop: Shop) -
     assert json.loads(file.read_text())["address"] == ADDRESS
     done = shop.offline("customers", "erase", ADDRESS, "--who", "ann", "--json")
     assert (done.code, done.json["removed"]["refunds"], done.json["kept"]) == (0, 1, [])
-    assert "erase customer" in shop.offline("acts").text
+    assert "erase customer" in shop.offline("audit-log").text
 
 
 def test_what_is_no_address_is_wrong_usage(shop: Shop) -> None:

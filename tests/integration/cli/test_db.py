@@ -98,8 +98,8 @@ def test_thinning_says_how_many_it_deletes_and_is_recorded(shop: Shop) -> None:
     said = shop.offline("db", "thin", "--older-than", "30", "--by", "Ann", "--json")
     assert said.json == {"events": 2, "older_than_days": 30, "dry_run": False}
     assert len(shop.offline("events", "list", "--json").json["events"]) == 1
-    (act,) = shop.offline("acts", "--json").json["acts"]
-    assert (act["act"], act["who"], act["subject"]) == (
+    (act,) = shop.offline("audit-log", "--json").json["actions"]
+    assert (act["action"], act["who"], act["subject"]) == (
         "thin",
         "Ann",
         "2 events older than 30 days",

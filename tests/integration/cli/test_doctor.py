@@ -42,7 +42,7 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
         "settings", "paying", "key and workspace", "clock", "statuses", "fields", "webhook",
         "webhook secret", "database", "events", "refunds", "payments", "whose payment",
         "installation",
-        "late news", "policy",
+        "processor events", "policy",
     }  # fmt: skip
 
 
@@ -55,12 +55,12 @@ def test_for_people_it_ends_with_what_to_do(bare_shop: Shop) -> None:
 
 
 def test_without_the_processors_webhook_it_says_what_to_set_up(shop: Shop) -> None:
-    found = checks(shop, STRIPE_WEBHOOK_SECRET="")["late news"]
+    found = checks(shop, STRIPE_WEBHOOK_SECRET="")["processor events"]
     assert found["status"] == "warning"
     assert "STRIPE_WEBHOOK_SECRET is not set" in found["detail"]
     assert "for the events refund.created, refund.updated, refund.failed" in found["remedy"]
     manual = checks(shop, DISPATCH_RETURNS_ADAPTER="manual")
-    assert "late news" not in manual, "nobody sends anything"
+    assert "processor events" not in manual, "nobody sends anything"
 
 
 def test_it_changes_nothing(bare_shop: Shop) -> None:
@@ -136,7 +136,7 @@ def test_a_field_of_another_type_is_a_warning(shop: Shop) -> None:
         client.fields.create(key="refund_amount", label="Amount", type="text")
     found = checks(shop)
     assert found["fields"]["status"] == "warning"
-    assert "of the type text" in found["fields"]["detail"]
+    assert "type is text" in found["fields"]["detail"]
 
 
 def test_a_queue_of_the_policy_that_is_missing_is_a_warning(shop: Shop) -> None:
@@ -169,7 +169,7 @@ def with_policy(shop: Shop, text: str = 'version = "1"\n', **changed: str) -> di
 
 def test_without_a_policy_nothing_of_the_steps_is_looked_at(shop: Shop) -> None:
     found = checks(shop)
-    assert found["policy"]["detail"] == "none is set: no return is judged, and `refunded` pays"
+    assert found["policy"]["detail"] == "none is set: no return is evaluated, and `refunded` pays"
     assert not any(name.startswith(("orders", "labels", "notices")) for name in found)
 
 
@@ -179,9 +179,9 @@ def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
     assert found["orders: ticket"]["detail"].startswith("read from the ticket's fields")
     stripe = found["orders: stripe"]
     assert stripe["detail"] == (
-        "it can be asked; set: STRIPE_API_KEY, STRIPE_BASE_URL, STRIPE_WEBHOOK_SECRET"
+        "it answers; set: STRIPE_API_KEY, STRIPE_BASE_URL, STRIPE_WEBHOOK_SECRET"
     )
-    assert found["labels"]["detail"] == "printable can be asked"
+    assert found["labels"]["detail"] == "printable answers"
     assert found["notices: comments"]["detail"] == "written on the ticket"
     names = ("policy", "orders: ticket", "orders: stripe", "labels", "notices: comments")
     assert {found[name]["status"] for name in names} == {"ok"}
@@ -191,7 +191,7 @@ def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
     ("column", "status", "said"),
     [
         ("'j@x.test' AS customer_email, '1' AS ORDER_ID", "ok", ""),
-        ("'1' AS order_id", "warning", "no customer_email: whose order it is, is not checked"),
+        ("'1' AS order_id", "warning", "no customer_email: the order's owner is not checked"),
         ("'j@x.test' AS customer_email", "warning", "no order_id: two spellings of one order"),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_policy_is_checked_as_policy_check_does(shop: Shop) -> None:
 def test_without_a_return_address_people_send_the_labels(shop: Shop) -> None:
     found = with_policy(shop, DISPATCH_RETURNS_RETURN_ADDRESS="")["labels"]
     assert found["status"] == "warning"
-    assert "no label is made" in found["detail"]
+    assert "no label is created" in found["detail"]
 
 
 NO_SHOP = {"SHOPIFY_SHOP": "http://127.0.0.1:1", "SHOPIFY_ACCESS_TOKEN": "shpat_s3cret"}
@@ -426,7 +426,7 @@ def test_an_event_that_waits_for_long_is_a_warning(shop: Shop) -> None:
         store.write("inbox.accept", lambda conn: inbox.add(conn, event, long_ago))
     found = checks(shop)
     assert found["events"]["status"] == "warning"
-    assert found["events"]["detail"] == "the oldest waits since 3 h"
+    assert found["events"]["detail"] == "the oldest has waited for 3 h"
     assert found["workers"]["status"] == "failed"
     assert found["workers"]["detail"].startswith("no worker has run for 3 h")
     with shop.store() as store:
@@ -442,7 +442,10 @@ def test_a_handler_over_its_limit_is_a_warning_and_so_is_one_that_waits_for_long
     with shop.store() as store:
         store.write("message.add", lambda conn: outbox.add(conn, call, long_ago))
     found = checks(shop)["handlers"]
-    assert (found["status"], found["detail"][:26]) == ("warning", "1 calls wait, the oldest s")
+    assert (found["status"], found["detail"][:33]) == (
+        "warning",
+        "1 calls are waiting, the oldest f",
+    )
     with shop.store() as store:
         lease = timedelta(hours=2)
         claim = partial(outbox.claim, now=long_ago, lease=lease, limit=1, handlers=True)
@@ -451,8 +454,8 @@ def test_a_handler_over_its_limit_is_a_warning_and_so_is_one_that_waits_for_long
         store.write("message.keep", keep)
     found = checks(shop)["handlers"]
     assert found["status"] == "warning"
-    assert found["detail"] == "1 run over their limit, 1 are not done"
-    assert "give what they wait for a time limit" in found["remedy"]
+    assert found["detail"] == "1 exceed their time limit, 1 are not done"
+    assert "add a timeout to what they wait for" in found["remedy"]
 
 
 def test_refunds_that_wait_for_another_adapter_are_counted(shop: Shop) -> None:
@@ -483,12 +486,12 @@ def test_refunds_that_wait_for_another_adapter_are_counted(shop: Shop) -> None:
 
 def test_refunds_that_wait_for_a_person_are_counted(shop: Shop) -> None:
     shop.refund(shop.ticket(payment_intent=shop.pay()))
-    assert checks(shop)["refunds"]["detail"] == "1, none waits for a person"
+    assert checks(shop)["refunds"]["detail"] == "1, none needs a person"
     shop.refund(shop.ticket(payment_intent=shop.pay(), received_date=None))
     found = checks(shop)
     assert found["refunds"]["status"] == "warning"
     assert found["refunds"]["detail"] == "1 held: a person must look"
-    assert found["refunds"]["remedy"] == "Look: dispatch-returns refunds list --state held."
+    assert found["refunds"]["remedy"] == "See: dispatch-returns refunds list --state held."
 
 
 # The clock.

@@ -121,8 +121,8 @@ def test_a_replay_is_recorded_with_who_and_why(shop: Shop) -> None:
         shop.offline("events", "replay", "evt_a", "--by", "Ann", "--why", "a new field").code == 0
     )
     assert shop.offline("events", "replay", "evt_a").code == 0
-    second, first = shop.offline("acts", "--json").json["acts"]
-    assert (first["act"], first["who"], first["why"]) == ("replay", "Ann", "a new field")
+    second, first = shop.offline("audit-log", "--json").json["actions"]
+    assert (first["action"], first["who"], first["why"]) == ("replay", "Ann", "a new field")
     assert (first["subject"], first["refund_id"]) == ("event evt_a", None)
     assert second["who"], "who does not say, is known by the login name"
 
@@ -138,4 +138,4 @@ def test_an_event_that_fails_for_ever_is_given_up_with_who_and_why(shop: Shop) -
     assert (lag["oldest_event_seconds"], lag["events_set_aside"]) == (0.0, {"discarded": 1})
     with shop.store() as store, store.read() as conn:
         (given_up,) = audit_log.newest(conn, limit=1)
-    assert (given_up.act, given_up.who, given_up.why) == ("discard", "Ann", "no such ticket")
+    assert (given_up.action, given_up.who, given_up.why) == ("discard", "Ann", "no such ticket")

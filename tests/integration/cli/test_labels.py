@@ -150,8 +150,8 @@ def test_a_printed_label_is_voided_and_another_one_made(returning: Shop) -> None
     shown = returning.offline("labels", "show", ticket, "--out", out)
     assert shown.code == 1
     assert "was voided on" in shown.text
-    (act,) = returning.offline("acts", "--json").json["acts"]
-    assert (act["act"], act["who"], act["why"]) == ("void", "Bob", "torn")
+    (act,) = returning.offline("audit-log", "--json").json["actions"]
+    assert (act["action"], act["who"], act["why"]) == ("void", "Bob", "torn")
     story = returning.offline("timeline", ticket)
     assert "(voided)" in story.text
     (at,) = [n for n, it in enumerate(story.out.splitlines()) if "label: voided  (Bob)" in it]

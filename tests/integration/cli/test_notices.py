@@ -50,11 +50,11 @@ def test_check_finds_what_is_wrong(own: Path) -> None:
     assert said.json["ok"] is False
     undefined, stray = said.json["problems"]
     assert "'amuont' is undefined" in undefined
-    assert stray == "en/refnuded.txt is the template of nothing"
+    assert stray == "en/refnuded.txt is not the template of any notice"
     (own / "en" / "refnuded.txt").unlink()
     (own / "en" / "refunded.txt").write_text("Paid\n\n{{ amount | money if amount else '' }}!")
     said = run("notices", "check", str(own))
-    assert (said.code, said.text) == (0, "All templates are right.")
+    assert (said.code, said.text) == (0, "All templates are fine.")
 
 
 def test_check_tries_a_return_of_which_nothing_is_known(own: Path) -> None:

@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Any:
 def test_the_example_policy_is_without_findings_and_says_what_its_cases_want() -> None:
     assert run("policy", "check", POLICY).code == 0
     said = run("policy", "test", POLICY, CASES)
-    assert (said.code, said.out) == (0, "9 of 9 cases come out as they should.\n")
+    assert (said.code, said.out) == (0, "9 of 9 cases match.\n")
 
 
 def test_the_examples_are_those_of_the_docs() -> None:
@@ -177,13 +177,13 @@ def test_explain_prints_the_stored_decision_and_needs_no_setting_but_the_databas
     said = shop.offline("policy", "explain", "tkt_1")
     assert said.code == 0
     for words in (
-        "As it was decided, and kept:",
+        "The stored decision:",
         "review",
         "2026@",
         "joe",
         "20.00 EUR requested, more than the limit of 5.00 EUR.",
         "restocking fee -2.00 EUR",
-        "to be paid back 18.00 EUR",
+        "refund amount 18.00 EUR",
         "2 x A",
         "wrong_size",
     ):
@@ -206,9 +206,7 @@ def ask(shop: Shop, write: Any, *arguments: str, **fields: Any) -> Said:
 def test_explain_judges_now_what_was_not_decided_and_says_so(shop: Shop, write: Any) -> None:
     said = ask(shop, write, order_lines=LINES, delivered_date="2026-01-01")
     assert said.code == 0
-    assert "Nothing is kept of a decision. Judged now, after the returns in the database:" in (
-        said.text
-    )
+    assert "No decision is stored. Evaluated now, with the returns in the database:" in said.text
     assert "30.00 EUR requested, more than the limit of 20.00 EUR." in said.text
     document = ask(shop, write, "--json").json
     assert document["stored"] is False

@@ -29,13 +29,13 @@ def test_books_that_agree(shop: Shop) -> None:
     shop.refund(shop.ticket(payment_intent=shop.pay()))
     said = shop.run("reconcile")
     assert (said.code, said.err) == (0, "")
-    assert "The books agree." in said.out
+    assert "No discrepancies." in said.out
     assert "Compared: 1 tickets, 1 rows, 1 refunds." in said.out
     assert shop.run("reconcile", "--json").json == {
         "lines": {"tickets": 1, "rows": 1, "refunds": 1},
         "count": 0,
-        "left": 0,
-        "differences": [],
+        "open": 0,
+        "discrepancies": [],
     }
 
 
@@ -47,32 +47,32 @@ def test_each_difference_has_its_cause_and_remedy(shop: Shop) -> None:
     for wanted in (
         failed,
         never,
-        "failed later: The refund failed at the processor after all. Run it with --fix:",
-        "never entered: The ticket says refunded, and its event never arrived.",
-        "Differences: 2, left: 2.",
+        "failed later: The refund failed at the processor later. Run with --fix:",
+        "never entered: The ticket is refunded, but its event never arrived.",
+        "Discrepancies: 2, open: 2.",
     ):
         assert wanted in said.text
     found = shop.run("reconcile", "--json")
     assert found.code == 1
-    causes = {it["ticket"]: it["cause"] for it in found.json["differences"]}
+    causes = {it["ticket"]: it["cause"] for it in found.json["discrepancies"]}
     assert causes == {failed: "failed_later", never: "never_entered"}
     lines = list(csv.DictReader(io.StringIO(shop.run("reconcile", "--csv").out)))
     assert {it["ticket"]: it["cause"] for it in lines} == causes
-    assert all(it["remedy"].startswith("Run it with --fix") for it in lines)
+    assert all(it["remedy"].startswith("Run with --fix") for it in lines)
 
 
 def test_fix_puts_right_what_is_safe_and_pays_nothing_itself(shop: Shop) -> None:
     failed = late_failure(shop)
     never = shop.ticket(payment_intent=shop.pay())
     said = shop.run("reconcile", "--fix", "--by", "Ann", "--why", "the webhook was off")
-    (act,) = shop.offline("acts", "--json").json["acts"]
-    assert (act["act"], act["who"], act["subject"]) == (
+    (act,) = shop.offline("audit-log", "--json").json["actions"]
+    assert (act["action"], act["who"], act["subject"]) == (
         "fix",
         "Ann",
         "reconcile since the beginning",
     )
     assert said.code == 0
-    assert "Differences: 2, left: 0." in said.text
+    assert "Discrepancies: 2, open: 0." in said.text
     assert (shop.row(failed).state, shop.row(never).state) == ("failed", "requested")
     shop.work()
     assert shop.row(never).state == "succeeded"

@@ -132,7 +132,7 @@ def test_what_may_mean_several_refunds_means_none(shop: Shop) -> None:
     ids = sorted(written(shop, f"tkt_{number}").id for number in range(7))
     said = shop.offline("refunds", "show", "rfd_")
     assert said.code == 1
-    assert f"rfd_ may mean several refunds: {', '.join(ids[:5])} ..." in said.text
+    assert f"rfd_ matches several refunds: {', '.join(ids[:5])} ..." in said.text
 
 
 @pytest.mark.parametrize("named", ["rfd_none", "tkt_none", "", "%", "rfd\\_"])
@@ -157,11 +157,11 @@ def test_an_approved_refund_is_paid_and_says_by_whom(shop: Shop) -> None:
     assert (held.state, held.reason) == ("held", "approval_needed")
     said = shop.run("refunds", "approve", ticket, "--who", "Ann", "--why", "seen", **APPROVAL)
     assert said.code == 0
-    assert "is requested. A running worker takes it up." in said.text
+    assert "is requested. A running worker will process it." in said.text
     shop.work(**APPROVAL)
     assert shop.row(ticket).state == "succeeded"
-    (act,) = history(shop, held)["acts"]
-    assert (act["act"], act["who"], act["why"]) == ("approve", "Ann", "seen")
+    (act,) = history(shop, held)["actions"]
+    assert (act["action"], act["who"], act["why"]) == ("approve", "Ann", "seen")
 
 
 def test_what_does_not_wait_for_an_approval_is_refused(shop: Shop) -> None:
@@ -169,7 +169,7 @@ def test_what_does_not_wait_for_an_approval_is_refused(shop: Shop) -> None:
     said = shop.run("refunds", "approve", refund.id, "--who", "Ann")
     assert said.code == 1
     assert "does not wait for an approval: it is succeeded" in said.err
-    assert history(shop, refund)["acts"] == []
+    assert history(shop, refund)["actions"] == []
 
 
 def test_a_canceled_refund_is_not_paid(shop: Shop) -> None:
@@ -180,7 +180,7 @@ def test_a_canceled_refund_is_not_paid(shop: Shop) -> None:
     assert said.json["refund"]["state"] == "canceled"
     shop.work()
     assert shop.row(ticket).state == "canceled"
-    (act,) = history(shop, refund)["acts"]
+    (act,) = history(shop, refund)["actions"]
     assert act["why"] == "kept it"
     assert act["who"]
 
@@ -246,7 +246,7 @@ def test_nothing_was_paid_needs_a_reason(shop: Shop) -> None:
     assert said.code == 0
     changed = shop.row("tkt_1")
     assert (changed.state, changed.generation) == ("requested", 2)
-    assert history(shop, refund)["acts"][0]["why"] == "I looked"
+    assert history(shop, refund)["actions"][0]["why"] == "I looked"
 
 
 def test_an_unknown_refund_is_only_looked_up_again_without_that_word(shop: Shop) -> None:

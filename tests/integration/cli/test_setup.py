@@ -73,7 +73,7 @@ def test_a_field_of_another_type_is_reported_and_not_touched() -> None:
     step = next(step for step in plan([], [other], []) if step.key == "refund_amount")
     assert step.finding is Finding.DIFFERS
     assert not step.to_do
-    assert "of the type text, wanted is number" in (step.note or "")
+    assert "its type is text instead of number" in (step.note or "")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_the_secret_is_shown_as_a_line_to_copy(bare_shop: Shop) -> None:
 
 def test_a_second_secret_is_to_be_set_beside_the_first(bare_shop: Shop) -> None:
     said = bare_shop.run("setup", "--webhook-url", URL)
-    assert "write both, with a comma between them" in said.text
+    assert "write both, separated by a comma" in said.text
 
 
 def test_a_webhook_whose_secret_nobody_knows_here_is_pointed_out(bare_shop: Shop) -> None:
     bare_shop.run("setup", "--webhook-url", URL)
     said = bare_shop.run("setup", "--webhook-url", URL, DISPATCH_WEBHOOK_SECRET="")
     assert said.code == 0
-    assert "its secret was shown when it was made, and DISPATCH_WEBHOOK_SECRET is not set" in (
+    assert "its secret was shown when it was created, and DISPATCH_WEBHOOK_SECRET is not set" in (
         said.text
     )
 
@@ -194,7 +194,7 @@ def test_the_statuses_are_named_as_the_settings_say(bare_shop: Shop) -> None:
 def test_a_url_that_is_not_whole_is_a_usage_error(bare_shop: Shop, url: str) -> None:
     said = bare_shop.run("setup", "--webhook-url", url)
     assert said.code == 2
-    assert "write it whole" in said.text
+    assert "write it in full" in said.text
 
 
 def test_what_the_api_refuses_is_one_sentence(bare_shop: Shop) -> None:

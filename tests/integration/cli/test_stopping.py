@@ -65,6 +65,6 @@ def test_serve_stops_in_time_and_without_an_error_whatever_hangs(
             said = process.end(signal.SIGTERM)
     assert said.code == 0
     assert time.monotonic() - begun < drain + 15
-    assert "what is under way did not end in time" in said.err
+    assert "the current work did not end in time" in said.err
     for wrong in ("Traceback", "Error", "ERROR", "closed"):
         assert wrong not in said.err

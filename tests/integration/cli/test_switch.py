@@ -30,7 +30,7 @@ def test_a_switch_stops_another_process_before_its_next_payment(shop: Shop) -> N
         wait_until(lambda: state(shop, paid) == "succeeded", 20)
         said = shop.offline("switch", "kill", "on", "--by", "Ann", "--why", "wrong amounts")
         assert said.code == 0
-        assert "No worker begins another payment" in said.text
+        assert "No worker starts another payment" in said.text
         shop.event(stopped, "evt_2")
         wait_until(lambda: state(shop, stopped) == "requested", 20)
         wait_until(lambda: shop.row(stopped).detail == "the kill switch is on", 20)
@@ -78,9 +78,9 @@ def test_where_they_stand_and_who_put_them_there(shop: Shop) -> None:
     document = shop.offline("switch", "--json").json["switches"]["kill"]
     assert (document["on"], document["who"], document["why"]) == (True, "Ann", "wrong amounts")
     assert "wrong amounts" in shop.offline("switch").text
-    (act,) = shop.offline("acts", "--json").json["acts"]
-    assert (act["act"], act["subject"], act["who"]) == ("on", "switch kill", "Ann")
-    assert "switch kill" in shop.offline("acts").text
+    (act,) = shop.offline("audit-log", "--json").json["actions"]
+    assert (act["action"], act["subject"], act["who"]) == ("on", "switch kill", "Ann")
+    assert "switch kill" in shop.offline("audit-log").text
 
 
 def test_doctor_and_worker_say_so(shop: Shop) -> None:
@@ -97,11 +97,11 @@ def test_doctor_and_worker_say_so(shop: Shop) -> None:
 )
 def test_what_is_no_switch_is_a_wrong_usage(shop: Shop, arguments: tuple[str, ...]) -> None:
     assert shop.offline("switch", *arguments).code == 2
-    assert shop.offline("acts", "--json").json == {"acts": []}
+    assert shop.offline("audit-log", "--json").json == {"actions": []}
 
 
 def test_nobody_did_anything(shop: Shop) -> None:
-    assert "Nobody has done anything by hand" in shop.offline("acts").text
+    assert "Nothing has been done by hand" in shop.offline("audit-log").text
 
 
 def test_throwing_makes_no_database(bare_shop: Shop) -> None:

@@ -81,7 +81,7 @@ def test_it_needs_no_setting_but_the_secret(shop: Shop) -> None:
 def test_a_url_that_is_not_whole_is_a_usage_error(shop: Shop, url: str) -> None:
     said = shop.run("trigger", url)
     assert said.code == 2
-    assert "write it whole" in said.text
+    assert "write it in full" in said.text
 
 
 def test_a_receiver_that_is_not_there_is_one_sentence(shop: Shop) -> None:

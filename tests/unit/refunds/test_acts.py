@@ -45,7 +45,7 @@ def fail(desk: Desk, kind: ErrorKind, times: int = 1, call: Any = "refund") -> N
 
 def recorded(desk: Desk) -> list[tuple[str, str, str | None]]:
     with desk.store.read() as conn:
-        return [(a.act, a.who, a.why) for a in audit_log.of_refund(conn, desk.only().id)]
+        return [(a.action, a.who, a.why) for a in audit_log.of_refund(conn, desk.only().id)]
 
 
 # Who.

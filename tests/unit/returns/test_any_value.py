@@ -225,7 +225,7 @@ class _Escaped(logging.Handler):
 @contextmanager
 def nothing_escapes() -> Generator[None]:
     """Fail where a queue had to catch what its work raised."""
-    queues, escaped = logging.getLogger("dispatch_returns.connector.queues"), _Escaped()
+    queues, escaped = logging.getLogger("dispatch_returns.connector.workers"), _Escaped()
     queues.addHandler(escaped)
     try:
         yield

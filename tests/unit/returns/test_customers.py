@@ -82,7 +82,7 @@ def test_an_erasure_leaves_the_books_and_is_recorded_without_the_address(
     assert (after.id, after.amount, after.state) == (before.id, before.amount, before.state)
     with shop.store.read() as conn:
         (act, *_) = audit_log.newest(conn, limit=1)
-    assert (act.act, act.who, act.why) == ("erase customer", "ann", "asked by letter")
+    assert (act.action, act.who, act.why) == ("erase customer", "ann", "asked by letter")
     assert EMAIL not in (act.subject or "")
 
 

@@ -244,7 +244,7 @@ def test_while_the_api_is_down_an_event_waits_ever_longer(
         wait = (stored.due_at - shop.clock()).total_seconds()
         assert longest / 2 <= wait <= longest
         assert (stored.error or "").startswith("ServerError: GET ")
-        assert f"event {event} is put off: ServerError" in caplog.messages
+        assert f"event {event} is postponed: ServerError" in caplog.messages
         shop.clock.now = stored.due_at
         longest *= 2
     shop.work()
@@ -298,7 +298,7 @@ def test_an_id_that_cannot_stand_in_an_address_is_not_asked_for_again_and_again(
     kept = shop.found(event)
     assert (kept.state, kept.error) == (
         EventState.UNREADABLE,
-        "the ticket's id cannot be one of the API's",
+        "the ticket's id can't be one of the API's",
     )
 
 

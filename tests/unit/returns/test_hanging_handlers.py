@@ -77,7 +77,7 @@ def test_a_handler_over_its_limit_is_reported_once(
     assert shop.connector.health.lag().document["handlers_over_limit"] == 1
     assert not shop.connector.health.lag().ok
     (said,) = [it for it in caplog.records if it.levelno == logging.ERROR]
-    assert "hangs has run for 61 s and keeps one of the slots" in said.getMessage()
+    assert "hangs has run for 61 s and occupies one of the slots" in said.getMessage()
     shop.connector.messenger._finish(message, message.state.DONE, None)
     assert shop.connector.health.lag().ok
 

@@ -10,7 +10,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.connector.installation import Identity, judge
+from dispatch_returns.connector.installation import Identity, compare
 from dispatch_returns.errors import AdapterError, ConfigurationError, ErrorKind
 from dispatch_returns.refunds import ledger
 from dispatch_returns.store import Store, audit_log
@@ -147,7 +147,7 @@ def test_two_workspaces_that_were_adopted_each_do_their_own_work(
     assert first.connector.health.lag().ok
     with first.store.read() as conn:
         (act,) = audit_log.newest(conn, limit=9)
-    assert (act.act, act.who, act.why, act.subject) == (
+    assert (act.action, act.who, act.why, act.subject) == (
         "adopt", "Ann", "two brands", "workspace ws_b ws_b",
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_a_workspace_that_the_key_does_not_see_is_named_and_nothing_is_marked_do
     event_id = wrong.event("tkt_1", brand_id=dispatch_sandbox.WORKSPACE)
     assert wrong.work() == 0
     assert wrong.found(event_id).state is EventState.ACCEPTED
-    with pytest.raises(ConfigurationError, match="DISPATCH_WORKSPACE is ws_typo, and this key"):
+    with pytest.raises(ConfigurationError, match="DISPATCH_WORKSPACE is ws_typo, but this key"):
         wrong.connector.installation.require()
 
 
@@ -187,7 +187,9 @@ def test_a_key_of_another_account_pays_nothing_until_it_is_adopted(
     ticket = other.ticket()
     other.run(ticket)
     assert paid(other) == 0
-    with pytest.raises(ConfigurationError, match=r"FAKE_API_KEY is of fake acct_2 .* fake acct_1"):
+    with pytest.raises(
+        ConfigurationError, match=r"FAKE_API_KEY belongs to fake acct_2 .* fake acct_1"
+    ):
         other.connector.installation.require()
     other.connector.installation.adopt(who="Ann")
     other.work(minutes=2)
@@ -208,7 +210,9 @@ def test_an_adapter_of_another_name_needs_to_be_adopted(shop: Callable[..., Work
     shop(fake=Bank())
     other = Bank()
     other.name = "acme"
-    with pytest.raises(ConfigurationError, match=r"^DISPATCH_RETURNS_ADAPTER is of acme acct_1"):
+    with pytest.raises(
+        ConfigurationError, match=r"^DISPATCH_RETURNS_ADAPTER belongs to acme acct_1"
+    ):
         shop(fake=other).connector.installation.require()
 
 
@@ -275,19 +279,19 @@ OURS = [Entry("workspace", "ws_a", "ws_a", id=1), Entry("adapter", "stripe", "ac
 
 
 def test_the_first_start_writes_down_everything_and_the_next_one_nothing() -> None:
-    first = judge([], SEEN)
+    first = compare([], SEEN)
     assert [(it.kind, it.name, it.account, it.mode) for it in first.new] == [
         ("workspace", "ws_a", "ws_a", None),
         ("adapter", "stripe", "acct_1", "live"),
     ]
-    assert judge(OURS, SEEN).new == ()
+    assert compare(OURS, SEEN).new == ()
 
 
 def test_a_stranger_that_is_adopted_is_a_stranger_no_more() -> None:
     stranger = Entry("workspace", "ws_b", id=3)
     seen = Identity("ws_b", "ws_b", "stripe", "live", "acct_1")
-    assert not judge([*OURS, stranger], seen).may_work
-    (new,) = judge([*OURS, stranger], seen, adopting=True).new
+    assert not compare([*OURS, stranger], seen).may_work
+    (new,) = compare([*OURS, stranger], seen, adopting=True).new
     assert (new.id, new.account) == (3, "ws_b")
 
 

@@ -84,7 +84,7 @@ def test_a_revoked_key_is_said_until_another_one_is_accepted(
         shop.work(minutes=5)
     ok, problem = lag(shop)
     assert not ok
-    assert "wait, because the payment processor or the API can't be asked" in problem
+    assert "wait, because the payment processor or the API can't be reached" in problem
     assert "no key was revoked. Run: dispatch-returns doctor" in problem
     assert "req_1" not in problem
     monkeypatch.undo()

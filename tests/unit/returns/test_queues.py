@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_returns.connector.queues import Queue, work_off
+from dispatch_returns.connector.workers import Queue, work_off
 from dispatch_returns.errors import TransitionError
 
 

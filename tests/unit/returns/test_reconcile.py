@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 import dispatch_sandbox
 from dispatch_returns.connector.connector import Connector
-from dispatch_returns.connector.reconcile.books import digits
-from dispatch_returns.connector.reconcile.differences import EXPLAINED, FIXABLE, Cause, Difference
+from dispatch_returns.connector.reconcile.discrepancies import EXPLAINED, FIXABLE, Cause, Difference
+from dispatch_returns.connector.reconcile.lists import digits
 from dispatch_returns.errors import (
     AdapterError,
     APIResponseError,
@@ -53,7 +53,7 @@ def shop(box: dispatch_sandbox.Sandbox, tmp_path: Path, any_store: Store) -> Ite
 def compare(shop: Workshop, **options: Any) -> list[Difference]:
     found: list[Difference] = []
     report = shop.connector.reconciler.run(found.append, **options)
-    assert report.differences == len(found)
+    assert report.discrepancies == len(found)
     assert report.settled == sum(it.settled for it in found)
     return found
 
@@ -95,8 +95,8 @@ def test_books_that_agree_have_no_difference(shop: Workshop) -> None:
     shop.fake.add_payment("pi_other", usd("20.00"))
     shop.fake.refund_outside("pi_other", usd("20.00"))  # nobody's return
     told: list[tuple[str, int]] = []
-    report = shop.connector.reconciler.run(lambda _: None, tell=lambda *it: told.append(it))
-    assert (report.lines, report.differences) == ({"tickets": 3, "rows": 3, "refunds": 4}, 0)
+    report = shop.connector.reconciler.run(lambda _: None, progress=lambda *it: told.append(it))
+    assert (report.lines, report.discrepancies) == ({"tickets": 3, "rows": 3, "refunds": 4}, 0)
     assert ("refunds", 4) in told
 
 
@@ -575,7 +575,7 @@ def test_what_the_workers_must_not_fix_is_in_the_log(
     _, refund = paid(shop)
     del shop.fake._made[refund.processor_id or ""]
     shop.work(hours=25)
-    said = "the books differ: 1 no_refund. Run: dispatch-returns reconcile"
+    said = "discrepancies: 1 no_refund. Run: dispatch-returns reconcile"
     assert said in caplog.messages
 
 
@@ -631,7 +631,7 @@ def test_while_a_book_cannot_be_read_it_is_tried_within_the_hour(
     monkeypatch.setattr(shop.fake, "refunds_between", down)
     monkeypatch.setattr(shop.fake, "find", lambda _request: None)
     shop.work(hours=25)
-    assert "the books could not be compared: AdapterError" in caplog.messages
+    assert "could not reconcile: AdapterError" in caplog.messages
     monkeypatch.undo()
     shop.work(hours=1, minutes=1)
     assert row(shop, ticket).state is State.FAILED

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
-from dispatch_returns.connector.reconcile.differences import Cause, Difference
+from dispatch_returns.connector.reconcile.discrepancies import Cause, Difference
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.ledger import Refund

@@ -880,7 +880,7 @@ def test_a_notice_of_an_unproven_request_repeats_nothing_that_is_written_in_it(
 def test_agents_are_told_of_a_customer_who_cannot_be_told(shop: ReturnsShop) -> None:
     shop.merchant.notifier.error = NoticeError("the SMTP server refused the recipient (550)")
     ticket = shop.ask()
-    said = "The customer was not told: the SMTP server refused the recipient (550)."
+    said = "The customer was not notified: the SMTP server refused the recipient (550)."
     assert [note.startswith(said) for note in shop.notes(ticket)].count(True) == 3
 
 

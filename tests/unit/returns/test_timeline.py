@@ -133,7 +133,7 @@ def test_a_receipt_is_recorded_by_the_command(shop: ReturnsShop, tmp_path: Path)
     assert wrong.code == 2
     said = run(*call, "--line", "SKU-001=1", "--date", "2024-02-01", environment=environment)
     assert said.code == 0
-    assert "is recorded: 1 x SKU-001, good. A running worker takes it up." in said.text
+    assert "is recorded: 1 x SKU-001, good. A running worker will process it." in said.text
     again = run(*call, environment=environment)
     assert again.code == 1
     assert "has already arrived" in again.err

@@ -51,7 +51,7 @@ def test_a_label_is_given_back_with_who_and_why_and_another_can_be_made(shop: Re
     assert decision.why == "Label label_1 was voided; its cost is refunded. Why: torn"
     with shop.store.read() as conn:
         (act,) = audit_log.newest(conn, limit=5)
-    assert (act.act, act.who, act.why) == ("void", "Bob", "torn")
+    assert (act.action, act.who, act.why) == ("void", "Bob", "torn")
     assert act.subject == f"label label_1 of {ticket.id}"
     assert (done.row.due_at, done.row.working) == (due_at, False), "the timers go on"
     shop.work()

@@ -258,7 +258,7 @@ def test_while_the_api_is_down_a_message_waits_ever_longer(
     assert waiting.due_at is not None
     assert 2.5 <= (waiting.due_at - shop.clock()).total_seconds() <= 5
     assert waiting.error is not None
-    assert f"message {waiting.id} is put off: {said}" in caplog.messages
+    assert f"message {waiting.id} is postponed: {said}" in caplog.messages
     shop.work(seconds=5)
     shop.work(seconds=10)
     assert [m.state for m in shop.messages()] == [MessageState.DONE] * 2

@@ -15,7 +15,7 @@ from celery import Celery
 
 from dispatch_returns.connector import celery as runner
 from dispatch_returns.connector.celery import Bell, install, take_turn
-from dispatch_returns.connector.crew import Crew
+from dispatch_returns.connector.workers import Crew
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError, StoreUnavailableError
 from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
@@ -169,7 +169,7 @@ def test_a_message_that_cannot_be_sent_is_logged_and_the_next_one_is_tried(
         bell.ring()
         wait_until(lambda: len(caplog.messages) == number)  # noqa: B023 - called at once
     assert sent.count == 2
-    assert caplog.messages == ["no message sent (OSError): the sweep finds the work"] * 2
+    assert caplog.messages == ["no message was sent (OSError): the sweep will find the work"] * 2
 
 
 def test_many_threads_ring_one_bell() -> None:

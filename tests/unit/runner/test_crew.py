@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.connector.celery import take_turn
-from dispatch_returns.connector.crew import MORE, Crew
-from dispatch_returns.connector.queues import Queue
-from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.workers import MORE, Crew, Queue, ThreadRunner
 from tests.support.piles import SOON, Pile
 from tests.support.waiting import wait_until
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.workers import ThreadRunner
 from dispatch_returns.errors import StoreUnavailableError
 from tests.support.piles import SOON, Blocker, Pile
 from tests.support.waiting import wait_until
@@ -243,7 +243,7 @@ def test_a_child_process_has_a_runner_of_its_own(start: Start) -> None:
 def test_what_runs_when_the_interpreter_ends_is_finished() -> None:
     script = """
 import time
-from dispatch_returns.connector.threads import ThreadRunner
+from dispatch_returns.connector.workers import ThreadRunner
 from tests.support.piles import Pile
 
 def first():

@@ -261,14 +261,14 @@ def test_a_migration_that_fails_leaves_nothing_behind(
 def test_an_upgrade_waits_for_the_one_that_is_under_way(empty: str) -> None:
     inside, go_on = threading.Event(), threading.Event()
 
-    def slowly(conn: Connection) -> bool:
+    def slowly(conn: Connection) -> None:
         inside.set()
         assert go_on.wait(SOON)
-        return upgrade(conn)
+        apply(conn)
 
-    upgrade = migrate._upgrade
+    apply = migrate._apply_migrations
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setattr(migrate, "_upgrade", slowly)
+        patch.setattr(migrate, "_apply_migrations", slowly)
         first = pool.submit(database.upgrade, empty)
         assert inside.wait(SOON)
         patch.undo()
@@ -304,7 +304,7 @@ def test_a_write_whose_connection_is_killed_is_undone_and_the_next_one_works(
         kill_connections(url)
         inbox.add(conn, new_event(2), NOW)
 
-    with pytest.raises(StoreUnavailableError, match="did not say that it has committed"):
+    with pytest.raises(StoreUnavailableError, match="did not confirm the commit"):
         store.write("killed", is_killed)
     assert events(store) == []
     assert store.write("accept", accepting(1))
@@ -354,7 +354,7 @@ def test_a_commit_whose_answer_is_lost_may_be_made_again(url: str) -> None:
     with relay(url) as lossy, Store.open(lossy.url) as store:
         assert store.write("accept", accepting(1))
         lossy.lose_next_commit()
-        with pytest.raises(StoreUnavailableError, match="did not say that it has committed"):
+        with pytest.raises(StoreUnavailableError, match="did not confirm the commit"):
             store.write("accept", accepting(2))
         assert lossy.lost == 1
         assert find(store, "evt_2") is not None, "it had committed, and nobody could know"

@@ -38,7 +38,7 @@ def test_a_file_with_the_tables_of_another_program_is_refused_and_left_as_it_is(
     before = hashlib.sha256(path.read_bytes()).digest()
     for opens in (Store.open, database.upgrade):
         with pytest.raises(
-            ConfigurationError, match=r"another program \(alembic_version, orders\)"
+            ConfigurationError, match=r"another program's tables \(alembic_version, orders\)"
         ):
             opens(url)
     assert hashlib.sha256(path.read_bytes()).digest() == before
@@ -102,7 +102,7 @@ def test_a_file_that_is_deleted_or_replaced_is_noticed_and_nothing_more_is_accep
         assert ready(store)
         (tmp_path / "returns.db").unlink()
         assert not ready(store)
-        with pytest.raises(StoreUnavailableError, match="deleted, or another one"):
+        with pytest.raises(StoreUnavailableError, match="deleted or replaced"):
             accept(store, 2)
         stores.open_store(tmp_path).close()
         assert not ready(store)

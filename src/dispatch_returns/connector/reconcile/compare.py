@@ -1,13 +1,13 @@
-"""Reads the three books, looks again at whatever seems to differ, and puts right what is safe.
+"""Compares the tickets, the ledger and the processor's refunds, and fixes what is safe to fix.
 
-The books move while they are read. So what a join shows is only a suspicion: the row is read
-again, the processor and the API are asked again, and what differs then is a difference.
+They change while they are read, so a join shows only a suspicion: the row is read again, the
+processor and the API are asked again, and what differs then is a discrepancy.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, islice
@@ -18,16 +18,15 @@ from sqlalchemy import Connection
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.client.operation import UnreadableItem
 from dispatch_returns.connector.processor_events import Found, LateNews
-from dispatch_returns.connector.reconcile import differences
-from dispatch_returns.connector.reconcile.books import (
+from dispatch_returns.connector.reconcile import discrepancies
+from dispatch_returns.connector.reconcile.discrepancies import FIXABLE, Cause, Difference, ParcelRow
+from dispatch_returns.connector.reconcile.lists import (
     Books,
     OthersRefund,
-    Tell,
+    Progress,
     TicketLine,
     digits,
-    tell_nobody,
 )
-from dispatch_returns.connector.reconcile.differences import FIXABLE, Cause, Difference, ParcelRow
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
@@ -49,7 +48,7 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
 )
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.sync import Answer, Met
+from dispatch_returns.refunds.sync import Met
 from dispatch_returns.refunds.ticket_facts import Facts, payment_on_ticket
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import ReceiptState
@@ -61,20 +60,24 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_RIGHT = frozenset({Met.APPLIED, Met.ADOPTED, Met.AGREES})
-_ONE = (1,)
-"""The parcels of a ticket of which none was counted: its refund is the first."""
+_FIXED = frozenset({Met.APPLIED, Met.ADOPTED, Met.AGREES})
+_FIRST_ONLY = (1,)
+"""The parcels of a ticket without receipts: its refund is the first."""
 _PAGE = 100
-_GONE = (NotFoundError, InvalidArgumentError)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a comparison read: lines by book. `differences` were told one by one."""
+    """The result of a comparison. ``lines``: how many entries were read, by list."""
 
     lines: dict[str, int]
-    differences: int
+    discrepancies: int
     settled: int
+
+    @property
+    def open(self) -> int:
+        """How many discrepancies are left."""
+        return self.discrepancies - self.settled
 
 
 class Reconciler:
@@ -84,14 +87,14 @@ class Reconciler:
         self,
         store: Store,
         client: DispatchClient,
-        late_news: LateNews,
+        processor_events: LateNews,
         *,
         workspace: Callable[[], str],
         refunded_status: str,
     ) -> None:
         self._store = store
         self._client = client
-        self._late_news = late_news
+        self._processor_events = processor_events
         self._workspace = workspace
         self._refunded_status = refunded_status
 
@@ -102,45 +105,48 @@ class Reconciler:
         since: datetime | None = None,
         until: datetime | None = None,
         fix: bool = False,
-        tell: Tell = tell_nobody,
+        progress: Progress = lambda _list, _count: None,
     ) -> Report:
-        """Hand every difference to `found`; fix what is safe where `fix` is set.
+        """Pass every discrepancy to `found`; with `fix`, fix what is safe first.
 
-        `since` and `until` (UTC): refunds and rows made in that time, and tickets changed since.
-        Raises `UnsupportedFeatureError` for an adapter that cannot list its refunds, and
-        `APIError`, `AdapterError`, `StoreError` where a book cannot be read.
+        `since` and `until` (UTC): refunds and rows made in that period, and tickets changed
+        since. Raises `UnsupportedFeatureError` for an adapter that cannot list its refunds, and
+        `APIError`, `AdapterError`, `StoreError` if something cannot be read.
         """
         adapter = self._listing()
         count = settled = 0
         unreadable: list[UnreadableItem] = []
         unreadable_refunds: list[UnreadableRefund] = []
-        with Books(tell) as books:
-            lines = books.read(
+        with Books(progress) as lists:
+            lines = lists.read(
                 self._tickets(since, unreadable),
                 self._rows(since, until),
                 readable_refunds(adapter.refunds_between(since, until), unreadable_refunds.append),
             )
             if since is not None or until is not None:
-                # Somebody may refund by hand today what was paid last year.
-                books.add_rows(self._rows_of(books.payments_of_others()))
-            for number, difference in enumerate(
-                chain(
-                    map(_unreadable, unreadable),
-                    map(_unreadable_refund, unreadable_refunds),
-                    self._differences(books),
-                ),
-                start=1,
-            ):
-                tell("differences", number)
-                told = self._fix(difference) if fix else difference
-                count, settled = count + 1, settled + told.settled
-                found(told)
+                # A payment from last year may be refunded by hand today.
+                for names in _in_pages(lists.payments_of_others()):
+                    with self._store.read() as conn:
+                        page = ledger.of_payments(conn, self._processor_events.adapter.name, names)
+                    lists.add_rows(self._of_workspace(page))
+            not_compared = [
+                Difference(Cause.UNREADABLE_TICKET, it.id, detail=it.problem) for it in unreadable
+            ] + [
+                Difference(Cause.UNREADABLE_REFUND, processor_id=it.processor_id, detail=it.problem)
+                for it in unreadable_refunds
+            ]
+            for it in chain(not_compared, self._discrepancies(lists)):
+                count += 1
+                progress("discrepancies", count)
+                result = self._fix(it) if fix else it
+                settled += result.settled
+                found(result)
         return Report(lines, count, settled)
 
-    # The books.
+    # The three lists.
 
     def _listing(self) -> SupportsListing:
-        adapter = self._late_news.adapter
+        adapter = self._processor_events.adapter
         if not isinstance(adapter, SupportsListing):
             raise UnsupportedFeatureError(
                 f"the adapter {adapter.name} cannot list its refunds: there is nothing to compare"
@@ -150,21 +156,35 @@ class Reconciler:
     def _tickets(
         self, since: datetime | None, unreadable: list[UnreadableItem]
     ) -> Iterator[TicketLine]:
-        """Give the tickets that say refunded, until one was last changed before `since`.
+        """Yield the refunded tickets that were changed since `since`.
 
-        Those that cannot be understood are added to `unreadable`.
+        Those that can't be read are added to `unreadable`.
         """
-        for tickets in _in_pages(_changed_since(self._listed(unreadable), since)):
-            of_ticket = {self._return_id(it.id): it for it in tickets}
+        for tickets in _in_pages(self._changed_tickets(since, unreadable)):
+            of_return = {self._return_id(it.id): it for it in tickets}
             with self._store.read() as conn:
-                accepted = receipts.accepted(conn, of_ticket)
+                accepted = receipts.accepted(conn, of_return)
                 before = go_live.among(conn, self._workspace(), [it.id for it in tickets])
-            for return_id, ticket in of_ticket.items():
+            for return_id, ticket in of_return.items():
                 if ticket.id in before:
                     continue
-                yield self._line(ticket, accepted.get(return_id, _ONE))
+                facts = Facts.of(ticket, self._workspace())
+                # Only what the ticket itself names: a look-up would be a call for each ticket.
+                payment = payment_on_ticket(facts)
+                yield TicketLine(
+                    ticket.id,
+                    digits(facts.amount),
+                    payment.id if payment else None,
+                    tuple(
+                        self._refund_id(ticket.id, ordinal)
+                        for ordinal in accepted.get(return_id, _FIRST_ONLY)
+                    ),
+                )
 
-    def _listed(self, unreadable: list[UnreadableItem]) -> Iterator[Ticket]:
+    def _changed_tickets(
+        self, since: datetime | None, unreadable: list[UnreadableItem]
+    ) -> Iterator[Ticket]:
+        """Yield the refunded tickets, newest change first, until one changed before `since`."""
         cursor: str | None = None
         seen: set[str] = set()
         while True:
@@ -172,7 +192,11 @@ class Reconciler:
                 status=self._refunded_status, sort="updated_at", order="desc", cursor=cursor
             )
             unreadable.extend(page.unreadable)
-            yield from page.data
+            for ticket in page.data:
+                changed = ticket.updated_at
+                if since is not None and changed is not None and changed < since:
+                    return
+                yield ticket
             cursor = page.cursor
             if cursor is None:
                 return
@@ -186,17 +210,6 @@ class Reconciler:
     def _refund_id(self, ticket_id: str, ordinal: int) -> str:
         return ledger.refund_id(self._workspace(), ticket_id, ordinal)
 
-    def _line(self, ticket: Ticket, ordinals: Sequence[int]) -> TicketLine:
-        facts = Facts.of(ticket, self._workspace())
-        # Only what the ticket itself names: a look-up for each ticket would be a call for each.
-        payment = payment_on_ticket(facts)
-        return TicketLine(
-            ticket.id,
-            digits(facts.amount),
-            payment.id if payment else None,
-            tuple(self._refund_id(ticket.id, ordinal) for ordinal in ordinals),
-        )
-
     def _rows(self, since: datetime | None, until: datetime | None) -> Iterator[Refund]:
         after = ""
         while True:
@@ -207,33 +220,26 @@ class Reconciler:
             yield from self._of_workspace(page)
             after = page[-1].id
 
-    def _rows_of(self, payments: Iterator[str]) -> Iterator[Refund]:
-        """Give the rows of some payments."""
-        adapter = self._late_news.adapter.name
-        for names in _in_pages(payments):
-            with self._store.read() as conn:
-                page = ledger.of_payments(conn, adapter, names)
-            yield from self._of_workspace(page)
-
     def _of_workspace(self, rows: Sequence[Refund]) -> Iterator[Refund]:
         return (row for row in rows if row.workspace_id == self._workspace())
 
-    # A second look.
+    # Each suspicion is checked again.
 
-    def _differences(self, books: Books) -> Iterator[Difference]:
-        """Give each difference once; refunds come first, for they settle rows and tickets."""
-        for processor_id, payment in books.lost_refunds(self._workspace()):
-            yield from self._again_at_lost(processor_id, payment)
-        for refund in books.others_refunds(self._late_news.adapter.name):
-            yield from self._again_at_others(refund)
-        for refund_id, ticket_id, processor_id in books.claimed_twice(self._late_news.adapter.name):
+    def _discrepancies(self, lists: Books) -> Iterator[Difference]:
+        """Yield each discrepancy once; refunds come first, because they settle rows and tickets."""
+        adapter = self._processor_events.adapter.name
+        for processor_id, payment in lists.lost_refunds(self._workspace()):
+            yield from self._check_lost_refund(processor_id, payment)
+        for refund in lists.others_refunds(adapter):
+            yield from self._check_external_refund(refund)
+        for refund_id, ticket_id, processor_id in lists.claimed_twice(adapter):
             yield Difference(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
-        for refund_id in books.suspect_rows(self._late_news.adapter.name):
-            yield from self._again_at_row(refund_id)
-        for ticket_id in books.suspect_tickets():
-            yield from self._again_at_ticket(ticket_id)
+        for refund_id in lists.suspect_rows(adapter):
+            yield from self._check_row(refund_id)
+        for ticket_id in lists.suspect_tickets():
+            yield from self._check_ticket(ticket_id)
 
-    def _again_at_lost(self, processor_id: str, payment: PaymentRef) -> Iterator[Difference]:
+    def _check_lost_refund(self, processor_id: str, payment: PaymentRef) -> Iterator[Difference]:
         known = self._find(processor_id, payment)
         if known is None or known.refund_id is None:
             return
@@ -243,13 +249,13 @@ class Reconciler:
         if row is None:
             is_earlier = any(it.refund_id == known.refund_id for it in parcels[:-1])
             cause = Cause.PARCEL_NOT_ENTERED if is_earlier else Cause.NOT_IN_LEDGER
-            yield differences.of_refund(cause, known, payment)
+            yield discrepancies.of_refund(cause, known, payment)
 
-    def _again_at_others(self, refund: OthersRefund) -> Iterator[Difference]:
+    def _check_external_refund(self, refund: OthersRefund) -> Iterator[Difference]:
         known = self._find(refund.processor_id, refund.payment)
         if known is None:
             return
-        adapter = self._late_news.adapter.name
+        adapter = self._processor_events.adapter.name
         with self._store.read() as conn:
             taken = ledger.of_processor(conn, adapter, refund.processor_id)
             rows = ledger.of_payments(conn, adapter, [ref.id for ref in known.payments])
@@ -257,13 +263,13 @@ class Reconciler:
         if taken is not None:
             return
         if waits:
-            found = differences.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
+            found = discrepancies.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
             yield replace(found, ticket_id=refund.ticket_id)
-        elif (newest := differences.beside(rows, known)) is not None:
-            found = differences.of_refund(Cause.REFUNDED_ELSEWHERE, known, refund.payment)
+        elif (newest := discrepancies.newest_unrelated(rows, known)) is not None:
+            found = discrepancies.of_refund(Cause.REFUNDED_ELSEWHERE, known, refund.payment)
             yield replace(found, ticket_id=newest.ticket_id)
 
-    def _again_at_row(self, refund_id: str) -> Iterator[Difference]:
+    def _check_row(self, refund_id: str) -> Iterator[Difference]:
         with self._store.read() as conn:
             row = ledger.get(conn, refund_id)
         if row is None or row.payment is None:
@@ -279,15 +285,15 @@ class Reconciler:
             )
             others = {it.processor_id for it in claimed if it is not None and it.id != row.id}
         if fresh is not None and fresh.claims == row.claims:
-            difference = differences.of_row(row, listed, others)
-            if difference is not None:
-                yield difference
+            found = discrepancies.of_row(row, listed, others)
+            if found is not None:
+                yield found
 
-    def _again_at_ticket(self, ticket_id: str) -> Iterator[Difference]:
+    def _check_ticket(self, ticket_id: str) -> Iterator[Difference]:
         try:
             ticket = self._client.tickets.get(ticket_id)
-        except _GONE:
-            return
+        except (NotFoundError, InvalidArgumentError):
+            return  # it was deleted
         except APIResponseError as error:
             yield Difference(Cause.UNREADABLE_TICKET, ticket_id, detail=error.message)
             return
@@ -298,14 +304,14 @@ class Reconciler:
             *earlier, newest = self._parcels(conn, ticket_id)
         if waiting:
             return
-        found = [differences.of_parcel(it, ticket_id) for it in earlier]
-        # The ticket speaks of its newest parcel.
-        asked = digits(Facts.of(ticket, self._workspace()).amount)
-        found.append(differences.of_ticket(newest.row, ticket_id, asked))
+        found = [discrepancies.of_parcel(it, ticket_id) for it in earlier]
+        # The ticket's own fields are about its newest parcel.
+        amount = digits(Facts.of(ticket, self._workspace()).amount)
+        found.append(discrepancies.of_ticket(newest.row, ticket_id, amount))
         yield from (it for it in found if it is not None)
 
     def _parcels(self, conn: Connection, ticket_id: str) -> list[ParcelRow]:
-        """Return the accepted parcels of a ticket, oldest first; one where none was counted."""
+        """Return the accepted parcels of a ticket, oldest first; one if it has no receipts."""
         accepted = [
             (it.ordinal, it.amount)
             for it in receipts.of_return(conn, self._return_id(ticket_id))
@@ -314,10 +320,10 @@ class Reconciler:
         found: list[ParcelRow] = []
         for ordinal, amount in accepted or [(1, None)]:
             refund_id = self._refund_id(ticket_id, ordinal)
-            acts = audit_log.of_refund(conn, refund_id)
-            given_up = bool(acts) and acts[-1].act == "cancel"
+            actions = audit_log.of_refund(conn, refund_id)
+            canceled = bool(actions) and actions[-1].action == "cancel"
             row = ledger.get(conn, refund_id)
-            found.append(ParcelRow(refund_id, ordinal, amount, row, given_up=given_up))
+            found.append(ParcelRow(refund_id, ordinal, amount, row, canceled=canceled))
         return found
 
     def _find(self, processor_id: str, payment: PaymentRef) -> KnownRefund | None:
@@ -336,75 +342,50 @@ class Reconciler:
                 raise
             return []
 
-    # What may be put right.
+    # Fixes.
 
-    def _fix(self, difference: Difference) -> Difference:
-        if difference.cause not in FIXABLE | {Cause.REFUNDED_ELSEWHERE}:
-            return replace(difference, fixed=False)
+    def _fix(self, found: Difference) -> Difference:
+        if found.cause not in FIXABLE | {Cause.REFUNDED_ELSEWHERE}:
+            return replace(found, fixed=False)
         try:
-            fixed = self._fixed(difference) and difference.cause in FIXABLE
+            if found.cause in {Cause.NEVER_ENTERED, Cause.NOT_PAID}:
+                fixed = self._enter_ticket(found)
+            else:
+                fixed = self._record_refund(found)
         except (APIError, AdapterError) as error:
-            detail = f"{difference.detail} ({error.message})".strip()
-            return replace(difference, fixed=False, detail=detail)
+            detail = f"{found.detail} ({error.message})".strip()
+            return replace(found, fixed=False, detail=detail)
         except DispatchReturnsError as error:
-            extra = ids(ticket_id=difference.ticket_id, refund_id=difference.refund_id)
-            log.warning("a difference stays: %s", error, extra=extra)
-            return replace(difference, fixed=False)
-        return replace(difference, fixed=fixed)
+            extra = ids(ticket_id=found.ticket_id, refund_id=found.refund_id)
+            log.warning("a discrepancy was not fixed: %s", error, extra=extra)
+            return replace(found, fixed=False)
+        return replace(found, fixed=fixed and found.cause in FIXABLE)
 
-    def _fixed(self, difference: Difference) -> bool:
-        if difference.cause in {Cause.NEVER_ENTERED, Cause.NOT_PAID}:
-            assert difference.ticket_id is not None
-            return self._enter(difference.ticket_id)
-        answer = self._ask_again(difference)
-        if not answer.refunds:
-            return False
-        found = self._late_news.found(answer)
-        met = self._store.write("reconcile.fix", lambda conn: self._late_news.write(conn, found))
-        # The ticket that waits for it has no row yet, and finds it when it is entered.
-        for_no_row = difference.cause is Cause.MADE_ELSEWHERE and difference.refund_id is None
-        return (for_no_row and met == [Met.NOTED]) or all(it in _RIGHT for it in met)
-
-    def _enter(self, ticket_id: str) -> bool:
-        """Enter a ticket as its event would. Whether it is paid, the workers and guards decide."""
-        decision = self._late_news.judge(ticket_id)
+    def _enter_ticket(self, found: Difference) -> bool:
+        """Enter a ticket as its event would; the workers and the guard decide if it is paid."""
+        assert found.ticket_id is not None
+        decision = self._processor_events.decide(found.ticket_id)
         if decision is None:
             return False
-
-        def enter(conn: Connection) -> None:
-            self._late_news.write(conn, Found([], [decision]))
-
-        self._store.write("reconcile.fix", enter)
+        entry = Found([], [decision])
+        self._store.write("reconcile.fix", lambda conn: self._processor_events.write(conn, entry))
         return True
 
-    def _ask_again(self, difference: Difference) -> Answer:
-        """Return the refund that a difference is about, as the processor has it now."""
-        if difference.payment is None:
-            return Answer([])
-        answer = self._late_news.news.ask(RefundNews((difference.payment,), ()))
-        wanted = difference.processor_id
-        return replace(
-            answer, refunds=[it for it in answer.refunds if it.result.processor_id == wanted]
+    def _record_refund(self, found: Difference) -> bool:
+        """Record the refund of a discrepancy as the processor has it now."""
+        if found.payment is None:
+            return False
+        answer = self._processor_events.news.ask(RefundNews((found.payment,), ()))
+        refunds = [it for it in answer.refunds if it.result.processor_id == found.processor_id]
+        if not refunds:
+            return False
+        news = self._processor_events.found(replace(answer, refunds=refunds))
+        met = self._store.write(
+            "reconcile.fix", lambda conn: self._processor_events.write(conn, news)
         )
-
-
-def _unreadable(item: UnreadableItem) -> Difference:
-    return Difference(Cause.UNREADABLE_TICKET, item.id, detail=item.problem)
-
-
-def _unreadable_refund(refund: UnreadableRefund) -> Difference:
-    return Difference(
-        Cause.UNREADABLE_REFUND, processor_id=refund.processor_id, detail=refund.problem
-    )
-
-
-def _changed_since(tickets: Iterable[Ticket], since: datetime | None) -> Iterator[Ticket]:
-    """Give tickets, newest change first, until one was last changed before `since`."""
-    for ticket in tickets:
-        changed = ticket.updated_at
-        if since is not None and changed is not None and changed < since:
-            return
-        yield ticket
+        # The ticket that waits for it has no row yet, and finds it when it is entered.
+        for_no_row = found.cause is Cause.MADE_ELSEWHERE and found.refund_id is None
+        return (for_no_row and met == [Met.NOTED]) or all(it in _FIXED for it in met)
 
 
 def _in_pages(items: Iterator[T]) -> Iterator[list[T]]:

@@ -1,4 +1,4 @@
-"""The light comparison that the workers make: the last days, and only what is safe is fixed."""
+"""The workers' regular comparison: the last few days, and only safe fixes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.reconcile.compare import Reconciler
-from dispatch_returns.connector.reconcile.differences import Difference
+from dispatch_returns.connector.reconcile.discrepancies import Difference
 from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
 from dispatch_returns.store import Store, jobs
 from dispatch_returns.store.jobs import Job
@@ -18,13 +18,13 @@ from dispatch_returns.telemetry import ids
 log = logging.getLogger(__name__)
 
 _NAME = "reconcile"
-_LOOK_EVERY = timedelta(minutes=1)
+_CHECK_EVERY = timedelta(minutes=1)
 _LEASE = timedelta(hours=1)
-"""A comparison that takes longer may be made twice at once, which does no harm."""
+"""A comparison that takes longer may run twice at once, which is harmless."""
 
 
 class Schedule:
-    """One machine compares each time: the store's row for it is claimed."""
+    """The comparison as a recurring job, which one machine at a time claims."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class Schedule:
         self._back = timedelta(days=days)
         self._clock = clock
         self._lock = threading.Lock()
-        self._look_at: datetime | None = None
+        self._next_check: datetime | None = None
 
     def claim(self, _limit: int) -> list[Job]:
         """Return the job if it is due and no other machine has it."""
         now = self._clock()
         with self._lock:
-            if self._look_at is not None and now < self._look_at:
+            if self._next_check is not None and now < self._next_check:
                 return []
-            self._look_at = now + _LOOK_EVERY
+            self._next_check = now + _CHECK_EVERY
         first = now + self._every
         job = self._store.write(
             "reconcile.claim",
@@ -58,40 +58,33 @@ class Schedule:
         return [] if job is None else [job]
 
     def run(self, job: Job) -> None:
-        """Compare the last days, fix what is safe, and say what is left in the log."""
+        """Compare the last days, fix what is safe, and log the rest."""
         again = self._every
+        left: Counter[str] = Counter()
+
+        def note(found: Difference) -> None:
+            if found.settled:
+                extra = ids(ticket_id=found.ticket_id, refund_id=found.refund_id)
+                log.info("reconciled: %s, ticket %s", found.cause, found.ticket_id, extra=extra)
+            else:
+                left[found.cause] += 1
+
         try:
-            self._compare()
+            report = self._reconciler.run(note, since=self._clock() - self._back, fix=True)
         except (APIError, AdapterError) as error:
-            said = type(error).__name__
-            log.warning("the books could not be compared: %s", said, extra=ids())
+            log.warning("could not reconcile: %s", type(error).__name__, extra=ids())
             again = min(again, _LEASE)
+        else:
+            if left:
+                counts = ", ".join(f"{count} {cause}" for cause, count in sorted(left.items()))
+                text = "discrepancies: %s. Run: dispatch-returns reconcile"
+                log.warning(text, counts, extra=ids())
+            else:
+                log.info("no discrepancies: %s", report.lines, extra=ids())
         try:
             self._store.write(
                 "reconcile.done", lambda conn: jobs.finish(conn, job, self._clock() + again)
             )
         except LeaseLostError:
-            said = "the comparison took so long that another worker has begun the next"
-            log.info(said, extra=ids())
-
-    def _compare(self) -> None:
-        left: Counter[str] = Counter()
-
-        def found(difference: Difference) -> None:
-            if difference.settled:
-                extra = ids(ticket_id=difference.ticket_id, refund_id=difference.refund_id)
-                log.info(
-                    "reconciled: %s, ticket %s",
-                    difference.cause,
-                    difference.ticket_id,
-                    extra=extra,
-                )
-            else:
-                left[difference.cause] += 1
-
-        report = self._reconciler.run(found, since=self._clock() - self._back, fix=True)
-        if left:
-            said = ", ".join(f"{count} {cause}" for cause, count in sorted(left.items()))
-            log.warning("the books differ: %s. Run: dispatch-returns reconcile", said, extra=ids())
-        else:
-            log.info("the books agree: %s", report.lines, extra=ids())
+            text = "the comparison took so long that another worker has started the next one"
+            log.info(text, extra=ids())

@@ -175,7 +175,7 @@ def _refund(conn: Connection, refund: Refund) -> Iterator[Moment]:
         )
     for action in audit_log.of_refund(conn, refund.id):
         lines = (action.why,) if action.why else ()
-        yield Moment(action.at, "money", f"refund: {action.act}", action.who, "", lines)
+        yield Moment(action.at, "money", f"refund: {action.action}", action.who, "", lines)
     yield Moment(refund.updated_at, "money", f"{what}: {refund.state}", US, tone, why)
 
 

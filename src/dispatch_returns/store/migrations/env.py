@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection it is given, in its transaction."""
+"""Alembic's entry point: runs the migrations on the given connection, in its transaction."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dispatch_returns.store.schema import metadata, schema_revisions
 _connection = context.config.attributes["connection"]
 
 
-def _note_what_works_with_it(*, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
-    """Write into the database which older code goes on working: that code cannot know it."""
+def _record_works_with(*, ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+    """Record which older code still works with the schema: that code cannot know it."""
     script = cast("Script", step.up_revision)
     assert ctx.connection is not None
     row = {"revision": script.revision, "works_with": script.module.works_with}
@@ -26,8 +26,8 @@ context.configure(
     connection=_connection,
     target_metadata=metadata,
     render_as_batch=True,
-    # Alembic calls it by keywords, and its types forget that.
-    on_version_apply=cast("Any", _note_what_works_with_it),
+    # Alembic calls it with keyword arguments, which its types do not say.
+    on_version_apply=cast("Any", _record_works_with),
     # A shop may have an `alembic_version` of its own further down the search path.
     version_table_schema=backend(_connection).own_schema(_connection),
 )

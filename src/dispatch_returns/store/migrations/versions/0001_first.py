@@ -1,4 +1,4 @@
-"""The first schema: every table. Until the first release a change of the schema goes in here."""
+"""The first schema: every table. Until the first release, changes of the schema go in here."""
 
 from __future__ import annotations
 
@@ -20,51 +20,6 @@ _APPEND_ONLY = ("attempts", "acts", "decisions")
 
 def upgrade() -> None:
     """Create the tables and forbid changes to the append-only ones."""
-    _create_schema_revisions()
-    _create_installation()
-    _create_inbox()
-    _create_jobs()
-    _create_ledger()
-    _create_outbox()
-    _create_outside()
-    _create_returns()
-    _create_owners()
-    _create_keys()
-    _create_switches()
-    _create_heartbeats()
-    _create_acts()
-    _create_attempts()
-    _create_decisions()
-    _create_labels()
-    _create_receipts()
-    if op.get_bind().dialect.name == "postgresql":
-        _append_only_on_postgresql()
-    else:
-        _append_only_on_sqlite()
-
-
-def _append_only_on_sqlite() -> None:
-    for table in _APPEND_ONLY:
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
-
-
-def _append_only_on_postgresql() -> None:
-    op.execute(
-        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
-    )
-    for table in _APPEND_ONLY:
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
-
-
-def _create_schema_revisions() -> None:
     op.create_table(
         "schema_revisions",
         sa.Column("revision", sa.Text(), nullable=False),
@@ -72,8 +27,6 @@ def _create_schema_revisions() -> None:
         sa.PrimaryKeyConstraint("revision", name=op.f("pk_schema_revisions")),
     )
 
-
-def _create_installation() -> None:
     op.create_table(
         "installation",
         sa.Column("id", _ID, nullable=False),
@@ -85,8 +38,6 @@ def _create_installation() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
     )
 
-
-def _create_inbox() -> None:
     op.create_table(
         "inbox",
         sa.Column("id", _ID, nullable=False),
@@ -127,8 +78,6 @@ def _create_inbox() -> None:
         postgresql_where=aside,
     )
 
-
-def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -147,8 +96,6 @@ def _create_jobs() -> None:
         postgresql_where=_WAITING,
     )
 
-
-def _create_ledger() -> None:
     op.create_table(
         "ledger",
         sa.Column("id", sa.Text(), nullable=False),
@@ -212,8 +159,6 @@ def _create_ledger() -> None:
     op.create_index("ix_ledger_sent_day", "ledger", ["sent_day", "currency"], unique=False)
     op.create_index(op.f("ix_ledger_ticket_id"), "ledger", ["ticket_id"], unique=False)
 
-
-def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", _ID, nullable=False),
@@ -254,8 +199,6 @@ def _create_outbox() -> None:
         postgresql_where=undelivered,
     )
 
-
-def _create_outside() -> None:
     op.create_table(
         "outside",
         sa.Column("adapter", sa.Text(), nullable=False),
@@ -275,8 +218,6 @@ def _create_outside() -> None:
     op.create_index(op.f("ix_outside_payment_also"), "outside", ["payment_also"], unique=False)
     op.create_index(op.f("ix_outside_payment_id"), "outside", ["payment_id"], unique=False)
 
-
-def _create_returns() -> None:
     op.create_table(
         "returns",
         sa.Column("id", sa.Text(), nullable=False),
@@ -322,8 +263,6 @@ def _create_returns() -> None:
     op.create_index("ix_returns_order_key", "returns", ["workspace_id", "order_key"], unique=False)
     op.create_index(op.f("ix_returns_ticket_id"), "returns", ["ticket_id"], unique=False)
 
-
-def _create_owners() -> None:
     op.create_table(
         "owners",
         sa.Column("workspace_id", sa.Text(), nullable=False),
@@ -335,8 +274,6 @@ def _create_owners() -> None:
         sa.PrimaryKeyConstraint("workspace_id", "ticket_id", "subject", name=op.f("pk_owners")),
     )
 
-
-def _create_keys() -> None:
     op.create_table(
         "keys",
         sa.Column("name", sa.Text(), nullable=False),
@@ -345,8 +282,6 @@ def _create_keys() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_keys")),
     )
 
-
-def _create_switches() -> None:
     op.create_table(
         "switches",
         sa.Column("name", sa.Text(), nullable=False),
@@ -354,8 +289,6 @@ def _create_switches() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_switches")),
     )
 
-
-def _create_heartbeats() -> None:
     op.create_table(
         "heartbeats",
         sa.Column("name", sa.Text(), nullable=False),
@@ -363,8 +296,6 @@ def _create_heartbeats() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_heartbeats")),
     )
 
-
-def _create_acts() -> None:
     op.create_table(
         "acts",
         sa.Column("id", _ID, nullable=False),
@@ -379,8 +310,6 @@ def _create_acts() -> None:
     )
     op.create_index(op.f("ix_acts_refund_id"), "acts", ["refund_id"], unique=False)
 
-
-def _create_attempts() -> None:
     op.create_table(
         "go_live",
         sa.Column("workspace_id", sa.Text(), nullable=False),
@@ -420,8 +349,6 @@ def _create_attempts() -> None:
     )
     op.create_index(op.f("ix_attempts_refund_id"), "attempts", ["refund_id"], unique=False)
 
-
-def _create_decisions() -> None:
     op.create_table(
         "decisions",
         sa.Column("id", _ID, nullable=False),
@@ -437,8 +364,6 @@ def _create_decisions() -> None:
     )
     op.create_index(op.f("ix_decisions_return_id"), "decisions", ["return_id"], unique=False)
 
-
-def _create_labels() -> None:
     op.create_table(
         "labels",
         sa.Column("id", sa.Text(), nullable=False),
@@ -467,8 +392,6 @@ def _create_labels() -> None:
         sa.UniqueConstraint("return_id", "parcel", name=op.f("uq_labels_return_id")),
     )
 
-
-def _create_receipts() -> None:
     op.create_table(
         "receipts",
         sa.Column("id", sa.Text(), nullable=False),
@@ -491,3 +414,21 @@ def _create_receipts() -> None:
         sa.UniqueConstraint("return_id", "key", name="uq_receipts_key"),
         sa.UniqueConstraint("return_id", "ordinal", name=op.f("uq_receipts_return_id")),
     )
+
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        )
+        for table in _APPEND_ONLY:
+            op.execute(
+                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+                " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+            )
+    else:
+        for table in _APPEND_ONLY:
+            for act in ("UPDATE", "DELETE"):
+                op.execute(
+                    f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+                )

@@ -1,7 +1,7 @@
-"""The three books side by side, in a file of their own: memory does not grow with them.
+"""The tickets, the ledger's rows and the processor's refunds, joined in a temporary file.
 
-What is joined here is what was read while the books moved. So it only says where to look again:
-see `reconcile.compare`.
+So memory does not grow with them. They change while they are read, so a join only shows where to
+look again: see `reconcile.compare`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ from dispatch_returns.refunds.ledger import Refund
 
 T = TypeVar("T")
 _Line = tuple[object, ...]
-Tell = Callable[[str, int], None]
-"""Told which book is read, and how many lines of it were."""
-
-
-def tell_nobody(_book: str, _count: int) -> None:
-    """Nobody watches."""
-
+Progress = Callable[[str, int], None]
+"""Called with the name of the list that is being read, and how many entries were read."""
 
 _TABLES = """
 CREATE TABLE tickets (
@@ -43,20 +38,20 @@ CREATE INDEX refunds_ours ON refunds (refund_id);
 CREATE INDEX tickets_payment ON tickets (payment);
 """
 _PAID = "('pending', 'requires_action', 'succeeded')"
-_UNDER_WAY = "('requested', 'sending')"
+_IN_PROGRESS = "('requested', 'sending')"
 _MOVES = "f.status NOT IN ('failed', 'canceled')"
 _NO_ROWS = "NOT EXISTS (SELECT 1 FROM rows x WHERE x.processor_id = f.id)"
 
 _OTHERS = f"f.refund_id IS NULL AND {_MOVES} AND {_NO_ROWS}"
 
-# A refund that no row has: made from our ledger.
+# Refunds that were made from our ledger, and that no row has.
 _LOST = """
 SELECT f.id, f.payment_id, f.kind, f.account FROM refunds f
 LEFT JOIN rows r ON r.id = f.refund_id
 WHERE f.refund_id IS NOT NULL AND f.workspace_id = :workspace AND r.id IS NULL
 """
-# One that somebody else made, on the payment of a row, or of a ticket that waits for its row.
-# Beside an aggregate, SQLite gives the columns of the line that has the minimum.
+# External refunds of the payment of a row, or of a ticket that waits for its row.
+# Next to an aggregate, SQLite returns the columns of the row that has the minimum.
 _ELSEWHERE = f"""
 SELECT f.id, f.payment_id, f.kind, f.account, t.id, min(t.refund_id) FROM refunds f
 LEFT JOIN tickets t ON t.payment IN (f.payment_id, f.payment_also)
@@ -67,14 +62,14 @@ WHERE {_OTHERS} AND (t.id IS NOT NULL OR EXISTS (
 GROUP BY f.id
 """  # noqa: S608 - constants
 _PAYMENTS = f"SELECT f.payment_id, f.payment_also FROM refunds f WHERE {_OTHERS}"  # noqa: S608 - constants
-# A row that says something else than its refund; one that has none; one that has two.
+# Rows that differ from their refund, that have none, or that have two.
 _ROWS = f"""
 SELECT r.id FROM rows r LEFT JOIN refunds f ON f.id = r.processor_id
 WHERE r.adapter = :adapter AND (
     r.state IN {_PAID} AND (
         f.id IS NULL OR f.status <> r.state
         OR f.minor <> r.minor OR f.currency <> r.currency)
-    OR r.state NOT IN {_PAID} AND r.state NOT IN {_UNDER_WAY} AND {_MOVES}
+    OR r.state NOT IN {_PAID} AND r.state NOT IN {_IN_PROGRESS} AND {_MOVES}
     OR r.state = 'unknown' AND r.reason IS NOT NULL)
 UNION
 SELECT r.id FROM refunds f JOIN rows r ON r.id = f.refund_id
@@ -85,7 +80,7 @@ SELECT r.id FROM refunds f JOIN rows r
     AND r.minor = f.minor AND r.currency = f.currency
 WHERE {_OTHERS} AND r.adapter = :adapter
 """  # noqa: S608 - constants
-# Rows that count on one refund of the processor's. The database allows none; this proves it.
+# Rows that share one refund at the processor. The database does not allow it; this proves it.
 _CLAIMED = """
 SELECT r.id, r.ticket_id, r.processor_id FROM rows r
 WHERE r.adapter = :adapter AND EXISTS (
@@ -93,12 +88,12 @@ WHERE r.adapter = :adapter AND EXISTS (
     AND x.adapter = r.adapter)
 ORDER BY r.processor_id, r.id
 """
-# A ticket that says refunded, and one of whose parcels is without a row, or has one that was not
-# paid, or of another amount.
+# Tickets with the status refunded, one of whose parcels has no row, was not paid, or was paid
+# another amount.
 _TICKETS = f"""
 SELECT DISTINCT t.id FROM tickets t LEFT JOIN rows r ON r.id = t.refund_id
 WHERE r.id IS NULL
-    OR r.state NOT IN {_PAID} AND r.state NOT IN {_UNDER_WAY}
+    OR r.state NOT IN {_PAID} AND r.state NOT IN {_IN_PROGRESS}
     OR r.state IN {_PAID} AND NOT r.adopted AND t.amount IS NOT NULL AND t.amount <> r.major
 ORDER BY t.id
 """  # noqa: S608 - constants
@@ -106,10 +101,10 @@ ORDER BY t.id
 
 @dataclass(frozen=True, slots=True)
 class TicketLine:
-    """A ticket that says refunded. ``amount``: what it asks for, see `digits`.
+    """A ticket with the status refunded. ``amount`` is the ticket's, written by `digits`.
 
-    ``refunds`` are the ledger's ids of what it should have been paid: one for each accepted
-    parcel, oldest first. The amount is the newest one's.
+    ``refunds`` are the ledger's ids for its accepted parcels, oldest first. The amount is for
+    the newest one.
     """
 
     id: str
@@ -120,9 +115,9 @@ class TicketLine:
 
 @dataclass(frozen=True, slots=True)
 class OthersRefund:
-    """A refund of nobody's at the processor.
+    """An external refund at the processor.
 
-    ``ticket_id`` and ``waits``: a ticket of its payment that may wait for this row.
+    ``ticket_id`` and ``waits``: a ticket of its payment, and the row that it may wait for.
     """
 
     processor_id: str
@@ -132,7 +127,7 @@ class OthersRefund:
 
 
 def digits(amount: object) -> str | None:
-    """Return an amount in the one way of writing it, None for what is none."""
+    """Return an amount in its canonical form (major units, no trailing zeros), None for None."""
     if amount is None:
         return None
     text = f"{amount:f}" if hasattr(amount, "as_tuple") else str(amount)
@@ -140,13 +135,13 @@ def digits(amount: object) -> str | None:
 
 
 class Books:
-    """A file on disk that is gone when the block ends."""
+    """A file on disk that is deleted when the block ends."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._folder = tempfile.TemporaryDirectory(prefix="dispatch-returns-reconcile-")
-        self._conn = sqlite3.connect(Path(self._folder.name) / "books.db", isolation_level=None)
-        # It is thrown away: nothing needs to survive a crash.
+        self._conn = sqlite3.connect(Path(self._folder.name) / "lists.db", isolation_level=None)
+        # It is temporary: nothing has to survive a crash.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE"):
             self._conn.execute(f"PRAGMA {pragma}")
         self._conn.executescript(_TABLES)
@@ -164,21 +159,44 @@ class Books:
         rows: Iterable[Refund],
         refunds: Iterable[KnownRefund],
     ) -> dict[str, int]:
-        """Write the three books down, line by line; return how many lines each has."""
+        """Store the three lists; return how many entries each has."""
+
+        def parcels(ticket: TicketLine) -> Iterator[_Line]:
+            *earlier, newest = ticket.refunds
+            for refund_id in earlier:
+                yield ticket.id, refund_id, None, ticket.payment
+            yield ticket.id, newest, ticket.amount, ticket.payment
+
+        def refund(known: KnownRefund) -> Iterator[_Line]:
+            ids = [ref.id for ref in known.payments]
+            first = known.payments[0] if known.payments else None
+            amount = known.result.amount
+            yield (
+                known.result.processor_id,
+                known.refund_id,
+                known.workspace_id,
+                str(known.result.status),
+                amount.minor,
+                amount.currency,
+                *([*ids, None, None][:2]),
+                first and first.kind,
+                first and first.account,
+            )
+
         counts = {
-            "tickets": self._fill("tickets", tickets, _parcels),
+            "tickets": self._fill("tickets", tickets, parcels),
             "rows": self._fill("rows", rows, _row),
-            "refunds": self._fill("refunds", refunds, _refund),
+            "refunds": self._fill("refunds", refunds, refund),
         }
         self._conn.executescript(_INDEXES)
         return counts
 
     def add_rows(self, rows: Iterable[Refund]) -> None:
-        """Write down rows that are not of the time that is compared, and have to do with it."""
+        """Store rows from outside the compared period that its refunds belong to."""
         self._insert("rows", (line for row in rows for line in _row(row)))
 
     def _fill(
-        self, book: str, entries: Iterable[T], lines_of: Callable[[T], Iterable[_Line]]
+        self, table: str, entries: Iterable[T], lines_of: Callable[[T], Iterable[_Line]]
     ) -> int:
         count = 0
 
@@ -188,59 +206,52 @@ class Books:
                 yield from lines_of(entry)
                 count += 1
                 if count % 100 == 0:
-                    self._tell(book, count)
+                    self._progress(table, count)
 
-        self._insert(book, lines())
-        self._tell(book, count)
+        self._insert(table, lines())
+        self._progress(table, count)
         return count
 
-    def _insert(self, book: str, lines: Iterator[_Line]) -> None:
+    def _insert(self, table: str, lines: Iterator[_Line]) -> None:
         first = next(lines, None)
         if first is not None:
             places = ", ".join("?" * len(first))
-            statement = f"INSERT OR REPLACE INTO {book} VALUES ({places})"  # noqa: S608 - a name of ours
+            statement = f"INSERT OR REPLACE INTO {table} VALUES ({places})"  # noqa: S608 - our own name
             self._conn.execute("BEGIN")
             self._conn.execute(statement, first)
             self._conn.executemany(statement, lines)
             self._conn.execute("COMMIT")
 
     def payments_of_others(self) -> Iterator[str]:
-        """Give the payments, by each of their names, of which somebody else refunded something."""
-        return (name for found in self._ask(_PAYMENTS) for name in found if name is not None)
+        """Yield each id of the payments that have external refunds."""
+        return (name for found in self._select(_PAYMENTS) for name in found if name is not None)
 
     def lost_refunds(self, workspace: str) -> Iterator[tuple[str, PaymentRef]]:
-        """Give refunds that may have been made from a row, and have none."""
-        for refund, payment, kind, account in self._ask(_LOST, workspace=workspace):
+        """Yield refunds that may have been made from a row that is missing."""
+        for refund, payment, kind, account in self._select(_LOST, workspace=workspace):
             if payment is not None:
                 yield refund, PaymentRef(kind, payment, account)
 
     def others_refunds(self, adapter: str) -> Iterator[OthersRefund]:
-        """Give refunds that somebody else may have made, of a payment that was a return's."""
-        for refund, payment, kind, account, *waits in self._ask(_ELSEWHERE, adapter=adapter):
+        """Yield refunds that may be external, of the payment of a return."""
+        for refund, payment, kind, account, *waits in self._select(_ELSEWHERE, adapter=adapter):
             yield OthersRefund(refund, PaymentRef(kind, payment, account), *waits)
 
     def claimed_twice(self, adapter: str) -> Iterator[tuple[str, str, str]]:
-        """Give rows (id, ticket, the processor's id) that count on the same refund."""
-        return ((row[0], row[1], row[2]) for row in self._ask(_CLAIMED, adapter=adapter))
+        """Yield rows (id, ticket, the processor's id) that share one refund."""
+        return ((row[0], row[1], row[2]) for row in self._select(_CLAIMED, adapter=adapter))
 
     def suspect_rows(self, adapter: str) -> Iterator[str]:
-        """Give rows that may say something else than the processor."""
-        return (found[0] for found in self._ask(_ROWS, adapter=adapter))
+        """Yield rows that may differ from the processor."""
+        return (found[0] for found in self._select(_ROWS, adapter=adapter))
 
     def suspect_tickets(self) -> Iterator[str]:
-        """Give tickets that may say something else than the ledger."""
-        return (found[0] for found in self._ask(_TICKETS))
+        """Yield tickets that may differ from the ledger."""
+        return (found[0] for found in self._select(_TICKETS))
 
-    def _ask(self, query: str, **values: str) -> Iterator[tuple[Any, ...]]:
-        # A cursor each: they are read while others are.
+    def _select(self, query: str, **values: str) -> Iterator[tuple[Any, ...]]:
+        # With a cursor of its own, because several are read at once.
         return iter(self._conn.cursor().execute(query, values))
-
-
-def _parcels(ticket: TicketLine) -> Iterator[_Line]:
-    *earlier, newest = ticket.refunds
-    for refund_id in earlier:
-        yield ticket.id, refund_id, None, ticket.payment
-    yield ticket.id, newest, ticket.amount, ticket.payment
 
 
 def _row(row: Refund) -> Iterator[_Line]:
@@ -257,21 +268,4 @@ def _row(row: Refund) -> Iterator[_Line]:
         amount and amount.currency,
         row.processor_id,
         row.payment and row.payment["id"],
-    )
-
-
-def _refund(known: KnownRefund) -> Iterator[_Line]:
-    ids = [ref.id for ref in known.payments]
-    first = known.payments[0] if known.payments else None
-    amount = known.result.amount
-    yield (
-        known.result.processor_id,
-        known.refund_id,
-        known.workspace_id,
-        str(known.result.status),
-        amount.minor,
-        amount.currency,
-        *([*ids, None, None][:2]),
-        first and first.kind,
-        first and first.account,
     )

@@ -1,4 +1,4 @@
-"""What can differ between the books, why, and what to do about it. Pure."""
+"""What can differ between the tickets, the ledger and the processor, why, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dispatch_returns.connector.reconcile.books import digits
+from dispatch_returns.connector.reconcile.lists import digits
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
 from dispatch_returns.refunds.external import seen_of, settles_row
@@ -18,7 +18,7 @@ from dispatch_returns.refunds.transitions import State
 
 
 class Cause(enum.StrEnum):
-    """Why the books differ."""
+    """The cause of a discrepancy."""
 
     NEVER_ENTERED = "never_entered"
     NOT_PAID = "not_paid"
@@ -42,82 +42,82 @@ class Cause(enum.StrEnum):
 
 EXPLAINED: Mapping[Cause, tuple[str, str]] = {
     Cause.NEVER_ENTERED: (
-        "The ticket says refunded, and its event never arrived.",
-        "Run it with --fix: the ticket is entered. Look at the webhook: dispatch-returns doctor.",
+        "The ticket is refunded, but its event never arrived.",
+        "Run with --fix to enter the ticket. Check the webhook: dispatch-returns doctor.",
     ),
     Cause.NOT_PAID: (
-        "The ticket says refunded, and its refund was not paid.",
-        "Run it with --fix: it is judged anew, or the ticket is taken back with a note.",
+        "The ticket is refunded, but its refund was not paid.",
+        "Run with --fix: it is decided again, or the ticket is taken back with a note.",
     ),
     Cause.NOT_IN_LEDGER: (
-        "A refund was made for this ticket, and the ledger has no row: was a backup restored?",
-        "Run it with --fix: the ticket is entered and finds the refund.",
+        "A refund was made for this ticket, but the ledger has no row: was a backup restored?",
+        "Run with --fix: the ticket is entered and finds the refund.",
     ),
     Cause.NOT_KNOWN_HERE: (
-        "The refund was made, and its row does not say so.",
-        "Run it with --fix: what the processor says is written down.",
+        "The refund was made, but its row does not say so.",
+        "Run with --fix to record the processor's state.",
     ),
     Cause.MADE_ELSEWHERE: (
-        "The payment was refunded by somebody else (in the dashboard, say), of this amount.",
-        "Run it with --fix: the ticket that waits adopts it; nothing more is paid.",
+        "This amount of the payment was refunded elsewhere (in the dashboard, for example).",
+        "Run with --fix: the waiting ticket adopts it, and nothing more is paid.",
     ),
     Cause.FAILED_LATER: (
-        "The refund failed at the processor after all.",
-        "Run it with --fix: it is written down, and the ticket taken back to a person.",
+        "The refund failed at the processor later.",
+        "Run with --fix: the failure is recorded, and the ticket goes back to a person.",
     ),
     Cause.STATE_DIFFERS: (
-        "The processor's refund has moved on.",
-        "Run it with --fix: what the processor says is written down.",
+        "The state of the refund at the processor has changed.",
+        "Run with --fix to record the processor's state.",
     ),
     Cause.NO_REFUND: (
-        "The row says paid, and the processor has no such refund.",
-        "Look at the payment at the processor: was it made with another account or mode?",
+        "The row says paid, but the processor has no such refund.",
+        "Check the payment at the processor: was it made with another account or mode?",
     ),
     Cause.AMOUNT_DIFFERS: (
-        "The processor has refunded another amount than the row says.",
-        "Look at this refund at the processor and settle the difference by hand.",
+        "The amount refunded at the processor is not the row's.",
+        "Check this refund at the processor, and correct the difference by hand.",
     ),
     Cause.TICKET_AMOUNT_DIFFERS: (
-        "The ticket asks for another amount than was paid.",
-        "The refund stands as it was paid. Correct the ticket, or pay the rest by hand.",
+        "The amount on the ticket is not the amount that was paid.",
+        "The refund stays as it was paid. Correct the ticket, or pay the rest by hand.",
     ),
     Cause.OUTCOME_UNKNOWN: (
-        "It is not known whether this refund was paid, and the processor does not have it.",
-        "Look there by the metadata dispatch_refund_id, then: dispatch-returns refunds retry.",
+        "It is unknown whether this refund was paid, and the processor does not have it.",
+        "Search there for the metadata dispatch_refund_id, then: dispatch-returns refunds retry.",
     ),
     Cause.PAID_TWICE: (
-        "Money may have been paid twice.",
-        "Look at these refunds at the processor, and find out who made them.",
+        "The customer may have been paid twice.",
+        "Check these refunds at the processor, and find out who made them.",
     ),
     Cause.CLAIMED_TWICE: (
-        "Two rows count on one refund of the processor's, so one customer did not get theirs.",
+        "Two rows share one refund at the processor, so one customer was not paid.",
         (
             "Check at the processor whose refund it is (metadata dispatch_ticket_id), and pay the"
             " other customer by hand. The database's index on it is missing: dispatch-returns db."
         ),
     ),
     Cause.REFUNDED_ELSEWHERE: (
-        "Somebody else has refunded a payment of a return as well (in the dashboard, say).",
+        "The payment of a return was also refunded elsewhere (in the dashboard, for example).",
         (
-            "Look what it was for. If for a refund that waits here, cancel that one:"
+            "Find out what that was for. If for a refund that waits here, cancel it:"
             " dispatch-returns refunds cancel. If for one that failed, run --fix, then:"
-            " dispatch-returns refunds retry, which takes over a refund of the same amount."
+            " dispatch-returns refunds retry, which adopts a refund of the same amount."
         ),
     ),
     Cause.PARCEL_NOT_ENTERED: (
-        "An earlier parcel was accepted, and its refund has no row: was a backup restored?",
+        "An earlier parcel was accepted, but its refund has no row: was a backup restored?",
         (
-            "Look at the processor for this refund's id (metadata dispatch_refund_id). If it is"
+            "Search at the processor for this refund's id (metadata dispatch_refund_id). If it is"
             " not there, this parcel was not paid: refund it there by hand."
         ),
     ),
     Cause.PARCEL_NOT_PAID: (
-        "An earlier parcel of the return was accepted, and its refund was not paid.",
+        "An earlier parcel of the return was accepted, but its refund was not paid.",
         "Run for this refund: dispatch-returns refunds retry. It keeps the parcel's own amount.",
     ),
     Cause.UNREADABLE_TICKET: (
-        "The API's answer about this ticket cannot be understood, so it was not compared.",
-        "Correct the fields that are named on the ticket, then compare again.",
+        "The API's answer about this ticket can't be read, so it was not compared.",
+        "Correct the named fields on the ticket, then compare again.",
     ),
     Cause.UNREADABLE_REFUND: (
         "A refund in the processor's list can't be read, so it was not compared.",
@@ -138,26 +138,26 @@ FIXABLE = frozenset(
         Cause.STATE_DIFFERS,
     }
 )
-"""What can be put right without a guess and without a payment: entered, adopted, written down."""
+"""What can be fixed without a guess or a payment: by entering, adopting or recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParcelRow:
-    """A parcel that was accepted, and its row, where there is one.
+    """An accepted parcel, and its row if there is one.
 
-    ``amount``: what it was found to be worth. ``given_up``: a person has canceled its refund.
+    ``amount`` is its refund amount. ``canceled``: a person has canceled its refund.
     """
 
     refund_id: str
     ordinal: int
     amount: Money | None
     row: Refund | None
-    given_up: bool
+    canceled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. ``fixed`` is what came of ``--fix``: None where it was not tried."""
+    """One discrepancy. ``fixed`` is the result of ``--fix``, None if it was not tried."""
 
     cause: Cause
     ticket_id: str | None = None
@@ -169,7 +169,7 @@ class Difference:
 
     @property
     def why(self) -> str:
-        """What is the case."""
+        """What happened."""
         return EXPLAINED[self.cause][0]
 
     @property
@@ -179,11 +179,11 @@ class Difference:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether there is nothing left to do."""
         return self.fixed is True
 
     def as_record(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return it as JSON values."""
         return {
             "cause": str(self.cause),
             "ticket": self.ticket_id,
@@ -198,19 +198,19 @@ class Difference:
 
 
 _PAID = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED})
-_UNDER_WAY = frozenset({State.REQUESTED, State.SENDING})
+_IN_PROGRESS = frozenset({State.REQUESTED, State.SENDING})
 _NOT_PAID = frozenset({State.FAILED, State.CANCELED})
 
 
 def of_row(
     row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
 ) -> Difference | None:
-    """Return where a row and its payment's refunds differ, both as they are now.
+    """Return how a row and its payment's refunds differ, both as they are now.
 
     `others` are the processor's ids that belong to other rows.
     """
     if row.state is State.SENDING:
-        return None  # a call is under way
+        return None  # a call is running
     ours = [it for it in refunds if it.refund_id == row.id and moves(it)]
     own = next((it for it in refunds if it.result.processor_id == row.processor_id), None)
     more = [it for it in ours if it is not own]
@@ -219,11 +219,22 @@ def of_row(
         return _difference(Cause.PAID_TWICE, row, detail=ids)
     if more:
         return _difference(Cause.NOT_KNOWN_HERE, row, more[0])
-    found = _of_paid(row, own) if row.state in _PAID else _of_not_paid(row, own)
-    return found or _of_elsewhere(row, refunds, others) or _of_unknown(row)
+    found = _of_own(row, own) or _of_external(row, refunds, others)
+    if found is None and row.state is State.UNKNOWN and row.reason is not None:
+        if row.reason == Reason.AMOUNT_DIFFERS:
+            return _difference(Cause.AMOUNT_DIFFERS, row, detail=row.detail or "")
+        return _difference(Cause.OUTCOME_UNKNOWN, row)
+    return found
 
 
-def _of_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
+def _of_own(row: Refund, own: KnownRefund | None) -> Difference | None:
+    """Return how a row and its own refund differ."""
+    if row.state not in _PAID:
+        # A refund that had failed may succeed later.
+        if row.state not in _NOT_PAID | {State.HELD} or own is None or not moves(own):
+            return None
+        detail = f"{own.result.status} there, {row.state} here"
+        return _difference(Cause.STATE_DIFFERS, row, own, detail)
     if own is None:
         return _difference(Cause.NO_REFUND, row)
     if own.result.amount != row.amount:
@@ -236,17 +247,10 @@ def _of_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
     return _difference(cause, row, own, detail)
 
 
-def _of_not_paid(row: Refund, own: KnownRefund | None) -> Difference | None:
-    """A refund that had failed may go through after all."""
-    if row.state not in _NOT_PAID | {State.HELD} or own is None or not moves(own):
-        return None
-    detail = f"{own.result.status} there, {row.state} here"
-    return _difference(Cause.STATE_DIFFERS, row, own, detail)
-
-
-def _of_elsewhere(
+def _of_external(
     row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
 ) -> Difference | None:
+    """Return that an external refund may be what a row pays."""
     for it in refunds:
         known = it.result.processor_id in others or it.result.processor_id == row.processor_id
         if it.refund_id is None and moves(it) and not known and _may_be_of(it, row):
@@ -259,21 +263,21 @@ def _of_elsewhere(
 
 
 def _may_be_of(known: KnownRefund, row: Refund) -> bool:
-    """Whether a refund that somebody else made is what this row pays, or shall pay."""
+    """Return whether an external refund may be what this row has paid or will pay."""
     if row.state in _PAID:
         return row.amount == known.result.amount
     return row.state not in _NOT_PAID and settles_row(seen_of(row.adapter, known), row)
 
 
-def beside(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:
-    """Return the newest of a payment's rows, where none may be what somebody else refunded."""
+def newest_unrelated(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:
+    """Return the newest of a payment's rows, None if an external refund may belong to one."""
     if not moves(known) or any(_may_be_of(known, row) for row in rows):
         return None
     return rows[-1] if rows else None
 
 
 def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Difference:
-    """Return that a refund has no row."""
+    """Return a discrepancy for a refund without a row."""
     result = known.result
     return Difference(
         cause,
@@ -285,50 +289,42 @@ def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Differen
     )
 
 
-def _of_unknown(row: Refund) -> Difference | None:
-    if row.state is not State.UNKNOWN or row.reason is None:
-        return None
-    if row.reason == Reason.AMOUNT_DIFFERS:
-        return _difference(Cause.AMOUNT_DIFFERS, row, detail=row.detail or "")
-    return _difference(Cause.OUTCOME_UNKNOWN, row)
+def of_ticket(row: Refund | None, ticket_id: str, amount: str | None) -> Difference | None:
+    """Return how a refunded ticket and its row differ.
 
-
-def of_ticket(row: Refund | None, ticket_id: str, asked: str | None) -> Difference | None:
-    """Return where a ticket that says refunded and its row differ.
-
-    `asked` is what the ticket asks for, as `books.digits` writes it.
+    `amount` is the ticket's, written by `lists.digits`.
     """
     if row is None:
         return Difference(Cause.NEVER_ENTERED, ticket_id)
-    if _comes_to_an_end(row):
+    if _needs_nothing(row):
         return None
     if row.state in _PAID:
         paid = row.amount and digits(row.amount.major)
-        if row.adopted or asked is None or asked == paid:
+        if row.adopted or amount is None or amount == paid:
             return None
-        detail = f"{asked} on the ticket, {row.amount} paid"
+        detail = f"{amount} on the ticket, {row.amount} paid"
         return _difference(Cause.TICKET_AMOUNT_DIFFERS, row, detail=detail)
     return _difference(Cause.NOT_PAID, row, detail=f"{row.state}: {row.reason}")
 
 
 def of_parcel(parcel: ParcelRow, ticket_id: str) -> Difference | None:
-    """Return what is wrong with an earlier parcel, of which its ticket says nothing any more."""
+    """Return what is wrong with an earlier parcel, which its ticket no longer mentions."""
     row = parcel.row
-    what = f"parcel {parcel.ordinal}, {(row and row.amount) or parcel.amount or 'no amount'}"
+    name = f"parcel {parcel.ordinal}, {(row and row.amount) or parcel.amount or 'no amount'}"
     if row is None:
-        return Difference(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=what)
-    if row.state in _PAID or _comes_to_an_end(row):
+        return Difference(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=name)
+    if row.state in _PAID or _needs_nothing(row):
         return None
-    if row.state is State.CANCELED and parcel.given_up:
+    if row.state is State.CANCELED and parcel.canceled:
         return None
-    detail = f"{what}: {row.state}, {row.reason}"
+    detail = f"{name}: {row.state}, {row.reason}"
     return _difference(Cause.PARCEL_NOT_PAID, row, detail=detail)
 
 
-def _comes_to_an_end(row: Refund) -> bool:
-    """Whether it is under way or being looked up, or is not to be paid."""
+def _needs_nothing(row: Refund) -> bool:
+    """Return whether a row is in progress, is being looked up, or is not to be paid."""
     looked_up = row.state is State.UNKNOWN and row.reason is None
-    return row.state in _UNDER_WAY or looked_up or row.reason == Reason.DRY_RUN
+    return row.state in _IN_PROGRESS or looked_up or row.reason == Reason.DRY_RUN
 
 
 def _difference(
