@@ -6,7 +6,7 @@ import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, and_, func, or_, select, update
 
@@ -65,8 +65,25 @@ def _receipt(row: RowMapping) -> Receipt:
     return Receipt(**values)
 
 
+class ReceiptChanges(TypedDict, total=False):
+    """The columns of a row that may change."""
+
+    state: ReceiptState
+    lines: Sequence[Mapping[str, Any]]
+    received_date: str | None
+    who: str
+    amount: Money | None
+    breakdown: Mapping[str, Any] | None
+    detail: str | None
+
+
 def note(
-    conn: Connection, return_id: str, now: datetime, *, key: str | None = None, **values: Any
+    conn: Connection,
+    return_id: str,
+    now: datetime,
+    *,
+    key: str | None = None,
+    **values: Unpack[ReceiptChanges],
 ) -> Receipt:
     """Record what arrived, with the next number; return the known receipt for a known `key`."""
     # Locked, as two transactions at once would use the same number. SQLite has one writer.
@@ -88,13 +105,15 @@ def note(
         "created_at": now,
         "updated_at": now,
     }
-    queue.append(conn, receipts, fresh | spread(values))
+    queue.append(conn, receipts, fresh | spread({**values}))
     return of_return(conn, return_id)[-1]
 
 
-def change(conn: Connection, row: Receipt, now: datetime, **values: Any) -> Receipt:
+def change(
+    conn: Connection, row: Receipt, now: datetime, **values: Unpack[ReceiptChanges]
+) -> Receipt:
     """Change a receipt of a return that the caller holds; return it as it is then."""
-    changed = spread(values) | {"updated_at": now}
+    changed = spread({**values}) | {"updated_at": now}
     statement = (
         update(receipts).where(receipts.c.id == row.id).values(changed).returning(*receipts.c)
     )

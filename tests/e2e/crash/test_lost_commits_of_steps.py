@@ -302,7 +302,7 @@ CASES = [
 NOT_OF_RETURNS = {
     "event.left", "event.set_aside", "event.thin", "event.unreadable", "inbox.accept", "label.thin",
     "message.keep", "reconcile.claim",
-    "reconcile.done", "reconcile.fix", "refund.*", "refund.postpone",
+    "reconcile.done", "reconcile.fix", "refund.*", "refund.enter", "refund.postpone",
 }  # fmt: skip
 """What no return comes to on its six steps."""
 

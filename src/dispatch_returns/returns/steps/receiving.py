@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
 
@@ -19,7 +19,7 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Facts, Parcel, digest_of
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
-from dispatch_returns.returns.receipts import Receipt, ReceiptState
+from dispatch_returns.returns.receipts import Receipt, ReceiptChanges, ReceiptState
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.eligibility import breakdown_json, item_lines
 from dispatch_returns.returns.steps.plan import (
@@ -109,7 +109,7 @@ class Receiving:
             notes=(_note(now.row, receipt, valuation),),
             also=(
                 unless_changed(valuation.row, valuation.others, of_others),
-                _changing(receipt, now, state=state, **valuation.kept()),
+                _changing(receipt, now, **(valuation.kept() | {"state": state})),
             ),
             values={"order_key": valuation.row.order_key},
         )
@@ -187,17 +187,12 @@ class Receiving:
         who = f"policy {now.row.policy}"
 
         def note(conn: Connection) -> None:
-            receipts.note(
-                conn,
-                now.row.id,
-                now.now,
-                key="returnless",
-                state=ReceiptState.REVIEW if valuation.problem else ReceiptState.ACCEPTED,
-                lines=[dict(item) for item in now.row.items],
-                received_date=None,
-                who=who,
-                **valuation.kept(),
-            )
+            values = valuation.kept()
+            values["state"] = ReceiptState.REVIEW if valuation.problem else ReceiptState.ACCEPTED
+            values["lines"] = [dict(item) for item in now.row.items]
+            values["received_date"] = None
+            values["who"] = who
+            receipts.note(conn, now.row.id, now.now, key="returnless", **values)
 
         also = (unless_changed(valuation.row, valuation.others, of_others), note)
         values: ReturnChanges = {"order_key": valuation.row.order_key}
@@ -279,7 +274,7 @@ def _pay(decision: NewDecision, *also: Work, pays: bool) -> Plan:
     return Plan(move=move, decisions=(decision,), also=also)
 
 
-def _changing(receipt: Receipt, now: Situation, **values: Any) -> Work:
+def _changing(receipt: Receipt, now: Situation, **values: Unpack[ReceiptChanges]) -> Work:
     return lambda conn: receipts.change(conn, receipt, now.now, **values)
 
 

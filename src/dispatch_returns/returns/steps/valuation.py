@@ -14,7 +14,7 @@ from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.policy.verdict import Breakdown, Item, Outcome
-from dispatch_returns.returns.receipts import Receipt
+from dispatch_returns.returns.receipts import Receipt, ReceiptChanges
 from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.eligibility import breakdown_json, key_of
 from dispatch_returns.returns.steps.plan import Situation, money_json, money_of
@@ -49,7 +49,7 @@ class Worth:
     refunded: Money | None = None
     """What the shop says has been paid back of the order so far."""
 
-    def kept(self) -> dict[str, Any]:
+    def kept(self) -> ReceiptChanges:
         """Return the values of a receipt's row for its refund amount."""
         breakdown = None
         if self.breakdown is not None:
