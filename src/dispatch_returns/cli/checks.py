@@ -200,7 +200,7 @@ def _webhook(client: DispatchClient) -> Check:
         return Check("webhook", "failed", f"{listening[0].url} is switched off", remedy)
     if not enabled:
         remedy = "Run: dispatch-returns setup --webhook-url https://..."
-        return Check("webhook", "failed", "none is sent ticket.updated", remedy)
+        return Check("webhook", "failed", "there is none that is sent ticket.updated", remedy)
     for hook in enabled:
         last, failed = hook.last_triggered, hook.last_failure
         # Failures before a later success have been retried.
