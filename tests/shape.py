@@ -67,17 +67,6 @@ def used_once(module: structure.Module) -> list[str]:
     return sorted(name for name in private if uses[name] == 1)
 
 
-def twice() -> dict[str, list[str]]:
-    """The public classes of one package that share a name, and where they stand."""
-    places: dict[str, list[str]] = {}
-    for module in structure.modules().values():
-        for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                package = module.name.partition(".")[0]
-                places.setdefault(f"{package}: {node.name}", []).append(module.name)
-    return {name: found for name, found in sorted(places.items()) if len(found) > 1}
-
-
 class Way:
     """The files that one event goes through, from its delivery to what its ticket is told."""
 
@@ -192,7 +181,7 @@ def measured() -> dict[str, float]:
         "of all functions, %": round(100 * alone / len(found), 1),
         "files that one refund goes through": len(way.files),
         "changes of file on its way": way.changes,
-        "public class names twice": len(twice()),
+        "public class names twice": len(structure.twice()),
         "arrows up": len(structure.arrows_up()),
         "files in a circle": len(structure.circle(structure.known())),
     }
@@ -208,7 +197,7 @@ def main() -> int:
     for name, value in now.items():
         change = f"{value - before[name]:+g}" if name in before else "new"
         print(f"{name:36} {value:>8g} {change:>8}")
-    for name, places in twice().items():
+    for name, places in structure.twice().items():
         print(f"twice: {name} in {', '.join(places)}")
     if arguments.keep:
         KEPT.write_text(json.dumps(now, indent=2) + "\n")

@@ -27,7 +27,7 @@ from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.store import Store
 from tests.support import postgres
 
@@ -236,7 +236,7 @@ def shown(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[object]:
         run = Run(box, connector, Log())
         ticket_id = run.ticket()
         ticket = connector.client.tickets.get(ticket_id)
-        facts = Facts.of(ticket, "ws_1")
+        facts = TicketFacts.of(ticket, "ws_1")
         yield from (connector, connector.client, connector.store, connector.adapter, facts)
         yield from connector.receivers.values()
         yield connector.refunds.intake.judge(facts)

@@ -18,7 +18,12 @@ from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.ticket_facts import Facts, OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.refunds.ticket_facts import (
+    OrderOf,
+    PaymentResolver,
+    TicketFacts,
+    nobody_asked,
+)
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, outbox, switches
 from dispatch_returns.store.outbox import Message, MessageState
@@ -36,7 +41,7 @@ def usd(amount: str) -> Money:
     return Money.from_decimal(Decimal(amount), "USD")
 
 
-def facts(ticket_id: str = "tkt_1", amount: object = "149.00", **fields: Any) -> Facts:
+def facts(ticket_id: str = "tkt_1", amount: object = "149.00", **fields: Any) -> TicketFacts:
     """What a complete ticket says; `fields` are put over it, and None takes one away."""
     custom = {
         "order_id": "1234",
@@ -45,7 +50,7 @@ def facts(ticket_id: str = "tkt_1", amount: object = "149.00", **fields: Any) ->
         "refund_amount": Decimal(amount) if isinstance(amount, str) else amount,
     } | fields
     ticket = _Ticket(ticket_id, {name: it for name, it in custom.items() if it is not None})
-    return Facts.of(ticket, WORKSPACE)  # type: ignore[arg-type]
+    return TicketFacts.of(ticket, WORKSPACE)  # type: ignore[arg-type]
 
 
 class _Ticket:
@@ -144,7 +149,7 @@ class Desk:
 
         self.fake.payment = unsaid  # type: ignore[method-assign]
 
-    def enter(self, *given: Facts) -> Refund:
+    def enter(self, *given: TicketFacts) -> Refund:
         """Judge and enter what the tickets say, as the event processor does."""
         for it in given or (facts(),):
             decision = self.service.intake.judge(it)

@@ -38,6 +38,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
     "dispatch_returns.client": (
         "UNSET",
         "Account",
+        "AccountPlan",
         "ApiKey",
         "AsyncDispatchClient",
         "AsyncPortalClient",
@@ -56,7 +57,6 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "JsonValue",
         "Model",
         "Page",
-        "Plan",
         "PortalClient",
         "PortalComment",
         "PortalTicket",
@@ -160,12 +160,12 @@ FACES: Mapping[str, tuple[str, ...]] = {
     ),
     "dispatch_returns.returns": (
         "STEPS",
-        "Parts",
         "Receipt",
         "Return",
         "Returns",
-        "Statuses",
+        "StatusNames",
         "Step",
+        "Workflow",
     ),
     "dispatch_returns.returns.labels": (
         "Address",

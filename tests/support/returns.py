@@ -21,6 +21,7 @@ from dispatch_returns.returns.orders.model import Order, OrderLine
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
+    Inspection,
     Item,
     Outcome,
     ReturnRequest,
@@ -28,7 +29,7 @@ from dispatch_returns.returns.policy.verdict import (
     Spoken,
     Verdict,
 )
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 
 PLACED = datetime(2024, 1, 2, tzinfo=UTC)
 WAREHOUSE = Address("Returns", "Dock 3", "Springfield", "12345", "US")
@@ -61,17 +62,6 @@ class Orders:
         if self.error is not None:
             raise self.error
         return self.known.get(order_id)
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What the rules say of a receipt."""
-
-    outcome: Outcome
-    spoken: tuple[Spoken, ...]
-    breakdown: Breakdown
-    pays: bool
-    assignee: str | None = None
 
 
 @dataclass
@@ -129,7 +119,7 @@ class Rules:
         settled: Sequence[Item],
         elsewhere: Mapping[str, int],
         shipping: ShippingPaid | None,
-    ) -> Inspected:
+    ) -> Inspection:
         self.elsewhere.append(elsewhere)
         left = Counter({item.sku: item.quantity for item in announced})
         for item in (*settled, *accepted):
@@ -139,7 +129,7 @@ class Rules:
             Spoken("too_many", Outcome.REVIEW, f"More of {sku} arrived than was announced.")
             for sku in more
         )
-        return Inspected(
+        return Inspection(
             Outcome.REVIEW if more else Outcome.APPROVE,
             spoken,
             self.settle(order, accepted, reason),
@@ -263,10 +253,10 @@ class Merchant:
     labels: Labels = field(default_factory=Labels)
     notifier: Notifier = field(default_factory=Notifier)
 
-    def parts(self, **changed: Any) -> Parts:
+    def parts(self, **changed: Any) -> Workflow:
         """What a connector is given."""
         return replace(
-            Parts(
+            Workflow(
                 book=self.rules,
                 orders=self.orders,
                 labels=self.labels,

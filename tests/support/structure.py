@@ -160,3 +160,14 @@ def arrows_up() -> list[str]:
         for importer, imported, found in edges()
         if not may(importer, imported)
     ]
+
+
+def twice() -> dict[str, list[str]]:
+    """The public classes of one package that share a name, and where they stand."""
+    places: dict[str, list[str]] = {}
+    for module in modules().values():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                package = module.name.partition(".")[0]
+                places.setdefault(f"{package}: {node.name}", []).append(module.name)
+    return {name: found for name, found in sorted(places.items()) if len(found) > 1}

@@ -17,7 +17,7 @@ from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.store import NewEvent, Store, inbox, outbox
 from dispatch_returns.store.inbox import StoredEvent
 from dispatch_returns.store.outbox import Message
@@ -40,7 +40,7 @@ class Workshop:
         *,
         fake: FakeAdapter | None = None,
         store: Store | None = None,
-        workflow: Parts | None = None,
+        workflow: Workflow | None = None,
         workspace: str = dispatch_sandbox.WORKSPACE,
         live: bool = True,
         **settings: Any,

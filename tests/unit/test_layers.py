@@ -82,6 +82,10 @@ def test_the_rule_itself_says_yes_and_no(importer: str, imported: str, allowed: 
     assert structure.may(importer, imported) is allowed
 
 
+def test_no_public_class_name_stands_twice_in_a_package() -> None:
+    assert structure.twice() == {}
+
+
 def test_an_optional_dependency_is_imported_only_in_its_place() -> None:
     wrong = [
         f"{module.name}:{found.line} imports {found.target}"

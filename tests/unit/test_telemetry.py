@@ -253,8 +253,8 @@ def test_gauges_show_the_lag_and_the_refunds_and_let_go_of_what_is_gone(
 
 def test_the_gauges_let_go_of_what_is_gone(collected: Collected) -> None:
     class Source:
-        def read(self) -> telemetry.Standing:
-            return telemetry.Standing("ws_1", 1.0, {}, {})
+        def read(self) -> telemetry.GaugeValues:
+            return telemetry.GaugeValues("ws_1", 1.0, {}, {})
 
     source = Source()
     telemetry.observe(source.read)

@@ -13,7 +13,7 @@ Outcome = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """What one check found; `remedy` says what to do about it."""
 
     name: str
@@ -31,9 +31,9 @@ class Checkable(Protocol):
         ...
 
 
-def attempt(name: str, check: Callable[[], Check], remedy: str | None = None) -> Check:
+def attempt(name: str, check: Callable[[], DoctorCheck], remedy: str | None = None) -> DoctorCheck:
     """Return what `check` finds; one of our own errors is a failed check with `remedy`."""
     try:
         return check()
     except DispatchReturnsError as error:
-        return Check(name, "failed", explain(error)[1], remedy)
+        return DoctorCheck(name, "failed", explain(error)[1], remedy)

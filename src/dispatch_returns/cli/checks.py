@@ -11,7 +11,7 @@ from functools import partial
 import httpx
 
 from dispatch_returns.cli import step_checks
-from dispatch_returns.cli.check import Check, Checkable, Outcome, attempt
+from dispatch_returns.cli.check import Checkable, DoctorCheck, Outcome, attempt
 from dispatch_returns.cli.common import database_url, open_store
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.output import moment, span
@@ -22,7 +22,7 @@ from dispatch_returns.connector.build import book_of
 from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.health import missed
 from dispatch_returns.connector.installation import Belonging
-from dispatch_returns.connector.provision import Finding, Step, listens
+from dispatch_returns.connector.provision import Presence, ProvisionStep, listens
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds import ledger
@@ -38,15 +38,17 @@ _WAITS_TOO_LONG = timedelta(minutes=5)
 _TIMEOUT_SECONDS = 10
 
 
-def run() -> list[Check]:
+def run() -> list[DoctorCheck]:
     """Check everything that can be checked with these settings."""
     try:
         settings = Settings.from_env()
     except ConfigurationError as error:
         remedy = "Set what it names; `dispatch-returns sandbox` prints values to try."
-        return [Check("settings", "failed", str(error), remedy), *_database()]
+        return [DoctorCheck("settings", "failed", str(error), remedy), *_database()]
     return [
-        Check("settings", "ok", f"workspace {settings.workspace}, adapter {settings.adapter}"),
+        DoctorCheck(
+            "settings", "ok", f"workspace {settings.workspace}, adapter {settings.adapter}"
+        ),
         _paying(settings),
         *_api(settings),
         _webhook_secret(settings),
@@ -60,7 +62,7 @@ def run() -> list[Check]:
     ]
 
 
-def _paying(settings: Settings) -> Check:
+def _paying(settings: Settings) -> DoctorCheck:
     """Check the switches and the limits."""
     on: frozenset[str] = frozenset()
     with contextlib.suppress(DispatchReturnsError):  # the database has a check of its own
@@ -70,7 +72,7 @@ def _paying(settings: Settings) -> Check:
     if "restored" in on:
         detail = "the database was restored and is not reconciled yet: nothing is paid"
         remedy = "This ends by itself: check that `dispatch-returns serve` or `worker` runs."
-        return Check("paying", "warning", detail, remedy)
+        return DoctorCheck("paying", "warning", detail, remedy)
     for name, setting, variable, what in (
         ("kill", settings.kill_switch, "KILL_SWITCH", "the kill switch"),
         ("dry-run", settings.dry_run, "DRY_RUN", "dry run"),
@@ -79,7 +81,7 @@ def _paying(settings: Settings) -> Check:
         off += [f"run: dispatch-returns switch {name} off --why ..."] if name in on else []
         if off:
             remedy = f"To pay, {' and '.join(off)}"
-            return Check("paying", "warning", f"{what} is on: nothing is paid", remedy)
+            return DoctorCheck("paying", "warning", f"{what} is on: nothing is paid", remedy)
     limits = {
         "per refund": settings.max_refund,
         "per day": settings.max_per_day,
@@ -90,14 +92,14 @@ def _paying(settings: Settings) -> Check:
         for what, amounts in limits.items()
         for currency, amount in amounts.items()
     ]
-    return Check("paying", "ok", "on, " + (", ".join(texts) or "without limits"))
+    return DoctorCheck("paying", "ok", "on, " + (", ".join(texts) or "without limits"))
 
 
-def _webhook_secret(settings: Settings) -> Check:
+def _webhook_secret(settings: Settings) -> DoctorCheck:
     number = len(settings.webhook_secrets)
     if number:
-        return Check("webhook secret", "ok", "set" if number == 1 else f"{number} are set")
-    return Check(
+        return DoctorCheck("webhook secret", "ok", "set" if number == 1 else f"{number} are set")
+    return DoctorCheck(
         "webhook secret",
         "failed",
         "DISPATCH_WEBHOOK_SECRET is not set: every delivery is refused",
@@ -109,7 +111,7 @@ def _webhook_secret(settings: Settings) -> Check:
 # The Dispatch API.
 
 
-def _api(settings: Settings) -> list[Check]:
+def _api(settings: Settings) -> list[DoctorCheck]:
     offsets: list[timedelta] = []
 
     def note_date(response: httpx.Response) -> None:
@@ -123,51 +125,51 @@ def _api(settings: Settings) -> list[Check]:
     try:
         http = open_client(httpx.Client, _TIMEOUT_SECONDS, event_hooks=hooks)
     except DispatchReturnsError as error:
-        return [Check("API", "failed", explain(error)[1])]
+        return [DoctorCheck("API", "failed", explain(error)[1])]
     with http:
         try:
             client = client_for(settings, http_client=http, max_retries=1)
         except DispatchReturnsError as error:
-            return [Check("API", "failed", explain(error)[1])]
+            return [DoctorCheck("API", "failed", explain(error)[1])]
         found = attempt("key and workspace", partial(_workspace, client, settings))
         if found.status == "failed":
             return [found, *_clock(offsets)]
         return [found, *_clock(offsets), *_workflow(client, settings)]
 
 
-def _workspace(client: DispatchClient, settings: Settings) -> Check:
+def _workspace(client: DispatchClient, settings: Settings) -> DoctorCheck:
     name = "key and workspace"
     try:
         workspace = client.workspaces.get()
     except NotFoundError:
         seen = ", ".join(known.id for known in client.workspaces.list()) or "none"
         remedy = f"Set DISPATCH_WORKSPACE; this key sees: {seen}."
-        return Check(name, "failed", f"there is no workspace {settings.workspace}", remedy)
-    return Check(name, "ok", f"{workspace.name} ({workspace.id}) at {settings.base_url}")
+        return DoctorCheck(name, "failed", f"there is no workspace {settings.workspace}", remedy)
+    return DoctorCheck(name, "ok", f"{workspace.name} ({workspace.id}) at {settings.base_url}")
 
 
-def _clock(offsets: Sequence[timedelta]) -> list[Check]:
+def _clock(offsets: Sequence[timedelta]) -> list[DoctorCheck]:
     if not offsets:
         return []
     offset = min(offsets, key=abs)
     if abs(offset) <= _CLOCK_WARNING:
-        return [Check("clock", "ok", "agrees with the API's")]
+        return [DoctorCheck("clock", "ok", "agrees with the API's")]
     status: Outcome = "failed" if abs(offset) >= _CLOCK_FAILURE else "warning"
     direction = "ahead of" if offset > timedelta(0) else "behind"
     detail = (
         f"{span(abs(offset))} {direction} the API's: fresh deliveries may be refused as replays"
     )
-    return [Check("clock", status, detail, "Set this machine's clock (NTP).")]
+    return [DoctorCheck("clock", status, detail, "Set this machine's clock (NTP).")]
 
 
-def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
+def _workflow(client: DispatchClient, settings: Settings) -> list[DoctorCheck]:
     book = None
     with contextlib.suppress(ConfigurationError):  # the policy has a check of its own
         book = book_of(settings)
     try:
         steps = planned(client, settings, book, None)
     except DispatchReturnsError as error:
-        checks = [Check("statuses and fields", "failed", explain(error)[1])]
+        checks = [DoctorCheck("statuses and fields", "failed", explain(error)[1])]
     else:
         queues = [step for step in steps if step.kind == "queue"]
         checks = [
@@ -180,49 +182,49 @@ def _workflow(client: DispatchClient, settings: Settings) -> list[Check]:
     return [*checks, attempt("webhook", partial(_webhook, client))]
 
 
-def _existence(name: str, steps: Sequence[Step], otherwise: Outcome) -> Check:
+def _existence(name: str, steps: Sequence[ProvisionStep], otherwise: Outcome) -> DoctorCheck:
     missing = [step.key for step in steps if step.to_do]
     if missing:
-        return Check(
+        return DoctorCheck(
             name, otherwise, f"missing: {', '.join(missing)}", "Run: dispatch-returns setup."
         )
-    differing = [f"{step.key}: {step.note}" for step in steps if step.finding is Finding.DIFFERS]
+    differing = [f"{step.key}: {step.note}" for step in steps if step.finding is Presence.DIFFERS]
     if differing:
-        return Check(name, "warning", "; ".join(differing))
-    return Check(name, "ok", f"all {len(steps)} exist")
+        return DoctorCheck(name, "warning", "; ".join(differing))
+    return DoctorCheck(name, "ok", f"all {len(steps)} exist")
 
 
-def _webhook(client: DispatchClient) -> Check:
+def _webhook(client: DispatchClient) -> DoctorCheck:
     listening = [hook for hook in client.webhooks.list() if listens(hook)]
     enabled = [hook for hook in listening if hook.enabled]
     if not enabled and listening:
         remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
-        return Check("webhook", "failed", f"{listening[0].url} is switched off", remedy)
+        return DoctorCheck("webhook", "failed", f"{listening[0].url} is switched off", remedy)
     if not enabled:
         remedy = "Run: dispatch-returns setup --webhook-url https://..."
-        return Check("webhook", "failed", "there is none that is sent ticket.updated", remedy)
+        return DoctorCheck("webhook", "failed", "there is none that is sent ticket.updated", remedy)
     for hook in enabled:
         last, failed = hook.last_triggered, hook.last_failure
         # Failures before a later success have been retried.
         if hook.failure_count and (last is None or failed is None or failed >= last):
             detail = f"{hook.url} failed {hook.failure_count} times, last {moment(failed)}"
             remedy = "Check that the receiver runs, can be reached and has the right secret."
-            return Check("webhook", "warning", detail, remedy)
+            return DoctorCheck("webhook", "warning", detail, remedy)
     if not any({"ticket.deleted", "*"}.intersection(hook.events) for hook in enabled):
         detail = f"{enabled[0].url} is not sent ticket.deleted: a deleted ticket's return ends late"
         remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
-        return Check("webhook", "warning", detail, remedy)
-    return Check("webhook", "ok", ", ".join(hook.url for hook in enabled))
+        return DoctorCheck("webhook", "warning", detail, remedy)
+    return DoctorCheck("webhook", "ok", ", ".join(hook.url for hook in enabled))
 
 
 # The database.
 
 
-def _database() -> list[Check]:
+def _database() -> list[DoctorCheck]:
     return [attempt("database", _usable), *_waiting()]
 
 
-def _usable() -> Check:
+def _usable() -> DoctorCheck:
     url = database_url()
     try:
         found, problem = revision(url), mismatch(url)
@@ -231,17 +233,17 @@ def _usable() -> Check:
             "Check DISPATCH_RETURNS_DATABASE_URL; `dispatch-returns db upgrade` creates a new"
             " database."
         )
-        return Check("database", "failed", str(error), remedy)
+        return DoctorCheck("database", "failed", str(error), remedy)
     if problem is not None:
         detail, _, remedy = problem.rpartition(": ")
-        return Check("database", "failed", detail, f"{_sentence(remedy)}.")
+        return DoctorCheck("database", "failed", detail, f"{_sentence(remedy)}.")
     with open_store() as store:
         store.check_writable()
     newer = "" if found == REVISION else f" (newer than this version's {REVISION}, but compatible)"
-    return Check("database", "ok", f"opens, is writable, schema {found}{newer}")
+    return DoctorCheck("database", "ok", f"opens, is writable, schema {found}{newer}")
 
 
-def _installation(settings: Settings) -> list[Check]:
+def _installation(settings: Settings) -> list[DoctorCheck]:
     """Check that the database belongs to the settings' workspace and processor account."""
     try:
         if mismatch(database_url()) is not None:
@@ -263,43 +265,43 @@ def _installation(settings: Settings) -> list[Check]:
             "Set DISPATCH_WORKSPACE to the workspace whose webhook points here, or give each"
             " workspace its own database."
         )
-        checks.append(Check("other workspaces", "warning", detail, remedy))
+        checks.append(DoctorCheck("other workspaces", "warning", detail, remedy))
     if others:
         detail = f"{others} refunds wait for an adapter that is not the one in the settings"
         remedy = (
             "Run a worker with the adapter that they were started with (DISPATCH_RETURNS_ADAPTER),"
             " or pay them at that processor by hand, then: dispatch-returns refunds cancel."
         )
-        checks.append(Check("other adapters", "warning", detail, remedy))
+        checks.append(DoctorCheck("other adapters", "warning", detail, remedy))
     if failing:
         detail = f"{failing} refunds can't go on: the processor or the API can't be reached"
         remedy = (
             "If a check of the payments or the API fails here, fix that first. To see what is wrong"
             " with one: dispatch-returns refunds show."
         )
-        checks.append(Check("waiting refunds", "warning", detail, remedy))
+        checks.append(DoctorCheck("waiting refunds", "warning", detail, remedy))
     return checks
 
 
-def _belongs(found: Belonging) -> Check:
+def _belongs(found: Belonging) -> DoctorCheck:
     name = "installation"
     if found.refusal is not None:
         detail, _, remedy = found.refusal.partition(": ")
-        return Check(name, "failed", f"nothing is paid: {detail}", f"{_sentence(remedy)}.")
+        return DoctorCheck(name, "failed", f"nothing is paid: {detail}", f"{_sentence(remedy)}.")
     if found.waits is not None:
         remedy = "Workers start paying once it is known: check the network and the keys."
-        return Check(name, "warning", found.waits, remedy)
+        return DoctorCheck(name, "warning", found.waits, remedy)
     if found.warnings:
         remedy = "Allow the key to read it, so that another account's key is noticed."
-        return Check(name, "warning", "; ".join(found.warnings), remedy)
-    return Check(name, "ok", f"the database belongs to {found.workspace}")
+        return DoctorCheck(name, "warning", "; ".join(found.warnings), remedy)
+    return DoctorCheck(name, "ok", f"the database belongs to {found.workspace}")
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _waiting() -> list[Check]:
+def _waiting() -> list[DoctorCheck]:
     try:
         if mismatch(database_url()) is not None:
             return []
@@ -319,21 +321,21 @@ def _waiting() -> list[Check]:
     ]
 
 
-def _handlers(found: outbox.HandlersWaiting, now: datetime) -> list[Check]:
+def _handlers(found: outbox.HandlersWaiting, now: datetime) -> list[DoctorCheck]:
     """Report handler calls that hang or have waited too long; nothing if there are none."""
     name = "handlers"
     if found.overdue:
         detail = f"{found.overdue} exceed their time limit, {found.waiting} are not done"
         remedy = "The log names them: add a timeout to what they wait for, then restart."
-        return [Check(name, "warning", detail, remedy)]
+        return [DoctorCheck(name, "warning", detail, remedy)]
     if found.oldest is None or now - found.oldest <= _WAITS_TOO_LONG:
         return []
     detail = f"{found.waiting} calls are waiting, the oldest for {span(now - found.oldest)}"
     remedy = "Check the log for why they fail, and check that a worker runs."
-    return [Check(name, "warning", detail, remedy)]
+    return [DoctorCheck(name, "warning", detail, remedy)]
 
 
-def _go_live(status: str) -> list[Check]:
+def _go_live(status: str) -> list[DoctorCheck]:
     """Report which tickets were settled before go-live, and are not paid."""
     try:
         if revision(database_url()) != REVISION:
@@ -346,29 +348,31 @@ def _go_live(status: str) -> list[Check]:
     name = "go-live"
     if found is None:
         detail = f"not yet: the first start lists the tickets that are {status}, and pays none"
-        return [Check(name, "ok", detail)]
+        return [DoctorCheck(name, "ok", detail)]
     if found.completed_at is None:
         detail = f"the tickets that were {status} before are still being listed: events wait"
         remedy = "Check that `dispatch-returns serve` or `worker` runs and can reach the API."
-        return [Check(name, "warning", detail, remedy)]
+        return [DoctorCheck(name, "warning", detail, remedy)]
     since = f"{found.began_at:%Y-%m-%d %H:%M} UTC"
-    return [Check(name, "ok", f"since {since}; {before} tickets were {status} before: not paid")]
+    return [
+        DoctorCheck(name, "ok", f"since {since}; {before} tickets were {status} before: not paid")
+    ]
 
 
-def _events(oldest: datetime | None, now: datetime) -> Check:
+def _events(oldest: datetime | None, now: datetime) -> DoctorCheck:
     if oldest is None:
-        return Check("events", "ok", "none is waiting")
+        return DoctorCheck("events", "ok", "none is waiting")
     detail = f"the oldest has waited for {span(now - oldest)}"
     if now - oldest <= _WAITS_TOO_LONG:
-        return Check("events", "ok", detail)
+        return DoctorCheck("events", "ok", detail)
     remedy = (
         "Check that `dispatch-returns serve` or `worker` runs; for the reason, see:"
         " dispatch-returns events list."
     )
-    return Check("events", "warning", detail, remedy)
+    return DoctorCheck("events", "warning", detail, remedy)
 
 
-def _workers(last: datetime | None, oldest: datetime | None, now: datetime) -> list[Check]:
+def _workers(last: datetime | None, oldest: datetime | None, now: datetime) -> list[DoctorCheck]:
     if oldest is None or (absence := missed(last, oldest, now)) is None:
         return []
     detail = f"no worker has run for {span(absence)}: deliveries are stored, but nothing is paid"
@@ -376,39 +380,39 @@ def _workers(last: datetime | None, oldest: datetime | None, now: datetime) -> l
         "Start the workers with your application (docs/receivers.md: in the lifespan of the app"
         " that is served, not of one mounted in it), or run `dispatch-returns worker`."
     )
-    return [Check("workers", "failed", detail, remedy)]
+    return [DoctorCheck("workers", "failed", detail, remedy)]
 
 
-def _refunds(counts: dict[str, int]) -> Check:
+def _refunds(counts: dict[str, int]) -> DoctorCheck:
     for_people = {
         state: counts[state] for state in ("held", "failed", "unknown") if state in counts
     }
     if not for_people:
-        return Check("refunds", "ok", f"{sum(counts.values())}, none needs a person")
+        return DoctorCheck("refunds", "ok", f"{sum(counts.values())}, none needs a person")
     text = ", ".join(f"{number} {state}" for state, number in for_people.items())
     remedy = f"See: dispatch-returns refunds list --state {next(iter(for_people))}."
-    return Check("refunds", "warning", f"{text}: a person must look", remedy)
+    return DoctorCheck("refunds", "warning", f"{text}: a person must look", remedy)
 
 
 # The processor.
 
 
-def _whose_payment(settings: Settings) -> Check:
+def _whose_payment(settings: Settings) -> DoctorCheck:
     """Report what determines an order's payment, or what else limits a wrong one."""
     sources = [name for name in settings.orders if name not in {"ticket", "stripe"}]
     sources += ["Stripe's search"] if settings.stripe_search else []
     if sources:
         detail = f"from {', '.join(sources)}, not from the ticket"
-        return Check("whose payment", "ok", detail)
+        return DoctorCheck("whose payment", "ok", detail)
     limits = ["the payment's own order_id in its metadata", "what is left on it"]
     limits += ["the cap per refund"] if settings.max_refund else []
     limits += ["the cap per day"] if settings.max_per_day else []
     limits += ["a second person's approval"] if settings.approve_above else []
     detail = f"from the ticket, unless your code passes lookups; limited by {', '.join(limits)}"
-    return Check("whose payment", "ok", detail)
+    return DoctorCheck("whose payment", "ok", detail)
 
 
-def _processor_events(settings: Settings) -> list[Check]:
+def _processor_events(settings: Settings) -> list[DoctorCheck]:
     """Check that the processor can report what happens to a refund later."""
     name = "processor events"
     try:
@@ -418,16 +422,18 @@ def _processor_events(settings: Settings) -> list[Check]:
     if webhook is None:
         return []
     if settings.adapter_options.get("webhook_secret"):
-        return [Check(name, "ok", f"{webhook.variable} is set")]
+        return [DoctorCheck(name, "ok", f"{webhook.variable} is set")]
     detail = f"{webhook.variable} is not set: a refund that fails later is found within a month"
-    return [Check(name, "warning", detail, webhook.instructions(None))]
+    return [DoctorCheck(name, "warning", detail, webhook.instructions(None))]
 
 
-def _payments(settings: Settings) -> Check:
+def _payments(settings: Settings) -> DoctorCheck:
     adapter = load_adapter(settings.adapter).from_settings(settings.adapter_options)
     try:
         if isinstance(adapter, Checkable):
-            return Check("payments", "ok", f"{adapter.name} {adapter.check()}")
-        return Check("payments", "ok", f"{adapter.name} is set up; it has no check of its own")
+            return DoctorCheck("payments", "ok", f"{adapter.name} {adapter.check()}")
+        return DoctorCheck(
+            "payments", "ok", f"{adapter.name} is set up; it has no check of its own"
+        )
     finally:
         adapter.close()

@@ -11,7 +11,7 @@ from dispatch_returns.cli.errors import REFUSED
 from dispatch_returns.cli.output import Json, Listing, show
 
 if TYPE_CHECKING:
-    from dispatch_returns.connector.health import Report
+    from dispatch_returns.connector.health import ProbeReport
 
 
 def health(
@@ -27,13 +27,13 @@ def health(
     oldest event has waited too long, and with 4 if the database cannot be reached.
     """
     from dispatch_returns.clock import utc_now
-    from dispatch_returns.connector.health import Health, Report
+    from dispatch_returns.connector.health import Health, ProbeReport
     from dispatch_returns.store import switches
     from dispatch_returns.store.database import mismatch
 
     problem = mismatch(database_url())
     if problem is not None:
-        _report(Report(False, {"status": "not ready", "problem": problem}), as_json=json)
+        _report(ProbeReport(False, {"status": "not ready", "problem": problem}), as_json=json)
     with open_store() as store:
 
         def stopped_by() -> frozenset[str]:
@@ -45,7 +45,7 @@ def health(
         _report(probes.lag(max_lag) if ready.ok else ready, as_json=json)
 
 
-def _report(report: Report, *, as_json: bool) -> NoReturn:
+def _report(report: ProbeReport, *, as_json: bool) -> NoReturn:
     shown = dict(report.document)
     if "refunds" in shown:
         refunds: dict[str, int] = shown["refunds"]

@@ -174,8 +174,8 @@ def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
     from dispatch_returns.returns.orders import registry
     from dispatch_returns.returns.owners import Owners
     from dispatch_returns.returns.steps.eligibility import Eligibility, breakdown_json
-    from dispatch_returns.returns.steps.protocols import Parts
     from dispatch_returns.returns.steps.request import request_of
+    from dispatch_returns.returns.steps.workflow import Workflow
 
     settings = Settings.from_env()
     book = _book(None)
@@ -191,7 +191,7 @@ def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
         requested_at = request_of(ticket, now).requested_at
         row = records.unwritten(settings.workspace, ticket.id, now, requested_at)
     orders = registry.load(settings.orders, settings.order_options)
-    with contextlib.closing(Parts(book=book, orders=orders)) as parts, open_store() as store:
+    with contextlib.closing(Workflow(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)
         verdict = Eligibility(store, parts, owners).judge(row, ticket, now).verdict
     expected = verdict.expected

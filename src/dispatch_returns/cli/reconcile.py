@@ -23,8 +23,8 @@ from dispatch_returns.cli.output import Json, Part, Table, printable, show
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from dispatch_returns.connector.reconcile.compare import Report
-    from dispatch_returns.connector.reconcile.discrepancies import Difference
+    from dispatch_returns.connector.reconcile.compare import ReconcileReport
+    from dispatch_returns.connector.reconcile.discrepancies import Discrepancy
 
 _SHOWN = 100
 _COLUMNS = ("cause", "ticket", "refund", "processor_id", "detail", "why", "remedy", "fixed")
@@ -65,7 +65,7 @@ def reconcile(
     # In a file until all are known: there may be as many as tickets.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
 
-        def keep(found: Difference) -> None:
+        def keep(found: Discrepancy) -> None:
             file.write(jsonlib.dumps(found.as_record()) + "\n")
 
         with open_connector() as connector, _progress() as progress:
@@ -146,7 +146,7 @@ def _cell(value: object) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _print_json(report: Report, found: Iterator[Any]) -> None:
+def _print_json(report: ReconcileReport, found: Iterator[Any]) -> None:
     """Write one document, a discrepancy at a time."""
     head = {"lines": report.lines, "count": report.discrepancies, "open": report.open}
     sys.stdout.write(jsonlib.dumps(head)[:-1] + ', "discrepancies": [')
@@ -156,7 +156,7 @@ def _print_json(report: Report, found: Iterator[Any]) -> None:
     sys.stdout.flush()
 
 
-def _parts(report: Report, found: Iterator[Any]) -> list[Part]:
+def _parts(report: ReconcileReport, found: Iterator[Any]) -> list[Part]:
     shown = list(islice(found, _SHOWN))
     fixed = {None: None, True: "fixed", False: "open"}
     rows = [

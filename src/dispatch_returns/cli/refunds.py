@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dispatch_returns.connector.connector import Connector
     from dispatch_returns.refunds.ledger import Refund
-    from dispatch_returns.refunds.ticket_facts import Facts
+    from dispatch_returns.refunds.ticket_facts import TicketFacts
     from dispatch_returns.store import Store
 
 app = typer.Typer(
@@ -221,7 +221,7 @@ def retry(
     _report(refund, as_json=json)
 
 
-def _facts(connector: Connector, refund: Refund) -> Facts:
+def _facts(connector: Connector, refund: Refund) -> TicketFacts:
     """Return the facts of the refund's ticket as it is now."""
     workspace = connector.installation.workspace()
     if refund.workspace_id != workspace:

@@ -12,7 +12,7 @@ import typer
 from dispatch_returns.cli import common
 from dispatch_returns.cli.common import open_store
 from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain, show, span
-from dispatch_returns.returns.steps.statuses import Statuses, Step
+from dispatch_returns.returns.steps.statuses import StatusNames, Step
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.records import Return
@@ -153,7 +153,7 @@ def timeline(
         story = story_of(conn, found(conn, ticket))
     parts = _timeline_parts(story)
     if html is not None:
-        statuses = Statuses(status_names())
+        statuses = StatusNames(status_names())
         common.write(html, page.render(story, statuses, datetime.now(UTC)))
         parts = [f"The timeline of {story.row.ticket_id} is in {html}."]
     document = {

@@ -14,7 +14,7 @@ from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, worki
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient
     from dispatch_returns.client.models import Webhook
-    from dispatch_returns.connector.provision import Step
+    from dispatch_returns.connector.provision import ProvisionStep
     from dispatch_returns.connector.settings import Settings
     from dispatch_returns.returns.policy import PolicyBook
 
@@ -101,7 +101,7 @@ def client_for(settings: Settings, **options: Any) -> DispatchClient:
 
 def planned(
     client: DispatchClient, settings: Settings, book: PolicyBook | None, url: str | None
-) -> list[Step]:
+) -> list[ProvisionStep]:
     """Return the state of everything that the workflow and its policy need in the workspace."""
     from dispatch_returns.connector.provision import plan, status_keys
     from dispatch_returns.returns.orders import ticket
@@ -155,15 +155,15 @@ def processor_webhook(settings: Settings) -> ProcessorWebhook | None:
     return ProcessorWebhook(settings.adapter, events) if events else None
 
 
-def _step_document(step: Step, settings: Settings, *, dry_run: bool) -> dict[str, Any]:
-    from dispatch_returns.connector.provision import Finding
+def _step_document(step: ProvisionStep, settings: Settings, *, dry_run: bool) -> dict[str, Any]:
+    from dispatch_returns.connector.provision import Presence
 
     result, note = _RESULTS.get(step.finding), step.note
     if result is None:
         result = str(step.finding)
     elif dry_run:
         result = f"would be {result}"
-    if step.kind == "webhook" and step.finding is Finding.EXISTS and not settings.webhook_secrets:
+    if step.kind == "webhook" and step.finding is Presence.EXISTS and not settings.webhook_secrets:
         note = (
             "its secret was shown when it was created, and DISPATCH_WEBHOOK_SECRET is not set: set"
             " it, or delete the webhook and run this again"

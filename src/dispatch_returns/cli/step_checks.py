@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dispatch_returns.cli.check import Check, Checkable, attempt
+from dispatch_returns.cli.check import Checkable, DoctorCheck, attempt
 from dispatch_returns.cli.notices import problems_of
 from dispatch_returns.cli.setup import client_for
 from dispatch_returns.client import DispatchClient, Ticket
@@ -42,13 +42,13 @@ _MISSED = {
 _SELECT = "Select the customer's address and the order's own id under these names: docs/orders.md."
 
 
-def run(settings: Settings) -> list[Check]:
+def run(settings: Settings) -> list[DoctorCheck]:
     """Check what the six steps use; they run only if a policy is set."""
     if not settings.policy:
         detail = "none is set: no return is evaluated, and `refunded` pays"
         # Orders still have owners, unless they are read from the ticket.
         sources = settings.orders if settings.orders != ("ticket",) else ()
-        return [Check("policy", "ok", detail), *(_orders(settings, name) for name in sources)]
+        return [DoctorCheck("policy", "ok", detail), *(_orders(settings, name) for name in sources)]
     remedy = "Set DISPATCH_RETURNS_POLICY to the policy's files, or fix what the message names."
     checks = [
         attempt("policy", partial(_policy, settings), remedy),
@@ -61,22 +61,22 @@ def run(settings: Settings) -> list[Check]:
     return checks
 
 
-def _policy(settings: Settings) -> Check:
+def _policy(settings: Settings) -> DoctorCheck:
     book = book_of(settings)
     assert book is not None
     found = find_mistakes(book)
     versions = ", ".join(policy.id for policy in book.versions)
     if not found:
-        return Check("policy", "ok", versions)
+        return DoctorCheck("policy", "ok", versions)
     first = f"{found[0].version}, {found[0].where}: {found[0].what}"
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return Check("policy", "warning", f"{first}{more}", "Run: dispatch-returns policy check.")
+    return DoctorCheck("policy", "warning", f"{first}{more}", "Run: dispatch-returns policy check.")
 
 
-def _orders(settings: Settings, name: str) -> Check:
+def _orders(settings: Settings, name: str) -> DoctorCheck:
     options = settings.order_options.get(name, {})
 
-    def check() -> Check:
+    def check() -> DoctorCheck:
         with contextlib.closing(order_sources.load([name], {name: options})) as orders:
             ticket = Ticket.model_validate(
                 {
@@ -94,17 +94,17 @@ def _orders(settings: Settings, name: str) -> Check:
             missed = [column for column in _MISSED if column not in columns]
             if missed:
                 detail = "; ".join(f"the query selects no {it}: {_MISSED[it]}" for it in missed)
-                return Check(f"orders: {name}", "warning", detail, _SELECT)
+                return DoctorCheck(f"orders: {name}", "warning", detail, _SELECT)
         detail = _OF_TICKET if name == "ticket" else "it answers"
-        return Check(f"orders: {name}", "ok", f"{detail}{_given(name, options)}")
+        return DoctorCheck(f"orders: {name}", "ok", f"{detail}{_given(name, options)}")
 
     return attempt(f"orders: {name}", check, _remedy(name, options))
 
 
-def _labels(settings: Settings) -> Check:
+def _labels(settings: Settings) -> DoctorCheck:
     name, options = settings.labels, settings.label_options
     if settings.return_address is None:
-        return Check(
+        return DoctorCheck(
             "labels",
             "warning",
             "DISPATCH_RETURNS_RETURN_ADDRESS is not set: no label is created",
@@ -112,7 +112,7 @@ def _labels(settings: Settings) -> Check:
         )
     address = settings.return_address
 
-    def check() -> Check:
+    def check() -> DoctorCheck:
         now = utc_now()
         request = LabelRequest(
             key=f"{_NOWHERE}-{uuid.uuid4().hex}",  # so that no label is ever found for it
@@ -126,15 +126,15 @@ def _labels(settings: Settings) -> Check:
         )
         with contextlib.closing(label_providers.load(name, options)) as provider:
             _call(lambda: provider.find(request))
-        return Check("labels", "ok", f"{name} answers{_given(name, options)}")
+        return DoctorCheck("labels", "ok", f"{name} answers{_given(name, options)}")
 
     return attempt("labels", check, _remedy(name, options))
 
 
-def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
+def _notice(settings: Settings, client: DispatchClient, name: str) -> DoctorCheck:
     folder = settings.notice_templates
 
-    def check() -> Check:
+    def check() -> DoctorCheck:
         given: Mapping[str, Any] = {"smtp": settings.smtp_options, "templates": folder}
         notifier = notifications.load([name], client, **given)
         assert notifier is not None
@@ -145,8 +145,8 @@ def _notice(settings: Settings, client: DispatchClient, name: str) -> Check:
         wrong = problems_of(Templates(folder=folder), Path(folder)) if folder else []
         if wrong:
             remedy = f"Run: dispatch-returns notices check {folder}."
-            return Check(f"notices: {name}", "warning", wrong[0], remedy)
-        return Check(f"notices: {name}", "ok", detail)
+            return DoctorCheck(f"notices: {name}", "warning", wrong[0], remedy)
+        return DoctorCheck(f"notices: {name}", "ok", detail)
 
     return attempt(f"notices: {name}", check)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dispatch_returns.client.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo
     from dispatch_returns.client.models import (
         Account,
+        AccountPlan,
         ApiKey,
         Attachment,
         BulkResult,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         Field,
         FieldDefinitions,
         Model,
-        Plan,
         PortalComment,
         PortalTicket,
         PortalToken,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "Account",
+    "AccountPlan",
     "ApiKey",
     "AsyncDispatchClient",
     "AsyncPortalClient",
@@ -69,7 +70,6 @@ __all__ = [
     "JsonValue",
     "Model",
     "Page",
-    "Plan",
     "PortalClient",
     "PortalComment",
     "PortalTicket",

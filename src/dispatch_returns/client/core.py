@@ -19,7 +19,7 @@ from dispatch_returns.client import arguments, protocol
 from dispatch_returns.client.connections import quiet
 from dispatch_returns.client.hooks import Hooks, ResponseInfo
 from dispatch_returns.client.operation import Operation, RawResponse, Scope, Style
-from dispatch_returns.client.protocol import Request
+from dispatch_returns.client.protocol import ApiRequest
 from dispatch_returns.client.retry import Gate, RateLimit, Retries, rate_limit
 from dispatch_returns.client.transfer import Download, Upload
 from dispatch_returns.clock import Clock, ClockWatch
@@ -48,7 +48,7 @@ class Send:
     ``transfer``: the file whose bytes go out with the request, or come in with the response.
     """
 
-    request: Request
+    request: ApiRequest
     timeout: float | None
     transfer: Upload | Download | None = None
 
@@ -176,11 +176,11 @@ class Core:
             lambda: self._transfer(transfer, request, options), self._retries(request, options)
         )
 
-    def _retries(self, request: Request, options: Options) -> Retries:
+    def _retries(self, request: ApiRequest, options: Options) -> Retries:
         return Retries(request, self._hooks, options.max_retries, self._random)
 
     def _attempt(
-        self, operation: Operation[T], request: Request, options: Options
+        self, operation: Operation[T], request: ApiRequest, options: Options
     ) -> Attempt[RawResponse[T]]:
         if self._gate is not None and (wait := self._gate.wait(self._clock())):
             LOG.debug("%s waits %.1f s for the rate limit", request, wait)
@@ -197,7 +197,7 @@ class Core:
         return RawResponse(response.status_code, request_id, response.headers, value)
 
     def _transfer(
-        self, transfer: Upload | Download, request: Request, options: Options
+        self, transfer: Upload | Download, request: ApiRequest, options: Options
     ) -> Attempt[None]:
         if not transfer.restart():
             raise APIConnectionError(
@@ -210,7 +210,7 @@ class Core:
             transfer.end()
 
     def _arrived(
-        self, request: Request, result: httpx.Response | httpx.RequestError
+        self, request: ApiRequest, result: httpx.Response | httpx.RequestError
     ) -> httpx.Response:
         """Report a response to the hook and the log. Raise the error of a request without one."""
         if isinstance(result, httpx.RequestError):

@@ -28,6 +28,7 @@ from dispatch_returns.client.operation import Page, Style, brands_name, camel
 
 __all__ = [
     "Account",
+    "AccountPlan",
     "ApiKey",
     "Attachment",
     "BulkResult",
@@ -41,7 +42,6 @@ __all__ = [
     "FieldDefinitions",
     "Model",
     "Page",
-    "Plan",
     "PortalComment",
     "PortalTicket",
     "PortalToken",
@@ -315,7 +315,7 @@ class Account(Model, frozen=True):
     updated_at: AwareDatetime | None = None
 
 
-class Plan(Model, frozen=True):
+class AccountPlan(Model, frozen=True):
     """What an account has paid for; None: without a limit."""
 
     shown = ("name", "ticket_limit")
@@ -342,7 +342,7 @@ class Usage(Model, frozen=True):
             "workspaces_count", "workspacesCount", "brands_count", "brandsCount"
         )
     )
-    plan: Plan | None = None
+    plan: AccountPlan | None = None
 
 
 class ApiKey(Model, frozen=True):

@@ -40,7 +40,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """What goes on the wire. Its ``repr`` shows no query, no header and no body."""
 
     method: str
@@ -70,14 +70,14 @@ def common_headers(api_key: str) -> dict[str, str]:
 
 def request(
     operation: Operation[Any], base_url: str, common: Mapping[str, str], new_key: str | None
-) -> Request:
+) -> ApiRequest:
     """Return `operation` as a request with the `common` headers.
 
     A POST without an idempotency key gets `new_key`.
     """
     key = operation.idempotency_key or new_key
     query = f"?{urlencode(operation.query)}" if operation.query else ""
-    return Request(
+    return ApiRequest(
         operation.method,
         operation.path,
         f"{base_url}{operation.path}{query}",
@@ -86,13 +86,13 @@ def request(
     )
 
 
-def presigned(transfer: Upload | Download) -> Request:
+def presigned(transfer: Upload | Download) -> ApiRequest:
     """Return a transfer as a request to its presigned address, without any of our headers."""
     arguments.web_address("presigned address", transfer.url.partition("?")[0])
     if isinstance(transfer, Download):
-        return Request("GET", transfer.path, transfer.url, {}, None)
+        return ApiRequest("GET", transfer.path, transfer.url, {}, None)
     headers = {"Content-Type": transfer.content_type, "Content-Length": str(transfer.size)}
-    return Request("PUT", transfer.path, transfer.url, headers, None)
+    return ApiRequest("PUT", transfer.path, transfer.url, headers, None)
 
 
 def read(operation: Operation[T], response: httpx.Response, secret: str, now: Clock) -> T:
@@ -147,7 +147,7 @@ def status_error(
     )
 
 
-def transport_error(sent: Request, cause: httpx.RequestError) -> errors.APIError:
+def transport_error(sent: ApiRequest, cause: httpx.RequestError) -> errors.APIError:
     """Return the error for a request that got no whole answer.
 
     The cause's own text is shown only where it can hold neither a header nor an answer.

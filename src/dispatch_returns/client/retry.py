@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, Retrying, stop_after_attempt
 
 from dispatch_returns.client.hooks import Hooks, RequestInfo, RetryInfo
-from dispatch_returns.client.protocol import Request
+from dispatch_returns.client.protocol import ApiRequest
 from dispatch_returns.errors import APIError
 
 R = TypeVar("R", Retrying, AsyncRetrying)
@@ -26,14 +26,14 @@ LONGEST_RATE_LIMIT_WAIT = 60.0
 """All in seconds. After the last of them the call is made, whatever the last answer said."""
 
 
-class Decision(NamedTuple):
+class RetryDecision(NamedTuple):
     """Whether to retry, and after how many seconds."""
 
     again: bool
     wait: float = 0.0
 
 
-def decide(error: BaseException | None, attempt: int, chance: float) -> Decision:
+def decide(error: BaseException | None, attempt: int, chance: float) -> RetryDecision:
     """Decide what follows from the `error` of attempt number `attempt`, counted from 1.
 
     Only an error that says it is ``retryable`` is retried: no answer, 408, 429, 5xx. A
@@ -42,18 +42,18 @@ def decide(error: BaseException | None, attempt: int, chance: float) -> Decision
     that failed together do not come back together.
     """
     if not isinstance(error, APIError) or not error.retryable:
-        return Decision(again=False)
+        return RetryDecision(again=False)
     if error.retry_after is not None:
-        return Decision(again=True, wait=min(error.retry_after, LONGEST_RETRY_AFTER))
+        return RetryDecision(again=True, wait=min(error.retry_after, LONGEST_RETRY_AFTER))
     longest = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT)
-    return Decision(again=True, wait=longest * (1 + chance) / 2)
+    return RetryDecision(again=True, wait=longest * (1 + chance) / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
     """Our decisions about the attempts of one `request`, in the form that tenacity asks for."""
 
-    request: Request
+    request: ApiRequest
     hooks: Hooks
     max_retries: int
     random: Callable[[], float]

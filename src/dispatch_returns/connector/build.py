@@ -12,7 +12,7 @@ from dispatch_returns.returns.notifications.notice import Notifier
 from dispatch_returns.returns.orders import registry as order_sources
 from dispatch_returns.returns.orders.registry import Orders
 from dispatch_returns.returns.policy.book import PolicyBook
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient
@@ -39,7 +39,7 @@ def orders_of(settings: Settings) -> Orders | None:
     return order_sources.load(settings.orders, settings.order_options)
 
 
-def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
+def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
     """Return what the six steps use, None if no policy is set: then there are only refunds.
 
     Raises `ConfigurationError`.
@@ -52,7 +52,7 @@ def parts_of(settings: Settings, client: DispatchClient) -> Parts | None:
     if settings.return_address is not None:  # without it there is no address for a label
         address = address_of(settings.return_address)
         labels = label_providers.load(settings.labels, settings.label_options)
-    return Parts(
+    return Workflow(
         book=book,
         orders=order_sources.load(settings.orders, settings.order_options),
         labels=labels,

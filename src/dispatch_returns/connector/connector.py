@@ -46,16 +46,16 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.ticket_facts import Facts, OrderLookup, PaymentResolver
+from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
 from dispatch_returns.returns.notifications.comments import TicketComments
 from dispatch_returns.returns.owners import OrderRecords, Owners
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.engine import ReturnsEngine
-from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.receiving import facts_of
-from dispatch_returns.returns.steps.statuses import Statuses
-from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.steps.statuses import StatusNames
+from dispatch_returns.returns.steps.workflow import Workflow
+from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import Store, audit_log, heartbeats, inbox, outbox
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import (
@@ -68,9 +68,9 @@ from dispatch_returns.webhooks.events import (
 from dispatch_returns.webhooks.receiver import (
     DISPATCH,
     BaseReceiver,
-    Options,
     ProcessorReceiver,
     Receiver,
+    ReceiverOptions,
 )
 
 __all__ = ["Connector", "Context", "RefundEvent"]
@@ -110,7 +110,7 @@ class Connector:
         store: Store | None = None,
         adapter: RefundAdapter | None = None,
         lookups: tuple[OrderLookup, ...] = (),
-        workflow: Parts | None = None,
+        workflow: Workflow | None = None,
         pace: Pace | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -147,7 +147,7 @@ class Connector:
         self._orders = None if workflow is not None else orders_of(settings)
         orders = self._orders if workflow is None else workflow.orders
         self._owners = Owners(self.store, clock)
-        tickets = Tickets(self.store, self.client)
+        tickets = TicketReader(self.store, self.client)
         self.refunds = RefundService(
             self.store,
             self.adapter,
@@ -178,7 +178,7 @@ class Connector:
             "patience": pace.patience,
             "clock": clock,
         }
-        statuses = Statuses(settings.statuses)
+        statuses = StatusNames(settings.statuses)
         self._engine: ReturnsEngine | None = None
         notifying: dict[str, Any] = {}
         if workflow is not None:
@@ -285,7 +285,7 @@ class Connector:
 
     def _build_receivers(self) -> Mapping[str, BaseReceiver]:
         """Return a receiver for Dispatch, and one for the processor if its adapter has webhooks."""
-        options: Options = {
+        options: ReceiverOptions = {
             "clock_wrong_by": self._clock_wrong_by,
             "on_accept": self._on_accept,
             "clock": self._clock,
@@ -418,7 +418,7 @@ class Connector:
         """
         return self._owners.proof(order_id)
 
-    def _standing(self) -> telemetry.Standing | None:
+    def _standing(self) -> telemetry.GaugeValues | None:
         """Return the values of the gauges, None if the store can't be read."""
         found = self.health.lag().document
         if "refunds" not in found:
@@ -428,11 +428,11 @@ class Connector:
                 by_step = records.count_by_step(conn)
         except StoreError:
             return None
-        return telemetry.Standing(
+        return telemetry.GaugeValues(
             self.settings.workspace, found["oldest_event_seconds"], found["refunds"], by_step
         )
 
-    def facts(self, ticket: Ticket, refund: Refund | None = None) -> Facts:
+    def facts(self, ticket: Ticket, refund: Refund | None = None) -> TicketFacts:
         """Return the ticket's facts about `refund`, or about the refund of its newest parcel."""
         with self.store.read() as conn:
             return facts_of(conn, ticket, self.installation.workspace(), refund)

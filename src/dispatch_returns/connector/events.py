@@ -30,13 +30,13 @@ from dispatch_returns.errors import (
     TicketDeletedError,
 )
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.returns.steps.engine import ReturnsEngine
-from dispatch_returns.returns.tickets import PATIENCE, TEST_EVENT, Tickets
+from dispatch_returns.returns.tickets import PATIENCE, TEST_EVENT, TicketReader
 from dispatch_returns.store import Store, go_live, inbox, outbox
 from dispatch_returns.store.inbox import EventState, StoredEvent
 from dispatch_returns.store.queue import backoff, failing_since
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class _Outcome:
     """What follows from an event: a refund, or a step of a return, or neither."""
 
-    refund: Decision | None = None
+    refund: RefundDecision | None = None
     returned: Ticket | None = None
     deleted: bool = False
     """Its ticket was deleted."""
@@ -69,7 +69,7 @@ class EventProcessor:
     def __init__(
         self,
         store: Store,
-        tickets: Tickets,
+        tickets: TicketReader,
         refunds: RefundService,
         handlers: Handlers,
         *,
@@ -224,14 +224,16 @@ class EventProcessor:
             return _Outcome(returned=ticket, elsewhere=elsewhere)
         if elsewhere:
             return _Outcome(elsewhere=True)
-        facts = Facts.of(ticket, self._installation.workspace())
+        facts = TicketFacts.of(ticket, self._installation.workspace())
         try:
             return _Outcome(refund=self._refunds.intake.judge(facts))
         except AdapterError as error:
             if not self._is_over(stored, error):
                 raise
             # The customer is waiting, so a person must act; until then nothing more is looked up.
-            return _Outcome(refund=Decision(facts, hold=Hold(Reason.UNREACHABLE, error.message)))
+            return _Outcome(
+                refund=RefundDecision(facts, hold=Hold(Reason.UNREACHABLE, error.message))
+            )
 
     def _write(
         self,

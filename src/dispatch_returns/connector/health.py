@@ -33,7 +33,7 @@ _NO_STORE = ("cache-control", "no-store")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProbeReport:
     """What a probe found: ``ok``, and the reasons as a JSON document."""
 
     ok: bool
@@ -58,11 +58,11 @@ class Health:
         self._clock_wrong_by = clock_wrong_by
         self._differing_setting = differing_setting
 
-    def live(self) -> Report:
+    def live(self) -> ProbeReport:
         """Report that this process answers. Nothing more: a restart would not fix a database."""
-        return Report(True, {"status": "live"})
+        return ProbeReport(True, {"status": "live"})
 
-    def ready(self) -> Report:
+    def ready(self) -> ProbeReport:
         """Check that a commit works, that this version works with the store's schema, and that a
         worker runs if events wait.
 
@@ -85,12 +85,12 @@ class Health:
                             f" Run: {_DOCTOR}"
                         )
         except StoreError:  # its message may name a host, and a probe may be public
-            return Report(False, {"status": "not ready", "problem": "the store cannot commit"})
+            return ProbeReport(False, {"status": "not ready", "problem": "the store cannot commit"})
         if problem is not None:
-            return Report(False, {"status": "not ready", "problem": problem})
-        return Report(True, {"status": "ready", "schema": found, "this_version": REVISION})
+            return ProbeReport(False, {"status": "not ready", "problem": problem})
+        return ProbeReport(True, {"status": "ready", "schema": found, "this_version": REVISION})
 
-    def lag(self, max_lag: float = MAX_LAG) -> Report:
+    def lag(self, max_lag: float = MAX_LAG) -> ProbeReport:
         """Report how long (seconds) the oldest event and the oldest call of a handler have waited,
         and count the refunds by state.
 
@@ -112,7 +112,7 @@ class Health:
                 problem = self._failing(conn, self._clock() - timedelta(seconds=max_lag))
             stopped = self._stopped_by()
         except StoreError:
-            return Report(False, {"status": "unknown", "problem": "the store cannot be read"})
+            return ProbeReport(False, {"status": "unknown", "problem": "the store cannot be read"})
         age = self._age(oldest)
         handler_age = self._age(handlers.oldest)
         late = age > max_lag or handler_age > max_lag or bool(handlers.overdue)
@@ -134,7 +134,7 @@ class Health:
         }
         if problem is not None:
             document["problem"] = problem
-        return Report(not late and problem is None, document)
+        return ProbeReport(not late and problem is None, document)
 
     def _problem(self, strangers: int) -> str | None:
         setting = self._differing_setting()
@@ -159,14 +159,14 @@ class Health:
             )
         return None
 
-    def _wrong_clock(self) -> Report | None:
+    def _wrong_clock(self) -> ProbeReport | None:
         ahead = self._clock_wrong_by()
         if ahead is None:
             return None
         seconds = round(ahead.total_seconds())
         problem = "this machine's clock is wrong, so deliveries are refused: set it (NTP)"
         document = {"status": "wrong clock", "problem": problem, "clock_ahead_seconds": seconds}
-        return Report(False, document)
+        return ProbeReport(False, document)
 
     def _age(self, since: datetime | None) -> float:
         return 0.0 if since is None else max(0.0, (self._clock() - since).total_seconds())

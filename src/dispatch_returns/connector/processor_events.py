@@ -17,11 +17,11 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import external
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.sync import Answer, Met, News, moves
+from dispatch_returns.refunds.sync import Met, News, PaymentRefunds, moves
 from dispatch_returns.returns.steps.receiving import facts_of
-from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import go_live
 from dispatch_returns.store.inbox import StoredEvent
 
@@ -30,11 +30,11 @@ from dispatch_returns.store.inbox import StoredEvent
 class Found:
     """What an event is about: refunds as they are now, and tickets without a row.
 
-    ``claims``: see `Answer`.
+    ``claims``: see `PaymentRefunds`.
     """
 
     refunds: list[KnownRefund]
-    entries: list[Decision]
+    entries: list[RefundDecision]
     claims: Mapping[str, int] | None = None
 
 
@@ -43,7 +43,7 @@ class LateNews:
 
     def __init__(
         self,
-        tickets: Tickets,
+        tickets: TicketReader,
         refunds: RefundService,
         *,
         workspace: Callable[[], str],
@@ -70,12 +70,12 @@ class LateNews:
             return Found([], [])
         return self.found(self.news.ask(news), patient=patient)
 
-    def found(self, answer: Answer, *, patient: bool = True) -> Found:
+    def found(self, answer: PaymentRefunds, *, patient: bool = True) -> Found:
         """Return what to write for the processor's answer. `patient`: see `look_up`.
 
         Raises `APIError`, `AdapterError`.
         """
-        entries: list[Decision] = []
+        entries: list[RefundDecision] = []
         for ticket_id in sorted(self.news.missing(answer.refunds)):
             try:
                 decision = self.decide(ticket_id)
@@ -107,7 +107,7 @@ class LateNews:
             raise LeaseLostError("a call for this payment is running, or its row has just changed")
         return met
 
-    def decide(self, ticket_id: str) -> Decision | None:
+    def decide(self, ticket_id: str) -> RefundDecision | None:
         """Decide about a ticket as its own event would, because the store may have lost its row.
 
         Raises `NotShownError` while the API does not show the ticket's latest change.

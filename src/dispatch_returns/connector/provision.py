@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dispatch_returns.errors import ConflictError
 from dispatch_returns.returns.steps.assignment import find_category
-from dispatch_returns.returns.steps.statuses import STEPS, Statuses
+from dispatch_returns.returns.steps.statuses import STEPS, StatusNames
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient
@@ -48,7 +48,7 @@ FIELDS: tuple[tuple[str, FieldType], ...] = (
 """The ticket's custom fields, with their types: the guide's, and others that we read or write."""
 
 
-class Finding(enum.StrEnum):
+class Presence(enum.StrEnum):
     """The state of something that the workspace needs."""
 
     EXISTS = "exists"
@@ -60,7 +60,7 @@ class Finding(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProvisionStep:
     """One thing that the workspace needs.
 
     ``key`` of a webhook is its URL, of a queue its name; ``id`` is the API's, if known.
@@ -68,7 +68,7 @@ class Step:
 
     kind: Literal["status", "field", "queue", "webhook"]
     key: str
-    finding: Finding
+    finding: Presence
     id: str | None = None
     type: FieldType | None = None
     note: str | None = None
@@ -76,7 +76,7 @@ class Step:
     @property
     def to_do(self) -> bool:
         """Return whether `apply` would change something."""
-        return self.finding in {Finding.MISSING, Finding.INACTIVE}
+        return self.finding in {Presence.MISSING, Presence.INACTIVE}
 
 
 def status_keys(renamed: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def status_keys(renamed: Mapping[str, str] | None = None) -> tuple[str, ...]:
 
     Raises `ConfigurationError` if two steps would have the same status.
     """
-    statuses = Statuses(renamed or {})
+    statuses = StatusNames(renamed or {})
     statuses.check()
     return tuple(statuses.name(step) for step in STEPS)
 
@@ -99,7 +99,7 @@ def plan(
     queues: Iterable[str] = (),
     categories: Iterable[Category] = (),
     url: str | None = None,
-) -> list[Step]:
+) -> list[ProvisionStep]:
     """Return the state of each thing that is needed.
 
     Those are: `keys`, `FIELDS` and `fields_too`, a category for each of the `queues`, and a
@@ -109,25 +109,27 @@ def plan(
     known_statuses = {status.key: status for status in statuses}
     known_fields = {field.key: field for field in fields}
     known_categories = tuple(categories)
-    steps: list[Step] = []
+    steps: list[ProvisionStep] = []
     for key in keys:
         status = known_statuses.get(key)
         if status is None:
-            steps.append(Step("status", key, Finding.MISSING))
+            steps.append(ProvisionStep("status", key, Presence.MISSING))
         else:
-            finding = Finding.EXISTS if status.is_active else Finding.INACTIVE
-            steps.append(Step("status", key, finding, id=status.id))
+            finding = Presence.EXISTS if status.is_active else Presence.INACTIVE
+            steps.append(ProvisionStep("status", key, finding, id=status.id))
     steps += [_field(key, kind, known_fields.get(key)) for key, kind in (*FIELDS, *fields_too)]
     for name in queues:
         category = find_category(known_categories, name)
-        finding = Finding.MISSING if category is None else Finding.EXISTS
-        steps.append(Step("queue", name, finding, id=None if category is None else category.id))
+        finding = Presence.MISSING if category is None else Presence.EXISTS
+        steps.append(
+            ProvisionStep("queue", name, finding, id=None if category is None else category.id)
+        )
     if url is not None:
         steps.append(_webhook(url, [hook for hook in webhooks if hook.url == url]))
     return steps
 
 
-def apply(client: DispatchClient, step: Step) -> Webhook | None:
+def apply(client: DispatchClient, step: ProvisionStep) -> Webhook | None:
     """Create what `step` needs; return the webhook, with its secret, if it created one.
 
     What has been created elsewhere meanwhile is left as it is. Raises `APIError`.
@@ -155,18 +157,18 @@ def listens(webhook: Webhook) -> bool:
     return bool({"ticket.updated", "*"}.intersection(webhook.events))
 
 
-def _field(key: str, kind: FieldType, known: Field | None) -> Step:
+def _field(key: str, kind: FieldType, known: Field | None) -> ProvisionStep:
     if known is None:
-        return Step("field", key, Finding.MISSING, type=kind)
+        return ProvisionStep("field", key, Presence.MISSING, type=kind)
     if known.type == kind:
-        return Step("field", key, Finding.EXISTS, type=kind)
+        return ProvisionStep("field", key, Presence.EXISTS, type=kind)
     note = f"its type is {known.type} instead of {kind}: if you can, delete it and run again"
-    return Step("field", key, Finding.DIFFERS, type=kind, note=note)
+    return ProvisionStep("field", key, Presence.DIFFERS, type=kind, note=note)
 
 
-def _webhook(url: str, known: Sequence[Webhook]) -> Step:
+def _webhook(url: str, known: Sequence[Webhook]) -> ProvisionStep:
     if not known:
-        return Step("webhook", url, Finding.MISSING)
+        return ProvisionStep("webhook", url, Presence.MISSING)
     # The API can't change a webhook, so only a new one helps.
     notes: list[str] = []
     for hook in known:
@@ -176,5 +178,5 @@ def _webhook(url: str, known: Sequence[Webhook]) -> Step:
         elif missing:
             notes.append(f"it is not sent {', '.join(sorted(missing))}: delete it and run again")
         else:
-            return Step("webhook", url, Finding.EXISTS, id=known[0].id)
-    return Step("webhook", url, Finding.DIFFERS, id=known[0].id, note=notes[0])
+            return ProvisionStep("webhook", url, Presence.EXISTS, id=known[0].id)
+    return ProvisionStep("webhook", url, Presence.DIFFERS, id=known[0].id, note=notes[0])

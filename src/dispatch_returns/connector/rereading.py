@@ -12,7 +12,7 @@ from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import ReceiptState
 from dispatch_returns.returns.steps.plan import US
 from dispatch_returns.returns.steps.receiving import facts_of
-from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import Store, outbox
 
 
@@ -20,7 +20,7 @@ class Rereading:
     """Decides from its ticket, as it is now, whether a waiting refund is still wanted."""
 
     def __init__(
-        self, store: Store, tickets: Tickets, *, refunded_status: str, review_status: str
+        self, store: Store, tickets: TicketReader, *, refunded_status: str, review_status: str
     ) -> None:
         self._store = store
         self._tickets = tickets

@@ -20,7 +20,7 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
 )
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.sync import Answer, say_unreadable
+from dispatch_returns.refunds.sync import PaymentRefunds, say_unreadable
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, go_live, jobs, outbox, restores
 from dispatch_returns.store.jobs import Job
@@ -98,7 +98,7 @@ class Restored:
         while batch := list(islice(listed, _BATCH)):
             for known in batch:
                 if not events.news.agrees(known):
-                    entry = events.found(Answer([known]))
+                    entry = events.found(PaymentRefunds([known]))
                     self._store.write("restored.meet", partial(events.write, found=entry))
 
     def _complete(self, conn: Connection, found: Restore) -> None:

@@ -38,7 +38,7 @@ from dispatch_returns.returns import records
 from dispatch_returns.returns.notifications import comments
 from dispatch_returns.returns.notifications.notice import Notifier
 from dispatch_returns.returns.steps import messages
-from dispatch_returns.returns.tickets import PATIENCE, Tickets
+from dispatch_returns.returns.tickets import PATIENCE, TicketReader
 from dispatch_returns.store import Store, inbox, outbox
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff, failing_since
@@ -79,7 +79,7 @@ class Messenger:
     ) -> None:
         self._store = store
         self._client = client
-        self._tickets = Tickets(store, client)
+        self._tickets = TicketReader(store, client)
         self._handlers = handlers
         self._refunded_status = refunded_status
         self._review_status = review_status

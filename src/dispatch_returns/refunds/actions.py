@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from dispatch_returns.errors import InvalidArgumentError, RefundStateError
 from dispatch_returns.refunds import external, guard, ledger, messages, owners
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import UNPAID, RefundAction, State
 from dispatch_returns.store import audit_log
 
@@ -31,7 +31,7 @@ JUDGED_ANEW = UNPAID
 
 
 def approve(
-    service: RefundService, refund_id: str, *, who: str, facts: Facts, why: str | None = None
+    service: RefundService, refund_id: str, *, who: str, facts: TicketFacts, why: str | None = None
 ) -> Refund:
     """Agree to a refund that waits for a second person; return it as it stands then.
 
@@ -61,7 +61,9 @@ def approve(
     return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
 
 
-def _agreed(conn: Connection, decision: Decision, now: datetime, *, who: str) -> Decision:
+def _agreed(
+    conn: Connection, decision: RefundDecision, now: datetime, *, who: str
+) -> RefundDecision:
     """Record that a person agrees to the ticket's customer; it must be what they were asked."""
     if decision.owner.standing is not Standing.DIFFERS:
         return decision
@@ -142,7 +144,7 @@ def retry(
     *,
     who: str,
     why: str | None = None,
-    facts: Facts | None = None,
+    facts: TicketFacts | None = None,
     nothing_was_paid: bool = False,
 ) -> Refund:
     """Try a refund again; return it as it stands then.
@@ -170,7 +172,7 @@ def _judge_anew(
     service: RefundService,
     refund_id: str,
     act: str,
-    facts: Facts | None,
+    facts: TicketFacts | None,
     check: Callable[[Refund], Refund],
     *,
     who: str,

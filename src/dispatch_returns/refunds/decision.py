@@ -14,13 +14,13 @@ from dispatch_returns.refunds.guard import Hold
 from dispatch_returns.refunds.ledger import RefundChanges
 from dispatch_returns.refunds.owner import NOT_KNOWN, Owner
 from dispatch_returns.refunds.owners import Question
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.schema import storable
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RefundDecision:
     """What the ticket asks for, as judged: an amount and its payment, or a hold.
 
     With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
@@ -32,7 +32,7 @@ class Decision:
     whose order it is, and ``email`` where a processor writes to a customer who must act.
     """
 
-    facts: Facts
+    facts: TicketFacts
     payment: PaymentRef | None = None
     amount: Money | None = None
     hold: Hold | None = None
@@ -65,7 +65,9 @@ class Decision:
         return None if self.payment is None else asdict(self.payment)
 
 
-def entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -> RefundChanges:
+def entry(
+    decision: RefundDecision, hold: Hold | None, elsewhere: Sequence[Outside]
+) -> RefundChanges:
     """Return the values of a row that is held, or waits to be sent.
 
     `elsewhere` are the refunds made elsewhere that were counted when it was checked.
@@ -85,7 +87,7 @@ def entry(decision: Decision, hold: Hold | None, elsewhere: Sequence[Outside]) -
     }
 
 
-def adoption(decision: Decision, elsewhere: Outside) -> tuple[State, RefundChanges]:
+def adoption(decision: RefundDecision, elsewhere: Outside) -> tuple[State, RefundChanges]:
     """Return the state and values of a row whose money was paid back by somebody else."""
     values = entry(decision, None, ())
     values["processor_id"] = elsewhere.processor_id

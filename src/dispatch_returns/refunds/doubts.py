@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import external, guard, ledger
 from dispatch_returns.refunds.adapter import Payment
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.external import Outside
 from dispatch_returns.refunds.guard import Hold, Rails
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.orders import OrderRecord
-from dispatch_returns.refunds.ticket_facts import Facts, NamedPayment
+from dispatch_returns.refunds.ticket_facts import NamedPayment, TicketFacts
 from dispatch_returns.refunds.transitions import UNPAID
 from dispatch_returns.store.schema import storable
 
@@ -24,7 +24,7 @@ _DUPLICATE_WITHIN = timedelta(hours=24)
 
 
 def of_payment(
-    facts: Facts, payment: Payment, found: NamedPayment, order: OrderRecord
+    facts: TicketFacts, payment: Payment, found: NamedPayment, order: OrderRecord
 ) -> tuple[Hold, ...]:
     """Return what a person must agree to where only the ticket says that this payment is meant."""
     if found.ref is not None and found.expected is not None:
@@ -40,7 +40,7 @@ def of_payment(
 def before_approval(
     conn: Connection,
     adapter: str,
-    decision: Decision,
+    decision: RefundDecision,
     elsewhere: Sequence[Outside],
     *,
     entered_at: datetime,
@@ -66,7 +66,7 @@ def before_approval(
 
 
 def of_others(
-    conn: Connection, adapter: str, decision: Decision, elsewhere: Sequence[Outside]
+    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
 ) -> list[Hold]:
     """Return what the check has found, and whether `elsewhere` and this are too much together."""
     found = list(decision.doubts)
@@ -83,7 +83,7 @@ def was_approved(known: Refund | None, amount: Money, doubt: Hold) -> bool:
 
 
 def _is_too_much(
-    conn: Connection, adapter: str, decision: Decision, elsewhere: Sequence[Outside]
+    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
 ) -> bool:
     """Whether the amount, with what was paid back `elsewhere`, is more than was granted.
 
@@ -106,7 +106,7 @@ def _is_too_much(
     return unaccounted > 0 and unaccounted + amount.minor > most
 
 
-def _is_duplicate(other: Refund, facts: Facts) -> bool:
+def _is_duplicate(other: Refund, facts: TicketFacts) -> bool:
     """Whether another ticket's refund of the same payment and amount is of the same order."""
     if (other.workspace_id, other.ticket_id) == (facts.workspace_id, facts.ticket_id):
         return False  # another parcel of the same ticket

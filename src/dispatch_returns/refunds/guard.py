@@ -13,7 +13,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
-from dispatch_returns.refunds.ticket_facts import ORDER_ID_LIMIT, Facts, Parcel, digest_of
+from dispatch_returns.refunds.ticket_facts import ORDER_ID_LIMIT, Parcel, TicketFacts, digest_of
 from dispatch_returns.store.switches import Switch
 
 
@@ -250,7 +250,7 @@ APPROVABLE = frozenset(
 """The holds that a second person's approval lifts."""
 
 
-def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
+def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
     """Return the exact amount to pay, or what must be corrected first."""
     if facts.removed is not None:
         return Hold(Reason.TICKET_REMOVED, f"The ticket {facts.removed}.")
@@ -266,7 +266,7 @@ def check(facts: Facts, payment: Payment, rails: Rails) -> Money | Hold:
     )
 
 
-def doubts(amount: Money, facts: Facts, payment: Payment) -> tuple[Hold, ...]:
+def doubts(amount: Money, facts: TicketFacts, payment: Payment) -> tuple[Hold, ...]:
     """Return what a second person must agree to before `amount`, which passed `check`, is paid."""
     found = (_over_grant(amount, facts.parcel), _disputed(payment))
     return tuple(hold for hold in found if hold is not None)
@@ -295,7 +295,7 @@ def payment_differs(ticket: PaymentRef, order: PaymentRef) -> Hold:
     )
 
 
-def order_unknown(facts: Facts) -> Hold:
+def order_unknown(facts: TicketFacts) -> Hold:
     """Return the hold for a payment that only the ticket connects with an order of the shop."""
     what = "The ticket names no order" if facts.order_id is None else "Order not found in the shop"
     return Hold(
@@ -344,7 +344,7 @@ def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | N
     )
 
 
-def asked(facts: Facts, payment: Payment) -> Money | Hold:
+def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
     """Return the exact amount that the ticket asks for, or why it cannot be said."""
     said, currency, granted = facts.amount, facts.currency, facts.parcel.granted
     if facts.parcel.amount is not None:
@@ -366,7 +366,7 @@ def asked(facts: Facts, payment: Payment) -> Money | Hold:
     return amount
 
 
-def _currency_differs(facts: Facts, payment: Payment) -> Hold:
+def _currency_differs(facts: TicketFacts, payment: Payment) -> Hold:
     granted = facts.parcel.amount or facts.parcel.granted
     if granted is not None and granted.currency != payment.currency:
         detail = f"{granted} was granted, and the payment is in {payment.currency}."
@@ -393,7 +393,7 @@ def _disputed(payment: Payment) -> Hold | None:
     return Hold(Reason.DISPUTED, "The customer disputes this payment with the bank.")
 
 
-def _order(facts: Facts, payment: Payment) -> Hold | None:
+def _order(facts: TicketFacts, payment: Payment) -> Hold | None:
     if facts.order_id is not None and len(facts.order_id) > ORDER_ID_LIMIT:
         return Hold(
             Reason.ORDER_DIFFERS,
@@ -408,7 +408,7 @@ def _order(facts: Facts, payment: Payment) -> Hold | None:
     return Hold(Reason.ORDER_DIFFERS, "The payment belongs to another order than the ticket.")
 
 
-def _evidence(facts: Facts, rails: Rails) -> Hold | None:
+def _evidence(facts: TicketFacts, rails: Rails) -> Hold | None:
     if facts.parcel.returnless:
         return None
     for name, accepted in rails.evidence.items():

@@ -24,16 +24,16 @@ from dispatch_returns.refunds.adapter import (
     unreadable_refunds,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
-from dispatch_returns.refunds.decision import Decision, adoption, entry
+from dispatch_returns.refunds.decision import RefundDecision, adoption, entry
 from dispatch_returns.refunds.external import Outside
 from dispatch_returns.refunds.guard import Hold, Rails, Reason
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.ticket_facts import (
-    Facts,
     OrderOf,
     PaymentResolver,
+    TicketFacts,
     nobody_asked,
 )
 from dispatch_returns.refunds.transitions import RefundAction, State
@@ -65,7 +65,7 @@ class Intake:
         self._announce = announce
         self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
-    def judge(self, facts: Facts, *, agreed: bool = False) -> Decision:
+    def judge(self, facts: TicketFacts, *, agreed: bool = False) -> RefundDecision:
         """Return what should be done for a ticket that says `facts`; nothing is written.
 
         Asks the shop about the order, and the processor about the payment. `agreed`: a person
@@ -77,13 +77,15 @@ class Intake:
         except OrderError as error:
             if error.retryable:
                 raise AdapterError(ErrorKind.NOT_SENT, f"{error}") from None
-            return Decision(facts, hold=Hold(Reason.ORDER_UNREADABLE, f"{error}"))
+            return RefundDecision(facts, hold=Hold(Reason.ORDER_UNREADABLE, f"{error}"))
         differs = order.owner.standing is Standing.DIFFERS
         if differs and not agreed:
-            return Decision(facts, hold=guard.owner_differs(facts.order_id), owner=order.owner)
+            return RefundDecision(
+                facts, hold=guard.owner_differs(facts.order_id), owner=order.owner
+            )
         return self._check_payment(facts, order)
 
-    def _check_payment(self, facts: Facts, order: OrderRecord) -> Decision:
+    def _check_payment(self, facts: TicketFacts, order: OrderRecord) -> RefundDecision:
         """Ask the processor about the payment of the order, and let the guard decide."""
         owner = order.owner
         found = self._resolver.resolve(facts, order)
@@ -92,19 +94,19 @@ class Intake:
         ref = found.ref
         if ref is None:
             hold = Hold(Reason.NO_PAYMENT, "No payment is known for this ticket.")
-            return Decision(facts, hold=hold, owner=owner)
+            return RefundDecision(facts, hold=hold, owner=owner)
         try:
             with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
                 payment = self.adapter.payment(ref)
             listed = self.listed(ref, payment)
         except UnsupportedFeatureError as error:
             hold = Hold(Reason.UNSUPPORTED, f"{error}")
-            return Decision(facts, ref, hold=hold, owner=owner)
+            return RefundDecision(facts, ref, hold=hold, owner=owner)
         except AdapterError as error:
             refused = outcomes.hold_for(error)
             if refused is None:
                 raise
-            return Decision(facts, ref, hold=refused, owner=owner)
+            return RefundDecision(facts, ref, hold=refused, owner=owner)
         differs = found.differs_from(payment)
         if found.expected is not None and not differs:
             ref = found.expected
@@ -114,7 +116,7 @@ class Intake:
             payment = replace(payment, order_id=None)
         # Whoever wrote the ticket may have written its address too.
         email = payment.email or owner.email or facts.email
-        decision = Decision(
+        decision = RefundDecision(
             facts, ref, listed=listed, names=payment.names, owner=owner, email=email
         )
         checked = guard.check(facts, _without_ours(payment, decision.row_id, listed), self.rails)
@@ -158,7 +160,7 @@ class Intake:
         return tuple(it for it in listed if isinstance(it, KnownRefund))
 
     def enter(
-        self, conn: Connection, decision: Decision, *, by_person: bool = False
+        self, conn: Connection, decision: RefundDecision, *, by_person: bool = False
     ) -> Refund | None:
         """Write `decision` into the ledger, inside the caller's transaction; return the row.
 
@@ -185,7 +187,7 @@ class Intake:
                 self._just_entered.popitem(last=False)
         return refund
 
-    def is_before(self, conn: Connection, decision: Decision) -> bool:
+    def is_before(self, conn: Connection, decision: RefundDecision) -> bool:
         """Whether the ticket was settled before this installation went live."""
         return go_live.is_before(conn, decision.facts.workspace_id, decision.facts.ticket_id)
 
@@ -198,7 +200,7 @@ class Intake:
         return entered is not None and abs(self._clock() - entered) < _MOMENT
 
     def enter_again(
-        self, conn: Connection, decision: Decision, *, by_person: bool = False
+        self, conn: Connection, decision: RefundDecision, *, by_person: bool = False
     ) -> Refund:
         """Do as `enter` for an intent that has its row."""
         known = ledger.lock(conn, decision.row_id)
@@ -217,7 +219,7 @@ class Intake:
             self._note_changed_amount(conn, known, decision)
         return known
 
-    def judge_anew(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
+    def judge_anew(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
         """Write `decision` into the row of a refund of which nothing was paid; return the row.
 
         An approval counts for the same amount of the same payment, and for what the person was
@@ -257,7 +259,7 @@ class Intake:
         return refund
 
     def create(
-        self, conn: Connection, decision: Decision, sent: RefundChanges | None = None
+        self, conn: Connection, decision: RefundDecision, sent: RefundChanges | None = None
     ) -> Refund | None:
         """Write the row of a new intent; return None, and write nothing, if it has one already.
 
@@ -298,14 +300,14 @@ class Intake:
         return refund
 
     def _tell_held(
-        self, conn: Connection, refund: Refund, decision: Decision, hold: Hold, now: datetime
+        self, conn: Connection, refund: Refund, decision: RefundDecision, hold: Hold, now: datetime
     ) -> None:
         if hold.reason is Reason.CUSTOMER_DIFFERS:
             owners.ask(conn, decision.question, now)
         messages.tell_held(conn, refund, hold, now)
         self._announce(conn, refund, now)
 
-    def _elsewhere(self, conn: Connection, decision: Decision) -> list[Outside]:
+    def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[Outside]:
         """Return the refunds of this payment that were made elsewhere, and no row has."""
         if decision.payment is None:
             return []
@@ -321,7 +323,7 @@ class Intake:
         """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
 
-    def _may_go_on(self, conn: Connection, decision: Decision) -> bool:
+    def _may_go_on(self, conn: Connection, decision: RefundDecision) -> bool:
         """Whether an event may judge anew what a dry run has held.
 
         After it, what a person only wanted to see is paid when a person says so.
@@ -336,7 +338,7 @@ class Intake:
         self._announce(conn, refund, now)
         return refund
 
-    def _hold_if_changed(self, conn: Connection, known: Refund, decision: Decision) -> Refund:
+    def _hold_if_changed(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
         """A person may have corrected the ticket while the kill switch was on, say."""
         hold = decision.hold
         if hold is None:
@@ -351,7 +353,7 @@ class Intake:
     def _hold(
         self,
         conn: Connection,
-        decision: Decision,
+        decision: RefundDecision,
         elsewhere: Sequence[Outside],
         known: Refund | None,
         entered_at: datetime,
@@ -375,7 +377,7 @@ class Intake:
             return guard.dry_run_hold(amount)
         return hold
 
-    def _is_doubted(self, conn: Connection, decision: Decision, known: Refund) -> bool:
+    def _is_doubted(self, conn: Connection, decision: RefundDecision, known: Refund) -> bool:
         """Whether there is more to say against a refund that waits than when it was entered.
 
         Or than the person was told who approved it.
@@ -388,7 +390,9 @@ class Intake:
         found = doubts.of_others(conn, self.adapter.name, decision, elsewhere)
         return not all(doubts.was_approved(known, amount, it) for it in found)
 
-    def _note_changed_amount(self, conn: Connection, known: Refund, decision: Decision) -> None:
+    def _note_changed_amount(
+        self, conn: Connection, known: Refund, decision: RefundDecision
+    ) -> None:
         if decision.amount is None or known.amount is None or decision.amount == known.amount:
             return
         detail = f"refund_amount is now {decision.amount}; the refund is of {known.amount}."
@@ -399,7 +403,7 @@ def _unapproved(known: Refund) -> Refund:
     return replace(known, approved_by=None, approved_minor=None, approved_detail=None)
 
 
-def _settling(elsewhere: Sequence[Outside], decision: Decision) -> Outside | None:
+def _settling(elsewhere: Sequence[Outside], decision: RefundDecision) -> Outside | None:
     """Return the refund made elsewhere that is this very one.
 
     Taking it over moves no money, so nothing that holds a payment stands against it.

@@ -16,7 +16,7 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import State
 
 
-class Verdict(enum.Enum):
+class NextStep(enum.Enum):
     """What the service does next."""
 
     AGAIN = enum.auto()
@@ -29,21 +29,21 @@ class Verdict(enum.Enum):
     """A refund is there: ours or somebody else's, the processor must say."""
 
 
-_VERDICTS: Mapping[ErrorKind, Verdict] = {
-    ErrorKind.NOT_SENT: Verdict.AGAIN,
-    ErrorKind.RATE_LIMITED: Verdict.AGAIN,
-    ErrorKind.AUTH: Verdict.AGAIN,
-    ErrorKind.UNKNOWN_OUTCOME: Verdict.UNKNOWN,
-    ErrorKind.IN_PROGRESS: Verdict.UNKNOWN,
-    ErrorKind.UNREADABLE_REFUND: Verdict.UNKNOWN,
-    ErrorKind.ALREADY_REFUNDED: Verdict.LOOK,
-    ErrorKind.KEY_CONFLICT: Verdict.LOOK,
-    ErrorKind.EXCEEDS_REMAINING: Verdict.REFUSED,
-    ErrorKind.DISPUTED: Verdict.REFUSED,
-    ErrorKind.INSUFFICIENT_BALANCE: Verdict.REFUSED,
-    ErrorKind.NOT_REFUNDABLE: Verdict.REFUSED,
-    ErrorKind.NOT_FOUND: Verdict.REFUSED,
-    ErrorKind.CONFIG: Verdict.REFUSED,
+_VERDICTS: Mapping[ErrorKind, NextStep] = {
+    ErrorKind.NOT_SENT: NextStep.AGAIN,
+    ErrorKind.RATE_LIMITED: NextStep.AGAIN,
+    ErrorKind.AUTH: NextStep.AGAIN,
+    ErrorKind.UNKNOWN_OUTCOME: NextStep.UNKNOWN,
+    ErrorKind.IN_PROGRESS: NextStep.UNKNOWN,
+    ErrorKind.UNREADABLE_REFUND: NextStep.UNKNOWN,
+    ErrorKind.ALREADY_REFUNDED: NextStep.LOOK,
+    ErrorKind.KEY_CONFLICT: NextStep.LOOK,
+    ErrorKind.EXCEEDS_REMAINING: NextStep.REFUSED,
+    ErrorKind.DISPUTED: NextStep.REFUSED,
+    ErrorKind.INSUFFICIENT_BALANCE: NextStep.REFUSED,
+    ErrorKind.NOT_REFUNDABLE: NextStep.REFUSED,
+    ErrorKind.NOT_FOUND: NextStep.REFUSED,
+    ErrorKind.CONFIG: NextStep.REFUSED,
 }
 
 _REASONS: Mapping[ErrorKind, Reason] = {
@@ -58,7 +58,7 @@ _REASONS: Mapping[ErrorKind, Reason] = {
 }
 
 
-def verdict(kind: ErrorKind, *, uncertain: bool) -> Verdict:
+def verdict(kind: ErrorKind, *, uncertain: bool) -> NextStep:
     """Return what follows from `kind`.
 
     `uncertain`: an earlier call with this key may have been carried out. Then "not carried
@@ -67,7 +67,7 @@ def verdict(kind: ErrorKind, *, uncertain: bool) -> Verdict:
     found = _VERDICTS[kind]
     if not uncertain:
         return found
-    return {Verdict.AGAIN: Verdict.UNKNOWN, Verdict.REFUSED: Verdict.LOOK}.get(found, found)
+    return {NextStep.AGAIN: NextStep.UNKNOWN, NextStep.REFUSED: NextStep.LOOK}.get(found, found)
 
 
 def refusal(error: AdapterError) -> Hold:

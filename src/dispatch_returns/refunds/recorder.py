@@ -210,7 +210,7 @@ class Recorder:
 
     def cannot_look(self, refund: Refund, error: AdapterError) -> None:
         """Look again later, or leave to a person what the processor will not say later either."""
-        if outcomes.verdict(error.kind, uncertain=True) is outcomes.Verdict.UNKNOWN:
+        if outcomes.verdict(error.kind, uncertain=True) is outcomes.NextStep.UNKNOWN:
             self.look_later(refund, error, "find")
         else:
             self.park(refund, error, "find")

@@ -34,11 +34,11 @@ from dispatch_returns.refunds.adapter import (
     RefundResult,
 )
 from dispatch_returns.refunds.announce import Announce, tell_nobody
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import Hold, Rails
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
-from dispatch_returns.refunds.outcomes import Verdict
+from dispatch_returns.refunds.outcomes import NextStep
 from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.recorder import Recorder, ids_of
 from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, nobody_asked
@@ -106,7 +106,9 @@ class RefundService:
 
     # Entered: a ticket asks for it.
 
-    def enter(self, conn: Connection, decision: Decision) -> tuple[Refund | None, Refund | None]:
+    def enter(
+        self, conn: Connection, decision: RefundDecision
+    ) -> tuple[Refund | None, Refund | None]:
         """Write `decision` into the ledger, and say there that it is sent now, if it can be.
 
         Return the row as it was entered, and the row to hand to `carry_out` after the commit:
@@ -281,11 +283,11 @@ class RefundService:
 
     def _follow_from(self, refund: Refund, error: AdapterError) -> None:
         verdict = outcomes.verdict(error.kind, uncertain=refund.uncertain)
-        if verdict is Verdict.AGAIN:
+        if verdict is NextStep.AGAIN:
             self.recorder.retry(refund, error)
-        elif verdict is Verdict.UNKNOWN:
+        elif verdict is NextStep.UNKNOWN:
             self.recorder.look_later(refund, error, "refund")
-        elif verdict is Verdict.LOOK:
+        elif verdict is NextStep.LOOK:
             self._look(refund, error)
         else:
             self.recorder.refuse(refund, outcomes.refusal(error), error)

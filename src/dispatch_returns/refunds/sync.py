@@ -62,7 +62,7 @@ _FIRST = (Met.BUSY, Met.FOR_A_PERSON, Met.APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PaymentRefunds:
     """What is known of a payment's refunds.
 
     ``claims``: the payment's rows and their `claims` when the processor was asked. A row that
@@ -80,30 +80,30 @@ class News:
         self._service = service
         self._workspace = workspace
 
-    def ask(self, news: RefundNews) -> Answer:
+    def ask(self, news: RefundNews) -> PaymentRefunds:
         """Return the refunds that an event is about, as the processor has them now.
 
         What agrees with the ledger already is not asked again, and an adapter that cannot list
         is taken at its event's word. Raises `AdapterError`.
         """
         if news.refunds and self._all_agree(news.refunds):
-            return Answer([])
+            return PaymentRefunds([])
         adapter = self._service.adapter
         if not (news.payments and isinstance(adapter, SupportsListing)):
-            return Answer(list(news.refunds))
+            return PaymentRefunds(list(news.refunds))
         with self._service.store.read() as conn:
             rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in news.payments])
         claims = {row.id: row.claims for row in rows}
         try:
             with telemetry.processor_call(adapter.name, "refunds_of"):
                 listed = adapter.refunds_of(news.payments[0])
-            return Answer(list(readable_refunds(listed, say_unreadable)), claims)
+            return PaymentRefunds(list(readable_refunds(listed, say_unreadable)), claims)
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
             said = "there is news of a payment that the processor does not know"
             log.warning(said, extra=telemetry.ids())
-            return Answer([])
+            return PaymentRefunds([])
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
         """Return the tickets of refunds that were made from our ledger, and are not in it."""
@@ -119,7 +119,7 @@ class News:
     def meet(
         self, conn: Connection, known: KnownRefund, claims: Mapping[str, int] | None = None
     ) -> Met:
-        """Let the ledger meet a refund as the processor has it now; `claims` as in `Answer`.
+        """Reconcile one refund of the processor with the ledger; `claims` as in `PaymentRefunds`.
 
         Inside a transaction that is alone with its payment (`outside.look_alone`). Raises
         `LeaseLostError` when a worker changes the row at this moment.

@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 
 
 def taken_back(
-    refund: Refund, facts: Facts, *, status_is_ours: bool, amount_is_its: bool
+    refund: Refund, facts: TicketFacts, *, status_is_ours: bool, amount_is_its: bool
 ) -> Hold | None:
     """Return why `refund`, of which nothing was sent, must not be sent any more.
 
@@ -35,7 +35,7 @@ def deleted(refund: Refund) -> Hold:
     return Hold(Reason.TAKEN_BACK, detail)
 
 
-def _is_still(refund: Refund, facts: Facts) -> bool:
+def _is_still(refund: Refund, facts: TicketFacts) -> bool:
     assert refund.amount is not None
     if facts.parcel.amount is not None:
         return True  # the ticket says nothing of this parcel any more

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 OrderLookup = Callable[[str], PaymentRef | None]
 """The merchant's own function, or a processor's search: order id -> payment."""
 
-OrderOf = Callable[["Facts"], OrderRecord]
+OrderOf = Callable[["TicketFacts"], OrderRecord]
 """Asks the shop's own system for a ticket's order. Raises `AdapterError` if it cannot say now."""
 
 
-def nobody_asked(_facts: Facts) -> OrderRecord:
+def nobody_asked(_facts: TicketFacts) -> OrderRecord:
     """Say that no order source is configured."""
     return NOT_ASKED
 
@@ -71,7 +71,7 @@ def digest_of(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TicketFacts:
     """What the ticket says now, read through the API and never from an event.
 
     ``amount`` is in major units, None where the ticket has none, and the text as it stands
@@ -101,7 +101,7 @@ class Facts:
         workspace_id: str,
         parcel: Parcel | None = None,
         requested_at: datetime | None = None,
-    ) -> Facts:
+    ) -> TicketFacts:
         """Return what `ticket` says, of `parcel`; it was requested when it was opened, or then."""
         fields = ticket.custom_fields
         return cls(
@@ -146,7 +146,7 @@ class PaymentResolver:
 
     lookups: tuple[OrderLookup, ...] = ()
 
-    def resolve(self, facts: Facts, order: OrderRecord = NOT_ASKED) -> NamedPayment:
+    def resolve(self, facts: TicketFacts, order: OrderRecord = NOT_ASKED) -> NamedPayment:
         """Return the payment. Raises `AdapterError` where a search cannot say now."""
         named = payment_on_ticket(facts)
         expected = order.payment or self._look_up(facts, order)
@@ -155,7 +155,7 @@ class PaymentResolver:
         # Whether it is the same payment by another name, its processor must say.
         return NamedPayment(replace(expected, kind=named.kind, id=named.id), expected)
 
-    def _look_up(self, facts: Facts, order: OrderRecord) -> PaymentRef | None:
+    def _look_up(self, facts: TicketFacts, order: OrderRecord) -> PaymentRef | None:
         if facts.order_id is None or len(facts.order_id) > ORDER_ID_LIMIT:
             return None
         names = dict.fromkeys((facts.order_id, plain_id(facts.order_id), *order.names))
@@ -172,7 +172,7 @@ def removal_of(ticket: Ticket) -> str | None:
     return None if ticket.merged_into_id is None else "was merged into another ticket"
 
 
-def payment_on_ticket(facts: Facts) -> PaymentRef | None:
+def payment_on_ticket(facts: TicketFacts) -> PaymentRef | None:
     """Return the payment that the ticket's own fields name, None where they name none."""
     for name, kind in _PAYMENT_FIELDS:
         value = _text(facts.fields.get(name))

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from dispatch_returns.returns.receipts import Receipt
     from dispatch_returns.returns.records import Return
     from dispatch_returns.returns.service import Returns
-    from dispatch_returns.returns.steps.protocols import Parts
-    from dispatch_returns.returns.steps.statuses import STEPS, Statuses
+    from dispatch_returns.returns.steps.statuses import STEPS, StatusNames
+    from dispatch_returns.returns.steps.workflow import Workflow
     from dispatch_returns.returns.transitions import Step
 
 __all__ = [
     "STEPS",
-    "Parts",
     "Receipt",
     "Return",
     "Returns",
-    "Statuses",
+    "StatusNames",
     "Step",
+    "Workflow",
 ]
 
 if not TYPE_CHECKING:
@@ -34,8 +34,8 @@ if not TYPE_CHECKING:
         {
             ".receipts": ["Receipt"],
             ".service": ["Returns"],
-            ".steps.protocols": ["Parts"],
-            ".steps.statuses": ["STEPS", "Statuses"],
+            ".steps.workflow": ["Workflow"],
+            ".steps.statuses": ["STEPS", "StatusNames"],
             ".transitions": ["Step"],
         },
     )

@@ -10,7 +10,7 @@ from dispatch_returns.refunds import owners
 from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, PROOF, Owner, Standing, proves, sign
 from dispatch_returns.refunds.owners import Question
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.orders.registry import is_shop
 from dispatch_returns.store import Store
@@ -72,7 +72,7 @@ class OrderRecords:
         self._orders = orders
         self._owners = owners
 
-    def of_facts(self, facts: Facts) -> OrderRecord:
+    def of_facts(self, facts: TicketFacts) -> OrderRecord:
         """Return what is known about the order that a ticket names. Raises `OrderError`."""
         if self._orders is None:
             return NOT_ASKED

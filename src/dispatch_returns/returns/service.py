@@ -20,7 +20,7 @@ from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.receiving import not_arrived
 from dispatch_returns.returns.steps.request import as_field
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store
 
@@ -51,7 +51,7 @@ class Returns:
         store: Store,
         client: DispatchClient,
         engine: ReturnsEngine | None,
-        statuses: Statuses,
+        statuses: StatusNames,
         clock: Clock,
         *,
         workspace: Callable[[], str | None],

@@ -42,7 +42,7 @@ class _Newest:
     deleted: bool
 
 
-class Tickets:
+class TicketReader:
     """Reads tickets through the API. Safe to use in many threads."""
 
     def __init__(self, store: Store, client: DispatchClient) -> None:

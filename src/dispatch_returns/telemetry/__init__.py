@@ -11,12 +11,12 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dispatch_returns.telemetry.types import Span, Standing
+from dispatch_returns.telemetry.types import GaugeValues, Span
 
 if TYPE_CHECKING:
     from dispatch_returns.telemetry.otel import OpenTelemetry
 
-__all__ = ["Span", "Standing", "count", "ids", "observe", "processor_call", "span"]
+__all__ = ["GaugeValues", "Span", "count", "ids", "observe", "processor_call", "span"]
 
 
 class _NoSpan:
@@ -54,7 +54,7 @@ def processor_call(
     return _NO_SPAN if otel is None else otel.processor_call(adapter, call, attributes)
 
 
-def observe(read: Callable[[], Standing | None]) -> None:
+def observe(read: Callable[[], GaugeValues | None]) -> None:
     """Have the gauges show what `read`, a method, returns, for as long as its object lives."""
     if (otel := _otel()) is not None:
         otel.observe(read)

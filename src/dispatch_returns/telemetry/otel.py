@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.trace import SpanKind, StatusCode
 
 from dispatch_returns._version import __version__
-from dispatch_returns.telemetry.types import Span, Standing
+from dispatch_returns.telemetry.types import GaugeValues, Span
 
 NAME = "dispatch_returns"
 COUNTERS = {
@@ -42,7 +42,7 @@ class OpenTelemetry:
         self._duration = meter.create_histogram(
             DURATION, "s", "How long a call to the processor took, by adapter, call and outcome"
         )
-        self._readers: list[weakref.WeakMethod[Callable[[], Standing | None]]] = []
+        self._readers: list[weakref.WeakMethod[Callable[[], GaugeValues | None]]] = []
         meter.create_observable_gauge(LAG, [self._lags], "s", "Age of the oldest unprocessed event")
         meter.create_observable_gauge(REFUNDS, [self._refunds], "{refund}", "Refunds by state")
         meter.create_observable_gauge(RETURNS, [self._returns], "{return}", "Returns by step")
@@ -91,12 +91,12 @@ class OpenTelemetry:
             taken = time.perf_counter() - begun
             self._duration.record(taken, {**labels, "outcome": outcome})
 
-    def observe(self, read: Callable[[], Standing | None]) -> None:
+    def observe(self, read: Callable[[], GaugeValues | None]) -> None:
         """See `telemetry.observe`."""
         self._readers = [known for known in self._readers if known() is not None]
         self._readers.append(weakref.WeakMethod(read))
 
-    def _standings(self) -> Iterable[Standing]:
+    def _standings(self) -> Iterable[GaugeValues]:
         for reader in self._readers:
             read = reader()
             if read is not None and (standing := read()) is not None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class GaugeValues:
     """What the gauges show: seconds that the oldest event waits, refunds by state, and returns by
     step.
     """

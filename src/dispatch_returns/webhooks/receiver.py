@@ -58,7 +58,7 @@ class HasReceivers(Protocol):
         ...
 
 
-class EventHead(Protocol):
+class VerifiedEvent(Protocol):
     """What the inbox must know of a processor's event."""
 
     @property
@@ -90,7 +90,7 @@ class Processor(Protocol):
         """The adapter's name: the source of its events in the inbox."""
         ...
 
-    def verify_event(self, body: bytes, headers: Mapping[str, str], /) -> EventHead:
+    def verify_event(self, body: bytes, headers: Mapping[str, str], /) -> VerifiedEvent:
         """Raise `SignatureError`, or `EventError` for what is authentic and not understood."""
         ...
 
@@ -117,7 +117,7 @@ def _nothing() -> None:
     pass
 
 
-class Options(TypedDict, total=False):
+class ReceiverOptions(TypedDict, total=False):
     """What every receiver can be given: see `BaseReceiver`."""
 
     max_body: int
@@ -344,7 +344,7 @@ class Receiver(BaseReceiver):
         *,
         max_age: timedelta = timedelta(days=7),
         max_future: timedelta = timedelta(minutes=5),
-        **options: Unpack[Options],
+        **options: Unpack[ReceiverOptions],
     ) -> None:
         super().__init__(store, **options)
         self._secrets = secrets
@@ -374,7 +374,9 @@ class Receiver(BaseReceiver):
 class ProcessorReceiver(BaseReceiver):
     """Takes the webhooks of a payment processor, as its refund adapter verifies them."""
 
-    def __init__(self, store: InboxStore, processor: Processor, **options: Unpack[Options]) -> None:
+    def __init__(
+        self, store: InboxStore, processor: Processor, **options: Unpack[ReceiverOptions]
+    ) -> None:
         super().__init__(store, **options)
         self.source = processor.name
         self._processor = processor

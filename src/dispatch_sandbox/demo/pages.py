@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from dispatch_returns.cli import write as write_file
-from dispatch_returns.returns import Statuses
+from dispatch_returns.returns import StatusNames
 from dispatch_returns.returns.timeline import render, story_of
 from dispatch_sandbox.demo.cast import Return
 from dispatch_sandbox.demo.stage import Stage
@@ -30,7 +30,7 @@ def write(stage: Stage, tickets: dict[str, Return], folder: Path) -> None:
             row = stage.connector.returns.get(ticket_id)
             story = story_of(conn, row)
             name = f"order-{one.order_id}.html"
-            html = render(story, Statuses(), now)
+            html = render(story, StatusNames(), now)
             write_file(folder / name, html)
             about = escape(f"{row.status}: {one.trouble or 'all went well'}")
             lines.append(f'<li><a href="{name}">order {one.order_id}</a> {about}</li>')

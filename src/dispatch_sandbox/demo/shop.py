@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dispatch_returns.refunds import PaymentRef
-from dispatch_returns.returns import Parts, labels
+from dispatch_returns.returns import Workflow, labels
 from dispatch_returns.returns.notifications import Templates, TicketComments
 from dispatch_returns.returns.orders import Order, OrderLine
 from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
@@ -55,9 +55,11 @@ class OrderTable:
         return self._orders.get(order_id)
 
 
-def parts(cast: list[Return], payments: Mapping[str, PaymentRef], client: DispatchClient) -> Parts:
+def parts(
+    cast: list[Return], payments: Mapping[str, PaymentRef], client: DispatchClient
+) -> Workflow:
     """Return what the merchant has set up."""
-    return Parts(
+    return Workflow(
         book=PolicyBook([_POLICY]),
         orders=OrderTable(cast, payments),
         labels=labels.load("printable", {}),

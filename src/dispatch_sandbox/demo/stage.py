@@ -61,7 +61,7 @@ class Stage:
     connector: Connector
     payments: dict[str, PaymentRef]
     """Order id -> payment: what a merchant's own order table knows."""
-    merchant: returns.Parts
+    merchant: returns.Workflow
 
     def later(self, clock: Callable[[], datetime]) -> Connector:
         """Return another worker on the same store, whose clock is ahead. Close it."""

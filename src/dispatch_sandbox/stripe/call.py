@@ -13,7 +13,7 @@ from dispatch_sandbox.stripe.state import PLATFORM, StripeState
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StripeCall:
     """One request of one account. ``fault`` decides how a new refund turns out."""
 
     state: StripeState

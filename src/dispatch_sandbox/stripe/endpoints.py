@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from dispatch_sandbox.stripe import payments, queries, refunds
-from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.call import StripeCall
 from dispatch_sandbox.stripe.names import EndpointName
 from dispatch_sandbox.stripe.params import (
     Kind,
@@ -29,16 +29,16 @@ from dispatch_sandbox.stripe.problems import StripeRequestError
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class StripeEndpoint:
     """One endpoint. ``kind`` is the object it answers with, ``listed`` that it is in a list."""
 
-    work: Callable[[Call], Any]
+    work: Callable[[StripeCall], Any]
     params: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
     required: tuple[str, ...] = ()
     kind: str = ""
     listed: bool = False
 
-    def answer(self, call: Call) -> Any:
+    def answer(self, call: StripeCall) -> Any:
         """Do the work; return the object with what was asked to be expanded."""
         found = self.work(call)
         paths = call.params.get("expand", ())
@@ -78,19 +78,22 @@ _PAGE: Mapping[str, Kind] = {"limit": limit, "starting_after": text, "created": 
 
 
 def _one(
-    kind: str, work: Callable[[Call], Any], params: Mapping[str, Kind] | None = None, *required: str
-) -> Endpoint:
-    return Endpoint(work, {**(params or {}), "expand": expand(kind)}, required, kind)
+    kind: str,
+    work: Callable[[StripeCall], Any],
+    params: Mapping[str, Kind] | None = None,
+    *required: str,
+) -> StripeEndpoint:
+    return StripeEndpoint(work, {**(params or {}), "expand": expand(kind)}, required, kind)
 
 
 def _many(
-    kind: str, work: Callable[[Call], Any], params: Mapping[str, Kind], *required: str
-) -> Endpoint:
+    kind: str, work: Callable[[StripeCall], Any], params: Mapping[str, Kind], *required: str
+) -> StripeEndpoint:
     takes = {**params, "expand": expand(kind, listed=True)}
-    return Endpoint(work, takes, required, kind, listed=True)
+    return StripeEndpoint(work, takes, required, kind, listed=True)
 
 
-ENDPOINTS: Mapping[EndpointName, Endpoint] = {
+ENDPOINTS: Mapping[EndpointName, StripeEndpoint] = {
     "POST /v1/refunds": _one(
         "refund",
         refunds.create_refund,
@@ -111,7 +114,7 @@ ENDPOINTS: Mapping[EndpointName, Endpoint] = {
     "GET /v1/refunds": _many(
         "refund", queries.list_refunds, {**_PAGE, "charge": text, "payment_intent": text}
     ),
-    "GET /v1/disputes": Endpoint(
+    "GET /v1/disputes": StripeEndpoint(
         queries.list_disputes, {**_PAGE, "charge": text, "payment_intent": text}
     ),
     "POST /v1/payment_intents": _one(
@@ -161,8 +164,8 @@ ENDPOINTS: Mapping[EndpointName, Endpoint] = {
     ),
     "GET /v1/charges/:id": _one("charge", queries.get_charge),
     "GET /v1/charges": _many("charge", queries.list_charges, {**_PAGE, "payment_intent": text}),
-    "GET /v1/balance": Endpoint(queries.get_balance),
-    "GET /v1/account": Endpoint(queries.get_account),
+    "GET /v1/balance": StripeEndpoint(queries.get_balance),
+    "GET /v1/account": StripeEndpoint(queries.get_account),
 }
 
 

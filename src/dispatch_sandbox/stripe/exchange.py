@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from dispatch_sandbox.stripe.call import Call
-from dispatch_sandbox.stripe.endpoints import ENDPOINTS, Endpoint, find_endpoint
+from dispatch_sandbox.stripe.call import StripeCall
+from dispatch_sandbox.stripe.endpoints import ENDPOINTS, StripeEndpoint, find_endpoint
 from dispatch_sandbox.stripe.faults import Fault, FaultKind, Subject
 from dispatch_sandbox.stripe.forms import Node, Pairs, nest, parse_pairs
 from dispatch_sandbox.stripe.keys import MAX_LENGTH, KeyEntry, key_in_use
@@ -31,7 +31,7 @@ _BASIC = "basic"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class StripeRequest:
     """What arrived. Header names are in lower case."""
 
     method: str
@@ -52,7 +52,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StripeAnswer:
     """What goes back; ``lost`` says that the connection is cut instead."""
 
     status: int
@@ -67,9 +67,9 @@ class _Job:
     """A request that was let in."""
 
     state: StripeState
-    request: Request
+    request: StripeRequest
     account: str
-    endpoint: Endpoint
+    endpoint: StripeEndpoint
     object_id: str
     form: dict[str, Node]
     subject: Subject | None
@@ -78,16 +78,16 @@ class _Job:
         """Take the next fault of these kinds that is meant for this request."""
         return self.state.faults.take(self.subject, *kinds) if self.subject else None
 
-    def call(self) -> Call:
+    def call(self) -> StripeCall:
         """Return the call; raises for parameters that are not well-formed."""
         params = read(self.form, self.endpoint.params, self.endpoint.required)
         outcome = None
         if self.endpoint is ENDPOINTS["POST /v1/refunds"]:
             outcome = self.fault("fail_later", "pending_then_succeed")
-        return Call(self.state, self.account, params, self.object_id, outcome)
+        return StripeCall(self.state, self.account, params, self.object_id, outcome)
 
 
-async def answer(state: StripeState, request: Request) -> Answer:
+async def answer(state: StripeState, request: StripeRequest) -> StripeAnswer:
     """Answer a request as Stripe would, or as a fault demands; record it in the state's log."""
     account = PLATFORM
     try:
@@ -109,7 +109,7 @@ async def answer(state: StripeState, request: Request) -> Answer:
     return given
 
 
-async def _answer(state: StripeState, account: str, request: Request) -> Answer:
+async def _answer(state: StripeState, account: str, request: StripeRequest) -> StripeAnswer:
     name, object_id = find_endpoint(request.method, request.path)
     pairs = request.pairs()
     form = nest(pairs)
@@ -122,14 +122,17 @@ async def _answer(state: StripeState, account: str, request: Request) -> Answer:
     limited = job.fault("rate_limit_429")
     if limited is not None:
         raise StripeRequestError(
-            429, "Request rate limit exceeded.", code="rate_limit", retry_after=limited.retry_after
+            429,
+            "Request rate limit exceeded.",
+            code="rate_limit",
+            retry_after=limited.retry_after,
         )
     if request.key is None:
         return await _work(job, job.call(), None)
     return await _once(job, request.key, _fingerprint(request.path, pairs))
 
 
-async def _once(job: _Job, key: str, fingerprint: str) -> Answer:
+async def _once(job: _Job, key: str, fingerprint: str) -> StripeAnswer:
     if len(key) > MAX_LENGTH:
         raise invalid(f"Idempotency keys can be up to {MAX_LENGTH} characters long.")
     if job.fault("conflict_409"):
@@ -148,13 +151,13 @@ async def _once(job: _Job, key: str, fingerprint: str) -> Answer:
             keys.release(job.account, key, entry)
 
 
-def _replay(job: _Job, key: str, known: KeyEntry) -> Answer:
+def _replay(job: _Job, key: str, known: KeyEntry) -> StripeAnswer:
     headers = (*_kept_headers(key, known), ("idempotent-replayed", "true"))
     lost = job.fault("lost_response") is not None
-    return Answer(known.status, known.body, headers, replayed=True, lost=lost)
+    return StripeAnswer(known.status, known.body, headers, replayed=True, lost=lost)
 
 
-async def _work(job: _Job, call: Call, entry: KeyEntry | None) -> Answer:
+async def _work(job: _Job, call: StripeCall, entry: KeyEntry | None) -> StripeAnswer:
     """Do what the request asks for, as slowly and as badly as the faults say."""
     slow = job.fault("slow")
     ending = job.fault("lost_response", "stored_500", "refused")
@@ -168,10 +171,10 @@ async def _work(job: _Job, call: Call, entry: KeyEntry | None) -> Answer:
         await asyncio.sleep(slow.seconds)
     headers = _kept_headers(job.request.key or "", entry) if entry else ()
     lost = ending is not None and ending.kind == "lost_response"
-    return Answer(status, body, headers, lost=lost)
+    return StripeAnswer(status, body, headers, lost=lost)
 
 
-def _act(endpoint: Endpoint, call: Call, ending: Fault | None) -> tuple[int, bytes]:
+def _act(endpoint: StripeEndpoint, call: StripeCall, ending: Fault | None) -> tuple[int, bytes]:
     if ending is not None and ending.kind == "refused":
         refused = refusal(ending.refusal)
         return refused.status, _json(refused.body())
@@ -182,7 +185,7 @@ def _act(endpoint: Endpoint, call: Call, ending: Fault | None) -> tuple[int, byt
     return 500, _json(StripeRequestError(500, "An unknown error occurred", kind="api_error").body())
 
 
-def _attempt(endpoint: Endpoint, call: Call) -> tuple[int, bytes]:
+def _attempt(endpoint: StripeEndpoint, call: StripeCall) -> tuple[int, bytes]:
     try:
         return 200, _json(endpoint.answer(call))
     except StripeRequestError as problem:
@@ -198,13 +201,13 @@ def _kept_headers(key: str, entry: KeyEntry) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _problem(problem: StripeRequestError) -> Answer:
+def _problem(problem: StripeRequestError) -> StripeAnswer:
     headers: list[tuple[str, str]] = []
     if problem.retry is not None:
         headers.append(("stripe-should-retry", str(problem.retry).lower()))
     if problem.retry_after is not None:
         headers.append(("retry-after", f"{problem.retry_after:g}"))
-    return Answer(problem.status, _json(problem.body()), tuple(headers))
+    return StripeAnswer(problem.status, _json(problem.body()), tuple(headers))
 
 
 def _json(value: Any) -> bytes:

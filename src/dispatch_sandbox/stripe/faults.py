@@ -125,7 +125,7 @@ def _named(form: Mapping[str, Node], field: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-class Faults:
+class StripeFaults:
     """The faults that are armed, and those that are spent. Safe to use from any thread."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.call import StripeCall
 from dispatch_sandbox.stripe.cards import Instrument, instrument, instrument_of_data
 from dispatch_sandbox.stripe.currency import check_amount
 from dispatch_sandbox.stripe.objects import Charge, PaymentIntent, TransferData, new_id
@@ -11,7 +11,7 @@ from dispatch_sandbox.stripe.problems import StripeRequestError, invalid
 _CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation")
 
 
-def create_payment_intent(call: Call) -> PaymentIntent:
+def create_payment_intent(call: StripeCall) -> PaymentIntent:
     """``POST /v1/payment_intents``; with ``confirm`` it is paid at once."""
     _check_money(call)
     paid_with = _instrument(call)
@@ -22,7 +22,7 @@ def create_payment_intent(call: Call) -> PaymentIntent:
     return intent
 
 
-def confirm_payment_intent(call: Call) -> PaymentIntent:
+def confirm_payment_intent(call: StripeCall) -> PaymentIntent:
     """``POST /v1/payment_intents/:id/confirm``."""
     intent = call.book.payment_intent(call.object_id)
     if intent["status"] not in {"requires_payment_method", "requires_confirmation"}:
@@ -34,7 +34,7 @@ def confirm_payment_intent(call: Call) -> PaymentIntent:
     return intent
 
 
-def capture_payment_intent(call: Call) -> PaymentIntent:
+def capture_payment_intent(call: StripeCall) -> PaymentIntent:
     """``POST /v1/payment_intents/:id/capture``; what is not captured is released."""
     intent = call.book.payment_intent(call.object_id)
     if intent["status"] != "requires_capture":
@@ -55,7 +55,7 @@ def capture_payment_intent(call: Call) -> PaymentIntent:
     return intent
 
 
-def cancel_payment_intent(call: Call) -> PaymentIntent:
+def cancel_payment_intent(call: StripeCall) -> PaymentIntent:
     """``POST /v1/payment_intents/:id/cancel``; an authorization is released."""
     intent = call.book.payment_intent(call.object_id)
     if intent["status"] not in _CANCELABLE:
@@ -74,7 +74,7 @@ def cancel_payment_intent(call: Call) -> PaymentIntent:
     return intent
 
 
-def create_charge(call: Call) -> Charge:
+def create_charge(call: StripeCall) -> Charge:
     """``POST /v1/charges``: the older way to be paid, without a PaymentIntent."""
     _check_money(call)
     paid_with = instrument(call.params["source"], "source")
@@ -83,7 +83,7 @@ def create_charge(call: Call) -> Charge:
     return charge
 
 
-def _check_money(call: Call) -> None:
+def _check_money(call: StripeCall) -> None:
     params = call.params
     check_amount(params["amount"], params["currency"])
     fee = params.get("application_fee_amount")
@@ -103,7 +103,7 @@ def _check_money(call: Call) -> None:
         )
 
 
-def _instrument(call: Call) -> Instrument | None:
+def _instrument(call: StripeCall) -> Instrument | None:
     if "payment_method" in call.params:
         return instrument(call.params["payment_method"], "payment_method")
     if "payment_method_data" in call.params:
@@ -111,7 +111,7 @@ def _instrument(call: Call) -> Instrument | None:
     return None
 
 
-def _new_payment_intent(call: Call, paid_with: Instrument | None) -> PaymentIntent:
+def _new_payment_intent(call: StripeCall, paid_with: Instrument | None) -> PaymentIntent:
     params = call.params
     intent_id = new_id("pi")
     return PaymentIntent(
@@ -143,7 +143,7 @@ def _new_payment_intent(call: Call, paid_with: Instrument | None) -> PaymentInte
     )
 
 
-def _pay(call: Call, intent: PaymentIntent, paid_with: Instrument | None) -> None:
+def _pay(call: StripeCall, intent: PaymentIntent, paid_with: Instrument | None) -> None:
     if paid_with is None:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
@@ -164,7 +164,7 @@ def _pay(call: Call, intent: PaymentIntent, paid_with: Instrument | None) -> Non
 
 
 def _new_charge(
-    call: Call, intent: PaymentIntent | None, paid_with: Instrument, *, captured: bool
+    call: StripeCall, intent: PaymentIntent | None, paid_with: Instrument, *, captured: bool
 ) -> Charge:
     terms = call.params if intent is None else intent
     amount: int = terms["amount"]

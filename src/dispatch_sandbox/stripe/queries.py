@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.call import StripeCall
 from dispatch_sandbox.stripe.objects import Charge, PaymentIntent, Refund
 from dispatch_sandbox.stripe.problems import invalid
 
@@ -17,27 +17,27 @@ _SEARCH = re.compile(
 _ESCAPED = re.compile(r"\\(.)")
 
 
-def get_payment_intent(call: Call) -> PaymentIntent:
+def get_payment_intent(call: StripeCall) -> PaymentIntent:
     """``GET /v1/payment_intents/:id``."""
     return call.book.payment_intent(call.object_id)
 
 
-def get_charge(call: Call) -> Charge:
+def get_charge(call: StripeCall) -> Charge:
     """``GET /v1/charges/:id``."""
     return call.book.charge(call.object_id)
 
 
-def get_refund(call: Call) -> Refund:
+def get_refund(call: StripeCall) -> Refund:
     """``GET /v1/refunds/:id``."""
     return call.book.refund(call.object_id)
 
 
-def list_payment_intents(call: Call) -> dict[str, Any]:
+def list_payment_intents(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/payment_intents``, newest first."""
     return _page(call, "payment_intent", call.book.payment_intents.values())
 
 
-def list_charges(call: Call) -> dict[str, Any]:
+def list_charges(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/charges``, newest first, of one PaymentIntent if asked."""
     intent_id = call.params.get("payment_intent")
     charges = call.book.charges.values()
@@ -48,7 +48,7 @@ def list_charges(call: Call) -> dict[str, Any]:
     )
 
 
-def list_refunds(call: Call) -> dict[str, Any]:
+def list_refunds(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/refunds``, newest first, of one payment if asked."""
     charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
     refunds: Iterable[Refund] = call.book.refunds.values()
@@ -61,7 +61,7 @@ def list_refunds(call: Call) -> dict[str, Any]:
     return _page(call, "refund", refunds)
 
 
-def list_disputes(call: Call) -> dict[str, Any]:
+def list_disputes(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/disputes``, newest first, of one payment if asked."""
     charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
     disputes = [
@@ -72,7 +72,7 @@ def list_disputes(call: Call) -> dict[str, Any]:
     return _page(call, "dispute", disputes)
 
 
-def _page(call: Call, kind: str, oldest_first: Iterable[Any]) -> dict[str, Any]:
+def _page(call: StripeCall, kind: str, oldest_first: Iterable[Any]) -> dict[str, Any]:
     found = [entry for entry in oldest_first if _in_time(entry, call.params.get("created", {}))]
     found.reverse()
     after = call.params.get("starting_after")
@@ -103,7 +103,7 @@ def _in_time(entry: Mapping[str, Any], bounds: Mapping[str, int]) -> bool:
     )
 
 
-def search_payment_intents(call: Call) -> dict[str, Any]:
+def search_payment_intents(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/payment_intents/search`` for ``metadata['key']:'value'``; nothing else.
 
     Stripe's search lags behind its writes by up to a minute; this one does not.
@@ -139,7 +139,7 @@ def _offset(page: str) -> int:
     return int(page)
 
 
-def get_balance(call: Call) -> dict[str, Any]:
+def get_balance(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/balance``: what was captured less what was paid back, fees ignored."""
     sums: dict[str, int] = {}
     for charge in call.book.charges.values():
@@ -159,7 +159,7 @@ def _funds(amount: int, currency: str) -> dict[str, Any]:
     return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
 
 
-def get_account(call: Call) -> dict[str, Any]:
+def get_account(call: StripeCall) -> dict[str, Any]:
     """``GET /v1/account``: whose key this is, or which account it acts for."""
     return {
         "id": call.account,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dispatch_sandbox.stripe.call import Call
+from dispatch_sandbox.stripe.call import StripeCall
 from dispatch_sandbox.stripe.cards import last4
 from dispatch_sandbox.stripe.currency import check_amount, display
 from dispatch_sandbox.stripe.objects import Charge, Refund, new_id
@@ -38,7 +38,7 @@ _CARD_COURSES = {
 }
 
 
-def create_refund(call: Call) -> Refund:
+def create_refund(call: StripeCall) -> Refund:
     """``POST /v1/refunds``: all that is left, or ``amount`` of it."""
     charge = _charge(call)
     _check_refundable(charge, disputed=call.book.stands_disputed(charge))
@@ -53,7 +53,7 @@ def create_refund(call: Call) -> Refund:
     return refund
 
 
-def update_refund(call: Call) -> Refund:
+def update_refund(call: StripeCall) -> Refund:
     """``POST /v1/refunds/:id``: only the metadata can be changed."""
     refund = call.book.refund(call.object_id)
     refund["metadata"] = call.metadata(refund["metadata"])
@@ -61,7 +61,7 @@ def update_refund(call: Call) -> Refund:
     return refund
 
 
-def cancel_refund(call: Call) -> Refund:
+def cancel_refund(call: StripeCall) -> Refund:
     """``POST /v1/refunds/:id/cancel``: only while the customer still has to act."""
     refund = call.book.refund(call.object_id)
     if refund["status"] != "requires_action":
@@ -74,7 +74,7 @@ def cancel_refund(call: Call) -> Refund:
     return refund
 
 
-def _charge(call: Call) -> Charge:
+def _charge(call: StripeCall) -> Charge:
     charge_id, intent_id = call.params.get("charge"), call.params.get("payment_intent")
     if intent_id is None:
         if charge_id is None:
@@ -116,7 +116,7 @@ def _nothing_paid(intent_id: str) -> StripeRequestError:
     )
 
 
-def _amount(call: Call, charge: Charge) -> int:
+def _amount(call: StripeCall, charge: Charge) -> int:
     left, currency = charge["amount"] - charge["amount_refunded"], charge["currency"]
     amount: int = call.params.get("amount", left)
     check_amount(amount, currency)
@@ -131,7 +131,7 @@ def _amount(call: Call, charge: Charge) -> int:
     return amount
 
 
-def _check_connect(call: Call, charge: Charge) -> None:
+def _check_connect(call: StripeCall, charge: Charge) -> None:
     if call.params.get("reverse_transfer") and "transfer" not in charge:
         raise invalid(
             f"Cannot reverse transfer on charge {charge['id']} because it does not have an "
@@ -146,7 +146,7 @@ def _check_connect(call: Call, charge: Charge) -> None:
         )
 
 
-def _course(call: Call, charge: Charge) -> _Course:
+def _course(call: StripeCall, charge: Charge) -> _Course:
     by_customer = charge["payment_method_details"]["type"] == "konbini"
     if by_customer and "instructions_email" not in call.params:
         raise invalid(
@@ -166,7 +166,7 @@ def _course(call: Call, charge: Charge) -> _Course:
     return _Course("requires_action" if by_customer else "pending", "succeeded", fault.seconds)
 
 
-def _new_refund(call: Call, charge: Charge, amount: int) -> Refund:
+def _new_refund(call: StripeCall, charge: Charge, amount: int) -> Refund:
     refund = Refund(
         id=new_id("re"),
         object="refund",
@@ -191,7 +191,7 @@ def _new_refund(call: Call, charge: Charge, amount: int) -> Refund:
     return refund
 
 
-def _start(call: Call, refund: Refund, course: _Course) -> None:
+def _start(call: StripeCall, refund: Refund, course: _Course) -> None:
     if course.status == "succeeded":
         call.state.succeed(call.account, refund)
     elif course.status == "pending":

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_sandbox.stripe.exchange import Answer, Request, answer
+from dispatch_sandbox.stripe.exchange import StripeAnswer, StripeRequest, answer
 from dispatch_sandbox.stripe.faults import Fault, Seconds
 from dispatch_sandbox.stripe.objects import DisputeStatus
 from dispatch_sandbox.stripe.state import StripeState
@@ -52,7 +52,7 @@ class _Stripe:
         body = await _body(receive)
         if body is None:
             return
-        request = Request(
+        request = StripeRequest(
             scope["method"],
             scope["path"],
             {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
@@ -78,7 +78,7 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-async def _send(send: Send, given: Answer, request_id: str) -> None:
+async def _send(send: Send, given: StripeAnswer, request_id: str) -> None:
     headers = {
         "content-type": "application/json",
         "content-length": str(len(given.body)),

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from dispatch_returns.errors import InvalidArgumentError
 from dispatch_sandbox.stripe.book import Book, moves_money
 from dispatch_sandbox.stripe.events import Events
-from dispatch_sandbox.stripe.faults import Faults
+from dispatch_sandbox.stripe.faults import StripeFaults
 from dispatch_sandbox.stripe.keys import IdempotencyKeys
 from dispatch_sandbox.stripe.objects import Dispute, DisputeStatus, Refund, new_id
 
@@ -55,7 +55,7 @@ class StripeState:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.lock = threading.RLock()
-        self.faults = Faults()
+        self.faults = StripeFaults()
         self.keys = IdempotencyKeys()
         self.events = Events()
         self._clock = clock

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dispatch_returns.returns.labels.provider import Label, LabelRequest
 from dispatch_returns.returns.notifications.notice import Notice
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 from tests.support.returns import WAREHOUSE, Orders, Rules, order
 
 
-def parts(folder: Path) -> Parts:
+def parts(folder: Path) -> Workflow:
     """The merchant's parts. Every process that names `folder` has the same ones."""
-    return Parts(
+    return Workflow(
         book=Rules(),
         orders=Orders({"1234": order()}),
         labels=LabelsInAFile(folder / "labels"),

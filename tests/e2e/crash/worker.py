@@ -16,7 +16,7 @@ from typing import Any
 
 from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 from tests.e2e.crash import merchant
 
 
@@ -47,7 +47,7 @@ def run(orders: Orders) -> None:
 
 
 def arm(
-    connector: Connector, point: str, die: Callable[[], None], parts: Parts | None = None
+    connector: Connector, point: str, die: Callable[[], None], parts: Workflow | None = None
 ) -> None:
     """Let `die` be called when `connector` comes to `point`."""
     when, step = point.split(" ")

@@ -6,8 +6,8 @@ from dispatch_returns.client.models import Field, Status, Webhook
 from dispatch_returns.connector.provision import (
     EVENTS,
     FIELDS,
-    Finding,
-    Step,
+    Presence,
+    ProvisionStep,
     apply,
     listens,
     plan,
@@ -24,7 +24,7 @@ def hook(url: str = URL, events: tuple[str, ...] = EVENTS, *, enabled: bool = Tr
     return Webhook(id="whk_1", url=url, events=list(events), enabled=enabled)
 
 
-def webhook_step(*hooks: Webhook) -> Step:
+def webhook_step(*hooks: Webhook) -> ProvisionStep:
     return plan([], [], hooks, url=URL)[-1]
 
 
@@ -33,7 +33,7 @@ def webhook_step(*hooks: Webhook) -> Step:
 
 def test_an_empty_workspace_lacks_everything_and_the_webhook_comes_last() -> None:
     steps = plan([], [], [], url=URL)
-    assert {step.finding for step in steps} == {Finding.MISSING}
+    assert {step.finding for step in steps} == {Presence.MISSING}
     assert [step.key for step in steps if step.kind == "status"] == list(status_keys())
     assert [(step.key, step.type) for step in steps if step.kind == "field"] == list(FIELDS)
     assert (steps[-1].kind, steps[-1].key) == ("webhook", URL)
@@ -47,7 +47,7 @@ def test_what_is_there_is_left_alone() -> None:
     statuses = [Status(id=f"sts_{key}", key=key, name=key) for key in status_keys()]
     fields = [Field(key=key, label=key, type=kind) for key, kind in FIELDS]
     steps = plan(statuses, fields, [hook()], url=URL)
-    assert {step.finding for step in steps} == {Finding.EXISTS}
+    assert {step.finding for step in steps} == {Presence.EXISTS}
     assert not any(step.to_do for step in steps)
 
 
@@ -65,13 +65,13 @@ def test_two_steps_cannot_have_one_status() -> None:
 def test_a_status_that_is_switched_off_is_to_be_switched_on() -> None:
     off = Status(id="sts_1", key="refunded", name="Refunded", is_active=False)
     (step,) = plan([off], [], [], keys=["refunded"])[:1]
-    assert (step.finding, step.id, step.to_do) == (Finding.INACTIVE, "sts_1", True)
+    assert (step.finding, step.id, step.to_do) == (Presence.INACTIVE, "sts_1", True)
 
 
 def test_a_field_of_another_type_is_reported_and_not_touched() -> None:
     other = Field(key="refund_amount", label="Amount", type="text")
     step = next(step for step in plan([], [other], []) if step.key == "refund_amount")
-    assert step.finding is Finding.DIFFERS
+    assert step.finding is Presence.DIFFERS
     assert not step.to_do
     assert "its type is text instead of number" in (step.note or "")
 
@@ -79,16 +79,16 @@ def test_a_field_of_another_type_is_reported_and_not_touched() -> None:
 @pytest.mark.parametrize(
     ("known", "finding", "note"),
     [
-        ((hook(),), Finding.EXISTS, ""),
-        ((hook(events=("*",)),), Finding.EXISTS, ""),
-        ((hook(url="http://127.0.0.1:9/other"),), Finding.MISSING, ""),
-        ((hook(enabled=False),), Finding.DIFFERS, "switched off"),
-        ((hook(events=("ticket.updated",)),), Finding.DIFFERS, "not sent ticket.created"),
-        ((hook(enabled=False), hook()), Finding.EXISTS, ""),
+        ((hook(),), Presence.EXISTS, ""),
+        ((hook(events=("*",)),), Presence.EXISTS, ""),
+        ((hook(url="http://127.0.0.1:9/other"),), Presence.MISSING, ""),
+        ((hook(enabled=False),), Presence.DIFFERS, "switched off"),
+        ((hook(events=("ticket.updated",)),), Presence.DIFFERS, "not sent ticket.created"),
+        ((hook(enabled=False), hook()), Presence.EXISTS, ""),
     ],
 )
 def test_a_webhook_is_found_by_its_url(
-    known: tuple[Webhook, ...], finding: Finding, note: str
+    known: tuple[Webhook, ...], finding: Presence, note: str
 ) -> None:
     step = webhook_step(*known)
     assert step.finding is finding

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
-from dispatch_returns.returns.notifications.notice import Attachment, NoticeKind, sample
+from dispatch_returns.returns.notifications.notice import NoticeAttachment, NoticeKind, sample
 from dispatch_returns.returns.notifications.rendering import Templates
 from dispatch_returns.returns.notifications.smtp import SmtpNotifier
 from tests.support.mail_server import PASSWORD, USER, Mailbox, certificate, mail_server
@@ -38,7 +38,7 @@ def box() -> Iterator[Mailbox]:
 
 
 def test_a_notice_is_one_mail_in_text_and_html_with_its_file(box: Mailbox) -> None:
-    label = Attachment("Etikett ü.pdf", "application/pdf", b"%PDF-1.4")
+    label = NoticeAttachment("Etikett ü.pdf", "application/pdf", b"%PDF-1.4")
     notifier(box.port, reply_to="help@acme.example").send(replace(NOTICE, attachments=(label,)))
     (mail,) = box.mails
     assert box.recipients == ["jane@example.com"]
@@ -76,7 +76,7 @@ def test_no_header_can_be_slipped_in(field: str, box: Mailbox) -> None:
     elif field == "subject":
         notice = replace(notice, facts={"order_id": evil})
     else:
-        notice = replace(notice, attachments=(Attachment(evil, "text/plain", b"x"),))
+        notice = replace(notice, attachments=(NoticeAttachment(evil, "text/plain", b"x"),))
     notifier(box.port).send(notice)
     (mail,) = box.mails
     assert box.recipients == ["jane@example.com"]

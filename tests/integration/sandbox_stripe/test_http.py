@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from dispatch_sandbox.stripe import API_KEY, StripeState, routes
 from dispatch_sandbox.stripe.endpoints import ENDPOINTS
-from dispatch_sandbox.stripe.exchange import Request, answer
+from dispatch_sandbox.stripe.exchange import StripeRequest, answer
 from dispatch_sandbox.stripe.names import EndpointName
 from tests.support.stripe_sandbox import Sandbox
 
@@ -182,7 +182,7 @@ def test_no_form_makes_it_fail(
     method, path = name.replace(":id", "x").split(" ")
     form = urlencode(pairs).encode() + raw
     query, body = (form, b"") if method == "GET" else (b"", form)
-    request = Request(method, path, {"authorization": f"Bearer {API_KEY}"}, query, body)
+    request = StripeRequest(method, path, {"authorization": f"Bearer {API_KEY}"}, query, body)
     given_back = asyncio.run(answer(StripeState(), request))
     assert given_back.status in {200, 400, 404}
     if given_back.status != 200:

@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from dispatch_sandbox.stripe import API_KEY, Fault, StripeState
-from dispatch_sandbox.stripe.exchange import Request, answer
+from dispatch_sandbox.stripe.exchange import StripeRequest, answer
 from tests.support.stripe_sandbox import Sandbox, error_body
 from tests.support.waiting import wait_until
 
@@ -185,7 +185,7 @@ def test_many_at_once_with_one_key_make_one_refund(sandbox: Sandbox) -> None:
 
 def test_a_server_that_stops_keeps_the_key_of_work_that_was_done() -> None:
     state = StripeState()
-    request = Request(
+    request = StripeRequest(
         "POST",
         "/v1/payment_intents",
         {"authorization": f"Bearer {API_KEY}", "idempotency-key": "k1"},

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from dispatch_returns import errors
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.client.protocol import Request, retry_after, transport_error
+from dispatch_returns.client.protocol import ApiRequest, retry_after, transport_error
 
 NOW = datetime(2024, 1, 15, 12, tzinfo=UTC)
-SENT = Request("GET", "/workspaces/ws_1/customers", "http://x/?q=jane", {}, None)
+SENT = ApiRequest("GET", "/workspaces/ws_1/customers", "http://x/?q=jane", {}, None)
 LEAKY = "Illegal header value b'Bearer sk_live_secret' jane@example.com"
 
 

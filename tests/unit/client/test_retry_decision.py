@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_returns import errors
-from dispatch_returns.client.retry import Decision, decide
+from dispatch_returns.client.retry import RetryDecision, decide
 
 LOST = errors.APIConnectionError("lost", retryable=True)
 attempts = st.integers(1, 50)
@@ -31,7 +31,7 @@ def limited(retry_after: float | None) -> errors.RateLimitError:
     ],
 )
 def test_what_does_not_call_itself_passing_is_final(error: BaseException | None) -> None:
-    assert decide(error, 1, 0.5) == Decision(again=False)
+    assert decide(error, 1, 0.5) == RetryDecision(again=False)
 
 
 @given(attempts, chances)
@@ -44,7 +44,9 @@ def test_a_wait_is_in_the_upper_half_of_a_doubling_time(attempt: int, chance: fl
 
 @given(attempts, chances, st.floats(0, 1e9))
 def test_retry_after_is_kept_to_up_to_a_minute(attempt: int, chance: float, seconds: float) -> None:
-    assert decide(limited(seconds), attempt, chance) == Decision(again=True, wait=min(seconds, 60))
+    assert decide(limited(seconds), attempt, chance) == RetryDecision(
+        again=True, wait=min(seconds, 60)
+    )
 
 
 def test_clients_that_failed_together_come_back_apart() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.notifications.notice import Item, NoticeKind, every_case, sample
+from dispatch_returns.returns.notifications.notice import NoticeItem, NoticeKind, every_case, sample
 from dispatch_returns.returns.notifications.rendering import Templates
 
 REFUNDED = sample(NoticeKind.REFUNDED, "en")
@@ -77,7 +77,7 @@ def test_a_language_we_do_not_speak_is_english(language: str) -> None:
 
 
 def test_what_a_customer_wrote_is_no_html() -> None:
-    facts = {"items": [Item("<script>alert(1)</script>")], "reason": "<b>&"}
+    facts = {"items": [NoticeItem("<script>alert(1)</script>")], "reason": "<b>&"}
     notice = replace(sample(NoticeKind.REQUESTED, "en"), name="<img src=x>", facts=facts)
     message = Templates(shop="<i>Acme").render(notice)
     assert "<script>" not in message.html

@@ -16,7 +16,7 @@ from dispatch_returns.returns.policy.cells import cells_of, skus_of
 from dispatch_returns.returns.policy.keys import fits
 from dispatch_returns.returns.policy.lint import check, check_policy
 from dispatch_returns.returns.policy.policy import ReturnPolicy
-from dispatch_returns.returns.policy.terms import Case, fitting
+from dispatch_returns.returns.policy.terms import RuleSubject, fitting
 
 
 def found(*rules: dict[str, Any], **keys: Any) -> list[tuple[str, str]]:
@@ -176,5 +176,5 @@ def test_every_return_is_alike_one_of_the_cells(reason: str, country: str, categ
     policy = ReturnPolicy.of(version="1", rules=rules)
     kinds = [[it.name for it in fitting(policy, cell)] for cell in cells_of(policy)]
     for sku in ("S1", "T"):
-        case = Case(sku, reason, country, category)
+        case = RuleSubject(sku, reason, country, category)
         assert [it.name for it in fitting(policy, case)] in kinds

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch_returns.returns.orders.model import fits_glob
 from dispatch_returns.returns.policy.policy import ReturnPolicy
-from dispatch_returns.returns.policy.terms import Case, fitting
+from dispatch_returns.returns.policy.terms import RuleSubject, fitting
 
 
 @given(st.text("AB*?", max_size=8), st.text("AB", max_size=12))
@@ -55,4 +55,4 @@ def test_patterns_and_skus_are_compared_in_one_form() -> None:
     written = unicodedata.normalize("NFD", "Größe-*")
     rules = [{"name": "sizes", "skus": [written], "outcome": "review"}]
     policy = ReturnPolicy.of(version="1", rules=rules)
-    assert [it.name for it in fitting(policy, Case("Größe-S"))] == ["sizes"]
+    assert [it.name for it in fitting(policy, RuleSubject("Größe-S"))] == ["sizes"]

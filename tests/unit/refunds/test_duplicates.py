@@ -13,7 +13,7 @@ import pytest
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts, Parcel
+from dispatch_returns.refunds.ticket_facts import Parcel, TicketFacts
 from dispatch_returns.refunds.transitions import State
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import open_store
@@ -26,11 +26,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield Desk(store)
 
 
-def ask(ticket_id: str, **fields: object) -> Facts:
+def ask(ticket_id: str, **fields: object) -> TicketFacts:
     return facts(ticket_id, payment_intent="pi_2", **({"amount": "50.00"} | fields))
 
 
-def enter(desk: Desk, asked: Facts) -> Refund:
+def enter(desk: Desk, asked: TicketFacts) -> Refund:
     row = desk.enter(asked)
     desk.step()
     return row
@@ -97,7 +97,7 @@ def test_a_charge_and_its_payment_intent_are_one_payment_here_too(tmp_path: Path
 def test_of_two_at_once_in_two_workers_one_waits(desk: Desk) -> None:
     together = Barrier(2, timeout=20)
 
-    def work(asked: Facts) -> Refund:
+    def work(asked: TicketFacts) -> Refund:
         decision = desk.service.intake.judge(asked)
         together.wait()
         row = desk.store.write("enter", lambda conn: desk.service.intake.enter(conn, decision))

@@ -21,16 +21,16 @@ from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStat
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import Met
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
-from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import Store
 from tests.support import postgres
 from tests.support.desk import WORKSPACE, Desk, facts, usd
 from tests.support.races import SOON, inside, waits
 
 AMOUNT = usd("149.00")
-NOT_AGAIN = cast("Tickets", None)
+NOT_AGAIN = cast("TicketReader", None)
 """What is written here asks the API for nothing."""
 
 
@@ -166,7 +166,7 @@ def made_elsewhere(desk: Desk) -> KnownRefund:
     return known
 
 
-def entering(desk: Desk, given: Facts) -> Callable[[Connection], Refund]:
+def entering(desk: Desk, given: TicketFacts) -> Callable[[Connection], Refund]:
     decision = desk.service.intake.judge(given)
 
     def enter(conn: Connection) -> Refund:

@@ -34,10 +34,10 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
-from dispatch_returns.refunds.decision import Decision
+from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, outbox
 from dispatch_returns.store.outbox import MessageState
@@ -92,7 +92,7 @@ class Returns(RuleBasedStateMachine):
         self.desk = Desk(self.new_store(), self.fake, clock=self.clock)
         self.fields: dict[str, dict[str, Any]] = {t: {} for t in TICKETS}
         self.refunded = dict.fromkeys(TICKETS, True)
-        self.late_events: list[Decision] = []
+        self.late_events: list[RefundDecision] = []
         self.announced: list[Refund] = []
         self.slow_workers: list[Refund] = []
         for ticket in TICKETS:
@@ -122,7 +122,7 @@ class Returns(RuleBasedStateMachine):
         with self.desk.store.read() as conn:
             return ledger.get(conn, ledger.refund_id(WORKSPACE, ticket, 1))
 
-    def facts(self, ticket: str) -> Facts:
+    def facts(self, ticket: str) -> TicketFacts:
         return facts(ticket, **({"payment_intent": f"pi_{ticket}"} | self.fields[ticket]))
 
     # Events and corrections.

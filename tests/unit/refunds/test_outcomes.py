@@ -7,9 +7,9 @@ import pytest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import outcomes
 from dispatch_returns.refunds.guard import Hold, Reason
-from dispatch_returns.refunds.outcomes import Verdict
+from dispatch_returns.refunds.outcomes import NextStep
 
-A, U, R, L = Verdict.AGAIN, Verdict.UNKNOWN, Verdict.REFUSED, Verdict.LOOK
+A, U, R, L = NextStep.AGAIN, NextStep.UNKNOWN, NextStep.REFUSED, NextStep.LOOK
 
 # kind: (what follows if nothing was uncertain, what follows if an earlier call may have gone
 # through, why a person must look if it comes to that)
@@ -51,6 +51,6 @@ def test_silence_never_refuses_and_nothing_uncertain_is_refused_unseen(
 ) -> None:
     verdict = outcomes.verdict(kind, uncertain=uncertain)
     if uncertain or kind in {ErrorKind.UNKNOWN_OUTCOME, ErrorKind.IN_PROGRESS}:
-        assert verdict in {Verdict.UNKNOWN, Verdict.LOOK}
-    if verdict is Verdict.REFUSED:
+        assert verdict in {NextStep.UNKNOWN, NextStep.LOOK}
+    if verdict is NextStep.REFUSED:
         assert outcomes.hold_for(AdapterError(kind, "")) is not None

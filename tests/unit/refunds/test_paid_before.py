@@ -13,7 +13,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureE
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, UnreadableRefund
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts, Parcel
+from dispatch_returns.refunds.ticket_facts import Parcel, TicketFacts
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
@@ -23,7 +23,7 @@ def of(desk: Desk, ticket_id: str) -> Refund:
     return next(it for it in desk.refunds() if it.ticket_id == ticket_id)
 
 
-def returned(granted: str, accounted: str | None = None) -> Facts:
+def returned(granted: str, accounted: str | None = None) -> TicketFacts:
     """A return of which the policy granted so much; the shop's order knew of this refund."""
     knew = None if accounted is None else usd(accounted)
     parcel = Parcel(granted=usd(granted), automatic=True, accounted=knew)

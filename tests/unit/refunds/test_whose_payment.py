@@ -13,7 +13,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
 from dispatch_returns.refunds.orders import MISSING, OrderRecord
-from dispatch_returns.refunds.ticket_facts import Facts, PaymentResolver
+from dispatch_returns.refunds.ticket_facts import PaymentResolver, TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import Desk, facts, usd
@@ -45,11 +45,11 @@ def open_desk(tmp_path: Path) -> Iterator[OpenDesk]:
         yield desk
 
 
-def knows(payment: PaymentRef | None, *names: str) -> Callable[[Facts], OrderRecord]:
+def knows(payment: PaymentRef | None, *names: str) -> Callable[[TicketFacts], OrderRecord]:
     return lambda _facts: OrderRecord(names or ("1234",), payment)
 
 
-def not_found(_facts: Facts) -> OrderRecord:
+def not_found(_facts: TicketFacts) -> OrderRecord:
     return MISSING
 
 
@@ -164,7 +164,7 @@ def test_a_look_up_vouches_for_an_order_that_the_shop_does_not_know(open_desk: O
 
 
 def test_a_shop_that_cannot_be_reached_is_waited_for(open_desk: OpenDesk) -> None:
-    def away(_facts: Facts) -> OrderRecord:
+    def away(_facts: TicketFacts) -> OrderRecord:
         raise OrderError("Shopify failed (503)", retryable=True)
 
     with pytest.raises(AdapterError, match=r"Shopify failed \(503\)") as caught:
@@ -173,7 +173,7 @@ def test_a_shop_that_cannot_be_reached_is_waited_for(open_desk: OpenDesk) -> Non
 
 
 def test_an_order_that_cannot_be_read_is_held(open_desk: OpenDesk) -> None:
-    def broken(_facts: Facts) -> OrderRecord:
+    def broken(_facts: TicketFacts) -> OrderRecord:
         raise OrderError("order 1234: the rows differ in currency")
 
     desk = open_desk(order_of=broken)

@@ -26,7 +26,7 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
 )
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, inbox, switches
 from dispatch_returns.store.inbox import EventState, NewEvent
@@ -250,7 +250,7 @@ def test_the_failure_of_an_earlier_attempt_does_not_end_the_next_one(either_way:
     failed = shop.fake.event(first.processor_id, "refund.failed")
     shop.deliver(*failed)
     shop.work()
-    facts = Facts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
+    facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
     actions.retry(shop.connector.refunds, first.id, who="Ann", facts=facts)
     shop.news(first.processor_id, "refund.failed")
     shop.connector.events.process(shop.connector.events.claim(1)[0])
@@ -308,7 +308,7 @@ def failed_late(shop: Workshop, **fields: Any) -> tuple[Any, Refund]:
 
 
 def retry(shop: Workshop, ticket: Any) -> None:
-    facts = Facts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
+    facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
     actions.retry(shop.connector.refunds, row(shop, ticket).id, who="Ann", facts=facts)
 
 
@@ -659,7 +659,7 @@ def test_another_amount_from_the_dashboard_is_for_a_person_to_judge(shop: Worksh
     shop.set(ticket, "refunded")
     shop.run(ticket)
     assert row(shop, ticket).state is State.HELD, "saying it again changes nothing"
-    facts = Facts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
+    facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
     actions.approve(shop.connector.refunds, held.id, who="Bob", facts=facts)
     shop.work()
     assert row(shop, ticket).state is State.SUCCEEDED

@@ -20,7 +20,7 @@ from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.owners import OrderRecords, Owners
 from dispatch_returns.returns.steps.engine import ReturnsEngine
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
 from tests.support.desk import Clock, usd
@@ -84,7 +84,7 @@ def test_another_than_the_owner_gets_no_money_and_no_address_without_a_person(
         Intake(adapter, clock=clock, order_of=records.of_facts),
         owners,
         workspace=lambda: workspace,
-        statuses=Statuses(),
+        statuses=StatusNames(),
         lease=timedelta(minutes=5),
         first_retry=timedelta(seconds=5),
         patience=timedelta(days=1),

@@ -16,7 +16,12 @@ from sqlalchemy import Connection
 
 import dispatch_sandbox
 from dispatch_returns.connector.connector import Connector
-from dispatch_returns.connector.reconcile.discrepancies import EXPLAINED, FIXABLE, Cause, Difference
+from dispatch_returns.connector.reconcile.discrepancies import (
+    EXPLAINED,
+    FIXABLE,
+    Cause,
+    Discrepancy,
+)
 from dispatch_returns.connector.reconcile.lists import digits
 from dispatch_returns.errors import (
     AdapterError,
@@ -28,7 +33,7 @@ from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus, UnreadableRefund
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts
+from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from dispatch_sandbox.memory import utc_now
@@ -50,15 +55,15 @@ def shop(box: dispatch_sandbox.Sandbox, tmp_path: Path, any_store: Store) -> Ite
     shop.close()
 
 
-def compare(shop: Workshop, **options: Any) -> list[Difference]:
-    found: list[Difference] = []
+def compare(shop: Workshop, **options: Any) -> list[Discrepancy]:
+    found: list[Discrepancy] = []
     report = shop.connector.reconciler.run(found.append, **options)
     assert report.discrepancies == len(found)
     assert report.settled == sum(it.settled for it in found)
     return found
 
 
-def only(shop: Workshop, cause: Cause, **options: Any) -> Difference:
+def only(shop: Workshop, cause: Cause, **options: Any) -> Discrepancy:
     (difference,) = compare(shop, **options)
     assert difference.cause is cause
     return difference
@@ -228,7 +233,7 @@ def test_a_failed_refund_that_went_through_after_all_is_written_down(
     shop.work()
     if state == "held":
         shop.set(ticket, received_date=None)
-        facts = Facts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
+        facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
         actions.retry(shop.connector.refunds, refund.id, who="Ann", facts=facts)
         shop.work()
     assert row(shop, ticket).state is State(state)
@@ -404,7 +409,7 @@ def test_a_failed_refund_that_was_made_again_by_hand_was_not_paid_twice(shop: Wo
     made = shop.fake.refund_outside(payment_of(ticket), PAID)
     only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
     # As its remedy says: tried again, the row takes over what was made by hand.
-    facts = Facts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
+    facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
     actions.retry(shop.connector.refunds, refund.id, who="Ann", facts=facts)
     shop.work()
     assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)

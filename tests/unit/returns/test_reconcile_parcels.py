@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
-from dispatch_returns.connector.reconcile.discrepancies import Cause, Difference
+from dispatch_returns.connector.reconcile.discrepancies import Cause, Discrepancy
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
 from dispatch_returns.refunds.ledger import Refund
@@ -58,8 +58,8 @@ def was_never_made(shop: ReturnsShop, refund: Refund) -> None:
     del shop.fake._answers[refund.idempotency_key]
 
 
-def compare(shop: ReturnsShop, *, fix: bool = False) -> list[Difference]:
-    found: list[Difference] = []
+def compare(shop: ReturnsShop, *, fix: bool = False) -> list[Discrepancy]:
+    found: list[Discrepancy] = []
     shop.connector.reconciler.run(found.append, fix=fix)
     return found
 

@@ -28,8 +28,8 @@ from dispatch_returns.returns.policy.policy import ReturnPolicy
 from dispatch_returns.returns.policy.verdict import Item
 from dispatch_returns.returns.service import receive
 from dispatch_returns.returns.steps.engine import ReturnsEngine
-from dispatch_returns.returns.steps.protocols import Parts
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
@@ -74,11 +74,13 @@ class Books:
         self.engine = ReturnsEngine(
             store,
             cast("DispatchClient", SimpleNamespace(tickets=self.tickets)),
-            Parts(PolicyBook([policy]), Orders({self.order_id: replace(bought, id=self.order_id)})),
+            Workflow(
+                PolicyBook([policy]), Orders({self.order_id: replace(bought, id=self.order_id)})
+            ),
             Intake(adapter, clock=self.clock),
             Owners(self.store, self.clock),
             workspace=lambda: WORKSPACE,
-            statuses=Statuses(),
+            statuses=StatusNames(),
             lease=timedelta(minutes=5),
             first_retry=timedelta(seconds=5),
             patience=timedelta(days=1),

@@ -12,7 +12,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.returns.policy.verdict import Outcome
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.timeline import page
 from dispatch_returns.returns.timeline.story import Story, story_of
 from tests.support.cli import run
@@ -77,7 +77,7 @@ def test_the_story_has_every_step_decision_parcel_payment_and_message(shop: Retu
 def test_the_page_needs_nothing_else_and_escapes_what_comes_from_outside(
     shop: ReturnsShop,
 ) -> None:
-    html = page.render(story(shop), Statuses(), NOW)
+    html = page.render(story(shop), StatusNames(), NOW)
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
     assert re.findall(r"(?:src|href|url)\s*[=(]", html) == []

@@ -17,7 +17,7 @@ from dispatch_returns.returns.label_records import LabelAction, LabelState
 from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.labelling import Labelling
 from dispatch_returns.returns.steps.plan import Move, Plan, Situation
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import ReturnTerms
 from dispatch_returns.returns.transitions import BEGINS, TRANSITIONS, ReturnAction, Step
 from dispatch_returns.store import Store
 from tests.support.desk import NOW
@@ -118,7 +118,7 @@ def test_a_label_that_may_not_go_there_stays_as_it_is(any_store: Store) -> None:
 def test_a_step_that_plans_an_illegal_move_is_left_to_a_person(
     shop: ReturnsShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refund(self: Labelling, now: Situation, terms: Terms) -> Plan:
+    def refund(self: Labelling, now: Situation, terms: ReturnTerms) -> Plan:
         return Plan(move=Move(Step.EXPIRED, ReturnAction.REFUND))
 
     monkeypatch.setattr(Labelling, "send", refund)

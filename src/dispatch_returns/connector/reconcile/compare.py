@@ -19,7 +19,12 @@ from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.client.operation import UnreadableItem
 from dispatch_returns.connector.processor_events import Found, LateNews
 from dispatch_returns.connector.reconcile import discrepancies
-from dispatch_returns.connector.reconcile.discrepancies import FIXABLE, Cause, Difference, ParcelRow
+from dispatch_returns.connector.reconcile.discrepancies import (
+    FIXABLE,
+    Cause,
+    Discrepancy,
+    ParcelRow,
+)
 from dispatch_returns.connector.reconcile.lists import (
     Books,
     OthersRefund,
@@ -49,7 +54,7 @@ from dispatch_returns.refunds.adapter import (
 )
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import Met
-from dispatch_returns.refunds.ticket_facts import Facts, payment_on_ticket
+from dispatch_returns.refunds.ticket_facts import TicketFacts, payment_on_ticket
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import ReceiptState
 from dispatch_returns.store import Store, audit_log, go_live, inbox
@@ -67,7 +72,7 @@ _PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReconcileReport:
     """The result of a comparison. ``lines``: how many entries were read, by list."""
 
     lines: dict[str, int]
@@ -100,13 +105,13 @@ class Reconciler:
 
     def run(
         self,
-        found: Callable[[Difference], None],
+        found: Callable[[Discrepancy], None],
         *,
         since: datetime | None = None,
         until: datetime | None = None,
         fix: bool = False,
         progress: Progress = lambda _list, _count: None,
-    ) -> Report:
+    ) -> ReconcileReport:
         """Pass every discrepancy to `found`; with `fix`, fix what is safe first.
 
         `since` and `until` (UTC): refunds and rows made in that period, and tickets changed
@@ -130,9 +135,11 @@ class Reconciler:
                         page = ledger.of_payments(conn, self._processor_events.adapter.name, names)
                     lists.add_rows(self._of_workspace(page))
             not_compared = [
-                Difference(Cause.UNREADABLE_TICKET, it.id, detail=it.problem) for it in unreadable
+                Discrepancy(Cause.UNREADABLE_TICKET, it.id, detail=it.problem) for it in unreadable
             ] + [
-                Difference(Cause.UNREADABLE_REFUND, processor_id=it.processor_id, detail=it.problem)
+                Discrepancy(
+                    Cause.UNREADABLE_REFUND, processor_id=it.processor_id, detail=it.problem
+                )
                 for it in unreadable_refunds
             ]
             for it in chain(not_compared, self._discrepancies(lists)):
@@ -141,7 +148,7 @@ class Reconciler:
                 result = self._fix(it) if fix else it
                 settled += result.settled
                 found(result)
-        return Report(lines, count, settled)
+        return ReconcileReport(lines, count, settled)
 
     # The three lists.
 
@@ -168,7 +175,7 @@ class Reconciler:
             for return_id, ticket in of_return.items():
                 if ticket.id in before:
                     continue
-                facts = Facts.of(ticket, self._workspace())
+                facts = TicketFacts.of(ticket, self._workspace())
                 # Only what the ticket itself names: a look-up would be a call for each ticket.
                 payment = payment_on_ticket(facts)
                 yield TicketLine(
@@ -225,7 +232,7 @@ class Reconciler:
 
     # Each suspicion is checked again.
 
-    def _discrepancies(self, lists: Books) -> Iterator[Difference]:
+    def _discrepancies(self, lists: Books) -> Iterator[Discrepancy]:
         """Yield each discrepancy once; refunds come first, because they settle rows and tickets."""
         adapter = self._processor_events.adapter.name
         for processor_id, payment in lists.lost_refunds(self._workspace()):
@@ -233,13 +240,13 @@ class Reconciler:
         for refund in lists.others_refunds(adapter):
             yield from self._check_external_refund(refund)
         for refund_id, ticket_id, processor_id in lists.claimed_twice(adapter):
-            yield Difference(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
+            yield Discrepancy(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
         for refund_id in lists.suspect_rows(adapter):
             yield from self._check_row(refund_id)
         for ticket_id in lists.suspect_tickets():
             yield from self._check_ticket(ticket_id)
 
-    def _check_lost_refund(self, processor_id: str, payment: PaymentRef) -> Iterator[Difference]:
+    def _check_lost_refund(self, processor_id: str, payment: PaymentRef) -> Iterator[Discrepancy]:
         known = self._find(processor_id, payment)
         if known is None or known.refund_id is None:
             return
@@ -251,7 +258,7 @@ class Reconciler:
             cause = Cause.PARCEL_NOT_ENTERED if is_earlier else Cause.NOT_IN_LEDGER
             yield discrepancies.of_refund(cause, known, payment)
 
-    def _check_external_refund(self, refund: OthersRefund) -> Iterator[Difference]:
+    def _check_external_refund(self, refund: OthersRefund) -> Iterator[Discrepancy]:
         known = self._find(refund.processor_id, refund.payment)
         if known is None:
             return
@@ -269,7 +276,7 @@ class Reconciler:
             found = discrepancies.of_refund(Cause.REFUNDED_ELSEWHERE, known, refund.payment)
             yield replace(found, ticket_id=newest.ticket_id)
 
-    def _check_row(self, refund_id: str) -> Iterator[Difference]:
+    def _check_row(self, refund_id: str) -> Iterator[Discrepancy]:
         with self._store.read() as conn:
             row = ledger.get(conn, refund_id)
         if row is None or row.payment is None:
@@ -289,13 +296,13 @@ class Reconciler:
             if found is not None:
                 yield found
 
-    def _check_ticket(self, ticket_id: str) -> Iterator[Difference]:
+    def _check_ticket(self, ticket_id: str) -> Iterator[Discrepancy]:
         try:
             ticket = self._client.tickets.get(ticket_id)
         except (NotFoundError, InvalidArgumentError):
             return  # it was deleted
         except APIResponseError as error:
-            yield Difference(Cause.UNREADABLE_TICKET, ticket_id, detail=error.message)
+            yield Discrepancy(Cause.UNREADABLE_TICKET, ticket_id, detail=error.message)
             return
         if ticket.status != self._refunded_status:
             return
@@ -306,7 +313,7 @@ class Reconciler:
             return
         found = [discrepancies.of_parcel(it, ticket_id) for it in earlier]
         # The ticket's own fields are about its newest parcel.
-        amount = digits(Facts.of(ticket, self._workspace()).amount)
+        amount = digits(TicketFacts.of(ticket, self._workspace()).amount)
         found.append(discrepancies.of_ticket(newest.row, ticket_id, amount))
         yield from (it for it in found if it is not None)
 
@@ -344,7 +351,7 @@ class Reconciler:
 
     # Fixes.
 
-    def _fix(self, found: Difference) -> Difference:
+    def _fix(self, found: Discrepancy) -> Discrepancy:
         if found.cause not in FIXABLE | {Cause.REFUNDED_ELSEWHERE}:
             return replace(found, fixed=False)
         try:
@@ -361,7 +368,7 @@ class Reconciler:
             return replace(found, fixed=False)
         return replace(found, fixed=fixed and found.cause in FIXABLE)
 
-    def _enter_ticket(self, found: Difference) -> bool:
+    def _enter_ticket(self, found: Discrepancy) -> bool:
         """Enter a ticket as its event would; the workers and the guard decide if it is paid."""
         assert found.ticket_id is not None
         decision = self._processor_events.decide(found.ticket_id)
@@ -371,7 +378,7 @@ class Reconciler:
         self._store.write("reconcile.fix", lambda conn: self._processor_events.write(conn, entry))
         return True
 
-    def _record_refund(self, found: Difference) -> bool:
+    def _record_refund(self, found: Discrepancy) -> bool:
         """Record the refund of a discrepancy as the processor has it now."""
         if found.payment is None:
             return False

@@ -156,7 +156,7 @@ class ParcelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Discrepancy:
     """One discrepancy. ``fixed`` is the result of ``--fix``, None if it was not tried."""
 
     cause: Cause
@@ -204,7 +204,7 @@ _NOT_PAID = frozenset({State.FAILED, State.CANCELED})
 
 def of_row(
     row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
-) -> Difference | None:
+) -> Discrepancy | None:
     """Return how a row and its payment's refunds differ, both as they are now.
 
     `others` are the processor's ids that belong to other rows.
@@ -227,7 +227,7 @@ def of_row(
     return found
 
 
-def _of_own(row: Refund, own: KnownRefund | None) -> Difference | None:
+def _of_own(row: Refund, own: KnownRefund | None) -> Discrepancy | None:
     """Return how a row and its own refund differ."""
     if row.state not in _PAID:
         # A refund that had failed may succeed later.
@@ -249,7 +249,7 @@ def _of_own(row: Refund, own: KnownRefund | None) -> Difference | None:
 
 def _of_external(
     row: Refund, refunds: Sequence[KnownRefund], others: Collection[str | None]
-) -> Difference | None:
+) -> Discrepancy | None:
     """Return that an external refund may be what a row pays."""
     for it in refunds:
         known = it.result.processor_id in others or it.result.processor_id == row.processor_id
@@ -276,10 +276,10 @@ def newest_unrelated(rows: Sequence[Refund], known: KnownRefund) -> Refund | Non
     return rows[-1] if rows else None
 
 
-def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Difference:
+def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Discrepancy:
     """Return a discrepancy for a refund without a row."""
     result = known.result
-    return Difference(
+    return Discrepancy(
         cause,
         known.ticket_id,
         known.refund_id,
@@ -289,13 +289,13 @@ def of_refund(cause: Cause, known: KnownRefund, payment: PaymentRef) -> Differen
     )
 
 
-def of_ticket(row: Refund | None, ticket_id: str, amount: str | None) -> Difference | None:
+def of_ticket(row: Refund | None, ticket_id: str, amount: str | None) -> Discrepancy | None:
     """Return how a refunded ticket and its row differ.
 
     `amount` is the ticket's, written by `lists.digits`.
     """
     if row is None:
-        return Difference(Cause.NEVER_ENTERED, ticket_id)
+        return Discrepancy(Cause.NEVER_ENTERED, ticket_id)
     if _needs_nothing(row):
         return None
     if row.state in _PAID:
@@ -307,12 +307,12 @@ def of_ticket(row: Refund | None, ticket_id: str, amount: str | None) -> Differe
     return _difference(Cause.NOT_PAID, row, detail=f"{row.state}: {row.reason}")
 
 
-def of_parcel(parcel: ParcelRow, ticket_id: str) -> Difference | None:
+def of_parcel(parcel: ParcelRow, ticket_id: str) -> Discrepancy | None:
     """Return what is wrong with an earlier parcel, which its ticket no longer mentions."""
     row = parcel.row
     name = f"parcel {parcel.ordinal}, {(row and row.amount) or parcel.amount or 'no amount'}"
     if row is None:
-        return Difference(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=name)
+        return Discrepancy(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=name)
     if row.state in _PAID or _needs_nothing(row):
         return None
     if row.state is State.CANCELED and parcel.canceled:
@@ -329,7 +329,7 @@ def _needs_nothing(row: Refund) -> bool:
 
 def _difference(
     cause: Cause, row: Refund, known: KnownRefund | None = None, detail: str = ""
-) -> Difference:
+) -> Discrepancy:
     processor_id = known.result.processor_id if known else row.processor_id
     payment = PaymentRef(**row.payment) if row.payment else None
-    return Difference(cause, row.ticket_id, row.id, processor_id, detail, payment=payment)
+    return Discrepancy(cause, row.ticket_id, row.id, processor_id, detail, payment=payment)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.reconcile.compare import Reconciler
-from dispatch_returns.connector.reconcile.discrepancies import Difference
+from dispatch_returns.connector.reconcile.discrepancies import Discrepancy
 from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
 from dispatch_returns.store import Store, jobs
 from dispatch_returns.store.jobs import Job
@@ -62,7 +62,7 @@ class Schedule:
         again = self._every
         left: Counter[str] = Counter()
 
-        def note(found: Difference) -> None:
+        def note(found: Discrepancy) -> None:
             if found.settled:
                 extra = ids(ticket_id=found.ticket_id, refund_id=found.refund_id)
                 log.info("reconciled: %s, ticket %s", found.cause, found.ticket_id, extra=extra)

@@ -27,7 +27,7 @@ class NoticeKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
+class NoticeAttachment:
     """A file sent with a notice."""
 
     filename: str
@@ -36,7 +36,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class NoticeItem:
     """An article of a return, as the customer knows it."""
 
     title: str
@@ -59,7 +59,7 @@ class Notice:
     facts: Mapping[str, Any] = field(repr=False)
     email: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[NoticeAttachment, ...] = ()
 
 
 FACTS: Mapping[str, str] = {
@@ -106,7 +106,10 @@ class Notifier(Protocol):
 _ALL: dict[str, object] = {
     "order_id": "1234",
     "return_number": "RET-2026-001234",
-    "items": [Item("Wool jumper, navy", 2, "SKU-001"), Item("Leather belt", 1, "SKU-002")],
+    "items": [
+        NoticeItem("Wool jumper, navy", 2, "SKU-001"),
+        NoticeItem("Leather belt", 1, "SKU-002"),
+    ],
     "amount": Money(14900, "EUR"),
     "expires_on": date(2026, 2, 14),
     "received_on": date(2026, 1, 21),

@@ -30,7 +30,7 @@ DEFAULT_LANGUAGE = "en"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RenderedNotice:
     """A rendered notice. It has a customer's data, so its ``repr`` shows none of it."""
 
     language: str
@@ -39,7 +39,7 @@ class Message:
     html: str
 
     def __repr__(self) -> str:
-        return f"Message(language={self.language!r})"
+        return f"RenderedNotice(language={self.language!r})"
 
 
 class Templates:
@@ -63,7 +63,7 @@ class Templates:
         found = {it.name for folder in folders for it in folder.iterdir() if it.is_dir()}
         return sorted(name for name in found if re.fullmatch(r"[a-z]{2,3}", name))
 
-    def render(self, notice: Notice) -> Message:
+    def render(self, notice: Notice) -> RenderedNotice:
         """Return the rendered `notice`. If the merchant's template fails, the built-in one is used.
 
         Raises `NoticeError`, not retryable, if that fails too.
@@ -80,7 +80,7 @@ class Templates:
                 )
         return self._render(self._ours, notice, self._language(notice, ours=True))
 
-    def render_strictly(self, notice: Notice) -> Message:
+    def render_strictly(self, notice: Notice) -> RenderedNotice:
         """Return the rendered `notice`. Raises `NoticeError` for a mistake in any template."""
         return self._render(self._merged, notice, self._language(notice))
 
@@ -89,7 +89,7 @@ class Templates:
         known = [it.name for it in _OURS.iterdir()] if ours else self.languages
         return wanted if wanted in known else DEFAULT_LANGUAGE
 
-    def _render(self, environment: Environment, notice: Notice, language: str) -> Message:
+    def _render(self, environment: Environment, notice: Notice, language: str) -> RenderedNotice:
         try:
             return _Rendering(environment, notice, language, self._shop).message()
         except Exception as error:  # noqa: BLE001 - a template may fail in any way
@@ -113,7 +113,7 @@ class _Rendering:
             "words": tomllib.loads(words),
         }
 
-    def message(self) -> Message:
+    def message(self) -> RenderedNotice:
         written = self._render(f"{self._language}/{self._notice.kind}.txt").strip()
         subject, _, text = written.partition("\n")
         subject, text = " ".join(subject.split()), re.sub(r"\n(\s*\n)+", "\n\n", text.strip())
@@ -129,7 +129,7 @@ class _Rendering:
         self._values |= {"subject": subject, "blocks": blocks}
         own = f"{self._language}/{self._notice.kind}.html"
         page = own if own in self._environment.list_templates() else "layout.html"
-        return Message(self._language, subject, f"{text}\n", self._render(page))
+        return RenderedNotice(self._language, subject, f"{text}\n", self._render(page))
 
     def _render(self, name: str) -> str:
         return self._environment.get_template(name).render(self._values)

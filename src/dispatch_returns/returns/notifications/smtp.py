@@ -20,7 +20,7 @@ from dispatch_returns.errors import (
     NoticeError,
 )
 from dispatch_returns.returns.notifications.notice import Notice
-from dispatch_returns.returns.notifications.rendering import Message, Templates
+from dispatch_returns.returns.notifications.rendering import RenderedNotice, Templates
 from dispatch_returns.store.schema import storable
 
 Security = Literal["starttls", "tls", "none"]
@@ -43,7 +43,7 @@ class SmtpNotifier:
     ``ca_file`` is a certificate to trust in addition to the system's.
 
     SMTP can't look up what was sent. A mail sent again after a crash has the same
-    ``Message-ID``, by which mail servers and programs drop the duplicate.
+    ``RenderedNotice-ID``, by which mail servers and programs drop the duplicate.
 
     Raises `InvalidArgumentError` for a bad argument.
     """
@@ -191,7 +191,7 @@ class SmtpNotifier:
             raise
         return server
 
-    def _mail(self, notice: Notice, address: str, message: Message) -> EmailMessage:
+    def _mail(self, notice: Notice, address: str, message: RenderedNotice) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._sender
         # The name must not need quotes: folded inside quotes, it becomes a second mailbox. See

@@ -46,7 +46,7 @@ class Expected(_Keys):
     spoken: Annotated[frozenset[str], Field(strict=False)] | None = None
 
 
-class Case(_Keys):
+class PolicyCase(_Keys):
     """One return and its expected result. Without ``order``, no source knows the order."""
 
     name: str
@@ -61,11 +61,11 @@ class Case(_Keys):
 
 
 class _Table(_Keys):
-    cases: Annotated[tuple[Case, ...], Field(strict=False, min_length=1)]
+    cases: Annotated[tuple[PolicyCase, ...], Field(strict=False, min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Mismatch:
     """A result that is not as expected."""
 
     what: str
@@ -79,10 +79,10 @@ class Result:
 
     name: str
     verdict: Verdict
-    differences: tuple[Difference, ...]
+    differences: tuple[Mismatch, ...]
 
 
-def load_cases(path: str | Path) -> tuple[Case, ...]:
+def load_cases(path: str | Path) -> tuple[PolicyCase, ...]:
     """Read a file of cases. Raises `ConfigurationError` with the key or the line."""
     try:
         with Path(path).open("rb") as file:
@@ -98,13 +98,13 @@ def load_cases(path: str | Path) -> tuple[Case, ...]:
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "": _Table,
-    "cases": Case,
+    "cases": PolicyCase,
     "items": CaseItem,
     "expect": Expected,
 }
 
 
-def try_case(book: PolicyBook, case: Case) -> Result:
+def try_case(book: PolicyBook, case: PolicyCase) -> Result:
     """Decide one case and compare. Raises `ConfigurationError` if its order can't be read."""
     zone = book.versions[-1].zone
     read = Reader(_CASE, "XXX", zone)
@@ -133,7 +133,7 @@ def try_case(book: PolicyBook, case: Case) -> Result:
     return Result(case.name, verdict, tuple(_differences(case, verdict, policy.version)))
 
 
-def _differences(case: Case, verdict: Verdict, version: str) -> list[Difference]:
+def _differences(case: PolicyCase, verdict: Verdict, version: str) -> list[Mismatch]:
     expect = case.expect
     rules = frozenset(it.rule for it in verdict.spoken)
     total: Money | str | None = expect.total
@@ -151,7 +151,7 @@ def _differences(case: Case, verdict: Verdict, version: str) -> list[Difference]
         ("total", total, verdict.expected and verdict.expected.total),
     ]
     return [
-        Difference(what, _shown(wanted), _shown(got))
+        Mismatch(what, _shown(wanted), _shown(got))
         for what, wanted, got in pairs
         if wanted is not None and wanted != got
     ]

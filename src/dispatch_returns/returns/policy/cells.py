@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 
 from dispatch_returns.returns.policy.model import PolicyKeys, Rule
-from dispatch_returns.returns.policy.terms import Case
+from dispatch_returns.returns.policy.terms import RuleSubject
 
 _MOST_STATES = 20_000
 _MOST_CELLS = 50_000
@@ -24,7 +24,7 @@ class TooManyPatterns(Exception):  # noqa: N818 - it never leaves this folder
     """The values in a policy's rules combine in more ways than can be compared."""
 
 
-def cells_of(policy: PolicyKeys) -> list[Case]:
+def cells_of(policy: PolicyKeys) -> list[RuleSubject]:
     """Return one case for each kind of return that `policy` tells apart.
 
     Raises `TooManyPatterns` if there are more than can be compared.
@@ -36,7 +36,7 @@ def cells_of(policy: PolicyKeys) -> list[Case]:
     if len(reasons) * len(countries) * len(categories) * len(skus) > _MOST_CELLS:
         raise TooManyPatterns
     kinds = product(skus, reasons, countries, categories)
-    return [Case(*kind) for kind in kinds]
+    return [RuleSubject(*kind) for kind in kinds]
 
 
 def patterns_of(policy: PolicyKeys) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class FactItem(_Plain):
     condition: str | None = None
 
 
-class Facts(_Plain):
+class PolicyFacts(_Plain):
     """Everything that a verdict depends on, besides the policy.
 
     ``listed`` is the list of the policy that the customer is on. Who they are is not stored.

@@ -7,11 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 
-from dispatch_returns.returns.policy.facts import FactItem, Facts, OrderFacts
+from dispatch_returns.returns.policy.facts import FactItem, OrderFacts, PolicyFacts
 from dispatch_returns.returns.policy.keys import CheckName, fits
 from dispatch_returns.returns.policy.model import FOR_ALLOWED, PolicyKeys
 from dispatch_returns.returns.policy.settle import Settling
-from dispatch_returns.returns.policy.terms import Case, Terms, Whole, cases_of, fitting, terms_of
+from dispatch_returns.returns.policy.terms import (
+    ItemTerms,
+    RuleSubject,
+    Whole,
+    cases_of,
+    fitting,
+    terms_of,
+)
 from dispatch_returns.returns.policy.verdict import SHIPPING, Breakdown, Outcome, Spoken, Verdict
 
 _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
@@ -38,7 +45,7 @@ def _local(policy: PolicyKeys, moment: datetime) -> date:
     return moment.astimezone(policy.zone).date()
 
 
-def decide(policy: PolicyKeys, facts: Facts, now: datetime) -> Verdict:
+def decide(policy: PolicyKeys, facts: PolicyFacts, now: datetime) -> Verdict:
     """Return the verdict on `facts`. The same facts always give the same verdict."""
     judging = Judging(policy, facts)
     results = tuple(judging.results())
@@ -66,15 +73,15 @@ class Judging:
     """One request under one policy: the result of each check and rule that applies."""
 
     policy: PolicyKeys
-    facts: Facts
+    facts: PolicyFacts
 
     @cached_property
-    def cases(self) -> Mapping[str, Case]:
+    def cases(self) -> Mapping[str, RuleSubject]:
         """What the rules match on, for each SKU of the request."""
         return cases_of(self.facts.items, self.facts.order, self.facts.reason)
 
     @cached_property
-    def terms(self) -> Mapping[str, Terms]:
+    def terms(self) -> Mapping[str, ItemTerms]:
         """The terms that apply to each SKU."""
         return {sku: terms_of(self.policy, case) for sku, case in self.cases.items()}
 

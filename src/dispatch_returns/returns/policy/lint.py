@@ -16,7 +16,7 @@ from dispatch_returns.returns.policy.book import PolicyBook
 from dispatch_returns.returns.policy.cells import TooManyPatterns, cells_of, patterns_of, skus_of
 from dispatch_returns.returns.policy.keys import fits
 from dispatch_returns.returns.policy.model import SETTINGS, PolicyKeys, Rule
-from dispatch_returns.returns.policy.terms import Case, fitting, terms_of
+from dispatch_returns.returns.policy.terms import RuleSubject, fitting, terms_of
 from dispatch_returns.returns.policy.verdict import Outcome
 
 _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
@@ -155,7 +155,9 @@ class Board:
             yield from self._keys(rule, shadowed, cells)
             yield from self._waived(rule, cells)
 
-    def _finding(self, kind: Kind, where: str, what: str, cell: Case | None = None) -> Finding:
+    def _finding(
+        self, kind: Kind, where: str, what: str, cell: RuleSubject | None = None
+    ) -> Finding:
         example = ""
         if cell is not None:
             sku = cell.sku if fits(cell.sku, patterns_of(self.policy)) else None
@@ -168,7 +170,9 @@ class Board:
             example = ", ".join(f"{name} {value}" for name, value in values.items() if value)
         return Finding(kind, self.policy.version, where, what, example or None)
 
-    def _shadows(self, rule: Rule, key: str, cells: Sequence[tuple[Case, list[Rule]]]) -> list[str]:
+    def _shadows(
+        self, rule: Rule, key: str, cells: Sequence[tuple[RuleSubject, list[Rule]]]
+    ) -> list[str]:
         """Return the rules that set `key` before `rule` does, if that is so in all of `cells`."""
         names: list[list[str]] = []
         for _, fit in cells:
@@ -179,7 +183,7 @@ class Board:
             names.append([first.name])
         return _culprits(names)
 
-    def _stricter(self, rule: Rule, cell: Case, fit: Sequence[Rule]) -> list[str]:
+    def _stricter(self, rule: Rule, cell: RuleSubject, fit: Sequence[Rule]) -> list[str]:
         """Return the rules and checks that always have a stricter outcome than `rule` in `cell`."""
         assert rule.outcome is not None
         level = _BY_STRICTNESS.index(rule.outcome)
@@ -192,7 +196,10 @@ class Board:
         return [name for name, outcome in others if _BY_STRICTNESS.index(outcome) > level]
 
     def _never_applies(
-        self, rule: Rule, shadowed: dict[str, list[str]], cells: Sequence[tuple[Case, list[Rule]]]
+        self,
+        rule: Rule,
+        shadowed: dict[str, list[str]],
+        cells: Sequence[tuple[RuleSubject, list[Rule]]],
     ) -> Finding:
         names = dict.fromkeys(name for found in shadowed.values() for name in found)
         where = f"rule {rule.name}"
@@ -206,7 +213,7 @@ class Board:
         return self._finding(Kind.NEVER_FIRES, where, what, _plainest(cells))
 
     def _outcome_never_counts(
-        self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]
+        self, rule: Rule, cells: Sequence[tuple[RuleSubject, list[Rule]]]
     ) -> Finding:
         where = f"rule {rule.name}"
         stricter = [self._stricter(rule, cell, fit) for cell, fit in cells]
@@ -221,7 +228,10 @@ class Board:
         return self._finding(Kind.NEVER_FIRES, where, what, _plainest(cells))
 
     def _keys(
-        self, rule: Rule, shadowed: dict[str, list[str]], cells: Sequence[tuple[Case, list[Rule]]]
+        self,
+        rule: Rule,
+        shadowed: dict[str, list[str]],
+        cells: Sequence[tuple[RuleSubject, list[Rule]]],
     ) -> Iterator[Finding]:
         """Find the keys of `rule` that change nothing."""
         for key, names in shadowed.items():
@@ -236,7 +246,9 @@ class Board:
                 what = "the value would be the same without it, wherever this rule applies"
                 yield self._finding(Kind.NO_EFFECT, where, what)
 
-    def _is_the_same(self, rule: Rule, key: str, cells: Sequence[tuple[Case, list[Rule]]]) -> bool:
+    def _is_the_same(
+        self, rule: Rule, key: str, cells: Sequence[tuple[RuleSubject, list[Rule]]]
+    ) -> bool:
         """Return whether `key` has the same value without `rule`, wherever the rule decides it."""
 
         def without(fit: Sequence[Rule]) -> Any:
@@ -249,7 +261,9 @@ class Board:
 
         return all(without(fit) == getattr(rule, key) for _, fit in cells if decides(fit))
 
-    def _waived(self, rule: Rule, cells: Sequence[tuple[Case, list[Rule]]]) -> Iterator[Finding]:
+    def _waived(
+        self, rule: Rule, cells: Sequence[tuple[RuleSubject, list[Rule]]]
+    ) -> Iterator[Finding]:
         """Find checks that `rule` waives without need, and keys of checks that it waives."""
         # The other checks always can: a line can be a final sale, and every order has dates.
         can_object = {
@@ -284,7 +298,7 @@ class Board:
                     kind = Kind.GAP if where == "currencies" else Kind.CONTRADICTION
                     yield self._finding(kind, where, what, cell)
 
-    def _of_amounts(self, cell: Case) -> Iterator[tuple[str, str]]:
+    def _of_amounts(self, cell: RuleSubject) -> Iterator[tuple[str, str]]:
         terms = terms_of(self.policy, cell)
         if any(rule.outcome is Outcome.REJECT for rule in fitting(self.policy, cell)):
             return
@@ -314,10 +328,10 @@ def _culprits(names: Sequence[Sequence[str]]) -> list[str]:
     return always or list(each)
 
 
-def _plainest(cells: Sequence[tuple[Case, list[Rule]]]) -> Case:
+def _plainest(cells: Sequence[tuple[RuleSubject, list[Rule]]]) -> RuleSubject:
     """Return the case that names least, as the clearest example."""
     return max((cell for cell, _ in cells), key=_unnamed)
 
 
-def _unnamed(cell: Case) -> int:
+def _unnamed(cell: RuleSubject) -> int:
     return (cell.reason, cell.country, cell.category).count(None)

@@ -14,9 +14,9 @@ from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.policy.facts import (
     FactItem,
-    Facts,
     Listed,
     OrderFacts,
+    PolicyFacts,
     list_entries,
     merged,
 )
@@ -118,11 +118,11 @@ class ReturnPolicy(PolicyKeys):
         listed: Listed | None = "allow" if entries.intersection(self.allow or ()) else None
         if entries.intersection(self.block or ()):
             listed = "block"
-        return decide(self, Facts.of(request, order, history, listed), now)
+        return decide(self, PolicyFacts.of(request, order, history, listed), now)
 
     def replay(self, verdict: Verdict) -> Verdict:
         """Decide again from the facts of `verdict` alone: the same policy gives the same."""
-        return decide(self, Facts.kept(verdict.facts), verdict.at)
+        return decide(self, PolicyFacts.kept(verdict.facts), verdict.at)
 
     def settle(
         self,

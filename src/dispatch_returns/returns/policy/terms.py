@@ -17,7 +17,7 @@ AmountTable = Mapping[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RuleSubject:
     """What rules match on: one article, from a country, returned for a reason."""
 
     sku: str
@@ -27,7 +27,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ItemTerms:
     """The terms of one article: each key from the first matching rule that sets it, or the policy.
 
     Amounts are in major units by currency.
@@ -45,12 +45,12 @@ class Terms:
     refund_on_receipt: bool
 
 
-def fitting(policy: PolicyKeys, case: Case) -> list[Rule]:
+def fitting(policy: PolicyKeys, case: RuleSubject) -> list[Rule]:
     """Return the rules that match `case`, in the policy's order."""
     return [rule for rule in policy.rules if fits_case(rule, case)]
 
 
-def fits_case(rule: Rule, case: Case) -> bool:
+def fits_case(rule: Rule, case: RuleSubject) -> bool:
     """Return whether `case` matches everything that `rule` names."""
     return (
         (rule.reasons is None or case.reason in rule.reasons)
@@ -60,7 +60,7 @@ def fits_case(rule: Rule, case: Case) -> bool:
     )
 
 
-def terms_of(policy: PolicyKeys, case: Case) -> Terms:
+def terms_of(policy: PolicyKeys, case: RuleSubject) -> ItemTerms:
     """Return the terms that apply to `case`."""
     layers: list[object] = [*fitting(policy, case), policy]
     values: dict[str, Any] = {}
@@ -68,22 +68,22 @@ def terms_of(policy: PolicyKeys, case: Case) -> Terms:
         found = (getattr(layer, key, None) for layer in layers)
         values[key] = next((value for value in found if value is not None), None)
     values["waive"] = values["waive"] or frozenset[str]()
-    return Terms(**values)
+    return ItemTerms(**values)
 
 
 def cases_of(
     items: Sequence[FactItem], order: OrderFacts | None, reason: str | None
-) -> dict[str, Case]:
+) -> dict[str, RuleSubject]:
     """Return the case of each SKU in `items`."""
     return {item.sku: case_of(item.sku, order, reason) for item in items}
 
 
-def case_of(sku: str, order: OrderFacts | None, reason: str | None) -> Case:
+def case_of(sku: str, order: OrderFacts | None, reason: str | None) -> RuleSubject:
     """Return the case of an SKU."""
     if order is None:
-        return Case(sku, reason)
+        return RuleSubject(sku, reason)
     article = order.article(sku)
-    return Case(sku, reason, order.country, None if article is None else article.category)
+    return RuleSubject(sku, reason, order.country, None if article is None else article.category)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Whole:
     unpriced: tuple[str, ...]
 
 
-def whole(terms: Sequence[Terms], like: Money) -> Whole:
+def whole(terms: Sequence[ItemTerms], like: Money) -> Whole:
     """Return the terms of a return whose articles have `terms`, in the currency of `like`."""
     unpriced = list[str]()
 

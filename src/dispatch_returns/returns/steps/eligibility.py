@@ -27,10 +27,10 @@ from dispatch_returns.returns.policy.verdict import (
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.ownership import REMEDY, RULE, asking
 from dispatch_returns.returns.steps.plan import Move, Plan, Situation, money_json
-from dispatch_returns.returns.steps.protocols import Parts, Policy
 from dispatch_returns.returns.steps.request import request_of
 from dispatch_returns.returns.steps.siblings import pieces_of, unless_changed
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import ReturnTerms
+from dispatch_returns.returns.steps.workflow import Policy, Workflow
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
@@ -55,7 +55,7 @@ _ARRIVED = frozenset({Step.RECEIVED, Step.REFUNDED})
 class Eligibility:
     """Decides on requests. Everything that a decision depends on is stored with it."""
 
-    def __init__(self, store: Store, parts: Parts, owners: Owners) -> None:
+    def __init__(self, store: Store, parts: Workflow, owners: Owners) -> None:
         self._store = store
         self._parts = parts
         self._owners = owners
@@ -89,7 +89,7 @@ class Eligibility:
             values={
                 **values_of(request, order),
                 "policy": verdict.policy,
-                "terms": Terms.granted(policy, verdict).stored(),
+                "terms": ReturnTerms.granted(policy, verdict).stored(),
             },
         )
 

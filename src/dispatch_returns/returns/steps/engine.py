@@ -50,22 +50,22 @@ from dispatch_returns.returns.steps.ownership import Ownership
 from dispatch_returns.returns.steps.plan import (
     SOMEBODY,
     US,
+    CustomerNotice,
     Move,
     OutdatedError,
     Plan,
     Situation,
-    Told,
 )
-from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.receiving import Receiving
 from dispatch_returns.returns.steps.request import claimed_by, request_of
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.steps.terms import (
-    Terms,
+    ReturnTerms,
     wait_for_a_decision,
     wait_for_the_package,
 )
-from dispatch_returns.returns.tickets import Tickets
+from dispatch_returns.returns.steps.workflow import Workflow
+from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.returns.transitions import (
     BEGINS,
     TAKES_PARCELS,
@@ -91,12 +91,12 @@ class ReturnsEngine:
         self,
         store: Store,
         client: DispatchClient,
-        parts: Parts,
+        parts: Workflow,
         intake: Intake,
         owners: Owners,
         *,
         workspace: Callable[[], str],
-        statuses: Statuses,
+        statuses: StatusNames,
         lease: timedelta,
         first_retry: timedelta,
         patience: timedelta,
@@ -104,7 +104,7 @@ class ReturnsEngine:
     ) -> None:
         self._store = store
         self._client = client
-        self._tickets = Tickets(store, client)
+        self._tickets = TicketReader(store, client)
         self._book = parts.book
         self._evidence = intake.rails.evidence
         self._notifies = parts.notifier is not None
@@ -284,7 +284,7 @@ class ReturnsEngine:
             return replace(plan, due_at=min(soon, plan.due_at or soon))
         return plan
 
-    def _rule(self, now: Situation, terms: Terms) -> Plan:
+    def _rule(self, now: Situation, terms: ReturnTerms) -> Plan:
         """Return what the ticket's step leads to: the life of a return, from the top."""
         match now.row.step:
             case Step.REQUESTED:
@@ -324,11 +324,11 @@ class ReturnsEngine:
         writes = tuple(it.write for it in results)
         return Plan(decisions=decisions, notes=notes + unpaid.notes, also=writes + unpaid.also)
 
-    def _terms(self, row: Return) -> Terms:
+    def _terms(self, row: Return) -> ReturnTerms:
         if row.terms is not None:
-            return Terms.of(row.terms)
+            return ReturnTerms.of(row.terms)
         # It was never checked: a person moved it past the check.
-        return Terms.granted(self._book.in_force(row.requested_at))
+        return ReturnTerms.granted(self._book.in_force(row.requested_at))
 
     def _commit(self, walk: _Walk, now: Situation, plan: Plan) -> None:
         """Write the decision; without a move, release the return."""
@@ -374,11 +374,13 @@ class ReturnsEngine:
         who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
         records.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
 
-    def _notify(self, conn: Connection, row: Return, notices: list[Told], now: datetime) -> None:
+    def _notify(
+        self, conn: Connection, row: Return, notices: list[CustomerNotice], now: datetime
+    ) -> None:
         for notice in notices if self._notifies else ():
             add_notice(conn, row, notice, now)
 
-    def _on_arrival(self, row: Return, move: Move | None = None) -> list[Told]:
+    def _on_arrival(self, row: Return, move: Move | None = None) -> list[CustomerNotice]:
         notice = notice_on_arrival(row, self._terms(row), move)
         return [] if notice is None else [notice]
 
@@ -404,7 +406,7 @@ class ReturnsEngine:
         moved = replace(row, step=move.step, status=target, entered_at=now)
 
         def write(conn: Connection) -> Return:
-            notices: list[Told] = []
+            notices: list[CustomerNotice] = []
             if unassigned is not None:
                 add_note(conn, moved, f"{unassigned} (Return {row.number})", now)
             if target != row.status:
@@ -413,7 +415,7 @@ class ReturnsEngine:
                 records.record(conn, moved, change, now)
                 notices += self._on_arrival(moved, move)
             if move.notice is not None:
-                notices.append(Told(move.notice))
+                notices.append(CustomerNotice(move.notice))
             self._notify(conn, moved, notices, now)
             return records.change(
                 conn,

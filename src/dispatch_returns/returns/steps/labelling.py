@@ -39,8 +39,8 @@ from dispatch_returns.returns.orders.model import Order
 from dispatch_returns.returns.owners import Owners
 from dispatch_returns.returns.records import NewDecision, Return
 from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation
-from dispatch_returns.returns.steps.protocols import Parts
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import ReturnTerms
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
@@ -68,7 +68,7 @@ class Labelling:
         self,
         store: Store,
         client: DispatchClient,
-        parts: Parts,
+        parts: Workflow,
         owners: Owners,
         *,
         lease: timedelta,
@@ -82,7 +82,7 @@ class Labelling:
         self._lease = lease
         self._now = clock
 
-    def send(self, now: Situation, terms: Terms) -> Plan:
+    def send(self, now: Situation, terms: ReturnTerms) -> Plan:
         """Buy and attach the label, and move on. Without a provider, agents do it by hand."""
         if self._labels is None or self._parts.recipient is None:
             return Plan(due_at=terms.expiry(now.row.entered_at))
@@ -136,7 +136,7 @@ class Labelling:
         return self._store.write("label.wanted", want)
 
     def _bought(
-        self, now: Situation, label: LabelRow, terms: Terms, provider: LabelProvider
+        self, now: Situation, label: LabelRow, terms: ReturnTerms, provider: LabelProvider
     ) -> LabelRow:
         """Return the row of the bought label: found by its key, or bought now."""
         if label.state is LabelState.BOUGHT:

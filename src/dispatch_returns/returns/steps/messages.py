@@ -16,12 +16,17 @@ from sqlalchemy import Connection
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.returns import label_records
 from dispatch_returns.returns.label_records import LabelState
-from dispatch_returns.returns.notifications.notice import Attachment, Item, Notice, NoticeKind
+from dispatch_returns.returns.notifications.notice import (
+    Notice,
+    NoticeAttachment,
+    NoticeItem,
+    NoticeKind,
+)
 from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.labelling import file_name, language_of
-from dispatch_returns.returns.steps.plan import Move, Told, money_json, money_of
+from dispatch_returns.returns.steps.plan import CustomerNotice, Move, money_json, money_of
 from dispatch_returns.returns.steps.request import text_of
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import ReturnTerms
 from dispatch_returns.returns.transitions import Step
 from dispatch_returns.store import Store, outbox
 from dispatch_returns.store.outbox import Message
@@ -53,7 +58,7 @@ def add_note(conn: Connection, row: Return, body: str, now: datetime) -> None:
     _add(conn, row, what, now, "note", body=body)
 
 
-def add_notice(conn: Connection, row: Return, notice: Told, now: datetime) -> None:
+def add_notice(conn: Connection, row: Return, notice: CustomerNotice, now: datetime) -> None:
     """Have a notice sent to the customer: one of each kind for each stay at a step."""
     what = f"{notice.kind}:{row.entered_at.isoformat()}"
     _add(conn, row, what, now, "notice", notice=str(notice.kind), facts=_facts(row, notice))
@@ -73,7 +78,9 @@ def _add(
     outbox.add(conn, message, now)
 
 
-def notice_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> Told | None:
+def notice_on_arrival(
+    row: Return, terms: ReturnTerms, move: Move | None = None
+) -> CustomerNotice | None:
     """Return the customer's notice about a return that has just come to `row.step`, if any.
 
     `move` is our own move, if it was one; its `reason` is not for the customer.
@@ -90,10 +97,10 @@ def notice_on_arrival(row: Return, terms: Terms, move: Move | None = None) -> To
         facts["keep_items"] = terms.returnless or None
     if kind is NoticeKind.LABEL_SENT:
         facts["expires_on"] = terms.expiry(row.entered_at).date().isoformat()
-    return Told(kind, facts)
+    return CustomerNotice(kind, facts)
 
 
-def _facts(row: Return, notice: Told) -> dict[str, Any]:
+def _facts(row: Return, notice: CustomerNotice) -> dict[str, Any]:
     """Return the values for a notice's template, as JSON values, without unknown ones."""
     facts: dict[str, Any] = {"return_number": row.number, **notice.facts}
     if notice.kind not in BEFORE_PROOF:
@@ -110,7 +117,7 @@ def notice_of(
     """
     kind = NoticeKind(message.payload["notice"])
     facts = {name: _fact(name, value) for name, value in message.payload["facts"].items()}
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[NoticeAttachment, ...] = ()
     if kind is NoticeKind.LABEL_SENT:
         with store.read() as conn:
             known = label_records.of_return(conn, row.id)
@@ -124,7 +131,7 @@ def notice_of(
                 "label_attached": attached or label.attachment_id is not None or None,
             }
             facts |= {name: value for name, value in of_label.items() if value is not None}
-            attachments = (Attachment(file_name(row, label), "application/pdf", label.pdf),)
+            attachments = (NoticeAttachment(file_name(row, label), "application/pdf", label.pdf),)
     return Notice(
         key=message.dedupe_key,
         kind=kind,
@@ -143,7 +150,7 @@ def refund_notice(
     """Return the notice that a refund was paid."""
     facts: dict[str, Any] = {}
     if row is not None:
-        notice = Told(NoticeKind.REFUNDED)
+        notice = CustomerNotice(NoticeKind.REFUNDED)
         facts = {name: _fact(name, value) for name, value in _facts(row, notice).items()}
     # The ledger has the shop's own id; the customer knows the number on the ticket.
     order_id = text_of(ticket.custom_fields.get("order_id")) or refund.order_id
@@ -165,7 +172,7 @@ def _fact(name: str, value: Any) -> Any:
     if name in {"amount", "deduction"}:
         return money_of(value)
     if name == "items":
-        return [Item(it["sku"], it["quantity"], it["sku"]) for it in value]
+        return [NoticeItem(it["sku"], it["quantity"], it["sku"]) for it in value]
     if name in {"expires_on", "received_on"}:
         try:
             return date.fromisoformat(value[:10])

@@ -14,9 +14,9 @@ from dispatch_returns.returns import records
 from dispatch_returns.returns.owners import Owners
 from dispatch_returns.returns.records import NewDecision
 from dispatch_returns.returns.steps.plan import SOMEBODY, US, Move, Plan, Situation
-from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.request import text_of
-from dispatch_returns.returns.steps.terms import Terms, wait_for_a_decision
+from dispatch_returns.returns.steps.terms import ReturnTerms, wait_for_a_decision
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
@@ -35,12 +35,12 @@ class Ownership:
     The person agrees by moving the return on from the review in which they were asked.
     """
 
-    def __init__(self, store: Store, parts: Parts, of: Owners) -> None:
+    def __init__(self, store: Store, parts: Workflow, of: Owners) -> None:
         self._store = store
         self._parts = parts
         self._owners = of
 
-    def ask(self, now: Situation, terms: Terms) -> Plan | None:
+    def ask(self, now: Situation, terms: ReturnTerms) -> Plan | None:
         """Return the plan that asks a person; None if the return may go on."""
         order_id = text_of(now.ticket.custom_fields.get("order_id"))
         try:

@@ -112,7 +112,7 @@ def _digest(value: JsonValue) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CustomerNotice:
     """A notice for the customer; ``facts`` are JSON values (see `messages`)."""
 
     kind: NoticeKind
@@ -131,7 +131,7 @@ class Plan:
     due_at: datetime | None = None
     decisions: tuple[NewDecision, ...] = ()
     notes: tuple[str, ...] = ()
-    notices: tuple[Told, ...] = ()
+    notices: tuple[CustomerNotice, ...] = ()
     also: tuple[Callable[[Connection], object], ...] = ()
     values: ReturnChanges = field(default_factory=ReturnChanges)
     welcomes: bool = True

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.ticket_facts import Facts, Parcel, digest_of
+from dispatch_returns.refunds.ticket_facts import Parcel, TicketFacts, digest_of
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import Receipt, ReceiptChanges, ReceiptState
@@ -31,11 +31,11 @@ from dispatch_returns.returns.steps.plan import (
     money_json,
     money_of,
 )
-from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.returns.steps.request import RECEIPT, text_of
 from dispatch_returns.returns.steps.siblings import of_others, unless_changed
-from dispatch_returns.returns.steps.terms import Terms
+from dispatch_returns.returns.steps.terms import ReturnTerms
 from dispatch_returns.returns.steps.valuation import NO_ORDER, WAREHOUSE, Worth, Worths
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
 
@@ -51,7 +51,7 @@ _TEXT_LIMIT = 100
 class Receiving:
     """Turns a receipt into an amount on the ticket, and an accepted receipt into a refund."""
 
-    def __init__(self, store: Store, parts: Parts, intake: Intake) -> None:
+    def __init__(self, store: Store, parts: Workflow, intake: Intake) -> None:
         self._store = store
         self._parts = parts
         self._intake = intake
@@ -114,7 +114,7 @@ class Receiving:
             values={"order_key": valuation.row.order_key},
         )
 
-    def received(self, now: Situation, terms: Terms) -> Plan:
+    def received(self, now: Situation, terms: ReturnTerms) -> Plan:
         """Go on from a ticket with the status received."""
         known = self._all(now.row)
         latest = _latest(known)
@@ -211,7 +211,9 @@ class Receiving:
         """
         row, known = now.row, self._all(now.row)
         latest = _latest(known)
-        facts = Facts.of(now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at)
+        facts = TicketFacts.of(
+            now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at
+        )
         decision = self._intake.judge(facts)
 
         def enter(conn: Connection) -> None:
@@ -280,7 +282,7 @@ def _changing(receipt: Receipt, now: Situation, **values: Unpack[ReceiptChanges]
 
 def facts_of(
     conn: Connection, ticket: Ticket, workspace: str, refund: Refund | None = None
-) -> Facts:
+) -> TicketFacts:
     """Return what `ticket` says about `refund`, or about the refund of its newest package.
 
     The ticket no longer says anything about an earlier package: its refund keeps its own amount.
@@ -291,11 +293,11 @@ def facts_of(
     accepted = [r for r in known if r.state is ReceiptState.ACCEPTED]
     newest = accepted[-1] if accepted else None
     if refund is None or newest is None or refund.ordinal >= newest.ordinal:
-        return Facts.of(ticket, workspace, parcel_of(row, newest), requested_at)
+        return TicketFacts.of(ticket, workspace, parcel_of(row, newest), requested_at)
     earlier = next((r for r in known if r.ordinal == refund.ordinal), None)
     amount = refund.amount or (None if earlier is None else earlier.amount)
     parcel = replace(parcel_of(row, earlier), amount=amount)
-    return Facts.of(ticket, workspace, parcel, requested_at)
+    return TicketFacts.of(ticket, workspace, parcel, requested_at)
 
 
 def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:

@@ -45,7 +45,7 @@ STEPS: tuple[Step, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Statuses:
+class StatusNames:
     """Each step's status. `renamed` are those that are not called as the step is."""
 
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])

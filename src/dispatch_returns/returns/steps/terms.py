@@ -13,13 +13,13 @@ from typing import Any
 from dispatch_returns.returns.notifications.notice import NoticeKind
 from dispatch_returns.returns.policy.verdict import Verdict
 from dispatch_returns.returns.records import NewDecision
-from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation, Told
-from dispatch_returns.returns.steps.protocols import Policy
+from dispatch_returns.returns.steps.plan import US, CustomerNotice, Move, Plan, Situation
+from dispatch_returns.returns.steps.workflow import Policy
 from dispatch_returns.returns.transitions import ReturnAction, Step
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ReturnTerms:
     """What the policy grants one return. Times are in days.
 
     ``returnless``: the customer keeps the items. ``refund_on_receipt``: an accepted receipt is
@@ -35,7 +35,7 @@ class Terms:
     label_days: int
 
     @classmethod
-    def granted(cls, policy: Policy, verdict: Verdict | None = None) -> Terms:
+    def granted(cls, policy: Policy, verdict: Verdict | None = None) -> ReturnTerms:
         """Return what `policy` grants by its `verdict`, if it decided on this return."""
         return cls(
             policy=policy.id,
@@ -52,7 +52,7 @@ class Terms:
         return asdict(self)
 
     @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Terms:
+    def of(cls, stored: Mapping[str, Any]) -> ReturnTerms:
         """Return the terms that `stored` wrote."""
         return cls(**stored)
 
@@ -77,7 +77,7 @@ def _after(since: datetime, days: int | None) -> datetime | None:
     return None if days is None else since + timedelta(days=days)
 
 
-def wait_for_a_decision(now: Situation, terms: Terms) -> Plan:
+def wait_for_a_decision(now: Situation, terms: ReturnTerms) -> Plan:
     """Wait for a person to decide; remind the agents once."""
     row = now.row
     at = terms.review_reminder(row.entered_at)
@@ -98,7 +98,7 @@ def wait_for_a_decision(now: Situation, terms: Terms) -> Plan:
     )
 
 
-def wait_for_the_package(now: Situation, terms: Terms) -> Plan:
+def wait_for_the_package(now: Situation, terms: ReturnTerms) -> Plan:
     """Wait for the package; remind the customer once; then the return expires."""
     row = now.row
     end = terms.expiry(row.entered_at)
@@ -118,6 +118,6 @@ def wait_for_the_package(now: Situation, terms: Terms) -> Plan:
     return Plan(
         due_at=end,
         decisions=(NewDecision("reminder", "customer", US, "The package has not arrived yet."),),
-        notices=(Told(NoticeKind.REMINDER, {"expires_on": end.date().isoformat()}),),
+        notices=(CustomerNotice(NoticeKind.REMINDER, {"expires_on": end.date().isoformat()}),),
         values={"reminded_at": now.now},
     )

@@ -13,14 +13,14 @@ from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.policy.verdict import Breakdown, Item, Outcome
+from dispatch_returns.returns.policy.verdict import Breakdown, Inspection, Item, Outcome
 from dispatch_returns.returns.receipts import Receipt, ReceiptChanges
 from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.steps.eligibility import breakdown_json, key_of
 from dispatch_returns.returns.steps.plan import Situation, money_json, money_of
-from dispatch_returns.returns.steps.protocols import Inspection, Parts
 from dispatch_returns.returns.steps.request import text_of
 from dispatch_returns.returns.steps.siblings import Others, of_others
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.store import Store
 
 WAREHOUSE = "the warehouse"
@@ -62,7 +62,7 @@ class Worth:
 class Worths:
     """Calculates the refund amounts of receipts by the policy."""
 
-    def __init__(self, store: Store, parts: Parts) -> None:
+    def __init__(self, store: Store, parts: Workflow) -> None:
         self._store = store
         self._parts = parts
 

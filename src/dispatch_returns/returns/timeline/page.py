@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 from dispatch_returns.errors import MissingExtraError
-from dispatch_returns.returns.steps.statuses import Statuses
+from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.timeline.story import Story
 from dispatch_returns.returns.transitions import Step
 
@@ -20,7 +20,7 @@ _WALK = (
 )
 
 
-def render(story: Story, statuses: Statuses, now: datetime) -> str:
+def render(story: Story, statuses: StatusNames, now: datetime) -> str:
     """Return the page. Raises `MissingExtraError` without Jinja2."""
     try:
         from jinja2 import Environment, StrictUndefined

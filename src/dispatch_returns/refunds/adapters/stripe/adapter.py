@@ -35,7 +35,7 @@ from dispatch_returns.refunds.registry import PLUGINS
 if TYPE_CHECKING:
     import httpx
 
-    from dispatch_returns.refunds.adapters.stripe.wire import Answer, Wire
+    from dispatch_returns.refunds.adapters.stripe.wire import StripeAnswer, Wire
 
 T = TypeVar("T")
 
@@ -287,7 +287,7 @@ def _second(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp())
 
 
-def _understood(read: Callable[[], T], answer: Answer | None = None) -> T:
+def _understood(read: Callable[[], T], answer: StripeAnswer | None = None) -> T:
     """Return what `read` makes of Stripe's answer, or raise that nobody can rely on it."""
     try:
         return read()

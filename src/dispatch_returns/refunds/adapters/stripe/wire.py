@@ -39,7 +39,7 @@ logging.getLogger("stripe").addFilter(_no_bodies)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StripeAnswer:
     """A 2xx answer's JSON object, and the id Stripe gave the request."""
 
     data: dict[str, Any]
@@ -69,11 +69,11 @@ class Wire:
             client.raw_request,  # pyright: ignore[reportUnknownMemberType] - untyped there
         )
 
-    def get(self, path: str, account: str | None, **params: Any) -> Answer:
+    def get(self, path: str, account: str | None, **params: Any) -> StripeAnswer:
         """Read. Raises `AdapterError`."""
         return self._call("get", path, stripe_account=account, **params)
 
-    def post(self, path: str, account: str | None, key: str, **params: Any) -> Answer:
+    def post(self, path: str, account: str | None, key: str, **params: Any) -> StripeAnswer:
         """Write, under an idempotency key. Raises `AdapterError`."""
         return self._call("post", path, stripe_account=account, idempotency_key=key, **params)
 
@@ -81,7 +81,7 @@ class Wire:
         """Close the connections, unless the HTTP client was brought along."""
         self._connections.close()
 
-    def _call(self, method: str, path: str, **params: Any) -> Answer:
+    def _call(self, method: str, path: str, **params: Any) -> StripeAnswer:
         ours = _calling.set(True)
         try:
             response = self._request(method, path, **params)
@@ -97,7 +97,7 @@ class Wire:
         data: object = response.data
         if not isinstance(data, dict):
             raise _unknown("not a JSON object", request_id)
-        return Answer(cast("dict[str, Any]", data), request_id)
+        return StripeAnswer(cast("dict[str, Any]", data), request_id)
 
 
 class _PooledHTTP(stripe.HTTPClient):

@@ -13,45 +13,15 @@ from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
+    Inspection,
     Item,
-    Outcome,
     ReturnRequest,
     ShippingPaid,
-    Spoken,
     Verdict,
 )
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
-
-
-class Inspection(Protocol):
-    """The policy's decision on a receipt."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether a person must review it."""
-        ...
-
-    @property
-    def spoken(self) -> Sequence[Spoken]:
-        """The rule results: why."""
-        ...
-
-    @property
-    def breakdown(self) -> Breakdown:
-        """The refund amount."""
-        ...
-
-    @property
-    def pays(self) -> bool:
-        """Whether it is refunded at once."""
-        ...
-
-    @property
-    def assignee(self) -> str | None:
-        """Who reviews it."""
-        ...
 
 
 class Policy(Protocol):
@@ -128,7 +98,7 @@ class Policy(Protocol):
         ...
 
 
-class PolicyBook(Protocol):
+class Policies(Protocol):
     """All versions of a policy."""
 
     def in_force(self, placed_at: datetime) -> Policy:
@@ -137,14 +107,14 @@ class PolicyBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Workflow:
     """What a merchant has configured.
 
     Without `labels` agents send them by hand; without `notifier` the customer gets only the comment
     about the refund.
     """
 
-    book: PolicyBook
+    book: Policies
     orders: OrderSource
     labels: LabelProvider | None = None
     recipient: Address | None = None
