@@ -83,3 +83,11 @@ def test_each_page_that_promises_names_its_tests() -> None:
         and not NAMED.search(page.read_text(encoding="utf-8"))
     ]
     assert silent == []
+
+
+def test_the_files_that_the_map_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?!tests/)(?:\w+/)+\w+\.py|refunds/adapters/)`", text))
+    assert len(named) > 30
+    source = ROOT / "src" / "dispatch_returns"
+    assert [it for it in sorted(named) if not (source / it).exists()] == []
