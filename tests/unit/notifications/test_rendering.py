@@ -157,4 +157,4 @@ def test_a_folder_that_is_not_there_is_named() -> None:
 
 
 def test_a_message_shows_nothing_of_a_customer() -> None:
-    assert repr(Templates().render(REFUNDED)) == "Message(language='en')"
+    assert repr(Templates().render(REFUNDED)) == "RenderedNotice(language='en')"
