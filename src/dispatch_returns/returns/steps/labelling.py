@@ -1,4 +1,4 @@
-"""From `approved` to `label_sent`: the label, bought once, attached to the ticket, and voided when it is not needed.
+"""From `approved` to `label_sent`: the label, bought once, and voided when it is not needed.
 
 What a label is made of is stored when it is bought, as it is bought once. The customer's address
 is not stored: it is read from the order each time.
