@@ -98,9 +98,7 @@ def test_one_name_stands_for_one_handler() -> None:
 
     handlers.add("ticket.updated", tell)
     handlers.add("comment.created", tell)
-    with pytest.raises(
-        InvalidArgumentError, match=r"^handler: .*tell already handles"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"^handler: .*tell already handles"):
         handlers.add("ticket.updated", tell)
     (name,) = handlers.names("ticket.updated")
     assert name == f"{__name__}.test_one_name_stands_for_one_handler.<locals>.tell"
