@@ -24,6 +24,7 @@ from tests.support.desk import usd
 from tests.support.webhooks import STRIPE_SECRET, signed, stripe_signed
 from tests.support.workshop import SECRET, Workshop
 from tests.unit.returns.test_any_value import (
+    LISTED,
     REFUNDS,
     VALUES,
     is_right,
@@ -135,7 +136,7 @@ KINDS = st.sampled_from(["refund.updated", "refund.failed", "charge.refunded", "
 def test_an_event_of_stripe_is_dealt_with_or_kept_with_its_reason(
     kind: str, box: dispatch_sandbox.Sandbox
 ) -> None:
-    @given(KINDS, REFUNDS, OF_EVENT, st.lists(REFUNDS, max_size=2))
+    @given(KINDS, REFUNDS, OF_EVENT, st.lists(LISTED, max_size=2))
     @settings(max_examples=EXAMPLES[kind])
     def holds(event: str, refund: Record, around: Record, listed: list[Record]) -> None:
         with with_stripe(kind, box, listed) as shop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import tempfile
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
+from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import UnreadableRefund
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.adapters.stripe.objects import known_refund
@@ -298,7 +300,19 @@ REFUNDS: st.SearchStrategy[Any] = (st.dictionaries(STRIPES, VALUES, max_size=3) 
 )
 
 
-@given(st.lists(REFUNDS, max_size=2))
+def _python_reads(refund: Record) -> bool:
+    """Whether Stripe's SDK can parse it: Python reads no integer of more than 4300 digits."""
+    try:
+        json.loads(dumps(refund))
+    except ValueError:
+        return False
+    return True
+
+
+LISTED: st.SearchStrategy[Any] = REFUNDS.filter(_python_reads)
+
+
+@given(st.lists(LISTED, max_size=2))
 @settings(max_examples=60)
 def test_a_refund_in_stripes_list_is_read_or_is_named(refunds: list[Record]) -> None:
     page = dumps({"object": "list", "data": refunds, "has_more": False})
@@ -313,6 +327,21 @@ def test_a_refund_in_stripes_list_is_read_or_is_named(refunds: list[Record]) -> 
             assert known.result.processor_id.isprintable()
             assert (known.result.failure_reason or "").isprintable()
             assert (known.result.arn or "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "refund",
+    [dumps(REFUND | {"amount": Decimal("9" * 5000)}), b"[" * 100_000 + b"]" * 100_000],
+    ids=["5000 digits", "nested too deep"],
+)
+def test_a_page_that_python_cannot_parse_is_an_error_and_never_an_empty_list(refund: bytes) -> None:
+    page = b'{"object": "list", "has_more": false, "data": [' + refund + b"]}"
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=page))
+    with httpx.Client(transport=transport) as http:
+        adapter = StripeAdapter("sk_test_1", http_client=http)
+        with pytest.raises(AdapterError, match="no answer that can be relied on") as caught:
+            list(adapter.refunds_between(None, None))
+    assert caught.value.kind is ErrorKind.UNKNOWN_OUTCOME
 
 
 @pytest.mark.parametrize("created", [10**15, 10**30, -(10**18)])
