@@ -59,6 +59,17 @@ def new_database(*, migrated: bool = True, options: str = "") -> Iterator[str]:
 
 
 @contextmanager
+def copied(url: str) -> Iterator[str]:
+    """Give the URL of a copy of a database to which nobody is connected."""
+    name = f"dispatch_returns_{os.getpid()}_{next(_numbers)}"
+    administer(f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
+    try:
+        yield url_of(name)
+    finally:
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
 def new_store() -> Iterator[Store]:
     """Give a store on a new database."""
     with new_database() as url, Store.open(url) as store:

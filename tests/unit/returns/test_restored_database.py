@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +15,43 @@ from dispatch_returns.client import Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import UnreadableRefund
 from dispatch_returns.refunds.transitions import State
+from dispatch_returns.returns.steps.protocols import Parts
 from dispatch_returns.store import Store, restores, switches
 from dispatch_returns.store.switches import Switch
+from dispatch_returns.testing import FakeAdapter
+from tests.support import postgres, stores
 from tests.support.workshop import Workshop
 
 
 class Restorable:
     """A shop whose database goes back to an earlier state."""
 
-    def __init__(self, box: dispatch_sandbox.Sandbox, folder: Path) -> None:
-        self.box, self.folder = box, folder
-        self.shop = Workshop(box, folder)
+    def __init__(
+        self,
+        box: dispatch_sandbox.Sandbox,
+        folder: Path,
+        copies: Copies,
+        *,
+        fake: FakeAdapter | None = None,
+        workflow: Callable[[], Parts] | None = None,
+    ) -> None:
+        self.box, self.folder, self._copies, self._workflow = box, folder, copies, workflow
+        parts = workflow() if workflow else None
+        self.shop = Workshop(box, folder, fake=fake, store=copies.open(), workflow=parts)
 
     def back_up(self) -> None:
-        """Copy the database while it is in use, as `sqlite3 .backup` does."""
-        with (
-            contextlib.closing(sqlite3.connect(self.folder / "returns.db")) as now,
-            contextlib.closing(sqlite3.connect(self.folder / "backup.db")) as kept,
-        ):
-            now.backup(kept)
+        """Copy the database."""
+        self._copies.make(self.shop.store)
 
     def restore(self, *, declared: bool) -> None:
         """Go on with the backup, as another process does."""
         clock, fake = self.shop.clock, self.shop.fake
         self.shop.close()
-        store = Store.open(f"sqlite:///{self.folder}/backup.db")
-        self.shop = Workshop(self.box, self.folder, fake=fake, store=store, live=False)
+        store = Store.open(self._copies.backup)
+        parts = self._workflow() if self._workflow else None
+        self.shop = Workshop(
+            self.box, self.folder, fake=fake, store=store, workflow=parts, live=False
+        )
         self.shop.clock.now = clock.now
         if declared:
             now = clock()
@@ -57,9 +68,43 @@ class Restorable:
         return [it.body for it in self.shop.comments(ticket) if not it.internal]
 
 
+class Copies:
+    """A database and its backup, on one of the two servers."""
+
+    def __init__(self, kind: str, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._kind, self._folder, self._stack = kind, folder, stack
+        self.url = self.backup = ""
+
+    def open(self) -> Store:
+        """Open the database, which is new and empty."""
+        if self._kind == "sqlite":
+            return stores.open_store(self._folder, durable=False)
+        self.url = self._stack.enter_context(postgres.new_database())
+        return Store.open(self.url)
+
+    def make(self, store: Store) -> None:
+        """Back up as docs say: `sqlite3 .backup`; a template stands for `pg_dump`."""
+        if self._kind == "postgresql":
+            store._engine.dispose()
+            self.backup = self._stack.enter_context(postgres.copied(self.url))
+            return
+        self.backup = f"sqlite:///{self._folder}/backup.db"
+        with (
+            contextlib.closing(sqlite3.connect(self._folder / "returns.db")) as now,
+            contextlib.closing(sqlite3.connect(self._folder / "backup.db")) as kept,
+        ):
+            now.backup(kept)
+
+
+@pytest.fixture(params=stores.KINDS)
+def copies(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Copies]:
+    with contextlib.ExitStack() as stack:
+        yield Copies(request.param, tmp_path, stack)
+
+
 @pytest.fixture
-def lost(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> Iterator[Restorable]:
-    place = Restorable(box, tmp_path)
+def lost(box: dispatch_sandbox.Sandbox, tmp_path: Path, copies: Copies) -> Iterator[Restorable]:
+    place = Restorable(box, tmp_path, copies)
     yield place
     place.shop.close()
 
