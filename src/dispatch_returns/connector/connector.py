@@ -48,7 +48,6 @@ from dispatch_returns.refunds.registry import load_adapter
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
-from dispatch_returns.returns.notifications.comments import TicketComments
 from dispatch_returns.returns.owners import OrderRecords, Owners
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.engine import ReturnsEngine
@@ -219,13 +218,11 @@ class Connector:
             refunded_status=settings.refunded_status,
             **timing,
         )
-        notifier = None if workflow is None else workflow.notifier
         self.restored = Restored(
             self.store,
             self.events.processor_events,
             self.go_live,
             workspace=self.installation.workspace,
-            can_look_for_notices=notifier is None or notifier.name == TicketComments.name,
             clock=clock,
         )
         self.messenger = Messenger(

@@ -22,9 +22,8 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.sync import PaymentRefunds, say_unreadable
 from dispatch_returns.refunds.transitions import RefundAction, State
-from dispatch_returns.store import Store, go_live, jobs, outbox, restores
+from dispatch_returns.store import Store, go_live, jobs, restores
 from dispatch_returns.store.jobs import Job
-from dispatch_returns.store.outbox import Message, NewMessage
 from dispatch_returns.store.restores import Restore
 from dispatch_returns.telemetry import ids
 
@@ -48,14 +47,12 @@ class Restored:
         go_live: GoLive,
         *,
         workspace: Callable[[], str],
-        can_look_for_notices: bool,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
         self._processor_events = processor_events
         self._go_live = go_live
         self._workspace = workspace
-        self._can_look_for_notices = can_look_for_notices
         self._clock = clock
 
     def is_over(self) -> bool:
@@ -102,35 +99,10 @@ class Restored:
                     self._store.write("restored.meet", partial(events.write, found=entry))
 
     def _complete(self, conn: Connection, found: Restore) -> None:
-        now = self._clock()
-        if not self._can_look_for_notices:
-            for message in outbox.waiting(conn):
-                if message.kind == "notice" or "told" in message.payload:
-                    self._drop_notice(conn, message)
         if not self._processor_events.adapter.capabilities.lookup:
             self._leave_refunds_to_people(conn, found)
-        restores.complete(conn, now, why="reconciled with the processor's refunds")
+        restores.complete(conn, self._clock(), why="reconciled with the processor's refunds")
         log.info("the restored database is reconciled: payments resume", extra=ids())
-
-    def _drop_notice(self, conn: Connection, message: Message) -> None:
-        """Drop a mail that may have been sent already, and add a note to the ticket."""
-        now = self._clock()
-        why = "the database was restored: it may have been sent already"
-        outbox.finish(conn, message, now, outbox.MessageState.REFUSED, why)
-        body = (
-            "The database was restored from a backup. An e-mail to this ticket's customer may have"
-            " been sent already, so it was not sent again. If the customer did not get it, write"
-            " to them."
-        )
-        note = NewMessage(
-            dedupe_key=f"restored-{message.id}",
-            kind="note",
-            workspace_id=message.workspace_id,
-            ticket_id=message.ticket_id,
-            refund_id=message.refund_id,
-            payload={"body": body},
-        )
-        outbox.add(conn, note, now)
 
     def _leave_refunds_to_people(self, conn: Connection, found: Restore) -> None:
         """Leave to people what may have been paid since the backup and can't be looked up."""

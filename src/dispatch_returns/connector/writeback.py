@@ -39,13 +39,17 @@ from dispatch_returns.returns.notifications import comments
 from dispatch_returns.returns.notifications.notice import Notifier
 from dispatch_returns.returns.steps import messages
 from dispatch_returns.returns.tickets import PATIENCE, TicketReader
-from dispatch_returns.store import Store, inbox, outbox
+from dispatch_returns.store import Store, inbox, outbox, restores
 from dispatch_returns.store.outbox import Message, MessageState
 from dispatch_returns.store.queue import backoff, failing_since
+from dispatch_returns.store.restores import Restore
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import Event, parse
 
 log = logging.getLogger(__name__)
+
+_CATCHES_UP = timedelta(days=1)
+"""How long after a restore steps are taken again, until the daily comparison has run."""
 
 
 class HandlerError(Exception):
@@ -156,6 +160,9 @@ class Messenger:
                 self._update_ticket(message)
             elif message.kind == "handler":
                 self._call_handler(message)
+            elif is_notice and self._may_repeat_lost_mail(message):
+                self._leave_to_a_person(message)
+                return
             elif is_notice:
                 self._notify(message)
             else:
@@ -304,7 +311,49 @@ class Messenger:
             notice = messages.notice_of(
                 self._store, message, row, ticket, self._language, attached=attached
             )
-        self._notifier.send(notice, again=_may_be_delivered(message))
+        again = _may_be_delivered(message) or self._lost_by_restore(message) is not None
+        self._notifier.send(notice, again=again)
+
+    def _lost_by_restore(self, message: Message) -> Restore | None:
+        """Return the restore before which a notice may have been sent already, None if none."""
+        with self._store.read() as conn:
+            restore = restores.newest(conn)
+        if restore is None or restore.completed_at is None:
+            return restore
+        return restore if message.created_at < restore.completed_at + _CATCHES_UP else None
+
+    def _may_repeat_lost_mail(self, message: Message) -> bool:
+        """Return whether a mail may have been sent before the database was restored.
+
+        A comment is found on its ticket; a mail leaves no trace (D-137).
+        """
+        if self._notifier is None or self._notifier.name == comments.TicketComments.name:
+            return False
+        restore = self._lost_by_restore(message)
+        if restore is None:
+            return False
+        if message.kind == "comment":
+            first_sent = self._refund(message).first_sent_at
+            return first_sent is None or first_sent <= restore.at
+        assert message.ticket_id is not None
+        created = self._tickets.get(message.ticket_id).created_at
+        return created is None or created <= restore.at
+
+    def _leave_to_a_person(self, message: Message) -> None:
+        note = outbox.NewMessage(
+            dedupe_key=f"{message.dedupe_key}-restored",
+            kind="note",
+            workspace_id=message.workspace_id,
+            ticket_id=message.ticket_id,
+            refund_id=message.refund_id,
+            payload={
+                "body": "The database was restored from a backup. An e-mail to this ticket's"
+                " customer may have been sent already, so it was not sent again. If the customer"
+                " did not get it, write to them."
+            },
+        )
+        why = "the database was restored: it may have been sent already"
+        self._finish(message, MessageState.REFUSED, why, note)
 
     def _call_handler(self, message: Message) -> None:
         payload = message.payload

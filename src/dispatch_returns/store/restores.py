@@ -45,11 +45,17 @@ def declare(conn: Connection, now: datetime, *, who: str, why: str | None) -> Re
     return found
 
 
-def pending(conn: Connection) -> Restore | None:
-    """Return the newest restore, if it is not complete."""
+def newest(conn: Connection) -> Restore | None:
+    """Return the newest restore, None if there was none."""
     query = select(restores).order_by(restores.c.id.desc()).limit(1)
     row = conn.execute(query).one_or_none()
-    return None if row is None or row.completed_at is not None else Restore(*row)
+    return None if row is None else Restore(*row)
+
+
+def pending(conn: Connection) -> Restore | None:
+    """Return the newest restore, if it is not complete."""
+    found = newest(conn)
+    return None if found is None or found.completed_at is not None else found
 
 
 def complete(conn: Connection, now: datetime, *, why: str) -> None:
