@@ -12,13 +12,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
+import httpx
 import pytest
 from sqlalchemy import create_engine, text
 
+from dispatch_returns.errors import OrderError
 from dispatch_returns.money import Money
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.orders.shopify import ShopifyOrders
 from dispatch_returns.returns.orders.sql import SqlOrders
+from dispatch_returns.returns.orders.stripe import StripeOrders
 from dispatch_returns.returns.orders.ticket import TicketOrders
 from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 from dispatch_returns.returns.policy.policy import ReturnPolicy
@@ -188,6 +192,56 @@ class TestTicket(_Records):
             "order_lines": self.lines(bought),
         }
         return TicketOrders()
+
+
+PAID_LESS = "it is refused: the order cost more than was paid with the intent"
+
+
+class TestStripe(_Records):
+    """Stripe says only what was paid; all other sums are what the merchant wrote beside it."""
+
+    cannot: ClassVar = {
+        **_Records.cannot,
+        "test_a_difference_that_nothing_explains_is_a_problem": PAID_LESS,
+        "test_a_gift_card_is_a_problem": PAID_LESS,
+    }
+
+    def serve(self, bought: Bought) -> OrderSource:
+        head = {name: it for name, it in self.head(bought).items() if it is not None}
+        intent = {
+            "id": "pi_1",
+            "object": "payment_intent",
+            "created": 1767348000,
+            "currency": "usd",
+            "status": "succeeded",
+            "livemode": False,
+            "amount_received": int(Decimal(bought.charged) * 100),
+            "metadata": head
+            | {
+                "order_id": "1234",
+                "order_shipping": bought.shipping,
+                "order_lines": json.dumps(self.lines(bought)),
+            },
+        }
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/v1/payment_intents/pi_1":
+                return httpx.Response(200, json=intent)
+            found = [intent] if "'1234'" in request.url.params["query"] else []
+            page = {"object": "search_result", "data": found, "has_more": False}
+            return httpx.Response(200, json=page)
+
+        http = self.stack.enter_context(httpx.Client(transport=httpx.MockTransport(answer)))
+        return StripeOrders(StripeAdapter("sk_test_1", http_client=http))
+
+    @pytest.mark.parametrize("credit", ["0.00", "20.00"])
+    def test_an_order_that_cost_more_than_was_paid_is_refused(self, credit: str) -> None:
+        with pytest.raises(OrderError, match="cost more than was paid with the intent"):
+            self.order(replace(ORDINARY, credit=credit, charged="47.60"))
+
+    def test_a_sum_that_the_metadata_does_not_explain_is_a_problem(self) -> None:
+        order = self.order(replace(ORDINARY, charged="120.00"))
+        assert "add up to 67.60 USD" in (order.problem() or "")
 
 
 class _Served(OrderSourceContract):
