@@ -19,7 +19,7 @@ from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.notifications.comments import TicketComments
 from dispatch_returns.returns.notifications.rendering import Templates
 from dispatch_returns.returns.notifications.smtp import SmtpNotifier
-from dispatch_returns.returns.steps.protocols import Parts
+from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.store import Store, restores, switches
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
@@ -40,7 +40,7 @@ class Restorable:
         copies: Copies,
         *,
         can: Callable[[FakeAdapter], FakeAdapter] = lambda fake: fake,
-        workflow: Callable[[], Parts] | None = None,
+        workflow: Callable[[], Workflow] | None = None,
     ) -> None:
         self.box, self.folder, self._copies, self._workflow = box, folder, copies, workflow
         parts = workflow() if workflow else None
@@ -332,7 +332,7 @@ def mailbox() -> Iterator[Mailbox]:
 def mailing(
     box: dispatch_sandbox.Sandbox, tmp_path: Path, copies: Copies, mailbox: Mailbox
 ) -> Iterator[Restorable]:
-    def workflow() -> Parts:
+    def workflow() -> Workflow:
         notifier = SmtpNotifier(
             Templates(shop="Acme"),
             host="localhost",
@@ -438,7 +438,7 @@ def test_no_comment_of_a_step_taken_since_is_written_again(
         dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
     ) as client:
 
-        def workflow() -> Parts:
+        def workflow() -> Workflow:
             return Merchant().parts(notifier=TicketComments(client, Templates(shop="Acme")))
 
         place = Restorable(box, tmp_path, copies, workflow=workflow)
