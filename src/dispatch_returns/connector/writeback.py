@@ -160,7 +160,7 @@ class Messenger:
                 self._update_ticket(message)
             elif message.kind == "handler":
                 self._call_handler(message)
-            elif is_notice and self._may_repeat_lost_mail(message):
+            elif is_notice and self._may_repeat_lost_notice(message):
                 self._leave_to_a_person(message)
                 return
             elif is_notice:
@@ -322,15 +322,17 @@ class Messenger:
             return restore
         return restore if message.created_at < restore.completed_at + _CATCHES_UP else None
 
-    def _may_repeat_lost_mail(self, message: Message) -> bool:
-        """Return whether a mail may have been sent before the database was restored.
+    def _may_repeat_lost_notice(self, message: Message) -> bool:
+        """Return whether a notice may have been sent before the restore, and can't be looked for.
 
-        A comment is found on its ticket; a mail leaves no trace (D-137).
+        A comment is found on its ticket by its key, but the key of a step's notice contains the
+        time of the step: taken again, it has another one. A mail leaves no trace (D-137).
         """
-        if self._notifier is None or self._notifier.name == comments.TicketComments.name:
-            return False
         restore = self._lost_by_restore(message)
-        if restore is None:
+        if restore is None or self._notifier is None:
+            return False
+        can_look = self._notifier.name == comments.TicketComments.name
+        if can_look and (message.kind == "comment" or message.created_at <= restore.at):
             return False
         if message.kind == "comment":
             first_sent = self._refund(message).first_sent_at
@@ -347,7 +349,7 @@ class Messenger:
             ticket_id=message.ticket_id,
             refund_id=message.refund_id,
             payload={
-                "body": "The database was restored from a backup. An e-mail to this ticket's"
+                "body": "The database was restored from a backup. A message to this ticket's"
                 " customer may have been sent already, so it was not sent again. If the customer"
                 " did not get it, write to them."
             },
