@@ -1,1 +1,1 @@
-"""The processors this package speaks to; others are plugins (see `refunds.registry`)."""
+"""The processors that this package supports; others are plugins (see `refunds.registry`)."""

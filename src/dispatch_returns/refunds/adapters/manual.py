@@ -23,11 +23,11 @@ _FOR_GOOD = timedelta(days=36_500)
 class ManualAdapter:
     """A `RefundAdapter` that moves no money: each refund is ``pending`` until a person confirms.
 
-    ``currency`` is what all payments are in, since no processor can be asked. Raises
-    `InvalidArgumentError` for what is no currency code.
+    ``currency`` is the currency of all payments, since no processor can be asked. Raises
+    `InvalidArgumentError` if it is not a currency code.
 
-    The same refund always gets the same answer, so a key is remembered for good; nothing can
-    be looked up, because nothing is kept.
+    The same refund always gets the same answer, so a key is remembered for good; nothing can be
+    looked up, because nothing is kept.
     """
 
     name = "manual"
@@ -53,7 +53,7 @@ class ManualAdapter:
         return Payment(currency=self._currency, rule=self._rule)
 
     def refund(self, request: RefundRequest) -> RefundResult:
-        """Return a pending refund, whose id follows from the ledger's. Nothing is sent."""
+        """Return a pending refund with an id derived from the ledger's. Nothing is sent."""
         return RefundResult(
             processor_id=f"manual_{request.refund_id}",
             status=RefundStatus.PENDING,
@@ -61,7 +61,7 @@ class ManualAdapter:
         )
 
     def find(self, request: RefundRequest) -> RefundResult | None:  # noqa: ARG002 - nothing is kept
-        """Raise `UnsupportedFeatureError`: whether a person has paid, the ledger knows."""
+        """Raise `UnsupportedFeatureError`: only the ledger knows whether a person has paid."""
         raise UnsupportedFeatureError("a person pays: there is no processor to look it up with")
 
     def close(self) -> None:

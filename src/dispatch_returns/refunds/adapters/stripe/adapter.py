@@ -1,4 +1,4 @@
-"""The adapter: each method is one question to Stripe, put and read."""
+"""The adapter: each method puts one question to Stripe and reads the answer."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 class StripeAdapter:
     """A `RefundAdapter` for PaymentIntents and Charges, on Stripe's own SDK.
 
-    ``timeout``: seconds for each step of a call (connecting takes at most 10 of them). A
-    refund's lease must outlast three calls, so the default is far below the SDK's 80.
-    ``webhook_secrets``: what Stripe signs its events with; several while they are rotated.
-    ``http_client``: your own, with your proxies and certificates; it is not closed here.
-    ``base_url``: another server, without ``/v1``.
+    ``timeout``: seconds for each step of a call (connecting takes at most 10 of them). A refund's
+    lease must outlast three calls, so the default is far below the SDK's 80. ``webhook_secrets``:
+    the secrets that Stripe signs its events with; several during rotation. ``http_client``: your
+    own, with your proxies and certificates; the adapter does not close it. ``base_url``: another
+    server, without ``/v1``.
 
-    The SDK retries nothing here, because the refund service knows more, and sends no telemetry.
-    That switch is one for the whole process (``stripe.enable_telemetry``). The SDK's logger,
-    ``stripe``, shows Stripe's messages at INFO and request bodies at DEBUG, a customer's email
-    among them: leave it at WARNING.
+    The SDK does not retry here, because the refund service knows more, and sends no telemetry. That
+    switch applies to the whole process (``stripe.enable_telemetry``). The SDK's logger, ``stripe``,
+    shows Stripe's messages at INFO and request bodies at DEBUG, with a customer's email in them:
+    leave it at WARNING.
 
     Raises `MissingExtraError` without the SDK, `InvalidArgumentError` for a bad argument.
     """
@@ -96,7 +96,7 @@ class StripeAdapter:
     def from_settings(cls, options: Mapping[str, str]) -> Self:
         """Build it from ``api_key``, and ``base_url``, ``timeout``, ``webhook_secret`` (optional).
 
-        Several webhook secrets are separated by commas. Raises `ConfigurationError`.
+        Commas separate several webhook secrets. Raises `ConfigurationError`.
         """
         try:
             timeout = float(options.get("timeout") or 30.0)
@@ -114,9 +114,9 @@ class StripeAdapter:
         return f"StripeAdapter({self._shown})"
 
     def payment(self, ref: PaymentRef) -> Payment:
-        """Return what Stripe says of the payment, in one call; in two where it was disputed.
+        """Return the payment as Stripe describes it, in one call; in two where it was disputed.
 
-        Raises `AdapterError`: not_refundable too, where nothing was captured.
+        Raises `AdapterError`, also with not_refundable where nothing was captured.
         """
         kind = _stripe_kind(ref)
         path = f"/v1/{kind}s/{_checked_id(ref)}"
@@ -139,17 +139,17 @@ class StripeAdapter:
         )
 
     def find(self, request: RefundRequest) -> RefundResult | None:
-        """Look the refund up among all of its payment's (a list, which is consistent; no search).
+        """Look the refund up among all refunds of its payment (a consistent list, not a search).
 
         Raises `AdapterError` (key_conflict) when several of ours move money.
         """
         return _understood(lambda: self._find(request))
 
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
-        """Return what an event of Stripe's is.
+        """Return the head of a Stripe event.
 
-        Raises `SignatureError` for what Stripe did not sign, `ReplayError` for what it did not
-        sign in the last 5 minutes, `EventError` for what cannot be understood.
+        Raises `SignatureError` for what Stripe did not sign, `ReplayError` for what it did not sign
+        in the last 5 minutes, and `EventError` for what cannot be understood.
         """
         given = next((v for name, v in headers.items() if name.lower() == events.HEADER), None)
         events.verify(body, given, self._secrets, self._clock())
@@ -158,19 +158,19 @@ class StripeAdapter:
     def parse_event(self, body: bytes) -> RefundNews | None:
         """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
 
-        Raises `EventError` for what cannot be understood.
+        Raises `EventError` for an event that cannot be understood.
         """
         return events.refund_news(body)
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:
-        """Return all refunds of a payment, newest first, from a list, which is consistent."""
+        """Return all refunds of a payment, newest first, from a consistent list."""
         listed = _understood(lambda: self._refunds(ref))
         return [objects.listed_refund(it, ref.account) for it in listed]
 
     def refunds_between(
         self, since: datetime | None, until: datetime | None
     ) -> Iterator[KnownRefund | UnreadableRefund]:
-        """Give the account's refunds, newest first, a page of 100 at a time.
+        """Yield the account's refunds, newest first, one page of 100 at a time.
 
         Refunds of connected accounts (direct charges) are not in this list.
         """
@@ -181,9 +181,9 @@ class StripeAdapter:
             yield from (objects.listed_refund(it, None) for it in page)
 
     def find_payment(self, order_id: str) -> PaymentRef | None:
-        """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not just one.
+        """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not exactly one.
 
-        Good for finding a payment, never for whether it was refunded: search lags behind
+        Use it to find a payment, never to check whether it was refunded: search lags behind
         (https://docs.stripe.com/search#data-freshness). Raises `AdapterError`.
         """
         escaped = order_id.replace("\\", "\\\\").replace("'", "\\'")
@@ -193,9 +193,9 @@ class StripeAdapter:
         return found[0] if len(found) == 1 and not page.data.get("has_more") else None
 
     def intent(self, intent_id: str) -> Mapping[str, Any] | None:
-        """Return a PaymentIntent as Stripe writes it, None if there is none with that id.
+        """Return a PaymentIntent in Stripe's own form, or None if there is none with that id.
 
-        For what a shop notes in its metadata. Raises `AdapterError`.
+        It is for what a shop stores in the metadata. Raises `AdapterError`.
         """
         path = f"/v1/payment_intents/{_checked_id(PaymentRef('payment_intent', intent_id))}"
         try:
@@ -209,8 +209,8 @@ class StripeAdapter:
     def check(self) -> str:
         """Read one refund, as the key must be allowed to; return that it may, and in which mode.
 
-        For ``dispatch-returns doctor``, so it says too where the key may not read disputes. Raises
-        `AdapterError`.
+        ``dispatch-returns doctor`` uses it, so it also says if the key may not read disputes.
+        Raises `AdapterError`.
         """
         self._wire.get("/v1/refunds", None, limit=1)
         said = f"lets the key in ({self._mode} mode)"
@@ -227,13 +227,13 @@ class StripeAdapter:
 
     @property
     def mode(self) -> str | None:
-        """``live`` or ``test``, as the key says; ``sandbox`` for a test key at another server."""
+        """``live`` or ``test``, from the key; ``sandbox`` for a test key at another server."""
         if self._mode != "live" and not self._at_stripe:
             return "sandbox"
         return None if self._mode == "unknown" else self._mode
 
     def account(self) -> str | None:
-        """Return the account of the key, None for a restricted key that may not read it."""
+        """Return the key's account, or None for a restricted key that may not read it."""
         try:
             answer = self._wire.get("/v1/account", None)
         except AdapterError as error:
@@ -253,7 +253,7 @@ class StripeAdapter:
     def _is_over(self, ref: PaymentRef) -> bool:
         """Whether every dispute of a payment was won, or was an inquiry that was closed.
 
-        A charge stays ``disputed`` for ever. A key that may not read disputes leaves it so.
+        A charge stays ``disputed`` forever. If the key may not read disputes, the answer is no.
         """
         which = {_stripe_kind(ref): _checked_id(ref), "limit": _PAGE}
         try:
@@ -270,7 +270,7 @@ class StripeAdapter:
         return [refund for page in pages for refund in page]
 
     def _pages(self, account: str | None, which: Mapping[str, Any]) -> Iterator[list[object]]:
-        """Give a list of refunds page by page, newest first."""
+        """Yield a list of refunds page by page, newest first."""
         params: dict[str, Any] = {**which, "limit": _PAGE}
         while True:
             page = self._wire.get("/v1/refunds", account, **params).data
@@ -288,7 +288,7 @@ def _second(moment: datetime | None) -> int | None:
 
 
 def _understood(read: Callable[[], T], answer: StripeAnswer | None = None) -> T:
-    """Return what `read` makes of Stripe's answer, or raise that nobody can rely on it."""
+    """Return what `read` makes of Stripe's answer. Raises `AdapterError` where it can't be read."""
     try:
         return read()
     except objects.MISFITS:
@@ -300,7 +300,7 @@ def _understood(read: Callable[[], T], answer: StripeAnswer | None = None) -> T:
 
 
 def _params(request: RefundRequest) -> dict[str, Any]:
-    """Return the form of ``POST /v1/refunds``. Raises `UnsupportedFeatureError`."""
+    """Return the form data of ``POST /v1/refunds``. Raises `UnsupportedFeatureError`."""
     ref = request.payment
     if not request.amount.minor:
         raise UnsupportedFeatureError("Stripe refunds at least one minor unit")
@@ -383,7 +383,7 @@ def _mode(api_key: str) -> str:
 
 
 def _checked_url(base_url: str, api_key: str) -> str:
-    """Return the URL as the SDK wants it. Raises `InvalidArgumentError`."""
+    """Return the URL in the form that the SDK expects. Raises `InvalidArgumentError`."""
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
         raise InvalidArgumentError("base_url", "not a plain http or https address")

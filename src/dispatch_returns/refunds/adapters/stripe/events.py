@@ -1,4 +1,4 @@
-"""Stripe's webhooks: the signature, and the events that tell of a refund. Pure.
+"""Stripe's webhooks: the signature, and the events about refunds. Pure.
 
 Source: https://docs.stripe.com/webhooks/signature, https://docs.stripe.com/api/events/types.
 """
@@ -25,9 +25,9 @@ EVENTS = (
     "charge.refunded",
     "charge.refund.updated",
 )
-"""What `refund_news` reads. The last two are the older names: see `NEEDED`."""
+"""The events that `refund_news` reads. The last two are the older names: see `NEEDED`."""
 NEEDED = EVENTS[:3]
-"""What Stripe is to be asked for: its API versions since 2024 tell everything by these."""
+"""The events to request from Stripe: API versions since 2024 report everything with these."""
 
 # `charge.refund.updated` is the older name; its object is a Refund, not a Charge.
 _OBJECT_IS_A_REFUND = frozenset(EVENTS) - {"charge.refunded"}
@@ -37,8 +37,8 @@ _LONGEST_TIMESTAMP = 12
 def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetime) -> None:
     """Raise `SignatureError` unless one of `secrets` signed `body`, at most 5 minutes from `now`.
 
-    The time counts in both directions: where it alone is wrong, that is a `ReplayError`. No secret
-    at all refuses everything.
+    The time counts in both directions; if only the time is wrong, it raises `ReplayError`. Without
+    any secret, it refuses everything.
     """
     if not secrets:
         raise SignatureError("no Stripe webhook secret is configured, so nothing is accepted")
@@ -63,7 +63,7 @@ def _digest(timestamp: str, body: bytes, secret: str) -> str:
 
 @lru_cache
 def _keyed(secret: str) -> hmac.HMAC:
-    # Remembered, because preparing a key takes a quarter of the time of a verification.
+    # Cached, because preparing a key takes a quarter of the time of a verification.
     return hmac.new(secret.encode(), digestmod="sha256")
 
 
@@ -83,7 +83,7 @@ def _is_timestamp(text: str) -> bool:
 
 
 def read_head(body: bytes) -> EventHead:
-    """Return what the inbox must know of an authentic event. Raises `EventError`."""
+    """Return what the inbox needs to know about an authentic event. Raises `EventError`."""
     event = _decoded(body)
     try:
         return EventHead(
@@ -97,7 +97,7 @@ def read_head(body: bytes) -> EventHead:
 
 
 def refund_news(body: bytes) -> RefundNews | None:
-    """Return what an authentic event says of refunds; None if it is about something else.
+    """Return what an authentic event says about refunds; None if it is about something else.
 
     Raises `EventError` when it cannot be understood.
     """
@@ -109,7 +109,7 @@ def refund_news(body: bytes) -> RefundNews | None:
 
 
 def _decoded(body: bytes) -> Mapping[str, Any]:
-    # Its errors would quote the body, so they end here.
+    # Its errors would quote the body, so they stop here.
     try:
         event: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -142,6 +142,7 @@ def _news(event: Mapping[str, Any]) -> RefundNews | None:
     if kind != "charge.refunded":
         return None
     charge = event["data"]["object"]
-    # It only says which charge: Stripe is asked how its refunds stand. What it shows of them
-    # differs with the version of the API: a list, a plain list, some without id or status, none.
+    # The event only says which charge: the adapter asks Stripe how its refunds stand. What the
+    # event shows of them depends on the API version: a list, a plain list, some without id or
+    # status, none.
     return RefundNews(objects.payments_of_charge(charge, account), ())

@@ -1,6 +1,6 @@
-"""Stripe's PaymentIntents, Charges and Refunds, read into our words.
+"""Reads Stripe's PaymentIntents, Charges and Refunds into our types.
 
-Pure. What does not look as Stripe documents it raises one of `MISFITS`.
+Pure. An object that does not look as Stripe documents it raises one of `MISFITS`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dispatch_returns.refunds.adapter import (
 StripeObject = Mapping[str, Any]
 
 MISFITS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
-"""What reading raises where something does not look as Stripe documents it."""
+"""What reading raises where an object does not look as Stripe documents it."""
 
 _NOTHING: StripeObject = {}
 
@@ -90,17 +90,17 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
 
 
 def _order_id(payment: StripeObject) -> str | None:
-    """Return the order that the shop noted on the payment, where it did."""
+    """Return the order that the shop stored on the payment, if it did."""
     metadata: StripeObject = payment.get("metadata") or _NOTHING
     return metadata.get("order_id") or None
 
 
 def email_of(payment: StripeObject) -> str | None:
-    """Return the address of who paid, None where Stripe has none.
+    """Return the payer's address, or None where Stripe has none.
 
-    Of a PaymentIntent, or of a Charge: where the receipt went, or what was typed in with the
-    payment method. A customer's own address is taken where the object was expanded: a restricted
-    key need not be allowed to read customers.
+    For a PaymentIntent or a Charge: the receipt's address, or the one entered with the payment
+    method. A customer's own address counts where the object was expanded: a restricted key need not
+    be allowed to read customers.
     """
     known = [payment, _expanded(payment, "latest_charge")]
     found: list[Any] = [it.get("receipt_email") for it in known]
@@ -110,13 +110,13 @@ def email_of(payment: StripeObject) -> str | None:
 
 
 def _expanded(of: StripeObject, name: str) -> StripeObject:
-    """Return an object inside another; an empty one where there is none, or its id alone."""
+    """Return an object inside another; an empty one where it is missing, or only an id."""
     value = of.get(name)
     return cast("StripeObject", value) if isinstance(value, Mapping) else _NOTHING
 
 
 def payments_found(page: StripeObject) -> list[PaymentRef]:
-    """Read a page of a search for PaymentIntents: those that were paid."""
+    """Read a page of a search for PaymentIntents; return those that were paid."""
     paid = (intent for intent in page["data"] if intent["status"] == "succeeded")
     return [PaymentRef("payment_intent", intent["id"]) for intent in paid]
 
@@ -126,7 +126,7 @@ _OVER = frozenset({"won", "warning_closed"})
 
 
 def disputes_are_over(page: StripeObject) -> bool:
-    """Read a page of a payment's disputes: whether none of them stands in a refund's way."""
+    """Read a page of a payment's disputes; return whether none of them prevents a refund."""
     statuses = [dispute["status"] for dispute in page["data"]]
     return bool(statuses) and not page["has_more"] and _OVER.issuperset(statuses)
 
@@ -161,8 +161,9 @@ def refund_result(
 def _status(value: object) -> RefundStatus:
     """Read a status in a list or an event. Stripe's schema lets it be null, and new ones may come.
 
-    One such refund hides no other one. What is not known to have failed may have been paid, so it
-    counts as under way. Of our own call it is an unknown outcome instead: see `refund_result`.
+    One such refund must not hide the others. If it is not known to have failed, it may have been
+    paid, so it counts as under way. In the answer to our own call it is an unknown outcome instead:
+    see `refund_result`.
     """
     if value is not None and not isinstance(value, str):
         raise TypeError("a status is a text")
@@ -170,7 +171,7 @@ def _status(value: object) -> RefundStatus:
 
 
 def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
-    """Read a Refund with whose it is; `account` is the connected account it belongs to."""
+    """Read a Refund and whose it is; `account` is the connected account it belongs to."""
     ours = metadata(refund)
     refund_id = noted(ours.get(REFUND_ID))
     return KnownRefund(
@@ -187,7 +188,7 @@ def known_refund(refund: StripeObject, account: str | None) -> KnownRefund:
 
 
 def _arn(refund: StripeObject) -> str | None:
-    """The bank's tracing number; a card refund can also carry another kind of reference."""
+    """Return the bank's tracing number; a card refund can also carry another kind of reference."""
     details: StripeObject = refund.get("destination_details") or _NOTHING
     kind = details.get("type")
     way: StripeObject = (details.get(kind) if isinstance(kind, str) else None) or _NOTHING
@@ -197,7 +198,7 @@ def _arn(refund: StripeObject) -> str | None:
 
 
 def listed_refund(refund: object, account: str | None) -> KnownRefund | UnreadableRefund:
-    """Read a Refund of a list, in which one that can't be read must hide no other."""
+    """Read a Refund of a list, in which an unreadable one must not hide the others."""
     if not isinstance(refund, Mapping):
         return _unreadable(refund)
     try:
@@ -207,7 +208,7 @@ def listed_refund(refund: object, account: str | None) -> KnownRefund | Unreadab
 
 
 def _unreadable(refund: object) -> UnreadableRefund:
-    """Return which field of a Refund can't be read."""
+    """Return an `UnreadableRefund` that names the field that can't be read."""
     if not isinstance(refund, Mapping):
         return UnreadableRefund(None, "it is not an object")
     found = cast("StripeObject", refund)
@@ -240,7 +241,7 @@ def _payments_of_refund(refund: StripeObject, account: str | None) -> tuple[Paym
 
 
 def payments_of_charge(charge: StripeObject, account: str | None) -> tuple[PaymentRef, ...]:
-    """Return the names that a Charge's payment goes by."""
+    """Return the ids of a Charge's payment."""
     _expect(charge, "charge")
     return _payments_of_refund({**charge, "charge": charge["id"]}, account)
 
@@ -253,11 +254,11 @@ def metadata(refund: StripeObject) -> Mapping[str, Any]:
 def our_refund(refunds: Sequence[object], request: RefundRequest) -> StripeObject | None:
     """Return the refund of this request, from a payment's refunds, newest first.
 
-    One that moves money is it, whichever key made it: adopting it is what keeps the customer
-    from being paid twice. One that failed counts only under the request's own key, because an
-    earlier generation's failure says nothing about this one. Raises `AdapterError`
-    (key_conflict) when several move money: a person must look; (unreadable_refund) when it is
-    not there, and one that can't be read may be it.
+    A refund that moves money matches, whichever key made it: adopting it keeps the customer from
+    being paid twice. A failed refund matches only under the request's own key, because an earlier
+    generation's failure says nothing about this one. Raises `AdapterError`: key_conflict when
+    several move money, so that a person must look; unreadable_refund when none matches, and one
+    that can't be read may be it.
     """
     clear = [r for r in refunds if _says_whose(r)]
     ours = [r for r in clear if metadata(r).get(REFUND_ID) == request.refund_id]
@@ -277,7 +278,7 @@ def our_refund(refunds: Sequence[object], request: RefundRequest) -> StripeObjec
 
 
 def _says_whose(refund: object) -> TypeGuard[StripeObject]:
-    """Whether a Refund in a list says whose it is, and how it stands."""
+    """Whether a Refund in a list says whose it is, and where it stands."""
     if not isinstance(refund, Mapping):
         return False
     found = cast("StripeObject", refund)
@@ -291,14 +292,14 @@ def _expect(found: StripeObject, kind: str) -> None:
 
 
 def text(value: object) -> str:
-    """Return a text that is not empty. Raises `ValueError` for anything else."""
+    """Return a non-empty text. Raises `ValueError` for anything else."""
     if not isinstance(value, str) or not value:
         raise ValueError("not a text")
     return value
 
 
 def printable(value: object) -> str:
-    """Return a short text that a database holds: no NUL, no half of a character.
+    """Return a short text that a database can hold: no NUL, no half of a character.
 
     Raises `ValueError` for anything else.
     """
@@ -309,15 +310,15 @@ def printable(value: object) -> str:
 
 
 def _said(value: object) -> str | None:
-    """Return what is only told to people, None where it is no text that can be printed."""
+    """Return a text that is only shown to people, or None where it cannot be printed."""
     return value if isinstance(value, str) and value and value.isprintable() else None
 
 
 def noted(value: object) -> str | None:
-    """Return an id of ours from the metadata, None where there is none.
+    """Return one of our ids from the metadata, or None where there is none.
 
-    Whoever may edit a refund in Stripe may write anything there, and what cannot be printed is
-    no id of ours. Raises `ValueError` for what is no text.
+    A person who may edit a refund in Stripe may write anything there, and what cannot be printed is
+    not our id. Raises `ValueError` if it is not text.
     """
     if value is None:
         return None
@@ -326,7 +327,7 @@ def noted(value: object) -> str | None:
 
 
 def last_id(page: Sequence[object]) -> str:
-    """Return the last id of a page, after which the next one begins.
+    """Return the last id of a page; the next page begins after it.
 
     Raises `ValueError` where it has none.
     """
@@ -339,5 +340,5 @@ def last_id(page: Sequence[object]) -> str:
 
 
 def _id(value: Any) -> str:
-    """Return an id, from the id or from the expanded object."""
+    """Return an id, from the id itself or from the expanded object."""
     return printable(value if isinstance(value, str) else value["id"])

@@ -1,7 +1,7 @@
 """What Stripe's error answers mean: tables, and one pure function.
 
-Only what Stripe itself says was refused counts as refused. Everything else, a stored 500 and
-an answer nobody understands included, is an unknown outcome.
+Only what Stripe itself says was refused counts as refused. Everything else is an unknown outcome,
+including a stored 500 and an answer that cannot be understood.
 
 Sources: https://docs.stripe.com/error-codes, https://docs.stripe.com/error-low-level,
 https://docs.stripe.com/api/idempotent_requests.
@@ -95,16 +95,16 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "charge_not_refundable": _NOT_REFUNDABLE,
     "charge_expired_for_capture": _NOT_REFUNDABLE,
     "payment_intent_unexpected_state": _NOT_REFUNDABLE,
-    # The only upper bound a refund has is what is left on its payment.
+    # A refund has only one upper bound: what is left on its payment.
     "amount_too_large": _EXCEEDS_REMAINING,
     "amount_too_small": _TOO_SMALL,
     "balance_insufficient": _NO_BALANCE,
     "insufficient_funds": _NO_BALANCE,
-    # Real answers carry this one as `message_code`, and no `code`.
+    # Real answers carry this one as `message_code`, without a `code`.
     "insufficient_balance_for_refund": _NO_BALANCE,
     "resource_missing": _NOT_FOUND,
     "charge_exceeds_source_limit": _NOT_REFUNDABLE,
-    # Of the key or its account, whichever status they come with.
+    # About the key or its account, whichever status they come with.
     "account_closed": _AUTH,
     "account_invalid": _AUTH,
     "api_key_expired": _AUTH,
@@ -113,7 +113,7 @@ _BY_CODE: Mapping[str, _Meaning] = {
     "platform_api_key_expired": _AUTH,
     "secret_key_required": _AUTH,
     "testmode_charges_only": _AUTH,
-    # Every other one falls to its HTTP status: see `_BY_STATUS`.
+    # The HTTP status decides every other one: see `_BY_STATUS`.
 }
 # 402: "the parameters were valid but the request failed", which is a refusal.
 _BY_STATUS: Mapping[int, _Meaning] = {
@@ -124,7 +124,7 @@ _BY_STATUS: Mapping[int, _Meaning] = {
     404: _NOT_FOUND,
     409: _IN_PROGRESS,
 }
-# Refusals that real answers carry without a code, by what their message says.
+# Refusals that real answers send without a code, recognised by their message.
 _BY_MESSAGE = (
     (re.compile(r"greater than (?:the )?(?:unrefunded|charge) amount"), _EXCEEDS_REMAINING),
     (re.compile(r"Insufficient funds in your Stripe balance"), _NO_BALANCE),
@@ -137,7 +137,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> AdapterError:
     """Return what an answer of `status` (not 2xx) means.
 
-    Stripe's own message is read and never repeated: it can hold a part of the key, or a
+    Stripe's own message is read and never repeated: it can contain a part of the key, or a
     customer's data.
     """
     error = _error_of(body)
@@ -176,7 +176,7 @@ def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
 
 
 def _error_of(body: object) -> Mapping[str, object]:
-    """Return Stripe's error object; empty where the answer has none, so is not Stripe's."""
+    """Return Stripe's error object; empty where the answer has none and so is not from Stripe."""
     return _mapping(_mapping(body).get("error"))
 
 

@@ -31,7 +31,7 @@ _calling: ContextVar[bool] = ContextVar("dispatch_returns_calls_stripe", default
 
 
 def _no_bodies(record: logging.LogRecord) -> bool:
-    """Drop what the SDK logs of our calls at DEBUG: whole bodies, the customer's e-mail in them."""
+    """Drop what the SDK logs about our calls at DEBUG: whole bodies, with the customer's e-mail."""
     return record.levelno > logging.DEBUG or not _calling.get()
 
 
@@ -40,7 +40,7 @@ logging.getLogger("stripe").addFilter(_no_bodies)
 
 @dataclass(frozen=True, slots=True)
 class StripeAnswer:
-    """A 2xx answer's JSON object, and the id Stripe gave the request."""
+    """The JSON object of a 2xx answer, and Stripe's id for the request."""
 
     data: dict[str, Any]
     request_id: str | None
@@ -52,8 +52,8 @@ class Wire:
     def __init__(
         self, api_key: str, base_url: str | None, timeout: float, http_client: httpx.Client | None
     ) -> None:
-        # The SDK has no switch for one client alone. Left on, it writes a file into the
-        # user's home and sends it along; a merchant's own use of the SDK loses nothing by it.
+        # The SDK has no switch for a single client. Left on, it writes a file into the user's home
+        # and sends it along; a merchant's own use of the SDK loses nothing when it is off.
         stripe.enable_telemetry = False
         self._connections = Connections(http_client, timeout)
         client = stripe.StripeClient(
@@ -62,8 +62,8 @@ class Wire:
             max_network_retries=0,
             http_client=_PooledHTTP(self._connections, timeout),
         )
-        # Not the typed services: half their time goes into objects that are read once, and
-        # they make a warning of a header of Stripe's, after the money has moved.
+        # Not the typed services: half their time goes into objects that are read once, and they
+        # turn one of Stripe's headers into a warning, after the money has moved.
         self._request = cast(
             "Callable[..., stripe.StripeResponse]",
             client.raw_request,  # pyright: ignore[reportUnknownMemberType] - untyped there
@@ -78,7 +78,7 @@ class Wire:
         return self._call("post", path, stripe_account=account, idempotency_key=key, **params)
 
     def close(self) -> None:
-        """Close the connections, unless the HTTP client was brought along."""
+        """Close the connections, unless the caller supplied the HTTP client."""
         self._connections.close()
 
     def _call(self, method: str, path: str, **params: Any) -> StripeAnswer:
