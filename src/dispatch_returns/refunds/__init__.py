@@ -1,6 +1,4 @@
-"""Paying back, each refund once: what the author of an adapter needs, and what a reader of the
-ledger gets.
-"""
+"""Refunds, each paid once: the names for authors of adapters and for readers of the ledger."""
 
 from __future__ import annotations
 

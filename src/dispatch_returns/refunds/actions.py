@@ -1,7 +1,7 @@
-"""What a person may do to a refund. Each act is recorded with who and why.
+"""What a person may do to a refund. Each action is recorded with who did it and why.
 
-Every function writes in one transaction and fences off a worker that holds the row, so that an
-act and a worker cannot both have their way.
+Every function runs in one transaction and fences off a worker that holds the row, so an action and
+a worker cannot both change it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from dispatch_returns.store import audit_log
 _Change = Callable[[Connection, Refund, datetime], Refund]
 
 JUDGED_ANEW = UNPAID
-"""`retry` needs the ticket for a refund of which nothing was paid."""
+"""In these states nothing was paid, and `retry` needs the ticket."""
 
 
 def approve(
     service: RefundService, refund_id: str, *, who: str, facts: TicketFacts, why: str | None = None
 ) -> Refund:
-    """Agree to a refund that waits for a second person; return it as it stands then.
+    """Approve a refund that waits for a second person; return it as it is afterwards.
 
-    It is judged anew from `facts`, the ticket as it is now. The approval is for the amount, the
-    payment and the reasons that the refund was held with, or for the order and the customer's
-    address where the order is another customer's: others need another one. Raises
-    `RefundStateError` if it does not wait for an approval, and `AdapterError` when the
-    processor cannot be asked.
+    The refund is evaluated again from `facts`, the ticket as it is now. The approval covers the
+    amount, the payment and the reasons that the refund was held with; where the order belongs to
+    another customer, it covers the order and the customer's address. If any of these change, the
+    refund needs a new approval. Raises `RefundStateError` if it does not wait for an approval, and
+    `AdapterError` when the processor cannot answer.
     """
 
     def check(refund: Refund) -> Refund:
@@ -64,7 +64,7 @@ def approve(
 def _agreed(
     conn: Connection, decision: RefundDecision, now: datetime, *, who: str
 ) -> RefundDecision:
-    """Record that a person agrees to the ticket's customer; it must be what they were asked."""
+    """Record a person's approval of the ticket's customer, or hold what they were not asked."""
     if decision.owner.standing is not Standing.DIFFERS:
         return decision
     if not owners.was_asked(conn, decision.question):
@@ -74,9 +74,9 @@ def _agreed(
 
 
 def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None = None) -> Refund:
-    """Give up a refund of which nothing was sent; return it, `canceled`.
+    """Cancel a refund of which nothing was sent; return it, `canceled`.
 
-    Raises `RefundStateError` where money was, or may have been, moved.
+    Raises `RefundStateError` where money was moved, or may have been.
     """
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
@@ -111,10 +111,10 @@ def confirm(
     why: str | None = None,
     reference: str | None = None,
 ) -> Refund:
-    """Say that a person has paid a refund of the manual adapter; return it, `succeeded`.
+    """Record that a person has paid a refund of the manual adapter; return it, `succeeded`.
 
-    `reference` is the transfer's own number. Raises `RefundStateError` for other refunds, and for
-    a reference that another refund has.
+    `reference` is the transfer's own number. Raises `RefundStateError` for any other refund, and
+    for a reference that another refund already has.
     """
 
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
@@ -147,13 +147,13 @@ def retry(
     facts: TicketFacts | None = None,
     nothing_was_paid: bool = False,
 ) -> Refund:
-    """Try a refund again; return it as it stands then.
+    """Try a refund again; return it as it is afterwards.
 
-    One of which nothing was paid (`JUDGED_ANEW`) is judged anew from `facts`, the ticket as it
-    is now, and gets a new idempotency key if it was sent. An `unknown` one is looked up again;
-    only with `nothing_was_paid`, a person's word after looking at the processor, does it get a
-    new key. Raises `RefundStateError` for one that is paid or under way, and `AdapterError`
-    when the processor cannot be asked.
+    A refund of which nothing was paid (`JUDGED_ANEW`) is evaluated again from `facts`, the ticket
+    as it is now, and gets a new idempotency key if it was sent. An `unknown` refund is looked up
+    again. It gets a new key only with `nothing_was_paid`, when a person has checked with the
+    processor. Raises `RefundStateError` for a refund that is paid or under way, and `AdapterError`
+    when the processor cannot answer.
     """
     if _get(service, refund_id).state in JUDGED_ANEW:
         return _judge_anew(service, refund_id, "retry", facts, _nothing_paid, who=who, why=why)
@@ -227,7 +227,7 @@ def _unknown_again(
         due_at=now,
         entered_at=now,
         ticket_status=None,
-        # Where the processor can be asked, it is asked once more before the new key is used.
+        # Where the processor can look refunds up, look once more before the new key is used.
         uncertain=service.adapter.capabilities.lookup,
     )
 
@@ -247,7 +247,7 @@ def _act(
 
     def record(conn: Connection) -> Refund:
         now = service.now()
-        # Before the row, as an event does that brings this payment and its rows together.
+        # Lock the payment before the row, as an event does when it reconciles the payment.
         external.look_alone(conn, service.adapter.name, payments)
         refund = ledger.lock(conn, refund_id)
         if refund is None:

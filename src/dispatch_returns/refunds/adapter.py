@@ -1,7 +1,7 @@
-"""What a payment processor must be able to do, and the words it is spoken to in.
+"""What a payment processor must be able to do, and the types that describe it.
 
-An adapter translates. It makes one call, says what it found out, and decides nothing: retries,
-look-ups after an unknown outcome and what an error means are the refund service's.
+An adapter translates. It makes one call, reports the result and decides nothing: retries, look-ups
+after an unknown outcome and the meaning of an error belong to the refund service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PaymentKind = Literal["payment_intent", "charge", "reference"]
 
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """Which payment is paid back.
+    """Which payment to refund.
 
     ``kind`` is Stripe's word where Stripe is the processor, and ``reference`` for any other
     processor's own id. ``account`` is a connected account (Stripe Connect, direct charges);
@@ -36,13 +36,13 @@ class PaymentRef:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """What the processor says of a payment at this moment.
+    """A payment as the processor describes it now.
 
-    ``charged`` and ``refunded`` are None where a processor cannot tell. ``rule`` is how it
-    counts the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order
-    where the payment says so (Stripe: ``metadata["order_id"]``). ``names`` are the ids that it
-    goes by (Stripe: the PaymentIntent's and the charge's). ``email`` is the address of who
-    paid, where the processor has one.
+    ``charged`` and ``refunded`` are None where the processor cannot tell. ``rule`` is how it counts
+    the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order id where the
+    payment carries one (Stripe: ``metadata["order_id"]``). ``names`` are all ids of the payment
+    (Stripe: the PaymentIntent's and the charge's). ``email`` is the payer's address, where the
+    processor has one.
     """
 
     currency: str
@@ -56,14 +56,14 @@ class Payment:
 
     @property
     def remaining(self) -> Money | None:
-        """What can still be paid back, or None where the processor cannot tell."""
+        """What can still be refunded, or None where the processor cannot tell."""
         if self.charged is None or self.refunded is None:
             return None
         return self.charged - self.refunded
 
 
 class RefundStatus(enum.StrEnum):
-    """The processor's word for where a refund stands (Stripe's five)."""
+    """Where a refund stands, in the processor's words (Stripe's five)."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -73,14 +73,14 @@ class RefundStatus(enum.StrEnum):
 
 
 NO_MONEY_MOVED = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
-"""A refund that stands so leaves the money where it was."""
+"""In these statuses the merchant keeps the money, or has it back."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """One intent to pay back. The same row always gives the same request, key included.
+    """One intent to refund. The same row always gives the same request, key included.
 
-    ``refund_id`` is the ledger's own id: adapters store it with the processor (metadata), so
+    ``refund_id`` is the ledger's own id: adapters store it with the processor (in metadata), so
     that `RefundAdapter.find` can find the refund again. ``instructions_email`` is where the
     processor writes to a customer who must act.
     """
@@ -99,8 +99,8 @@ class RefundRequest:
 class RefundResult:
     """A refund that exists at the processor.
 
-    ``ours`` is False for one that somebody else made (in the dashboard, say): it does not
-    carry our ``refund_id``. ``arn`` is the bank's tracing number, which arrives late.
+    ``ours`` is False for a refund made elsewhere (in the dashboard, say), which does not carry our
+    ``refund_id``. ``arn`` is the bank's tracing number, which arrives late.
     """
 
     processor_id: str
@@ -114,11 +114,11 @@ class RefundResult:
 
 @dataclass(frozen=True, slots=True)
 class KnownRefund:
-    """A refund as the processor has it, whoever made it.
+    """A refund as the processor has it, wherever it was made.
 
-    ``refund_id`` and what follows it are ours, where the refund carries them: it then was made
-    from a row of a ledger, though perhaps not of this one. ``payments`` are all the names its
-    payment goes by (Stripe: the PaymentIntent and the charge). ``created_at`` is in UTC.
+    ``refund_id`` and the fields after it are ours, where the refund carries them: a row of a ledger
+    made it, though perhaps not of this one. ``payments`` are all ids of its payment (Stripe: the
+    PaymentIntent and the charge). ``created_at`` is in UTC.
     """
 
     result: RefundResult
@@ -134,8 +134,8 @@ class KnownRefund:
 class UnreadableRefund:
     """A refund in a processor's list that the adapter can't read. It may have moved money.
 
-    ``problem`` names the field that is wrong, never its value. ``processor_id`` is None where
-    that is the field.
+    ``problem`` names the field that is wrong, never its value. ``processor_id`` is None if that is
+    the wrong field.
     """
 
     processor_id: str | None
@@ -147,7 +147,7 @@ class UnreadableRefund:
 
 @dataclass(frozen=True, slots=True)
 class EventHead:
-    """What the inbox must know of a processor's event. ``occurred_at`` is in UTC."""
+    """What the inbox needs to know about a processor's event. ``occurred_at`` is in UTC."""
 
     event_id: str
     type: str
@@ -157,9 +157,10 @@ class EventHead:
 
 @dataclass(frozen=True, slots=True)
 class RefundNews:
-    """What a processor's event is about: a payment's refunds.
+    """What a processor's event is about: the refunds of a payment.
 
-    ``refunds`` are those that the event shows, as they stood when it was made: it may be late.
+    ``refunds`` are those that the event shows, as they were when it was created; the event may be
+    late.
     """
 
     payments: tuple[PaymentRef, ...]
@@ -170,9 +171,9 @@ class RefundNews:
 class Capabilities:
     """What the processor can do.
 
-    ``key_lifetime``: how long it certainly remembers an idempotency key; None if it ignores
-    keys. ``lookup``: `find` is consistent right after a refund was made. ``asynchronous``: an
-    outcome may come later than the answer. ``manual``: a person pays and confirms.
+    ``key_lifetime``: how long it certainly remembers an idempotency key; None if it ignores keys.
+    ``lookup``: `find` is consistent right after a refund is made. ``asynchronous``: the outcome may
+    arrive after the answer. ``manual``: a person pays and confirms.
     """
 
     partial: bool = True
@@ -186,14 +187,15 @@ class Capabilities:
 class RefundAdapter(Protocol):
     """A payment processor. Each method makes at most one attempt and never retries.
 
-    They raise `AdapterError` with its kind; a request the processor has no words for raises
-    `UnsupportedFeatureError`, before anything is sent. What only some processors can do has
-    protocols of its own: `SupportsWebhooks`, `SupportsListing`, `SupportsAccount`.
+    The methods raise `AdapterError` with its kind. A request that the processor has no way to
+    express raises `UnsupportedFeatureError` before anything is sent. Features that only some
+    processors have are protocols of their own: `SupportsWebhooks`, `SupportsListing`,
+    `SupportsAccount`.
     """
 
     @property
     def name(self) -> str:
-        """The name it is configured by, such as ``stripe``."""
+        """The name that selects it in the configuration, such as ``stripe``."""
         ...
 
     @property
@@ -202,15 +204,15 @@ class RefundAdapter(Protocol):
         ...
 
     def payment(self, ref: PaymentRef) -> Payment:
-        """Return what the processor says of the payment now."""
+        """Return the payment as the processor describes it now."""
         ...
 
     def refund(self, request: RefundRequest) -> RefundResult:
-        """Ask for the refund with ``request.idempotency_key``; return what exists then."""
+        """Request the refund with ``request.idempotency_key``; return the one that exists then."""
         ...
 
     def find(self, request: RefundRequest) -> RefundResult | None:
-        """Return the refund that carries ``request.refund_id``, None if there is none."""
+        """Return the refund that carries ``request.refund_id``, or None if there is none."""
         ...
 
     def close(self) -> None:
@@ -220,9 +222,10 @@ class RefundAdapter(Protocol):
 
 @runtime_checkable
 class SupportsWebhooks(Protocol):
-    """An adapter whose processor sends events: they are received at ``/webhooks/<its name>``.
+    """An adapter whose processor sends events, received at ``/webhooks/<its name>``.
 
-    An event says only that something happened. What is the case, the processor is asked.
+    An event only says that something happened. The service then asks the processor how
+    the refunds stand.
     """
 
     @property
@@ -232,30 +235,30 @@ class SupportsWebhooks(Protocol):
 
     @property
     def webhook_events(self) -> tuple[str, ...]:
-        """The kinds of events that the processor is to be asked for; constant for the class."""
+        """The event types to request from the processor; constant for the class."""
         ...
 
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
-        """Return what an authentic event is. It must be cheap: the sender waits.
+        """Return the head of an authentic event. It must be fast, because the sender waits.
 
-        Raises `SignatureError` when it is not authentic, `ReplayError` when all that is wrong is
-        the time it was signed at; `EventError` for what is authentic and not understood.
+        Raises `SignatureError` when the event is not authentic, `ReplayError` when only its signing
+        time is wrong, and `EventError` when it is authentic but cannot be understood.
         """
         ...
 
     def parse_event(self, body: bytes) -> RefundNews | None:
-        """Return what an event that was verified tells of refunds, None if nothing.
+        """Return what a verified event says about refunds, or None if it says nothing.
 
-        Raises `EventError` for what is not understood.
+        Raises `EventError` when the event cannot be understood.
         """
         ...
 
 
 @runtime_checkable
 class SupportsListing(Protocol):
-    """An adapter that can tell which refunds exist. Both raise `AdapterError`.
+    """An adapter that can list the refunds that exist. Both methods raise `AdapterError`.
 
-    A refund that the adapter can't read is an `UnreadableRefund` and hides no other refund.
+    A refund that the adapter can't read becomes an `UnreadableRefund` and hides no other refund.
     """
 
     def refunds_of(self, ref: PaymentRef) -> Sequence[KnownRefund | UnreadableRefund]:
@@ -265,7 +268,7 @@ class SupportsListing(Protocol):
     def refunds_between(
         self, since: datetime | None, until: datetime | None
     ) -> Iterator[KnownRefund | UnreadableRefund]:
-        """Give all refunds made from `since` until before `until` (UTC), in any order.
+        """Yield all refunds made from `since` until before `until` (UTC), in any order.
 
         It holds one page of them at a time.
         """
@@ -276,7 +279,7 @@ def readable_refunds(
     listed: Iterable[KnownRefund | UnreadableRefund],
     unreadable: Callable[[UnreadableRefund], None],
 ) -> Iterator[KnownRefund]:
-    """Give the refunds that were read; hand each of the others to `unreadable`."""
+    """Yield the refunds that were read; pass each of the others to `unreadable`."""
     for refund in listed:
         if isinstance(refund, UnreadableRefund):
             unreadable(refund)
@@ -285,7 +288,7 @@ def readable_refunds(
 
 
 def unreadable_refunds(found: Sequence[UnreadableRefund]) -> AdapterError:
-    """Return the error for a payment of whose refunds some can't be read. It names them."""
+    """Return the error for a payment with refunds that can't be read. It names them."""
     named = "; ".join(map(str, found))
     return AdapterError(
         ErrorKind.UNREADABLE_REFUND,
@@ -295,19 +298,19 @@ def unreadable_refunds(found: Sequence[UnreadableRefund]) -> AdapterError:
 
 @runtime_checkable
 class SupportsAccount(Protocol):
-    """An adapter whose processor has accounts: a database belongs to one of them.
+    """An adapter whose processor has accounts; a database belongs to one account.
 
-    It is asked once, when the workers start.
+    The workers call it once, when they start.
     """
 
     @property
     def mode(self) -> str | None:
-        """What the key itself says: ``live``, ``test`` or ``sandbox``; None if nothing."""
+        """The mode that the key itself shows: ``live``, ``test`` or ``sandbox``; None if none."""
         ...
 
     def account(self) -> str | None:
-        """Return the id of the account the key is of, None where the key may not read it.
+        """Return the id of the key's account, or None where the key may not read it.
 
-        Raises `AdapterError` when the processor cannot say now.
+        Raises `AdapterError` when the processor cannot answer now.
         """
         ...

@@ -8,7 +8,7 @@ from dispatch_returns.money import Money
 
 
 def spread(values: dict[str, Any], name: str = "amount") -> dict[str, Any]:
-    """Return `values` with the amount `name`, where there is one, spelled as its columns."""
+    """Return `values` with the amount `name`, if there is one, split into its columns."""
     if name not in values:
         return values
     rest = {key: value for key, value in values.items() if key != name}
@@ -21,7 +21,7 @@ def spread(values: dict[str, Any], name: str = "amount") -> dict[str, Any]:
 
 
 def gather(values: dict[str, Any], name: str = "amount") -> dict[str, Any]:
-    """Return `values` with the three columns as the amount `name`."""
+    """Return `values` with the three columns joined into the amount `name`."""
     rest = dict(values)
     minor, currency = rest.pop("amount_minor"), rest.pop("currency")
     decimals = rest.pop("decimals")

@@ -1,4 +1,4 @@
-"""How the merchant's own code hears of a refund: whoever listens is told inside the transaction."""
+"""How the merchant's own code learns about a refund: listeners run inside the transaction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 from dispatch_returns.refunds.ledger import Refund
 
 Announce = Callable[[Connection, Refund, datetime], None]
-"""Called with a refund that has come to another state, in the transaction that brought it there.
+"""Called with a refund that has changed state, in the transaction that changed it.
 
-It may write to the outbox with the connection, and nothing else.
+It may use the connection to write to the outbox, and for nothing else.
 """
 
 
 def tell_nobody(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Nobody listens."""
+    """Do nothing: there is no listener."""

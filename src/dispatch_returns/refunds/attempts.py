@@ -1,4 +1,4 @@
-"""The record of every call made for a refund. Rows are only appended; triggers hold it."""
+"""The record of every call made for a refund. Rows are only appended; triggers enforce it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dispatch_returns.store.schema import attempts
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to a processor (``outcome`` is ``sent`` before it, and what came of it after)."""
+    """One call to a processor (``outcome`` is ``sent`` before it, and its result afterwards)."""
 
     id: int
     refund_id: str
@@ -40,7 +40,7 @@ def record(
     request_id: str | None = None,
     message: str | None = None,
 ) -> None:
-    """Append what was asked of the processor, or what came of it."""
+    """Append a call to the processor, or its result."""
     queue.append(
         conn,
         attempts,
@@ -65,7 +65,7 @@ def of_refund(conn: Connection, row_id: str) -> list[Attempt]:
 
 
 def tried_since(conn: Connection, refund: Refund) -> datetime | None:
-    """Return when the first call with the present key was made, None if there was none."""
+    """Return when the first call with the current key was made, or None if there was none."""
     first = select(func.min(attempts.c.at)).where(
         attempts.c.refund_id == refund.id, attempts.c.generation == refund.generation
     )

@@ -1,4 +1,4 @@
-"""The request that a row makes, and for how long its key makes it the same again. Pure."""
+"""The request that a row makes, and how long its key keeps a repeat the same. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARGIN = timedelta(hours=1)
 
 
 def request_of(refund: Refund) -> RefundRequest:
-    """Return the request of this row: the same row always gives the same one."""
+    """Return the request of this row: the same row always gives the same request."""
     assert refund.payment is not None
     assert refund.amount is not None
     return RefundRequest(
@@ -29,18 +29,18 @@ def request_of(refund: Refund) -> RefundRequest:
 
 
 def key_is_alive(refund: Refund, can: Capabilities, now: datetime) -> bool:
-    """Whether the processor certainly remembers the row's key, under which a call was made."""
+    """Whether the processor certainly remembers the row's key, which an earlier call used."""
     if refund.first_sent_at is None:
-        # Never sent, as far as this store knows; but it may be an old backup.
+        # Never sent, as far as this store shows; but the store may be an old backup.
         return can.lookup
     return can.key_lifetime is not None and _is_remembered(refund.first_sent_at, can, now)
 
 
 def key_was_kept(refund: Refund, can: Capabilities, lease: timedelta, now: datetime) -> bool:
-    """Whether the processor still knows the row's key, had it been used since its entry.
+    """Whether the processor still knows the row's key, had a call used it since the row's entry.
 
-    What a person pays by hand, a person confirms. A processor without keys is trusted for as
-    long as a worker may hold the row, the `lease`.
+    A person confirms what a person pays by hand. A processor without keys is trusted for as long as
+    a worker may hold the row: the `lease`.
     """
     if can.manual:
         return True
@@ -54,8 +54,8 @@ def key_was_kept(refund: Refund, can: Capabilities, lease: timedelta, now: datet
 def _is_remembered(since: datetime, can: Capabilities, now: datetime) -> bool:
     """Whether a key that was first used at `since` is certainly remembered now.
 
-    Where nothing can be looked up, only the clock says so, and it may be wrong: half of the
-    lifetime is trusted, and none of it where the clock stands before the first use.
+    Where the processor has no look-up, only the clock can tell, and it may be wrong: trust half of
+    the lifetime, and none of it where the clock is before the first use.
     """
     assert can.key_lifetime is not None
     if can.lookup:

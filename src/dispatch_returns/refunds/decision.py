@@ -1,4 +1,4 @@
-"""What is decided about a ticket before anything is written, and the row that follows from it."""
+"""The decision on a ticket before anything is written, and the row that follows from it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from dispatch_returns.store.schema import storable
 
 @dataclass(frozen=True, slots=True)
 class RefundDecision:
-    """What the ticket asks for, as judged: an amount and its payment, or a hold.
+    """What the ticket asks for, once checked: an amount and its payment, or a hold.
 
-    With a hold, the amount is what the ticket asks for, where that can be said. ``doubts`` are
-    what a second person must agree to. ``names`` are all ids that the payment goes by.
+    With a hold, the amount is what the ticket asks for, where that is clear. ``doubts`` are what a
+    second person must approve. ``names`` are all ids of the payment.
 
-    ``listed`` are the payment's refunds as the processor gave them at the check; None where it
-    cannot. ``look_first``: money has moved on this payment before, so the processor is asked
-    whether it was this refund (the store may have been restored from a backup). ``owner`` says
-    whose order it is, and ``email`` where a processor writes to a customer who must act.
+    ``listed`` are the payment's refunds as the processor listed them at the check; None where it
+    cannot list them. ``look_first``: money has moved on this payment before, so the service asks
+    the processor whether it was this refund (the store may have been restored from a backup).
+    ``owner`` says whose order it is, and ``email`` is where a processor writes to a customer who
+    must act.
     """
 
     facts: TicketFacts
@@ -45,12 +46,12 @@ class RefundDecision:
 
     @property
     def payment_ids(self) -> frozenset[str]:
-        """Every id that the payment is known by: what is decided of one is decided of all."""
+        """Every id of the payment: a decision on one is a decision on all."""
         return self.names if self.payment is None else self.names | {self.payment.id}
 
     @property
     def question(self) -> Question:
-        """What a person is asked where the customer is not the order's."""
+        """The question for a person where the order belongs to another customer."""
         return Question(self.facts.workspace_id, self.facts.ticket_id, self.owner.subject)
 
     @property
@@ -61,7 +62,7 @@ class RefundDecision:
 
     @property
     def payment_columns(self) -> dict[str, Any] | None:
-        """The payment as a row has it."""
+        """The payment as the row stores it."""
         return None if self.payment is None else asdict(self.payment)
 
 
@@ -70,7 +71,7 @@ def entry(
 ) -> RefundChanges:
     """Return the values of a row that is held, or waits to be sent.
 
-    `elsewhere` are the refunds made elsewhere that were counted when it was checked.
+    `elsewhere` are the external refunds that the check counted.
     """
     return {
         "counted": [storable(it.processor_id) for it in elsewhere] or None,
@@ -88,7 +89,7 @@ def entry(
 
 
 def adoption(decision: RefundDecision, elsewhere: Outside) -> tuple[State, RefundChanges]:
-    """Return the state and values of a row whose money was paid back by somebody else."""
+    """Return the state and the values of a row that adopts an external refund."""
     values = entry(decision, None, ())
     values["processor_id"] = elsewhere.processor_id
     values["adopted"] = True

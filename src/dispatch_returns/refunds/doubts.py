@@ -1,4 +1,4 @@
-"""What a second person must agree to before a payment is paid back, and what they agreed to."""
+"""What a second person must approve before a payment is refunded, and what they approved."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _DUPLICATE_WITHIN = timedelta(hours=24)
 def of_payment(
     facts: TicketFacts, payment: Payment, found: NamedPayment, order: OrderRecord
 ) -> tuple[Hold, ...]:
-    """Return what a person must agree to where only the ticket says that this payment is meant."""
+    """Return what a person must approve where only the ticket names this payment."""
     if found.ref is not None and found.expected is not None:
         differs = found.differs_from(payment)
         return (guard.payment_differs(found.ref, found.expected),) if differs else ()
-    # By now a note on the payment that names an order names the ticket's.
+    # At this point, a note on the payment that names an order names the ticket's order.
     noted = payment.order_id is not None and facts.order_id is not None
     if not order.missing or noted or facts.parcel.without_order:
         return ()
@@ -46,15 +46,16 @@ def before_approval(
     entered_at: datetime,
     rails: Rails,
 ) -> list[Hold]:
-    """Return everything that a second person must agree to. The payment is locked by now.
+    """Return everything that a second person must approve. The caller has locked the payment.
 
-    `elsewhere` are refunds of the payment that no row has; `entered_at` is when the row was made.
+    `elsewhere` are the payment's external refunds that no row has; `entered_at` is when the row was
+    made.
     """
     amount = decision.amount
     if amount is None:
         return []
     found = of_others(conn, adapter, decision, elsewhere)
-    # Of the day before this one was entered, or since: waiting makes it no other refund.
+    # From the day before this row's entry until now: a refund that waits stays the same refund.
     since = entered_at - _DUPLICATE_WITHIN
     alike = ledger.alike(conn, adapter, decision.payment_ids, amount, since)
     other = next((it for it in alike if _is_duplicate(it, decision.facts)), None)
@@ -68,7 +69,7 @@ def before_approval(
 def of_others(
     conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
 ) -> list[Hold]:
-    """Return what the check has found, and whether `elsewhere` and this are too much together."""
+    """Return the doubts of the check, and one more if `elsewhere` and this are too much."""
     found = list(decision.doubts)
     if elsewhere and _is_too_much(conn, adapter, decision, elsewhere):
         found.append(external.refunded_elsewhere(elsewhere))
@@ -76,7 +77,7 @@ def of_others(
 
 
 def was_approved(known: Refund | None, amount: Money, doubt: Hold) -> bool:
-    """Whether a person agreed to pay just this amount who was told of this doubt."""
+    """Whether a person approved exactly this amount and saw this doubt."""
     if known is None or known.approved_minor != amount.minor:
         return False
     return storable(doubt.detail) in (known.approved_detail or "")
@@ -85,9 +86,9 @@ def was_approved(known: Refund | None, amount: Money, doubt: Hold) -> bool:
 def _is_too_much(
     conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
 ) -> bool:
-    """Whether the amount, with what was paid back `elsewhere`, is more than was granted.
+    """Whether the amount, with the refunds made `elsewhere`, is more than was granted.
 
-    What the shop's own order knew when it was granted has been counted; but the shop may
+    The grant already counts what the shop's own order showed as refunded then; but the shop may
     have meant what we paid.
     """
     amount, parcel = decision.amount, decision.facts.parcel
@@ -107,7 +108,7 @@ def _is_too_much(
 
 
 def _is_duplicate(other: Refund, facts: TicketFacts) -> bool:
-    """Whether another ticket's refund of the same payment and amount is of the same order."""
+    """Whether another ticket's refund of the same payment and amount is for the same order."""
     if (other.workspace_id, other.ticket_id) == (facts.workspace_id, facts.ticket_id):
         return False  # another parcel of the same ticket
     known = other.order_id is not None and facts.order_id is not None
@@ -115,7 +116,7 @@ def _is_duplicate(other: Refund, facts: TicketFacts) -> bool:
 
 
 def _minor(amount: Money | None, like: Money) -> int | None:
-    """Return minor units that can be added to `like`'s, None where there are none."""
+    """Return minor units that can be added to `like`'s, or None where there are none."""
     if amount is None or (amount.currency, amount.decimals) != (like.currency, like.decimals):
         return None
     return amount.minor

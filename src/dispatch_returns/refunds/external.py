@@ -1,8 +1,8 @@
-"""Refunds at the processor that no row of the ledger has made, as far as they were seen.
+"""External refunds: refunds at the processor that no row of the ledger made, as far as seen.
 
-Made in the processor's dashboard, by another program, or from a row that a restored backup
-does not have. Before a payment is paid back, the processor is asked for its refunds; what was
-seen here counts as well, as it may have come in since.
+They come from the processor's dashboard, from another program, or from a row that a restored backup
+lacks. Before a payment is refunded, the processor lists the payment's refunds; the refunds recorded
+here count as well, because they may have arrived since.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dispatch_returns.store.schema import ledger, outside, storable
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A refund that was seen. ``refund_id`` is the ledger's id that it names, where it does."""
+    """An external refund. ``refund_id`` is the ledger's id that it carries, if any."""
 
     adapter: str
     processor_id: str
@@ -50,7 +50,7 @@ def _outside(row: RowMapping) -> Outside:
 
 
 def note(conn: Connection, seen: Outside, now: datetime) -> bool:
-    """Keep a refund, or how it stands now; return whether it was new."""
+    """Store a refund, or its current status; return whether it was new."""
     values = {field.name: getattr(seen, field.name) for field in fields(seen)}
     new = queue.insert_new(conn, outside, spread(values) | {"seen_at": now})
     if not new:
@@ -60,18 +60,18 @@ def note(conn: Connection, seen: Outside, now: datetime) -> bool:
 
 
 def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> None:
-    """Let no other transaction decide over this payment until this one ends.
+    """Lock this payment against other transactions until this one ends.
 
-    Else one could enter a refund while the other notes that it was made already, and neither
-    would see the other. It comes before the transaction's first lock of a row of the ledger:
-    two that took them in other orders would wait for each other.
+    Otherwise one transaction could enter a refund while another records that it exists already, and
+    neither would see the other. Call it before the transaction locks its first row of the ledger:
+    two transactions that take the locks in different orders would wait for each other.
     """
     for payment_id in sorted(payment_ids):
         backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")
 
 
 def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Outside]:
-    """Return the refunds that were seen of a payment, by any of its names, oldest first."""
+    """Return the refunds that were seen of a payment, by any of its ids, oldest first."""
     query = (
         select(outside)
         .where(
@@ -117,26 +117,26 @@ def refunded_elsewhere(seen: Sequence[Outside]) -> Hold:
 def settles(
     seen: Outside, ticket_id: str, amount: Money | None, requested_at: datetime | None
 ) -> bool:
-    """Whether a refund made elsewhere is what a ticket asks for.
+    """Whether an external refund is the one that a ticket asks for.
 
-    It is of just its amount, names no other ticket, and was made after the customer had asked:
-    what was paid back before was paid back for something else.
+    It has exactly the ticket's amount, names no other ticket, and was made after the customer's
+    request: an earlier refund was for something else.
     """
     if seen.refund_id is not None or seen.ticket_id not in {None, ticket_id}:
         return False
     if amount is None or seen.amount != amount or requested_at is None:
         return False
-    # Processors tell whole seconds.
+    # Processors report whole seconds.
     return seen.made_at >= requested_at.replace(microsecond=0)
 
 
 def settles_row(seen: Outside, row: Refund) -> bool:
-    """Whether a refund made elsewhere is what a row waits to pay."""
+    """Whether an external refund is the one that a row waits to pay."""
     return settles(seen, row.ticket_id, row.amount, row.requested_at)
 
 
 def seen_of(adapter: str, known: KnownRefund) -> Outside:
-    """Return a refund of the processor's as it is kept."""
+    """Return the processor's refund in the form that the store keeps."""
     first, second = ([ref.id for ref in known.payments] + [None, None])[:2]
     return Outside(
         adapter=adapter,
@@ -152,16 +152,16 @@ def seen_of(adapter: str, known: KnownRefund) -> Outside:
 
 
 def names_of(payment: PaymentRef, listed: Iterable[KnownRefund]) -> set[str]:
-    """Return all ids that a payment goes by, as its refunds name them."""
+    """Return all ids of a payment, as its refunds show them."""
     return {payment.id} | {ref.id for it in listed for ref in it.payments}
 
 
 def moved(
     conn: Connection, adapter: str, names: Collection[str], listed: Iterable[KnownRefund]
 ) -> list[Outside]:
-    """Return the refunds that moved money of the payment with these `names`, and no row has.
+    """Return the refunds that moved money on the payment with these `names`, and no row has.
 
-    They are those that the processor `listed`, and those that its webhook has told of.
+    They are those that the processor `listed`, and those that its webhook reported.
     """
     seen = {it.processor_id: it for it in of_payment(conn, adapter, names)}
     seen |= {it.result.processor_id: seen_of(adapter, it) for it in listed}
@@ -173,8 +173,10 @@ def moved(
 def beside(
     conn: Connection, adapter: str, row: Refund, listed: Sequence[KnownRefund]
 ) -> list[Outside]:
-    """Return the refunds of a row's payment that moved money, and no row has; the payment is
-    locked until the transaction ends."""
+    """Return the refunds that moved money on a row's payment, and no row has.
+
+    The payment stays locked until the transaction ends.
+    """
     if not listed or row.payment is None:
         return []
     ref = PaymentRef(**row.payment)

@@ -1,4 +1,4 @@
-"""Whether money may move: a pure decision over the ticket, the payment and the rails."""
+"""Whether money may move: a pure decision from the ticket, the payment and the limits."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ REMEDIES: Mapping[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A refusal to pay: ``detail`` says what is the case, the reason's remedy what to do."""
+    """A refusal to pay: ``detail`` says what was found, and the reason's remedy says what to do."""
 
     reason: Reason
     detail: str
@@ -213,11 +213,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """What must be the case before money moves. Amounts are major units by currency code.
+    """The conditions for moving money. Amounts are in major units by currency code.
 
-    Where a limit names some currencies, a currency it does not name is refused: a merchant
-    who sells in a new one should decide and not find out. ``evidence``: custom fields the
-    ticket must carry, with the values that are accepted (none named: any value).
+    Where a limit names some currencies, it refuses every other currency: a merchant who starts to
+    sell in a new one should decide on its limit. ``evidence``: custom fields that the ticket must
+    carry, with the accepted values (none named: any value).
     """
 
     kill_switch: bool = False
@@ -231,7 +231,7 @@ class Rails:
 
     @property
     def stopped_by(self) -> frozenset[str]:
-        """The switches that these rails keep on, whatever the store says."""
+        """The switches that these settings keep on, whatever the store says."""
         kept = {Switch.KILL: self.kill_switch, Switch.DRY_RUN: self.dry_run}
         return frozenset(switch for switch, is_on in kept.items() if is_on)
 
@@ -251,7 +251,7 @@ APPROVABLE = frozenset(
 
 
 def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
-    """Return the exact amount to pay, or what must be corrected first."""
+    """Return the exact amount to pay, or the hold that says what to correct first."""
     if facts.removed is not None:
         return Hold(Reason.TICKET_REMOVED, f"The ticket {facts.removed}.")
     amount = asked(facts, payment)
@@ -267,20 +267,20 @@ def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
 
 
 def doubts(amount: Money, facts: TicketFacts, payment: Payment) -> tuple[Hold, ...]:
-    """Return what a second person must agree to before `amount`, which passed `check`, is paid."""
+    """Return what a second person must approve before `amount`, which passed `check`, is paid."""
     found = (_over_grant(amount, facts.parcel), _disputed(payment))
     return tuple(hold for hold in found if hold is not None)
 
 
 def together(holds: Sequence[Hold]) -> Hold | None:
-    """Return one hold that says everything that `holds` say, so that one approval is informed."""
+    """Return one hold that combines `holds`, so that one approval covers them all knowingly."""
     if not holds:
         return None
     return Hold(holds[0].reason, " ".join(hold.detail for hold in holds))
 
 
 def owner_differs(order_id: str | None) -> Hold:
-    """Return the hold for a ticket of somebody else than the order's customer."""
+    """Return the hold for a ticket whose customer is not the order's customer."""
     return Hold(
         Reason.CUSTOMER_DIFFERS,
         f"The customer of this ticket is not the customer of order {order_id}.",
@@ -288,7 +288,7 @@ def owner_differs(order_id: str | None) -> Hold:
 
 
 def payment_differs(ticket: PaymentRef, order: PaymentRef) -> Hold:
-    """Return the hold for a ticket that names another payment than its order was paid with."""
+    """Return the hold for a ticket that names a different payment than its order has."""
     return Hold(
         Reason.PAYMENT_DIFFERS,
         f"The ticket names the payment {ticket.id}, but the order was paid with {order.id}.",
@@ -305,7 +305,7 @@ def order_unknown(facts: TicketFacts) -> Hold:
 
 
 def possible_duplicate(other: Refund) -> Hold:
-    """Return the hold for a refund that another ticket has asked for less than a day ago."""
+    """Return the hold for a refund that another ticket asked for less than a day ago."""
     return Hold(
         Reason.POSSIBLE_DUPLICATE,
         f"Ticket {other.ticket_id} has a refund of the same payment, order and amount from the"
@@ -314,12 +314,12 @@ def possible_duplicate(other: Refund) -> Hold:
 
 
 def dry_run_hold(amount: Money) -> Hold:
-    """Return the hold that dry run puts in the place of a payment."""
+    """Return the hold that a dry run makes in place of a payment."""
     return Hold(Reason.DRY_RUN, f"{amount} would have been paid.")
 
 
 def needs_approval(amount: Money, rails: Rails) -> Hold | None:
-    """Return a hold if a second person must agree to `amount`."""
+    """Return a hold if a second person must approve `amount`."""
     if not rails.approve_above:
         return None
     limit = rails.approve_above.get(amount.currency)
@@ -330,7 +330,7 @@ def needs_approval(amount: Money, rails: Rails) -> Hold | None:
 
 
 def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | None:
-    """Return a hold if `amount` on top of today's would be more than the cap per day."""
+    """Return a hold if `amount` plus what was sent today exceeds the cap per day."""
     if not rails.max_per_day:
         return None
     limit = rails.max_per_day.get(amount.currency)
@@ -345,7 +345,7 @@ def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | N
 
 
 def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
-    """Return the exact amount that the ticket asks for, or why it cannot be said."""
+    """Return the exact amount that the ticket asks for, or the hold that says why it is unclear."""
     said, currency, granted = facts.amount, facts.currency, facts.parcel.granted
     if facts.parcel.amount is not None:
         said, currency = facts.parcel.amount.major, facts.parcel.amount.currency
@@ -425,7 +425,7 @@ def _evidence(facts: TicketFacts, rails: Rails) -> Hold | None:
 
 
 def _is_blank(value: Any) -> bool:
-    """An empty text, a box that is not ticked and an empty list are no evidence."""
+    """Whether it is an empty text, an unticked box or an empty list, which are no evidence."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or value is False or value in ([], {})

@@ -1,4 +1,4 @@
-"""From a ticket to a row of the ledger: judge what it asks for, then write it down."""
+"""From a ticket to a row of the ledger: check what it asks for, then write it down."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MOST_AT_ONCE = 10_000
 
 
 class Intake:
-    """Judges tickets and enters the intents into the ledger, each once."""
+    """Evaluates tickets and enters each intent into the ledger once."""
 
     def __init__(
         self,
@@ -66,11 +66,11 @@ class Intake:
         self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
     def judge(self, facts: TicketFacts, *, agreed: bool = False) -> RefundDecision:
-        """Return what should be done for a ticket that says `facts`; nothing is written.
+        """Return the decision on a ticket that says `facts`; write nothing.
 
-        Asks the shop about the order, and the processor about the payment. `agreed`: a person
-        agrees now that the order is another customer's. Raises `AdapterError` when one cannot say
-        now.
+        It asks the shop about the order, and the processor about the payment. `agreed`: a person
+        accepts now that the order belongs to another customer. Raises `AdapterError` when either
+        cannot answer now.
         """
         try:
             order = self._order_of(facts)
@@ -86,7 +86,7 @@ class Intake:
         return self._check_payment(facts, order)
 
     def _check_payment(self, facts: TicketFacts, order: OrderRecord) -> RefundDecision:
-        """Ask the processor about the payment of the order, and let the guard decide."""
+        """Ask the processor about the order's payment, and run the guard on the answer."""
         owner = order.owner
         found = self._resolver.resolve(facts, order)
         if order.names:
@@ -112,16 +112,16 @@ class Intake:
             ref = found.expected
         if not differs and (found.expected is not None or order.is_called(payment.order_id)):
             # The shop's own record says which order it is; the note on the payment may be an older
-            # or another system's number.
+            # number or another system's.
             payment = replace(payment, order_id=None)
-        # Whoever wrote the ticket may have written its address too.
+        # The author of the ticket may have written its address too.
         email = payment.email or owner.email or facts.email
         decision = RefundDecision(
             facts, ref, listed=listed, names=payment.names, owner=owner, email=email
         )
         checked = guard.check(facts, _without_ours(payment, decision.row_id, listed), self.rails)
         if isinstance(checked, Hold):
-            # What it asks for is kept: a refund of just that, made elsewhere, settles it.
+            # Keep what it asks for: an external refund of exactly that amount settles it.
             asked = guard.asked(facts, payment)
             return replace(
                 decision, amount=None if isinstance(asked, Hold) else asked, hold=checked
@@ -145,8 +145,8 @@ class Intake:
     ) -> tuple[KnownRefund, ...] | None:
         """Return the payment's refunds as the processor has them; None where it cannot list them.
 
-        It is not asked where `payment` says that nothing was paid back. Raises `AdapterError`:
-        unreadable_refund too, since a refund that can't be read may have moved money.
+        It sends no request where `payment` shows that nothing was refunded. Raises `AdapterError`,
+        also with unreadable_refund, because a refund that can't be read may have moved money.
         """
         if payment is not None and payment.refunded is not None and not payment.refunded.minor:
             return ()
@@ -164,11 +164,11 @@ class Intake:
     ) -> Refund | None:
         """Write `decision` into the ledger, inside the caller's transaction; return the row.
 
-        An intent has one row. A `held` one is judged anew; one that waits to be sent is held if
-        the ticket says something else by now. Everything else has been, or may have been,
-        carried out by the processor and stands.
+        An intent has one row. A `held` row is evaluated again; a row that waits to be sent is held
+        if the ticket has changed since. The processor has carried out any other row, or may have,
+        so that row stays as it is.
 
-        None, and nothing is written, for a ticket that was settled before this installation
+        It returns None and writes nothing for a ticket that was settled before this installation
         went live; only a person's explicit call (`by_person`) pays it.
         """
         if by_person:
@@ -176,8 +176,8 @@ class Intake:
             go_live.release(conn, facts.workspace_id, facts.ticket_id)
         elif self.is_before(conn, decision):
             return None
-        # Nearly always it is new, so it is written before it is looked for. Another worker that
-        # writes it at this moment is waited for.
+        # An intent is nearly always new, so write it before looking for it. The write waits for
+        # another worker that writes it at the same moment.
         refund = self.create(conn, decision) or self.enter_again(
             conn, decision, by_person=by_person
         )
@@ -192,9 +192,9 @@ class Intake:
         return go_live.is_before(conn, decision.facts.workspace_id, decision.facts.ticket_id)
 
     def was_just_entered(self, refund: Refund) -> bool:
-        """Whether this process itself has entered a refund that it now claims, at this moment.
+        """Whether this process itself has just entered the refund that it now claims.
 
-        Then it is not of an old backup, and its ticket was read just now.
+        Such a refund does not come from an old backup, and its ticket was read just now.
         """
         entered = self._just_entered.pop((refund.id, refund.claims - 1), None)
         return entered is not None and abs(self._clock() - entered) < _MOMENT
@@ -202,7 +202,7 @@ class Intake:
     def enter_again(
         self, conn: Connection, decision: RefundDecision, *, by_person: bool = False
     ) -> Refund:
-        """Do as `enter` for an intent that has its row."""
+        """Like `enter`, for an intent that has its row already."""
         known = ledger.lock(conn, decision.row_id)
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
@@ -213,7 +213,7 @@ class Intake:
         if known.state is State.REQUESTED and known.nothing_carried_out:
             return self._hold_if_changed(conn, known, decision)
         if known.reason is not None:
-            # Only a person goes on with it, and the ticket says again that it is done.
+            # Only a person can continue with it, and the ticket says again that it is done.
             messages.tell_held(conn, known, messages.hold_of(known), self._clock())
         else:
             self._note_changed_amount(conn, known, decision)
@@ -222,8 +222,8 @@ class Intake:
     def judge_anew(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
         """Write `decision` into the row of a refund of which nothing was paid; return the row.
 
-        An approval counts for the same amount of the same payment, and for what the person was
-        told: where there is more to say by now, they are asked again. A key that was sent is not
+        An approval counts for the same amount of the same payment, and for the doubts that the
+        person saw; if there are new doubts, it takes a new approval. A key that was sent is never
         used again.
         """
         now = self._clock()
@@ -261,9 +261,9 @@ class Intake:
     def create(
         self, conn: Connection, decision: RefundDecision, sent: RefundChanges | None = None
     ) -> Refund | None:
-        """Write the row of a new intent; return None, and write nothing, if it has one already.
+        """Write the row of a new intent; if it has one already, write nothing and return None.
 
-        `sent`, where it is given, says that the call is made now, unless the row is held.
+        `sent`, if given, records that the call is made now, unless the row is held.
         """
         now = self._clock()
         elsewhere = self._elsewhere(conn, decision)
@@ -308,7 +308,7 @@ class Intake:
         self._announce(conn, refund, now)
 
     def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[Outside]:
-        """Return the refunds of this payment that were made elsewhere, and no row has."""
+        """Return the payment's external refunds that no row has."""
         if decision.payment is None:
             return []
         listed = decision.listed or ()
@@ -316,17 +316,17 @@ class Intake:
         external.look_alone(conn, self.adapter.name, names)
         found = external.moved(conn, self.adapter.name, names, listed)
         found = [it for it in found if it.refund_id != decision.row_id]
-        # A dry run writes to no ticket, and so takes nothing over.
+        # A dry run writes to no ticket, and so adopts nothing.
         return [] if found and self.is_dry(conn) else found
 
     def is_dry(self, conn: Connection) -> bool:
-        """Whether nothing is paid, nor written to a ticket, because a person only wants to see."""
+        """Whether this is a dry run: it pays nothing and writes nothing to a ticket."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
 
     def _may_go_on(self, conn: Connection, decision: RefundDecision) -> bool:
-        """Whether an event may judge anew what a dry run has held.
+        """Whether an event may evaluate a refund again that a dry run has held.
 
-        After it, what a person only wanted to see is paid when a person says so.
+        After the dry run, such a refund is paid only when a person says so.
         """
         if self.is_dry(conn):
             return True
@@ -339,7 +339,7 @@ class Intake:
         return refund
 
     def _hold_if_changed(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
-        """A person may have corrected the ticket while the kill switch was on, say."""
+        """Hold a refund whose ticket has changed, for example while the kill switch was on."""
         hold = decision.hold
         if hold is None:
             if (known.amount, known.payment) == (decision.amount, decision.payment_columns):
@@ -358,7 +358,7 @@ class Intake:
         known: Refund | None,
         entered_at: datetime,
     ) -> Hold | None:
-        """Return why a person must look: at what was decided, or to approve what is doubted."""
+        """Return why a person must look: the decision's own hold, or the doubts to approve."""
         if decision.hold is not None:
             return decision.hold
         amount = decision.amount
@@ -373,14 +373,15 @@ class Intake:
         if hold is None or all(doubts.was_approved(known, amount, it) for it in found):
             return None
         if Switch.DRY_RUN in switches.on(conn):
-            # The switch is asked before each payment; here only so that no ticket is written to.
+            # The service checks the switch before each payment; here it only keeps tickets
+            # unchanged.
             return guard.dry_run_hold(amount)
         return hold
 
     def _is_doubted(self, conn: Connection, decision: RefundDecision, known: Refund) -> bool:
-        """Whether there is more to say against a refund that waits than when it was entered.
+        """Whether there are more doubts about a waiting refund now than when it was entered.
 
-        Or than the person was told who approved it.
+        Or more than the person saw who approved it.
         """
         elsewhere = self._elsewhere(conn, decision)
         if _settling(elsewhere, decision) is not None:
@@ -404,9 +405,9 @@ def _unapproved(known: Refund) -> Refund:
 
 
 def _settling(elsewhere: Sequence[Outside], decision: RefundDecision) -> Outside | None:
-    """Return the refund made elsewhere that is this very one.
+    """Return the external refund that is exactly this one.
 
-    Taking it over moves no money, so nothing that holds a payment stands against it.
+    Adopting it moves no money, so nothing that holds a payment prevents it.
     """
     facts = decision.facts
     which = (facts.ticket_id, decision.amount, facts.requested_at)
@@ -414,12 +415,12 @@ def _settling(elsewhere: Sequence[Outside], decision: RefundDecision) -> Outside
 
 
 def _without_ours(payment: Payment, row_id: str, listed: Iterable[KnownRefund] | None) -> Payment:
-    """Return the payment without the refund of this very row, which a lost row may have made."""
+    """Return the payment without this very row's refund, which a lost row may have made."""
     if payment.refunded is None:
         return payment
     if listed is None:
         left = payment.remaining
-        # Where nothing is left, it may be our own, and the processor must be asked for it.
+        # Where nothing is left, the refund may be ours, so the processor must look for it.
         return payment if left is None or left.minor else replace(payment, refunded=None)
     ours = (it.result for it in listed if it.refund_id == row_id)
     paid = sum(it.amount.minor for it in ours if it.status not in NO_MONEY_MOVED)

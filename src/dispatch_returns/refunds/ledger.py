@@ -1,4 +1,4 @@
-"""One row for each intent to pay back: its states, its columns, and the queries over them."""
+"""One row for each intent to refund: its states, its columns, and the queries over them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from dispatch_returns.store.schema import ledger, storable
 
 
 class TakenError(LeaseLostError):
-    """The processor's refund belongs to another row by now: look at both again."""
+    """Another row has the processor's refund by now: look at both again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
     """A row of the ledger.
 
-    ``generation`` counts the idempotency keys used; ``uncertain`` means that a call with the
-    present key may have been carried out; ``first_sent_at`` is when the first call that may have
-    been was made. ``adopted``: somebody else made the refund. ``requested_at`` is when the
-    customer asked for it. ``approved_detail`` is what the person was told who approved
-    ``approved_minor``. ``counted`` are the refunds made elsewhere (their processor's ids) that were
-    counted at the last check. ``claims`` is the fencing token. ``entered_at`` is when an event or a
-    person last said that it is to be paid, and ``ticket_status`` what the ticket's status was
-    then, where it was read.
+    ``generation`` counts the idempotency keys used; ``uncertain``: a call with the current key may
+    have been carried out; ``first_sent_at`` is when the first such call was made. ``adopted``: the
+    refund was made elsewhere. ``requested_at`` is when the customer asked for it.
+    ``approved_detail`` is what the person saw who approved ``approved_minor``. ``counted`` are the
+    external refunds (their processor's ids) that the last check counted. ``claims`` is the fencing
+    token. ``entered_at`` is when an event or a person last asked for the payment, and
+    ``ticket_status`` is the ticket's status at that time, where it was read.
     """
 
     id: str
@@ -76,20 +75,20 @@ class Refund:
 
     @property
     def idempotency_key(self) -> str:
-        """The key of the present generation: the same row always gives the same key."""
+        """The key of the current generation: the same row always gives the same key."""
         return f"{self.id}-g{self.generation}"
 
     @property
     def nothing_carried_out(self) -> bool:
-        """Whether nothing that was sent under the present key can have been carried out."""
+        """Whether certainly nothing that was sent under the current key was carried out."""
         return not self.uncertain or self.first_sent_at is None
 
 
 def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
     """Return the id of this intent.
 
-    It follows from the intent and not from chance: a store restored from an old backup asks
-    the processor for the same refund again, and not for a second one.
+    The id is derived from the intent and not random: a store restored from an old backup asks the
+    processor for the same refund again, and not for a second one.
     """
     intent = "\n".join((workspace_id, ticket_id, str(ordinal)))
     return "rfd_" + hashlib.sha256(intent.encode()).hexdigest()[:32]
@@ -98,14 +97,14 @@ def refund_id(workspace_id: str, ticket_id: str, ordinal: int) -> str:
 def _refund(row: RowMapping | dict[str, Any]) -> Refund:
     values = gather({str(column): value for column, value in row.items()})
     values["state"] = State(values["state"])
-    del values["payment_id"]  # the payment's own id again, which the database can search by
+    del values["payment_id"]  # the payment's own id again, for the database to search by
     return Refund(**values)
 
 
 class RefundChanges(TypedDict, total=False):
-    """The columns of a row that may change by themselves.
+    """The columns of a row that may change without a move.
 
-    The state changes by `move` alone, and so does the generation, which is the key.
+    Only `move` changes the state and the generation, which determines the key.
     """
 
     adapter: str
@@ -147,8 +146,8 @@ def create(
 ) -> Refund | None:
     """Write the row of a new intent; return None if the intent has one already.
 
-    Raises `TakenError` where another intent's row has its refund of the processor's, and
-    `TransitionError` where `by` writes no new row in `state`.
+    Raises `TakenError` where another intent's row has the same refund of the processor, and
+    `TransitionError` where `by` may not write a new row in `state`.
     """
     row_id = refund_id(workspace_id, ticket_id, ordinal)
     TRANSITIONS.check(row_id, None, state, by)
@@ -164,7 +163,7 @@ def create(
         "entered_at": now,
         **_columns(values),
     }
-    # As the database will hold it: what is sent to a processor now must be sent again the same.
+    # Use the values as the database will hold them: a repeated request must equal the first.
     row = {name: storable(it) if isinstance(it, str) else it for name, it in row.items()}
     try:
         is_new = queue.insert_new(conn, ledger, row, key=("id",))
@@ -180,16 +179,16 @@ _BLANK: Final[Mapping[str, Any]] = dict.fromkeys(ledger.c.keys()) | {
     "tries": 0,
     "claims": 0,
 }
-"""A row with nothing in it. Written out in full, a new row need not be read back."""
+"""An empty row. A new row that is written in full need not be read back."""
 
 
 def change(
     conn: Connection, refund: Refund, now: datetime, **values: Unpack[RefundChanges]
 ) -> Refund:
-    """Change a row in the state it is in, and return it as it is then.
+    """Change a row in its current state; return it as it is afterwards.
 
-    Raises `LeaseLostError` when it was claimed or moved since `refund` was read, `TakenError`
-    where another row has the processor's refund.
+    Raises `LeaseLostError` when it was claimed or moved since `refund` was read, `TakenError` where
+    another row has the processor's refund.
     """
     return _write(conn, refund, now, _columns(values))
 
@@ -211,10 +210,10 @@ def move(
     new_key: bool = False,
     **values: Unpack[RefundChanges],
 ) -> Refund:
-    """Like `take_over`, and bring the row to `state`, with a new idempotency key or without.
+    """Like `take_over`, and move the row to `state`, with or without a new idempotency key.
 
-    Raises `TransitionError` for a move that is not in the table, and `LeaseLostError` when the
-    row is not in the state any more in which `refund` was read: nothing is written then.
+    Raises `TransitionError` for a move that is not in the table, and `LeaseLostError` when the row
+    has left the state in which `refund` was read. Nothing is written in either case.
     """
     TRANSITIONS.check(refund.id, refund.state, state, by, new_key=new_key)
     row = _columns(values) | {"state": state, "claims": refund.claims + 1}
@@ -224,7 +223,7 @@ def move(
 
 
 def _columns(values: RefundChanges) -> dict[str, Any]:
-    """Return `values` with the amount and the payment spelled as their columns."""
+    """Return `values` with the amount and the payment split into their columns."""
     row: dict[str, Any] = {**values}
     if "payment" in values:
         payment = values["payment"]
@@ -247,7 +246,7 @@ def _write(conn: Connection, refund: Refund, now: datetime, row: dict[str, Any])
 
 @functools.cache
 def _update(names: tuple[str, ...]) -> ReturningUpdate[Any]:
-    """Return the one statement that changes a row: only as it was read, in state and claims."""
+    """Return the one statement that changes a row, only if its state and claims are as read."""
     return (
         update(ledger)
         .where(
@@ -267,7 +266,7 @@ def _taken(processor_id: str | None) -> TakenError:
 def claim(
     conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
 ) -> list[Refund]:
-    """Take up to `limit` refunds that wait for the next step; see `queue.claim`."""
+    """Claim up to `limit` refunds that wait for their next step; see `queue.claim`."""
     found = queue.claim(conn, ledger, now=now, lease=lease, limit=limit, workspace=workspace)
     return [_refund(r) for r in found]
 
@@ -282,7 +281,7 @@ _BY_ID = select(ledger).where(ledger.c.id == bindparam("row"))
 
 
 def lock(conn: Connection, row_id: str) -> Refund | None:
-    """Do as `get` for a decision that is written in this transaction: nobody changes it meanwhile.
+    """Like `get`, and lock the row for a decision that this transaction writes.
 
     SQLite has one writer and needs no lock.
     """
@@ -294,14 +293,14 @@ _BY_ID_LOCKED = _BY_ID.with_for_update(key_share=True)
 
 
 def of_processor(conn: Connection, adapter: str, processor_id: str) -> Refund | None:
-    """Return the refund that the processor knows by this id."""
+    """Return the refund with this id at the processor."""
     which = (ledger.c.adapter == adapter, ledger.c.processor_id == processor_id)
     row = conn.execute(select(ledger).where(*which)).mappings().one_or_none()
     return _refund(row) if row else None
 
 
 def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Refund]:
-    """Return the refunds of a payment, by any of its names, oldest first."""
+    """Return the refunds of a payment, by any of its ids, oldest first."""
     which = (ledger.c.adapter == adapter, ledger.c.payment_id.in_(payment_ids))
     query = select(ledger).where(*which).order_by(ledger.c.created_at, ledger.c.id)
     return [_refund(row) for row in conn.execute(query).mappings()]
@@ -310,9 +309,9 @@ def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) ->
 def alike(
     conn: Connection, adapter: str, payment_ids: Collection[str], amount: Money, since: datetime
 ) -> list[Refund]:
-    """Return the refunds of a payment, by any of its names, that are of just this amount.
+    """Return the refunds of a payment, by any of its ids, with exactly this amount.
 
-    Only those that move money, or did, and were entered or sent since then; oldest first.
+    Only those that move money, or did, and were entered or sent since `since`; oldest first.
     """
     query = (
         select(ledger)
@@ -330,7 +329,7 @@ def alike(
 
 
 def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
-    """Return up to `limit` refunds whose id begins with `text`, or whose ticket it is."""
+    """Return up to `limit` refunds whose id begins with `text`, or whose ticket is `text`."""
     meant = ledger.c.id.startswith(text, autoescape=True) | (ledger.c.ticket_id == text)
     query = select(ledger).where(meant).order_by(ledger.c.id).limit(limit)
     return [_refund(row) for row in conn.execute(query).mappings()]
@@ -367,9 +366,9 @@ def page(
     until: datetime | None = None,
     limit: int = 500,
 ) -> list[Refund]:
-    """Return up to `limit` refunds made from `since` until before `until`, by id, from `after` on.
+    """Return up to `limit` refunds made from `since` until before `until`, by id, after `after`.
 
-    The next page begins after the last id of this one; the first after an empty text.
+    The next page begins after the last id of this one; the first begins after an empty text.
     """
     query = select(ledger).where(ledger.c.id > after).order_by(ledger.c.id).limit(limit)
     if since is not None:
@@ -382,7 +381,7 @@ def page(
 def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
     """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`.
 
-    The refund with the id `but` is left out.
+    It leaves out the refund with the id `but`.
     """
     total = select(func.coalesce(func.sum(ledger.c.amount_minor), 0)).where(
         ledger.c.sent_day == day, ledger.c.currency == currency, ledger.c.id != but
@@ -391,9 +390,9 @@ def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
 
 
 def count_alone(conn: Connection, day: str, currency: str) -> None:
-    """Wait until nobody else adds up this day, and be alone with it until the transaction ends.
+    """Lock the total of this day until the transaction ends; wait for any other holder.
 
-    Otherwise two workers would each find room for the last refund under a cap.
+    Otherwise two workers could each find room for the last refund under a cap.
     """
     backend(conn).lock_until_the_end(conn, f"{day} {currency}")
 
@@ -411,9 +410,9 @@ def count_of_other_adapters(conn: Connection, adapter: str) -> int:
 
 
 def failing(conn: Connection, before: datetime) -> tuple[int, int]:
-    """Return how many refunds not yet finished have failed since `before` or longer.
+    """Return how many unfinished refunds have been failing since `before` or longer.
 
-    First those that wait for an adapter that is not set, then the rest.
+    The first number counts those that wait for an adapter that is not set, the second the rest.
     """
     waits = ledger.c.detail.startswith(WAITS_FOR_ADAPTER)
     query = (
@@ -431,12 +430,12 @@ def failing(conn: Connection, before: datetime) -> tuple[int, int]:
 
 
 WAITS_FOR_ADAPTER = "waits for the adapter"
-"""How the detail of a refund begins whose adapter is not the one that is set."""
+"""The start of a refund's detail where its adapter is not the one that is set."""
 _ENDED = (State.HELD, State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:
-    """Return up to `limit` refunds that have rested since `before` and still hold an address."""
+    """Return up to `limit` refunds that have been idle since `before` and still hold an address."""
     query = (
         select(ledger.c.id)
         .where(ledger.c.updated_at < before, ledger.c.instructions_email.is_not(None))
@@ -447,5 +446,5 @@ def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str
 
 
 def forget_addresses(conn: Connection, ids: Sequence[str]) -> None:
-    """Drop the customers' addresses of these refunds; amounts, ids and times are the books."""
+    """Drop the customers' addresses of these refunds; keep amounts, ids and times for the books."""
     conn.execute(update(ledger).where(ledger.c.id.in_(ids)).values(instructions_email=None))

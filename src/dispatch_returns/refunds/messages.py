@@ -1,7 +1,7 @@
-"""What the ticket is told about its refund, as messages for the outbox.
+"""What a ticket shows about its refund, as messages for the outbox.
 
 Three kinds: ``ticket`` (bring the ticket's fields in line with the ledger, as it is when the
-message is delivered), ``comment`` (the customer reads it), ``note`` (only agents do).
+message is delivered), ``comment`` (the customer reads it), ``note`` (only agents read it).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
 
 
 def tell_outcome(conn: Connection, refund: Refund, now: datetime, *, again: bool) -> None:
-    """Do as `tell_change`, and tell the customer where the money is: once for each such state.
+    """Like `tell_change`, and tell the customer where the money is: once for each such state.
 
-    `again`: it may have been told by a store that was lost, so it is looked for first.
+    `again`: a store that was lost may have sent it already, so look for it first.
     """
     outbox.add_all(conn, (_change(refund), *_to_customer(refund, again=again)), now)
 
 
 def hold_of(refund: Refund) -> Hold:
-    """Return why a person must look at a refund that says so."""
+    """Return why a person must look at a refund, from its own row."""
     assert refund.reason is not None
     assert refund.detail is not None
     return Hold(Reason(refund.reason), refund.detail)
@@ -54,8 +54,8 @@ def hold_of(refund: Refund) -> Hold:
 def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Take the ticket back from `refunded`, and say why and what to do.
 
-    Once for each time that a person set it to `refunded`: while the ticket has not been taken
-    back, more events about it say nothing new. A dry run writes to no ticket.
+    This happens once for each time that a person sets it to `refunded`: until the ticket is taken
+    back, more events about it add nothing. A dry run writes to no ticket.
     """
     if hold.reason is Reason.DRY_RUN:
         return
@@ -66,13 +66,13 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
 
 
 def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
-    """Leave an internal note that says what is the case and what to do."""
+    """Leave an internal note that says what was found and what to do."""
     what = f"{hold.reason}:{hold.detail}"
     outbox.add(conn, _message(refund, "note", what, body=_note(refund, hold)), now)
 
 
 def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Say that the money was paid back by somebody else, and that nothing more was paid."""
+    """Say that the refund was made elsewhere, and that nothing more was paid."""
     body = (
         f"This payment had been refunded already, by {refund.processor_id}, which was not made"
         f" from this ticket. Nothing more was paid. (Refund {refund.id})"
@@ -85,7 +85,7 @@ def _note(refund: Refund, hold: Hold) -> str:
 
 
 def _change(refund: Refund) -> NewMessage:
-    # With the time: a refund may come back to a state of which the ticket was told before.
+    # Include the time: a refund may return to a state that the ticket has already shown.
     what = f"{refund.state}:{refund.reason}:{refund.arn}:{refund.updated_at.isoformat()}"
     return _message(refund, "ticket", what)
 
@@ -95,7 +95,7 @@ def _to_customer(refund: Refund, *, again: bool) -> Iterator[NewMessage]:
     if text is not None and not refund.adopted:
         # "Sent" after "on its way" would only be noise.
         told = "paid" if refund.state in {State.PENDING, State.SUCCEEDED} else str(refund.state)
-        # What is told of as a step of its own, where a notifier tells of steps.
+        # Names a step of its own, for a notifier that reports steps.
         paid = {"told": told} if told == "paid" else {}
         if again:
             paid = paid | {"again": "yes"}
@@ -103,7 +103,7 @@ def _to_customer(refund: Refund, *, again: bool) -> Iterator[NewMessage]:
 
 
 def _message(refund: Refund, kind: str, what: str, **payload: str) -> NewMessage:
-    # What is told can be long, and the key also serves as the comment's idempotency key.
+    # The text can be long, and the key also serves as the comment's idempotency key.
     digest = hashlib.sha256(what.encode()).hexdigest()[:16]
     return NewMessage(
         dedupe_key=f"{refund.id}-g{refund.generation}-{kind}-{digest}",

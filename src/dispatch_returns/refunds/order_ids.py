@@ -1,4 +1,4 @@
-"""What orders are called: the same one is written in several ways."""
+"""The ids of orders: people write the same one in several ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def plain_id(order_id: str) -> str:
 
 
 def order_key(order_id: str) -> str:
-    """Return what is equal for two spellings of one order's id: `plain_id`, in any case.
+    """Return a key that is equal for two spellings of one order's id: `plain_id`, in any case.
 
     Where a shop system was asked, its own id is compared, and no guess is needed.
     """

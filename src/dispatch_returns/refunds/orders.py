@@ -1,4 +1,4 @@
-"""What a refund must know of an order: what it is called, and which payment it was paid with."""
+"""What a refund needs to know about an order: its ids, and the payment it was paid with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dispatch_returns.refunds.owner import NOT_KNOWN, Owner
 
 @dataclass(frozen=True, slots=True)
 class OrderRecord:
-    """What the shop's own system says of a ticket's order.
+    """What the shop's own system says about a ticket's order.
 
-    ``names`` are all ids that the order goes by, its own first; empty where no system was asked.
-    ``payment`` is None where the system does not say. ``missing``: it was asked and knows no such
-    order. ``owner`` says whether it is the order of the ticket's customer.
+    ``names`` are all ids of the order, its own first; empty where no system was asked. ``payment``
+    is None where the system does not say. ``missing``: the system was asked and has no such order.
+    ``owner`` says whether the order belongs to the ticket's customer.
     """
 
     names: tuple[str, ...] = ()
@@ -24,10 +24,10 @@ class OrderRecord:
     owner: Owner = NOT_KNOWN
 
     def is_called(self, name: str | None) -> bool:
-        """Whether the order goes by this name, among others."""
+        """Whether `name` is one of the order's ids."""
         return name is not None and any(same_order(name, it) for it in self.names)
 
 
 NOT_ASKED = OrderRecord()
-"""Only the ticket says which order it is."""
+"""No system was asked: only the ticket says which order it is."""
 MISSING = OrderRecord(missing=True)

@@ -1,7 +1,7 @@
-"""What follows from an adapter's answer: pure, and a table where it can be.
+"""What follows from an adapter's answer: pure, and a table where possible.
 
-The rule behind it: only the processor's own word that it refused makes a refund `held` or lets
-a new idempotency key be used. Silence, and everything that may be silence, is `unknown`.
+The rule behind it: a refund becomes `held`, or gets a new idempotency key, only when the processor
+itself says that it refused. Silence, and everything that may be silence, is `unknown`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class NextStep(enum.Enum):
     """What the service does next."""
 
     AGAIN = enum.auto()
-    """It was not carried out: the same key again, later."""
+    """It was not carried out: use the same key again, later."""
     UNKNOWN = enum.auto()
-    """It may have been carried out: look it up, and the same key again, later."""
+    """It may have been carried out: look it up, then use the same key again, later."""
     REFUSED = enum.auto()
-    """The processor refused: a person must look, unless an earlier call had gone through."""
+    """The processor refused: a person must look, unless an earlier call went through."""
     LOOK = enum.auto()
-    """A refund is there: ours or somebody else's, the processor must say."""
+    """A refund exists: ask the processor whether it is ours."""
 
 
 _VERDICTS: Mapping[ErrorKind, NextStep] = {
@@ -61,8 +61,8 @@ _REASONS: Mapping[ErrorKind, Reason] = {
 def verdict(kind: ErrorKind, *, uncertain: bool) -> NextStep:
     """Return what follows from `kind`.
 
-    `uncertain`: an earlier call with this key may have been carried out. Then "not carried
-    out" is said of the last call only, and a refusal may be the echo of our own success.
+    `uncertain`: an earlier call with this key may have been carried out. Then "not carried out"
+    describes the last call only, and a refusal may be the echo of our own success.
     """
     found = _VERDICTS[kind]
     if not uncertain:
@@ -78,7 +78,7 @@ def refusal(error: AdapterError) -> Hold:
 
 
 def hold_for(error: AdapterError) -> Hold | None:
-    """Return why a person must look, for the kinds that a processor refuses with."""
+    """Return why a person must look, for the kinds that mean a processor's refusal."""
     reason = _REASONS.get(error.kind)
     return None if reason is None else Hold(reason, error.message)
 

@@ -1,4 +1,4 @@
-"""Whose order a ticket is about, as far as that can be known, and the merchant's proof of it."""
+"""Whose order a ticket is about, as far as that is known, and the merchant's proof of it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _PURPOSE = "dispatch-returns: the ticket is of the customer of this order\n"
 
 
 class Standing(enum.StrEnum):
-    """What the ticket's customer is to the order."""
+    """How the ticket's customer relates to the order."""
 
     OWNER = "owner"
-    """They have the address that the order's source says."""
+    """Their address is the one that the order's source gives."""
     PROVEN = "proven"
-    """The merchant's own backend made the ticket for this order, and has signed it."""
+    """The merchant's own backend made the ticket for this order, and signed it."""
     APPROVED = "approved"
-    """A person has looked at just this ticket, order and address."""
+    """A person has accepted exactly this ticket, order and address."""
     UNKNOWN = "unknown"
-    """No source says an address, so nothing can be compared."""
+    """No source gives an address, so there is nothing to compare."""
     DIFFERS = "differs"
-    """The order is somebody else's, as far as is known."""
+    """The order belongs to another customer, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Whose order a ticket is about. ``email`` is the order's own address, where one is known.
 
-    ``subject`` stands for the order and the ticket's customer together, and says neither: an
-    approval is for both.
+    ``subject`` stands for the order and the ticket's customer together, and reveals neither: an
+    approval covers both.
     """
 
     standing: Standing
@@ -50,7 +50,7 @@ class Owner:
 
 
 NOT_KNOWN = Owner(Standing.UNKNOWN)
-"""There is nobody to compare the ticket's customer with."""
+"""There is no address to compare the ticket's customer with."""
 
 
 def sign(key: bytes, order_id: str) -> str:
@@ -60,7 +60,7 @@ def sign(key: bytes, order_id: str) -> str:
 
 
 def proves(key: bytes, proof: object, order_ids: Iterable[str | None]) -> bool:
-    """Whether `proof` was signed with `key` for one of `order_ids`, which mean the same order."""
+    """Whether `proof` was signed with `key` for one of `order_ids`, all ids of one order."""
     if not isinstance(proof, str):
         return False
     given = proof.strip().encode(errors="replace")

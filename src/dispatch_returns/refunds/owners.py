@@ -1,7 +1,7 @@
-"""What a person was asked, and has agreed to, where a ticket's customer is not the order's.
+"""What a person was asked, and has approved, where a ticket's customer is not the order's.
 
-An approval is for one ticket and one ``subject``: an order and a customer together, as a digest.
-With another order or another address it is none.
+An approval is for one ticket and one ``subject``: an order and a customer together, as a digest. It
+does not cover another order or another address.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ class Question:
 
 
 def subject_of(order_id: str, customer_email: str | None) -> str:
-    """Return what stands for an order and a customer, and says neither."""
+    """Return a digest that stands for an order and a customer, and reveals neither."""
     text = "\n".join(("owner", order_id, email_key(customer_email) or ""))
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def ask(conn: Connection, question: Question, now: datetime) -> None:
-    """Note that a person is asked. Once is enough."""
+    """Record that a person is asked. Once is enough."""
     values = {"workspace_id": question.workspace_id, "ticket_id": question.ticket_id}
     queue.insert_new(conn, owners, values | {"subject": question.subject, "asked_at": now})
 
 
 def was_asked(conn: Connection, question: Question) -> bool:
-    """Whether just this was asked."""
+    """Whether a person was asked exactly this."""
     return conn.execute(select(owners.c.asked_at).where(*_of(question))).first() is not None
 
 
 def unanswered(conn: Connection, workspace_id: str, tickets: Sequence[str]) -> frozenset[str]:
-    """Return those of `tickets` of which a person was asked, and has agreed to nothing yet."""
+    """Return those of `tickets` for which a person was asked, and has approved nothing yet."""
     if not tickets:
         return frozenset()
     query = select(owners.c.ticket_id, owners.c.approved_at).where(
@@ -59,13 +59,13 @@ def unanswered(conn: Connection, workspace_id: str, tickets: Sequence[str]) -> f
 
 
 def approve(conn: Connection, question: Question, now: datetime, *, who: str) -> None:
-    """Record that a person has agreed to what was asked."""
+    """Record that a person has approved what they were asked."""
     answered = update(owners).where(*_of(question), owners.c.approved_at.is_(None))
     conn.execute(answered.values(approved_at=now, who=who))
 
 
 def is_approved(conn: Connection, question: Question) -> bool:
-    """Whether a person has agreed to just this."""
+    """Whether a person has approved exactly this."""
     found = conn.execute(select(owners.c.approved_at).where(*_of(question)))
     return found.scalar_one_or_none() is not None
 
@@ -79,13 +79,13 @@ def _of(question: Question) -> tuple[ColumnElement[bool], ...]:
 
 
 def proof_key(conn: Connection) -> bytes | None:
-    """Return the key that this installation signs with, None where none was made yet."""
+    """Return this installation's signing key, or None if it has none yet."""
     found = conn.execute(select(keys.c.secret).where(keys.c.name == _PROOFS)).scalar_one_or_none()
     return None if found is None else bytes(found)
 
 
 def make_proof_key(conn: Connection, now: datetime) -> bytes:
-    """Return the key that this installation signs with, made now where there is none."""
+    """Return this installation's signing key; make it now if there is none."""
     fresh = {"name": _PROOFS, "secret": secrets.token_bytes(32), "made_at": now}
     queue.insert_new(conn, keys, fresh)
     found = proof_key(conn)

@@ -1,4 +1,4 @@
-"""How long things take: leases, retries, and when a refund is looked at again. Pure."""
+"""How long things take: leases, retries, and the next look at a refund. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.queue import LONGEST_RETRY, backoff
 
 WAITING = frozenset({State.PENDING, State.REQUIRES_ACTION})
-"""The processor has accepted the refund, and not finished it."""
+"""In these states the processor has accepted the refund, and has not finished it."""
 _SOONEST = timedelta(seconds=1)
-"""A processor that says "again, at once" is not asked in a loop."""
+"""Keeps a processor that says "again, at once" from being called in a loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How long things may take: `lease` must be longer than three calls to the processor.
 
-    ``patience``: how long a processor may be out of reach before a person is told.
-    ``follow_ups``: when a refund that succeeded is looked at again, each after the one before.
-    The bank's tracing number comes later, and a refund can still fail for 30 days
+    ``patience``: how long a processor may be unreachable before a person is notified.
+    ``follow_ups``: when a refund that succeeded is looked at again, each after the one before. The
+    bank's tracing number arrives later, and a refund can still fail for 30 days
     (https://docs.stripe.com/refunds#failed-refunds).
     """
 
@@ -43,13 +43,13 @@ class Pace:
         return sum(self.follow_ups, timedelta())
 
     def retry_in(self, tries: int, retry_after: float | None, jitter: float) -> timedelta:
-        """Return how long to wait after the failure number `tries`, or as the processor asks."""
+        """Return how long to wait after failure number `tries`, or what the processor asks for."""
         if retry_after is None:
             return backoff(tries, jitter, first=self.first_retry, longest=self.longest_retry)
         return min(max(timedelta(seconds=retry_after), _SOONEST), self.longest_retry)
 
     def wait_on(self, waited: timedelta, first: timedelta) -> timedelta:
-        """Return how long to wait after having `waited`: as long again, but `first` at least."""
+        """Return how long to wait after having `waited`: as long again, but at least `first`."""
         return min(max(waited, first), self.longest_retry)
 
     def poll_in(self, polls: int, jitter: float) -> timedelta:
@@ -57,7 +57,7 @@ class Pace:
         return backoff(polls, jitter, first=self.first_poll, longest=self.longest_poll)
 
     def next_poll(self, state: State, polls: int, jitter: float) -> timedelta | None:
-        """Return when to look again at a refund found `polls` times in `state`, None if never."""
+        """Return when to look again at a refund found `polls` times in `state`; None for never."""
         if state in WAITING:
             return self.poll_in(polls, jitter)
         if state is State.SUCCEEDED and polls < len(self.follow_ups):

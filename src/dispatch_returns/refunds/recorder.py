@@ -1,6 +1,6 @@
-"""Writes what came of a refund into its row, and lets people know, in one transaction each.
+"""Writes the result for a refund into its row, with the messages about it, in one transaction.
 
-Which move follows from what is said in `transitions` and `outcomes`; here it is carried out.
+`transitions` and `outcomes` define which move follows; this module carries it out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CALLS: Mapping[RefundAction, str] = {
     RefundAction.REPORT: "event",
     RefundAction.CONFIRM: "confirm",
 }
-"""What an attempt is called by which the processor's word came."""
+"""The name of the attempt that brought the processor's answer, by action."""
 _SOON = timedelta(minutes=1)
 _NOT_TOLD = Hold(
     Reason.STATUS_UNKNOWN,
@@ -52,14 +52,14 @@ NOT_APPROVED: RefundChanges = {
     "approved_minor": None,
     "approved_detail": None,
 }
-"""The values of a row that nobody has approved, or not with what is said against it now."""
+"""The values of a row without an approval, or with an approval that its doubts outdate."""
 
 
 class Recorder:
-    """Records what came of refunds.
+    """Records the results for refunds.
 
-    Each method raises `LeaseLostError` when the row was claimed or moved since `refund` was read,
-    and writes nothing then.
+    Each method raises `LeaseLostError`, and writes nothing, when the row was claimed or moved since
+    `refund` was read.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Recorder:
         by: RefundAction,
         keep_approval: bool = True,
     ) -> Refund:
-        """Let a refund of which nothing was paid wait for a person; return it as it is then."""
+        """Hold a refund of which nothing was paid for a person; return it as it is afterwards."""
         now = self._now()
         values: RefundChanges = {
             "reason": hold.reason,
@@ -109,9 +109,10 @@ class Recorder:
     def apply(
         self, conn: Connection, refund: Refund, result: RefundResult, *, by: RefundAction
     ) -> Refund:
-        """Write what the processor says of a refund into its row; return the row as it is then.
+        """Write what the processor says about a refund into its row; return the row afterwards.
 
-        `by` says how its word came. The ticket hears of it where it shows something new.
+        `by` says how the processor's word arrived. The ticket is updated where it would show
+        something new.
         """
         now = self._now()
         attempts.record(
@@ -160,13 +161,13 @@ class Recorder:
     # Each in a transaction of its own.
 
     def record(self, refund: Refund, result: RefundResult, *, by: RefundAction) -> None:
-        """Like `apply`; a refund that is another row's is left to a person."""
+        """Like `apply`; a refund that belongs to another row is left to a person."""
         try:
             after = self._store.write(
                 "refund.outcome", lambda conn: self.apply(conn, refund, result, by=by)
             )
         except ledger.TakenError as error:
-            # Looking again would find the same, for ever.
+            # Another look would find the same, forever.
             self.park(refund, AdapterError(ErrorKind.KEY_CONFLICT, f"{error}."), _CALLS[by])
             return
         log.info("refund %s is %s", after.id, after.state, extra=ids_of(after))
@@ -187,15 +188,15 @@ class Recorder:
         self._store.write("refund.outcome", write)
 
     def unsupported(self, refund: Refund, error: UnsupportedFeatureError) -> None:
-        """Leave to a person what the processor has no words for."""
+        """Leave to a person what the processor has no way to express."""
         if refund.uncertain:
-            # Said of this call only: an earlier one may have been carried out.
+            # This describes this call only: an earlier one may have been carried out.
             self.park(refund, AdapterError(ErrorKind.CONFIG, f"{error}"))
         else:
             self.refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"))
 
     def retry(self, refund: Refund, error: AdapterError, call: str = "refund") -> None:
-        """Try again later what was certainly not carried out, for as long as the pace allows."""
+        """Retry later a call that was certainly not carried out, for as long as the pace allows."""
         now = self._now()
         with self._store.read() as conn:
             tried_since = attempts.tried_since(conn, refund) or now
@@ -205,18 +206,18 @@ class Recorder:
             self._try_later(refund, error, call, State.REQUESTED, RefundAction.POSTPONE)
 
     def look_later(self, refund: Refund, error: AdapterError, call: str) -> None:
-        """Look for a refund later that may have been carried out; after a day, say so."""
+        """Look later for a refund that may have been carried out; after a day, say so."""
         self._try_later(refund, error, call, State.UNKNOWN, RefundAction.LOSE_TRACK)
 
     def cannot_look(self, refund: Refund, error: AdapterError) -> None:
-        """Look again later, or leave to a person what the processor will not say later either."""
+        """Look again later, or leave it to a person if the processor will never answer."""
         if outcomes.verdict(error.kind, uncertain=True) is outcomes.NextStep.UNKNOWN:
             self.look_later(refund, error, "find")
         else:
             self.park(refund, error, "find")
 
     def park(self, refund: Refund, error: AdapterError | None = None, call: str = "refund") -> None:
-        """Leave to a person what may have been paid, where asking again could pay twice."""
+        """Leave to a person what may have been paid, where another request could pay twice."""
         said = "" if error is None else f" {error.message}"
         hold = Hold(_NOT_KNOWN.reason, f"{_NOT_KNOWN.detail}{said}")
 
@@ -244,23 +245,23 @@ class Recorder:
         self._store.write("refund.outcome", write)
 
     def rest(self, refund: Refund) -> None:
-        """Let a row rest of which nothing more is expected."""
+        """Stop scheduling a row for which nothing more is expected."""
         self._postpone(refund, due_at=None)
 
     def follow_later(self, refund: Refund) -> None:
-        """Look again later at a refund that the processor has accepted, and does not show now."""
+        """Look again later at a refund that the processor accepted, and does not show now."""
         polls = refund.tries + 1
         wait = self._pace.next_poll(refund.state, polls, self._jitter())
         due_at = None if wait is None else self._now() + wait
         self._postpone(refund, detail=None, due_at=due_at, tries=polls)
 
     def cannot_follow(self, refund: Refund, error: AdapterError) -> None:
-        """Look again later at an accepted refund, where the processor cannot say how it stands."""
+        """Look again later at an accepted refund while the processor cannot say how it stands."""
         now = self._now()
         since = failing_since(refund.failing_since, refund.detail, error.message, now)
         due_at: datetime | None = now + self._pace.wait_on(now - since, self._pace.first_poll)
         if refund.state is State.SUCCEEDED and now - since >= self._pace.followed_for:
-            due_at = None  # it could have failed until then
+            due_at = None  # until then it could have failed
         told = None
         if error.kind is ErrorKind.KEY_CONFLICT:
             told = Hold(Reason.PAID_TWICE, error.message)
@@ -269,7 +270,7 @@ class Recorder:
         self._postpone(refund, told, detail=error.message, due_at=due_at, failing_since=since)
 
     def wait_for_adapter(self, refund: Refund) -> None:
-        """Put off a refund of another adapter; after a day, tell people once, and go on waiting."""
+        """Postpone a refund of another adapter; after a day, notify people once and wait on."""
         now = self._now()
         detail = f"{ledger.WAITS_FOR_ADAPTER} {refund.adapter}"
         since = failing_since(refund.failing_since, refund.detail, detail, now)
@@ -288,7 +289,7 @@ class Recorder:
         )
 
     def wait_for_ticket(self, refund: Refund, error: APIError) -> None:
-        """Put off a refund whose ticket cannot be read; after a day without it, hold it."""
+        """Postpone a refund whose ticket cannot be read; after a day without it, hold it."""
         said = type(error).__name__
         log.warning(
             "refund %s: its ticket cannot be read: %s", refund.id, said, extra=ids_of(refund)
@@ -312,7 +313,7 @@ class Recorder:
     def _postpone(
         self, refund: Refund, told: Hold | None = None, **values: Unpack[RefundChanges]
     ) -> None:
-        """Change when the row is due, and what it waits for; agents are `told` in a note."""
+        """Change when the row is due, and what it waits for; agents read `told` in a note."""
 
         def write(conn: Connection) -> None:
             now = self._now()
@@ -345,7 +346,7 @@ class Recorder:
             if state is not State.UNKNOWN or after.reason is not None:
                 return
             asked_at = after.first_sent_at or attempts.tried_since(conn, after) or after.created_at
-            if now > asked_at + self._pace.patience:  # a person hears of it, once; it goes on
+            if now > asked_at + self._pace.patience:  # notify a person, once; it goes on
                 after = ledger.change(conn, after, now, reason=_NOT_KNOWN.reason)
                 messages.tell_held(conn, after, _NOT_KNOWN, now)
                 self._announce(conn, after, now)
@@ -354,7 +355,7 @@ class Recorder:
 
 
 def ids_of(refund: Refund) -> dict[str, str | None]:
-    """Return what a log line about `refund` names."""
+    """Return the ids that a log line about `refund` names."""
     return telemetry.ids(ticket_id=refund.ticket_id, refund_id=refund.id)
 
 

@@ -1,15 +1,16 @@
-"""Finds refund adapters by name: ours, and those of any package that is installed.
+"""Finds refund adapters by name: ours, and those of any installed package.
 
-A plugin is a class that satisfies `RefundAdapter`, has a class method
-``from_settings(options: Mapping[str, str])`` that builds one from what the environment says,
-and is named in its package's metadata::
+A plugin is a class that satisfies `RefundAdapter`, has a class method ``from_settings(options:
+Mapping[str, str])`` that builds one from the environment's options, and is named in its package's
+metadata::
 
     [project.entry-points."dispatch_returns.refund_adapters"]
     acme = "acme_refunds:AcmeRefunds"
 
-``options`` has what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
-``{"api_key": ...}``. It has every variable of that prefix, whosoever it is, so a name that the
-adapter does not know is no mistake. `ConfigurationError` is for what is missing or wrong.
+``options`` holds what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
+``{"api_key": ...}``. It contains every variable with that prefix, whichever program it is for, so a
+name that the adapter does not know is no mistake. Raise `ConfigurationError` for an option that is
+missing or wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PLUGINS = Plugins("dispatch_returns.refund_adapters", "refund adapter")
 
 
 class AdapterFactory(Protocol):
-    """What an entry point names: an adapter's class."""
+    """What an entry point names: an adapter class."""
 
     def from_settings(self, options: Mapping[str, str]) -> RefundAdapter:
         """Return an adapter. Raises `ConfigurationError`."""
@@ -37,9 +38,9 @@ def available() -> list[str]:
 
 
 def load_adapter(name: str) -> AdapterFactory:
-    """Return the adapter class that goes by `name`.
+    """Return the adapter class named `name`.
 
-    Raises `ConfigurationError` when none or more than one package offers that name, when it
-    cannot be imported, and when it is no adapter class.
+    Raises `ConfigurationError` when no package or more than one offers that name, when the class
+    cannot be imported, and when it is not an adapter class.
     """
     return cast("AdapterFactory", PLUGINS.load(name))

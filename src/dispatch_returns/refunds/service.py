@@ -1,11 +1,11 @@
-"""The refund service: takes an intent to pay back to its end, exactly once.
+"""The refund service: carries each intent to refund to its end, exactly once.
 
-The ledger row is written before the first call, and says before each call that it is made. So
-whatever dies and wherever, the row tells what may have happened, and what may have happened is
-looked up or asked again with the same idempotency key, never with a new one.
+The service writes the ledger row before the first call, and records each call before it makes it.
+So wherever a process dies, the row shows what may have happened. The service then looks that up, or
+sends the request again with the same idempotency key, never with a new one.
 
-A row that was not sent at the moment it was entered may come from a backup, and people may have
-changed their minds: the processor is looked at, and the ticket, before its first call.
+A row that was not sent at the moment of its entry may come from a backup, and people may have
+changed their minds: before its first call, the service checks the processor and the ticket.
 """
 
 from __future__ import annotations
@@ -56,18 +56,19 @@ _WAITS_FOR: Mapping[str, str] = {
 }
 
 TakenBack = Callable[[Refund], Hold | None]
-"""Reads the ticket of a refund that waits, and says why it must not be sent, if so.
+"""Reads the ticket of a waiting refund, and returns why it must not be sent, if so.
 
 Raises `APIError` when the ticket cannot be read.
 """
 
 
 class RefundService:
-    """Decides, records, asks the processor, records again. Safe to run in many threads.
+    """Decides, records, asks the processor, records again. Safe to use from many threads.
 
-    Its methods stand in the order of a refund's life: it is entered, claimed when it is due,
-    checked once more, sent; what may have been carried out is found out, and what the processor
-    has accepted is followed to its end. `transitions` has every move; `recorder` makes them.
+    Its methods follow the order of a refund's life: it is entered, claimed when it is due, checked
+    once more, sent; a call that may have been carried out is looked up, and a refund that the
+    processor has accepted is followed to its end. `transitions` has every move; `recorder` makes
+    them.
     """
 
     def __init__(
@@ -109,16 +110,17 @@ class RefundService:
     def enter(
         self, conn: Connection, decision: RefundDecision
     ) -> tuple[Refund | None, Refund | None]:
-        """Write `decision` into the ledger, and say there that it is sent now, if it can be.
+        """Write `decision` into the ledger, and record there that it is sent now, if it can be.
 
-        Return the row as it was entered, and the row to hand to `carry_out` after the commit:
-        None where something stands against it. Then it is claimed when it is due, or waits for
-        a person. Nothing is written for a ticket that was settled before (see `Intake.enter`).
+        Return the row as it was entered, and the row to pass to `carry_out` after the commit. The
+        second is None where something stands against it: then a worker claims the row when it is
+        due, or it waits for a person. Nothing is written for a ticket that was settled before (see
+        `Intake.enter`).
         """
         if self.intake.is_before(conn, decision):
             return None, None
         now = self.now()
-        # It needs no second look before it is sent.
+        # It needs no second check before it is sent.
         at_once = not (decision.hold or decision.look_first or self.rails.max_per_day)
         if at_once and not switches.on(conn) | self._always_stopped_by:
             created = self.intake.create(conn, decision, _sent(now, self.pace))
@@ -126,7 +128,7 @@ class RefundService:
             created = self.intake.create(conn, decision)
         if created is None:
             known = self.intake.enter_again(conn, decision)
-            # A row that waited since before may be of an old backup: it is looked for first.
+            # A row that was waiting already may be of an old backup: look for its refund first.
             return known, self.begin(conn, known) if known.entered_at >= now else None
         if created.state is not State.SENDING:
             return created, self.begin(conn, created)
@@ -134,9 +136,9 @@ class RefundService:
         return created, created
 
     def begin(self, conn: Connection, refund: Refund) -> Refund | None:
-        """Say in the ledger that a refund just entered is sent now, inside the same transaction.
+        """Record that a refund just entered is sent now, inside the same transaction.
 
-        Return the row to hand to `carry_out`, or None, as `enter` does.
+        Return the row to pass to `carry_out`, or None, as `enter` does.
         """
         if refund.state is not State.REQUESTED or refund.uncertain:
             return None
@@ -147,14 +149,14 @@ class RefundService:
         return self._mark_sending(conn, refund)
 
     def carry_out(self, sending: Refund) -> None:
-        """Make the call that `begin` has announced, and record what came of it."""
+        """Make the call that `begin` recorded, and record its result."""
         with _left_to_another_worker(sending):
             self._call(sending)
 
     # Claimed: its next step is due.
 
     def claim(self, limit: int) -> list[Refund]:
-        """Take up to `limit` refunds of this workspace whose next step is due."""
+        """Claim up to `limit` refunds of this workspace whose next step is due."""
         lease, workspace = self.pace.lease, self._workspace()
         return self.store.write(
             "refund.claim", lambda conn: ledger.claim(conn, self.now(), lease, limit, workspace)
@@ -163,8 +165,8 @@ class RefundService:
     def advance(self, refund: Refund) -> None:
         """Take a claimed refund one step further.
 
-        Errors of the processor become states. A row that another worker has taken over
-        meanwhile is left to it.
+        Errors of the processor become states. A row that another worker has claimed meanwhile is
+        left to that worker.
         """
         with _left_to_another_worker(refund):
             if refund.adapter != self.adapter.name:
@@ -174,23 +176,23 @@ class RefundService:
             elif refund.state is State.REQUESTED and refund.nothing_carried_out:
                 self._check(refund)
             elif refund.state in {State.REQUESTED, State.SENDING, State.UNKNOWN}:
-                # A row found in `sending` was left there by a worker that died.
+                # A worker that died left this row in `sending`.
                 self._find_out(replace(refund, uncertain=True))
             else:
                 self.recorder.rest(refund)
 
-    # Checked: what has waited may be paid, or not wanted any more, by now.
+    # Checked: while it waited, it may have been paid, or people may have withdrawn it.
 
     def _check(self, refund: Refund) -> None:
-        """Send what has waited, unless it was paid meanwhile or people have taken it back.
+        """Send a refund that has waited, unless it was paid meanwhile or people have withdrawn it.
 
-        It was never sent as far as this store knows, and the store may be an old backup.
+        This store shows no earlier call, but the store may be an old backup.
         """
         can = self.adapter.capabilities
         if self.intake.was_just_entered(refund) and not refund.uncertain:
             self._send(refund)
         elif self.stopped_by():
-            self._send(refund)  # it is put off or held, and nobody needs to be asked for that
+            self._send(refund)  # it is postponed or held, and that needs no request
         elif not can.lookup and not calls.key_was_kept(refund, can, self.pace.lease, self.now()):
             self.recorder.park(refund)
         else:
@@ -219,7 +221,7 @@ class RefundService:
             self._send_unless_taken_back(refund)
 
     def _send_unless_taken_back(self, refund: Refund) -> None:
-        """Ask the ticket whether people still want it, and send it if so."""
+        """Check in the ticket whether people still want it, and send it if so."""
         try:
             hold = None if self._taken_back is None else self._taken_back(refund)
         except APIError as error:
@@ -233,7 +235,7 @@ class RefundService:
                 "refund.outcome", lambda conn: self.recorder.hold(conn, refund, hold, by=by)
             )
 
-    # Sent: the ledger says so first.
+    # Sent: the ledger records it first.
 
     def _send(self, refund: Refund) -> None:
         sending = self.store.write("refund.sending", lambda conn: self._mark_sending(conn, refund))
@@ -241,9 +243,9 @@ class RefundService:
             self._call(sending)
 
     def _mark_sending(self, conn: Connection, refund: Refund) -> Refund | None:
-        """Move the row to `sending` and return it, or None where a rail says no at this moment.
+        """Move the row to `sending` and return it, or return None where a limit forbids it now.
 
-        Whoever had claimed it before is fenced off: only this call is made.
+        This fences off any earlier claim: only this call is made.
         """
         now = self.now()
         stopped = switches.on(conn) | self._always_stopped_by
@@ -265,10 +267,11 @@ class RefundService:
         return ledger.move(conn, refund, now, State.SENDING, by=RefundAction.CALL, **sent)
 
     def _call(self, sending: Refund) -> None:
-        """Ask the processor for the refund, and record what came of it."""
+        """Request the refund from the processor, and record the result."""
         assert sending.due_at is not None
         if self.now() >= sending.due_at:
-            # Whoever claims the row next looks first; this call could come after its key's end.
+            # The next worker to claim the row looks first; this call could come after its key's
+            # end.
             raise LeaseLostError(f"the lease of {sending.id} ended before the call was made")
         try:
             with telemetry.processor_call(self.adapter.name, "refund", **ids_of(sending)):
@@ -293,7 +296,7 @@ class RefundService:
             self.recorder.refuse(refund, outcomes.refusal(error), error)
 
     def _look(self, refund: Refund, error: AdapterError) -> None:
-        """The processor says that there is a refund: take it over if it is this one."""
+        """Look at the refund that the processor says exists, and take it over if it is this one."""
         try:
             found = self._find(refund)
             if found is None and error.kind is ErrorKind.ALREADY_REFUNDED and self._adopts(refund):
@@ -308,13 +311,14 @@ class RefundService:
         else:
             self.recorder.refuse(refund, outcomes.refusal(error), error)
 
-    # Found out: a call may have been carried out.
+    # Looked up: a call may have been carried out.
 
     def _find_out(self, refund: Refund) -> None:
         """Find out what became of a call that may have been carried out.
 
-        Look first: it only reads. If the refund is not there and the key is certainly alive,
-        the same request again is answered with what the first one did, or does it now.
+        Look first, which only reads. If the refund is not there and the key is certainly alive,
+        send the same request again: the processor repeats its first answer, or carries the request
+        out now.
         """
         alive = calls.key_is_alive(refund, self.adapter.capabilities, self.now())
         try:
@@ -332,20 +336,20 @@ class RefundService:
             self.recorder.park(refund)
 
     def _find(self, refund: Refund) -> RefundResult | None:
-        """Ask the processor for this refund; None where it has none, or cannot be asked."""
+        """Ask the processor for this refund; None where it has none, or has no look-up."""
         if not self.adapter.capabilities.lookup:
             return None
         with telemetry.processor_call(self.adapter.name, "find", **ids_of(refund)):
             return self.adapter.find(calls.request_of(refund))
 
     def _adopts(self, refund: Refund, *, waited: bool = False) -> bool:
-        """Take over a refund made elsewhere that is just what was asked for; say if there is one.
+        """Adopt an external refund that is exactly what was asked for; return whether there is one.
 
-        One that has `waited`, and of which nothing was paid, is held for any other that was made
-        since its check, and that is said as well. Raises `AdapterError`.
+        A refund that has `waited`, and of which nothing was paid, is held for any other external
+        refund made since its check; that returns True as well. Raises `AdapterError`.
         """
         if not self.adapter.capabilities.lookup:
-            return False  # ours may have been made as well
+            return False  # ours may exist as well
         listed = self.intake.listed(calls.request_of(refund).payment) or ()
         by_id = {it.result.processor_id: it for it in listed}
 
@@ -360,8 +364,8 @@ class RefundService:
             counted = refund.counted or ()
             if not waited or all(storable(it.processor_id) in counted for it in seen):
                 return False
-            # Whether both are too much is checked again from the ticket, and by a person: an
-            # approval was given before this was known.
+            # Whether both are too much is checked again from the ticket, and by a person: the
+            # approval was given before this refund was known.
             hold, by = external.refunded_elsewhere(seen), RefundAction.HOLD
             self.recorder.hold(conn, refund, hold, by=by, keep_approval=False)
             return True
@@ -371,7 +375,7 @@ class RefundService:
     # Followed: the processor has accepted it.
 
     def _follow(self, refund: Refund) -> None:
-        """Ask where a refund stands that the processor has accepted."""
+        """Ask for the status of a refund that the processor has accepted."""
         try:
             found = self._find(refund)
         except AdapterError as error:
@@ -386,7 +390,7 @@ class RefundService:
 
 @contextmanager
 def _left_to_another_worker(refund: Refund) -> Generator[None, None, None]:
-    """End quietly where another worker has taken the row over."""
+    """Return quietly where another worker has taken the row over."""
     try:
         yield
     except LeaseLostError:
@@ -394,7 +398,7 @@ def _left_to_another_worker(refund: Refund) -> Generator[None, None, None]:
 
 
 def _sent(now: datetime, pace: Pace) -> RefundChanges:
-    """Return what the row says of a call that is made now, and is the first of its key."""
+    """Return the row's changes for a call that is made now, and is the first with its key."""
     return {
         "first_sent_at": now,
         "sent_day": now.date().isoformat(),

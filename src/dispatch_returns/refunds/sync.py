@@ -1,8 +1,8 @@
-"""Late news: what becomes of a row when the processor has a refund that it does not show.
+"""Late events: what happens to a row when the processor has a refund that the row does not show.
 
-An event of the processor's says only that something happened, and may be late, repeated or
-reordered. So wherever it differs from the ledger, the processor is asked, and its answer is
-what the ledger meets. Reconciling uses the same rules.
+An event of the processor only says that something happened, and may be late, repeated or out of
+order. So wherever it differs from the ledger, the service asks the processor and reconciles the
+answer with the ledger. Reconciling uses the same rules.
 """
 
 from __future__ import annotations
@@ -35,38 +35,37 @@ from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
 log = logging.getLogger(__name__)
 
 _ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1}
-"""An event's own word never takes a refund back in this order: it may be old."""
+"""An event's own word never moves a refund back in this order, because it may be old."""
 
 
 class Met(enum.Enum):
-    """What came of it when the ledger met a refund of the processor's."""
+    """The result of reconciling a processor's refund with the ledger."""
 
     AGREES = enum.auto()
     APPLIED = enum.auto()
-    """The row now says what the processor says."""
+    """The row now matches the processor."""
     ADOPTED = enum.auto()
-    """A refund that somebody else made has become a row's."""
+    """A row has adopted an external refund."""
     NOTED = enum.auto()
-    """No row's: kept, so that its payment is not paid back without a look at it."""
+    """No row has it: stored, so that its payment is not refunded without a look at it."""
     ANOTHERS = enum.auto()
-    """Of another workspace's ledger."""
+    """It belongs to another workspace's ledger."""
     BUSY = enum.auto()
-    """A call for this payment is under way, or the row has changed since the processor was asked:
-    come back and ask again."""
+    """A call for this payment is under way, or the row has changed since: ask again later."""
     FOR_A_PERSON = enum.auto()
     """Money may have moved twice. The ticket has a note."""
 
 
 _FIRST = (Met.BUSY, Met.FOR_A_PERSON, Met.APPLIED)
-"""What counts first where several rows met the same refund."""
+"""What takes precedence where several rows concern the same refund."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRefunds:
-    """What is known of a payment's refunds.
+    """What is known about a payment's refunds.
 
-    ``claims``: the payment's rows and their `claims` when the processor was asked. A row that
-    has not changed since is behind the answer. None for an event's own word, which may be old.
+    ``claims``: the payment's rows and their `claims` when the processor was asked. A row that has
+    not changed since is older than the answer. None for an event's own word, which may be old.
     """
 
     refunds: list[KnownRefund]
@@ -74,7 +73,7 @@ class PaymentRefunds:
 
 
 class News:
-    """Brings the ledger and what the processor says together. It never pays."""
+    """Reconciles the ledger with what the processor says. It never pays."""
 
     def __init__(self, service: RefundService, workspace: Callable[[], str]) -> None:
         self._service = service
@@ -83,8 +82,8 @@ class News:
     def ask(self, news: RefundNews) -> PaymentRefunds:
         """Return the refunds that an event is about, as the processor has them now.
 
-        What agrees with the ledger already is not asked again, and an adapter that cannot list
-        is taken at its event's word. Raises `AdapterError`.
+        It does not ask about what agrees with the ledger already, and takes an adapter that cannot
+        list refunds at its event's word. Raises `AdapterError`.
         """
         if news.refunds and self._all_agree(news.refunds):
             return PaymentRefunds([])
@@ -106,7 +105,7 @@ class News:
             return PaymentRefunds([])
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
-        """Return the tickets of refunds that were made from our ledger, and are not in it."""
+        """Return the tickets of refunds that our ledger made, and that are not in it."""
         with self._service.store.read() as conn:
             return {
                 known.ticket_id
@@ -121,14 +120,14 @@ class News:
     ) -> Met:
         """Reconcile one refund of the processor with the ledger; `claims` as in `PaymentRefunds`.
 
-        Inside a transaction that is alone with its payment (`outside.look_alone`). Raises
+        Call it inside a transaction that has locked the payment (`external.look_alone`). Raises
         `LeaseLostError` when a worker changes the row at this moment.
         """
         rows = self._rows(conn, known)
         if rows:
             met = {self._meet_row(conn, row, known, claims) for row in rows}
             if known.refund_id is None and any(row.adopted for row in rows):
-                # When the row goes on to another refund, this one is nobody's again.
+                # When the row goes on to another refund, this one belongs to no row again.
                 self._note(conn, known)
             return next((it for it in _FIRST if it in met), Met.AGREES)
         if known.refund_id is not None and not self._is_ours(known):
@@ -141,7 +140,7 @@ class News:
         return Met.NOTED
 
     def agrees(self, known: KnownRefund) -> bool:
-        """Whether the ledger says of a refund what the processor says."""
+        """Whether the ledger says the same about a refund as the processor."""
         return self._all_agree([known])
 
     def _is_ours(self, known: KnownRefund) -> bool:
@@ -185,14 +184,14 @@ class News:
         if row.processor_id is not None and row.state in ACCEPTED:
             detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
             return self._for_a_person(conn, row, detail)
-        # Unknown, never sent as far as this store knows, or given up: and yet it was made.
+        # Unknown, never sent as far as this store shows, or canceled: and yet it was made.
         return self._apply(conn, row, known, Met.APPLIED)
 
     def _meet_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
-        """The failure of an earlier attempt says nothing of the present one.
+        """Reconcile a failure; one of an earlier attempt says nothing about the current attempt.
 
-        Until the present one is known by its id, the row carries the earlier one's: only the
-        key tells them apart.
+        Until the current attempt has an id, the row carries the earlier one's: only the key tells
+        them apart.
         """
         if row.state in ACCEPTED:
             present = row.processor_id == known.result.processor_id
@@ -208,7 +207,7 @@ class News:
         known: KnownRefund,
         claims: Mapping[str, int] | None,
     ) -> Met:
-        """What goes forward is new. What goes back may be old, unless the processor was asked."""
+        """Reconcile progress: a step forward is new; a step back may be old, unless we asked."""
         state = State(known.result.status)
         ahead = row.state in ACCEPTED and _ORDER[state] >= _ORDER[row.state]
         if ahead or row.state is State.UNKNOWN:
@@ -219,10 +218,10 @@ class News:
             return Met.BUSY
         return self._apply(conn, row, known, Met.APPLIED)
 
-    # A refund that somebody else made, and no row has.
+    # A refund that was made elsewhere, and no row has.
 
     def _meet_payment(self, conn: Connection, known: KnownRefund) -> Met | None:
-        """Let it settle what waits on its payment: exactly one row, and of just its amount."""
+        """Settle the row that waits on its payment: exactly one row, with exactly its amount."""
         ids = [ref.id for ref in known.payments]
         rows = ledger.of_payments(conn, self._service.adapter.name, ids)
         if any(row.state is State.SENDING for row in rows):
@@ -242,16 +241,16 @@ class News:
                 hold = refunded_elsewhere([seen])
                 if dry and row.amount is not None:
                     hold = guard.dry_run_hold(row.amount)
-                # An approval was given before anybody knew of this.
+                # The approval was given before this refund was known.
                 self._service.recorder.hold(
                     conn, row, hold, by=RefundAction.HOLD, keep_approval=False
                 )
         return None
 
     def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
-        """Whether a person who agreed to a row's payment was told of this refund before.
+        """Whether a person who approved a row's payment had seen this refund before.
 
-        What was made before the row was entered stood in the list at the approval's check.
+        A refund made before the row's entry was in the list at the approval's check.
         """
         was_listed = isinstance(self._service.adapter, SupportsListing)
         return was_listed and row.approved_by is not None and known.created_at < row.created_at
@@ -273,7 +272,7 @@ class News:
 
 
 def say_unreadable(refund: UnreadableRefund) -> None:
-    """Log a refund that is left out here: reconcile reports it, the guard holds its payment."""
+    """Log a refund that is left out here: reconcile reports it, and the guard holds its payment."""
     log.warning("left out what the processor lists: %s", refund, extra=telemetry.ids())
 
 
@@ -294,6 +293,6 @@ def moves(known: KnownRefund) -> bool:
 
 
 def _waits(row: Refund) -> bool:
-    """Whether certainly nothing of this row was paid, and something may be."""
+    """Whether certainly nothing of this row was paid, and something may still be."""
     unsent = row.state is State.REQUESTED and row.nothing_carried_out
     return unsent or row.state is State.HELD

@@ -1,4 +1,4 @@
-"""Whether people still want what waits: the ticket as it is now, beside the row. Pure."""
+"""Whether people still want a waiting refund: compares the current ticket with the row. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dispatch_returns.refunds.ticket_facts import TicketFacts
 def taken_back(
     refund: Refund, facts: TicketFacts, *, status_is_ours: bool, amount_is_its: bool
 ) -> Hold | None:
-    """Return why `refund`, of which nothing was sent, must not be sent any more.
+    """Return why `refund`, of which nothing was sent, must no longer be sent.
 
     `facts` is the ticket as it is now. `status_is_ours`: the status is one that stood when the
-    refund was entered, or that we have set since. `amount_is_its`: the ticket's amount speaks of
-    this refund, and not of a later parcel.
+    refund was entered, or that we have set since. `amount_is_its`: the ticket's amount is for this
+    refund, and not for a later parcel.
     """
-    assert refund.amount is not None  # only what is held can be without
+    assert refund.amount is not None  # only a held refund can lack one
     before = f"before the refund of {refund.amount} was sent"
     if facts.removed is not None:
         return Hold(Reason.TAKEN_BACK, f"The ticket {facts.removed}. That was done {before}.")
@@ -30,7 +30,7 @@ def taken_back(
 
 
 def deleted(refund: Refund) -> Hold:
-    """Return the hold for a refund whose ticket the API does not know any more."""
+    """Return the hold for a refund whose ticket no longer exists in the API."""
     detail = f"The ticket was deleted before the refund of {refund.amount} was sent."
     return Hold(Reason.TAKEN_BACK, detail)
 
@@ -38,7 +38,7 @@ def deleted(refund: Refund) -> Hold:
 def _is_still(refund: Refund, facts: TicketFacts) -> bool:
     assert refund.amount is not None
     if facts.parcel.amount is not None:
-        return True  # the ticket says nothing of this parcel any more
+        return True  # the ticket no longer mentions this parcel
     if facts.currency is not None and facts.currency.upper() != refund.amount.currency:
         return False
     return isinstance(facts.amount, Decimal) and facts.amount == refund.amount.major

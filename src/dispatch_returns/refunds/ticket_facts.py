@@ -1,4 +1,4 @@
-"""What a ticket says about a refund, and which payment it means."""
+"""What a ticket says about a refund, and which payment it names."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OrderLookup = Callable[[str], PaymentRef | None]
 """The merchant's own function, or a processor's search: order id -> payment."""
 
 OrderOf = Callable[["TicketFacts"], OrderRecord]
-"""Asks the shop's own system for a ticket's order. Raises `AdapterError` if it cannot say now."""
+"""Asks the shop's own system for a ticket's order. Raises `AdapterError` if it can't answer now."""
 
 
 def nobody_asked(_facts: TicketFacts) -> OrderRecord:
-    """Say that no order source is configured."""
+    """Return `NOT_ASKED`: no order source is configured."""
     return NOT_ASKED
 
 
@@ -36,23 +36,23 @@ _PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
     ("payment_reference", "reference"),
 )
 ORDER_ID_LIMIT = 200
-"""Characters. A longer text is no order's name: nobody is asked for it, and nothing is paid."""
+"""Characters. A longer text is not an order's id: no system is asked, and nothing is paid."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Which of a return's parcels is paid back. It comes from our store, never from a ticket.
+    """Which parcel of a return is refunded. It comes from our store, never from a ticket.
 
-    ``returnless``: nothing is sent back, so no receipt can be shown. ``granted`` is what the
-    policy granted for it: the ticket's amount is in its currency, unless the ticket names
-    another. With ``automatic`` no person has decided, so the ticket may ask for less than was
-    granted, and not for more. ``accounted`` is what the shop said was paid back of the order
-    when that was granted. ``without_order``: a person decided on it who was told that its order
-    was not found. ``amount`` counts instead of the ticket's, which speaks of a later parcel.
-    ``claimed`` are digests of the fields that stood on the ticket when its request was recorded,
-    by their names: a customer may have written them, so they are no evidence.
+    ``returnless``: nothing is sent back, so there is no receipt to show. ``granted`` is what the
+    policy granted for it: the ticket's amount is in its currency, unless the ticket names another.
+    ``automatic``: no person has decided, so the ticket may ask for less than was granted, but not
+    for more. ``accounted`` is what the shop reported as refunded on the order at the time of the
+    grant. ``without_order``: a person decided on it who knew that its order was not found.
+    ``amount`` replaces the ticket's amount, which is for a later parcel. ``claimed`` are digests,
+    by name, of the fields on the ticket when its request was recorded: a customer may have written
+    them, so they are no evidence.
     """
 
     ordinal: int = 1
@@ -66,7 +66,7 @@ class Parcel:
 
 
 def digest_of(value: Any) -> str:
-    """Return what stands for a field's value, and does not say it."""
+    """Return a digest that stands for a field's value, and does not reveal it."""
     return hashlib.sha256(str(value).encode(errors="replace")).hexdigest()
 
 
@@ -74,11 +74,11 @@ def digest_of(value: Any) -> str:
 class TicketFacts:
     """What the ticket says now, read through the API and never from an event.
 
-    ``amount`` is in major units, None where the ticket has none, and the text as it stands
-    where it is not a number. ``currency`` is what the ticket names. ``fields`` are the ticket's
-    custom fields, ``status`` its status. ``removed`` says in words how the ticket was taken away:
-    it is in the bin, spam, or merged into another one. ``requested_at`` is when the customer
-    asked. ``ticket`` is for order sources, which read it themselves.
+    ``amount`` is in major units, None where the ticket has none, and the raw text where it is not a
+    number. ``currency`` is what the ticket names. ``fields`` are the ticket's custom fields,
+    ``status`` its status. ``removed`` says in words how the ticket was removed: it is in the bin,
+    spam, or merged into another one. ``requested_at`` is when the customer asked. ``ticket`` is for
+    order sources, which read it themselves.
     """
 
     workspace_id: str
@@ -102,7 +102,10 @@ class TicketFacts:
         parcel: Parcel | None = None,
         requested_at: datetime | None = None,
     ) -> TicketFacts:
-        """Return what `ticket` says, of `parcel`; it was requested when it was opened, or then."""
+        """Return what `ticket` says about `parcel`.
+
+        `requested_at` is when the customer asked; by default, when the ticket was opened.
+        """
         fields = ticket.custom_fields
         return cls(
             workspace_id=workspace_id,
@@ -122,9 +125,9 @@ class TicketFacts:
 
 @dataclass(frozen=True, slots=True)
 class NamedPayment:
-    """Which payment is paid back: the ticket's where it names one, else what the sources say.
+    """Which payment to refund: the ticket's where it names one, else what the sources say.
 
-    ``expected`` is what a source of payments says, None where none knows.
+    ``expected`` is what a source of payments says, None where no source knows.
     """
 
     ref: PaymentRef | None
@@ -139,20 +142,21 @@ class NamedPayment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentResolver:
-    """Finds the payment of a ticket: the order's own record knows it, else a lookup does.
+    """Finds the payment of a ticket: from the order's own record, else from a lookup.
 
-    A ticket's field counts by itself only where neither does. `lookups` are asked in their order.
+    A ticket's field counts by itself only where neither knows the payment. `lookups` are tried in
+    their order.
     """
 
     lookups: tuple[OrderLookup, ...] = ()
 
     def resolve(self, facts: TicketFacts, order: OrderRecord = NOT_ASKED) -> NamedPayment:
-        """Return the payment. Raises `AdapterError` where a search cannot say now."""
+        """Return the payment. Raises `AdapterError` where a search cannot answer now."""
         named = payment_on_ticket(facts)
         expected = order.payment or self._look_up(facts, order)
         if named is None or expected is None or named.id == expected.id:
             return NamedPayment(expected or named, expected)
-        # Whether it is the same payment by another name, its processor must say.
+        # Only the processor can say whether it is the same payment under another id.
         return NamedPayment(replace(expected, kind=named.kind, id=named.id), expected)
 
     def _look_up(self, facts: TicketFacts, order: OrderRecord) -> PaymentRef | None:
@@ -164,7 +168,7 @@ class PaymentResolver:
 
 
 def removal_of(ticket: Ticket) -> str | None:
-    """Return in words how a ticket was taken away, None where it was not."""
+    """Return in words how a ticket was removed, or None where it was not."""
     if ticket.deleted_at is not None:
         return "is in the bin"
     if ticket.is_spam:
@@ -173,7 +177,7 @@ def removal_of(ticket: Ticket) -> str | None:
 
 
 def payment_on_ticket(facts: TicketFacts) -> PaymentRef | None:
-    """Return the payment that the ticket's own fields name, None where they name none."""
+    """Return the payment that the ticket's own fields name, or None where they name none."""
     for name, kind in _PAYMENT_FIELDS:
         value = _text(facts.fields.get(name))
         if value is not None and _ID.fullmatch(value):
@@ -182,7 +186,7 @@ def payment_on_ticket(facts: TicketFacts) -> PaymentRef | None:
 
 
 def _kind(value: str, named: PaymentKind) -> PaymentKind:
-    """A reference that is visibly one of Stripe's ids is read as what it is."""
+    """Read a reference that is visibly one of Stripe's ids as what it is."""
     if named != "reference":
         return named
     if value.startswith("pi_"):
@@ -197,12 +201,12 @@ def _text(value: Any) -> str | None:
 
 
 def _currency(value: Any) -> str | None:
-    """What cannot be read is no currency, and so not the payment's: it is not passed over."""
+    """Return the currency; an unreadable one matches no payment's, and is not ignored."""
     return None if value is None else str(value).strip() or None
 
 
 def _amount(value: Any) -> Decimal | str | None:
-    """Numbers come as `Decimal` or int; a text field may hold digits. Anything else is text."""
+    """Return the amount: `Decimal` or int for numbers and digits in a text field, else the text."""
     if value is None or value == "":
         return None
     if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):

@@ -1,4 +1,4 @@
-"""The life of a refund: its states, and every move that it may make. Nothing makes another one.
+"""The life of a refund: its states, and every move that it may make. No other move happens.
 
 `ledger.create` and `ledger.move` write a state, and check it here first. The diagram and the table
 in ``docs/refunds.md`` are made from `TRANSITIONS`.
@@ -67,7 +67,7 @@ UNPAID: Final = frozenset({State.HELD, State.FAILED, State.CANCELED})
 _UNDERWAY = frozenset({State.REQUESTED, State.SENDING, State.UNKNOWN})
 _GAVE_UP = frozenset({State.FAILED, State.CANCELED})
 _LATE = _UNDERWAY - {State.SENDING} | ACCEPTED
-"""What an event may say has failed. While a call is under way, its own answer comes first."""
+"""What an event may report as failed. While a call is under way, its own answer comes first."""
 
 
 def _of(*states: State | None) -> frozenset[State | None]:
@@ -77,21 +77,21 @@ def _of(*states: State | None) -> frozenset[State | None]:
 TRANSITIONS: Final = Transitions[State, RefundAction](
     "refund",
     Transition(RefundAction.ENTER, _of(NEW), frozenset({State.REQUESTED, State.HELD})),
-    # The processor itself has refused the old key, or it was never sent: else no new one.
+    # Only if the processor itself has refused the old key, or the old key was never sent.
     Transition(RefundAction.CHECK, UNPAID, frozenset({State.REQUESTED}), new_key=True),
     Transition(RefundAction.CHECK, UNPAID | {State.REQUESTED}, frozenset({State.HELD})),
-    # From `sending`: the worker that was about to call is dead, and the same key is used again.
+    # From `sending`: the worker that was about to call died, and the same key is used again.
     Transition(RefundAction.CALL, _UNDERWAY | {NEW}, frozenset({State.SENDING})),
     # `unknown` is the answer where the processor has a refund of another amount.
     Transition(RefundAction.ANSWER, _of(State.SENDING), ACCEPTED | _GAVE_UP | {State.UNKNOWN}),
     Transition(RefundAction.FIND, _UNDERWAY | ACCEPTED, ACCEPTED | _GAVE_UP | {State.UNKNOWN}),
-    # A held or failed refund that was made after all; a failure of an old attempt is no news.
+    # A held or failed refund that was made after all; a failure of an old attempt changes nothing.
     Transition(RefundAction.REPORT, _LATE | UNPAID, ACCEPTED | {State.UNKNOWN}),
     Transition(RefundAction.REPORT, _LATE, _GAVE_UP),
     Transition(RefundAction.ADOPT, UNPAID | {NEW, State.REQUESTED}, ACCEPTED),
     Transition(RefundAction.CONFIRM, _of(State.PENDING), frozenset({State.SUCCEEDED})),
     Transition(RefundAction.REFUSE, _of(State.REQUESTED, State.SENDING), frozenset({State.HELD})),
-    # `unknown`: it was never sent as far as this store knows, and the processor has none.
+    # `unknown`: it was never sent as far as this store shows, and the processor has none.
     Transition(RefundAction.HOLD, _of(State.REQUESTED, State.UNKNOWN), frozenset({State.HELD})),
     Transition(
         RefundAction.POSTPONE,
