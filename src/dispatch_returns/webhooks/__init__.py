@@ -1,8 +1,8 @@
-"""Verified deliveries: signature, events, receiver; a mount for each framework.
+"""Verified deliveries: signature, events, receiver, and a mount for each framework.
 
-`verify`, `sign`, `parse` and the events need the standard library alone. An event's data brings
-pydantic, the receiver brings the store and a mount brings its framework, so those are imported
-when they are first used.
+`verify`, `sign`, `parse` and the events need only the standard library. An event's data needs
+pydantic, the receiver needs the store and a mount needs its framework, so those are imported on
+first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the store's thread to an event loop, in groups, as the store commits them."""
+"""Passes results from the store's thread to an event loop, in the groups that it commits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 class Arrivals:
     """Hands results over to one event loop.
 
-    `asyncio.wrap_future` wakes the loop for each result, and each time the thread stops for it.
-    Those of one commit come together, so one call is enough for all that have arrived.
+    `asyncio.wrap_future` wakes the loop for each result, and stops the thread each time. The
+    results of one commit arrive together, so one call is enough for all of them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -24,18 +24,18 @@ class Arrivals:
         self._called = False
 
     def wait_for(self, result: Future[T]) -> asyncio.Future[T]:
-        """Return a future of the loop that resolves as `result` does; called in the loop."""
+        """Return a future of the loop that resolves as `result` does; call it in the loop."""
         waiting: asyncio.Future[T] = self.loop.create_future()
         result.add_done_callback(lambda done: self._arrive(waiting, done))
         return waiting
 
     def _arrive(self, waiting: asyncio.Future[Any], done: Future[Any]) -> None:
         self._arrived.append((waiting, done))
-        # Two threads may both call: the second call finds nothing. The other way round cannot be,
-        # for the flag falls before the loop looks.
+        # Two threads may both call: the second call finds nothing. The opposite cannot happen,
+        # because the flag is cleared before the loop looks.
         if not self._called:
             self._called = True
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nothing waits any more
                 self.loop.call_soon_threadsafe(self._hand_over)
 
     def _hand_over(self) -> None:

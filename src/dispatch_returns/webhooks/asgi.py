@@ -1,4 +1,4 @@
-"""What we serve as a plain ASGI application, for any ASGI server or framework."""
+"""Our endpoints as a plain ASGI application, for any ASGI server or framework."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 def app(connector: HasReceivers, sender: str | None = None) -> Mount:
-    """Return an ASGI application that takes deliveries at whatever path it is mounted.
+    """Return an ASGI application that takes deliveries at any path it is mounted at.
 
-    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's
-    path says it, and what says nothing is Dispatch's.
+    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's path
+    names the sender; a path that names none is Dispatch's.
     """
     return Mount(Deliveries(connector, sender))
 
@@ -37,13 +37,14 @@ def app(connector: HasReceivers, sender: str | None = None) -> Mount:
 def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Mount:
     """Return an ASGI application that answers ``/live``, ``/ready`` and ``/lag``.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    It answers 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
     return Mount(Probes(connector, max_lag))
 
 
 class Mount:
-    """The application. Not a function, which Starlette would take for an endpoint of its own."""
+    """The application. A class, because Starlette would take a function for its own endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -71,7 +72,7 @@ class _Body:
         self.client_is_gone = False
 
     async def read(self, limit: int, seconds: float) -> bytes | NoBody:
-        """Return the body, or so much of it that it is seen to be over `limit`."""
+        """Return the body, or enough of it to show that it is over `limit`."""
         body = bytearray()
         more = True
         try:
@@ -103,7 +104,7 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 async def _send(answer: Answer, send: Send) -> None:
     said = [*answer.headers, ("content-length", str(len(answer.body)))]
     if answer.status == 408:
-        said.append(("connection", "close"))  # the rest of the body is not waited for
+        said.append(("connection", "close"))  # we do not wait for the rest of the body
     headers = [(name.encode(), value.encode()) for name, value in said]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

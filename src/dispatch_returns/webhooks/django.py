@@ -1,4 +1,4 @@
-"""What we serve as Django views, for WSGI and for ASGI.
+"""Our endpoints as Django views, for WSGI and for ASGI.
 
 ::
 
@@ -38,10 +38,10 @@ __all__ = ["async_urls", "health_urls", "start_with_first_request", "urls"]
 
 
 def urls(connector: HasReceivers) -> list[URLPattern]:
-    """Return URL patterns that take Dispatch's deliveries at ``dispatch``, and those of the
-    payment processor at its name, ``stripe``.
+    """Return URL patterns for deliveries: Dispatch's at ``dispatch``, the processor's at its name.
 
-    They need no CSRF token: a delivery proves itself by its signature.
+    The payment processor's name is ``stripe``, for example. The views need no CSRF token, because a
+    delivery proves itself by its signature.
     """
     return [_path(it, _view(Deliveries(connector, it))) for it in connector.receivers]
 
@@ -54,7 +54,8 @@ def async_urls(connector: HasReceivers) -> list[URLPattern]:
 def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPattern]:
     """Return URL patterns that answer ``live``, ``ready`` and ``lag``.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    They answer 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
     view = _view(Probes(connector, max_lag))
     return [path(probe, view, name=f"dispatch_{probe}") for probe in PROBES]
@@ -63,9 +64,9 @@ def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPatte
 def start_with_first_request(connector: Startable) -> None:
     """Start the connector's threads in each process that serves requests, and in no other.
 
-    Call it in ``AppConfig.ready``. That is also run by ``manage.py migrate``, by runserver's
-    autoreloader and, before it forks, by a server that preloads: threads started there would
-    be in the wrong process.
+    Call it in ``AppConfig.ready``. ``manage.py migrate``, runserver's autoreloader and, before it
+    forks, a server that preloads also run that method: threads started there would be in the wrong
+    process.
     """
     start_at_first(request_started, connector)
 
@@ -89,7 +90,7 @@ def _async_view(
         asked = _request(request)
 
         async def read(limit: int, seconds: float) -> bytes | NoBody:
-            return asked.read(limit, seconds)  # Django has taken it in already
+            return asked.read(limit, seconds)  # Django has read it already
 
         answer = await endpoint.serve_async(
             AsyncRequest(asked.method, asked.path, asked.headers, read)
@@ -101,10 +102,10 @@ def _async_view(
 
 
 def _request(request: HttpRequest) -> Request:
-    # Not `request.body`, which the limit for the shop's own forms applies to.
+    # Not `request.body`, because the limit for the shop's own forms applies to it.
     stream: Readable = request
     if request.META.get("wsgi.input_terminated") and not request.META.get("CONTENT_LENGTH"):
-        stream = request.META["wsgi.input"]  # Django takes a body without a length for empty
+        stream = request.META["wsgi.input"]  # Django takes a body without a length as empty
     return request_of(request.META, stream)
 
 

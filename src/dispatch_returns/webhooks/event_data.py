@@ -1,8 +1,8 @@
-"""What the events that we know say of a ticket or a comment: the ``data`` of each, declared.
+"""The ``data`` of the events that we know, declared: what each says about a ticket or a comment.
 
-Only what reads an event's data imports this; what receives one needs its envelope alone. Every
-field but the ids may be missing or null. The API's camelCase names are read, and the guide's.
-A ``repr`` shows ids and nothing of a customer.
+Only code that reads an event's data imports this; receiving an event needs its envelope alone.
+Every field except the ids may be missing or null. Both the API's camelCase names and the guide's
+names are read. A ``repr`` shows ids and nothing about a customer.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from dispatch_returns.webhooks.fields import identifier, moment
 
 Identifier = Annotated[str, PlainValidator(identifier)]
 Moment = Annotated[datetime, PlainValidator(moment)]
-# Not StrictStr, which refuses a lone surrogate: a title that was cut in the middle of an emoji
-# must not cost a refund.
+# Not StrictStr, which refuses a lone surrogate: a title that was cut in the middle of an emoji must
+# not stop a refund.
 Text = InstanceOf[str]
 Number = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]  # what a database's integer holds
 
@@ -51,13 +51,12 @@ class EventData(BaseModel):
     def read(cls, data: dict[str, Any]) -> Self:
         """Return what `data` says.
 
-        Raises `EventError`, which names the field that is not what it must be, and never what
-        is in it.
+        Raises `EventError`, which names the field that is invalid, and never its value.
         """
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            # The names on the way to it; not its place in a list.
+            # The names on the path to it, without positions in a list.
             loc = error.errors(include_input=False, include_url=False)[0]["loc"]
             where = ".".join(part for part in loc if isinstance(part, str))
         raise EventError(f"data.{where} is missing, or not what it must be")
@@ -76,7 +75,7 @@ class CustomerData(EventData):
 
 
 class TicketData(CustomerData):
-    """The ticket, as its events show it at their moment."""
+    """The ticket, as its events show it at their time."""
 
     id: Identifier
     ticket_number: Number | None = None
@@ -93,7 +92,7 @@ class TicketCreatedData(TicketData):
 
 
 class TicketUpdatedData(TicketData):
-    """The data of ``ticket.updated``. ``changes`` names what changed; empty: it was not said."""
+    """The data of ``ticket.updated``. ``changes`` names what changed; empty: it does not say."""
 
     assignee_id: Identifier | None = None
     updated_at: Moment | None = None

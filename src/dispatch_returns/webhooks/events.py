@@ -1,7 +1,7 @@
-"""What a verified body says: the envelope, read at once, and its data, read when asked for.
+"""What a verified body says: the envelope, read at once, and its data, read on demand.
 
 The receiver needs the envelope alone: which event, of what type, when, of which workspace, about
-which ticket. Fields and types of events unknown to us are accepted and kept in ``raw``.
+which ticket. Unknown fields and event types are accepted and kept in ``raw``.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ OtherEventName = Literal[
     "attachment.deleted",
     "customer.created",
 ]
-"""The events of Dispatch that we have no class for: they come as `UnknownEvent`."""
+"""Dispatch's events that we have no class for: they arrive as `UnknownEvent`."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event of Dispatch; `parse` makes it. Its ``repr`` shows ids and nothing of a customer.
+    """One event of Dispatch; `parse` makes it. Its ``repr`` shows ids and nothing about a customer.
 
-    ``id`` is the same at each delivery. ``type`` is what happened, such as ``ticket.updated``.
-    ``workspace_id`` is the workspace (the API's brand), where the sender named it; ``ticket_id``
-    the ticket it is about, where it is about one. ``timestamp`` is when it happened, in UTC, as
-    the sender signed it. ``raw`` is the whole decoded body; its numbers with a point are
-    `Decimal`.
+    ``id`` is the same for each delivery. ``type`` is what happened, such as ``ticket.updated``.
+    ``workspace_id`` is the workspace (the API's brand), where the sender named it; ``ticket_id`` is
+    the ticket it is about, if any. ``timestamp`` is when it happened, in UTC, as the sender signed
+    it. ``raw`` is the whole decoded body; its numbers with a decimal point are `Decimal`.
     """
 
     id: str
@@ -57,18 +56,18 @@ class Event:
 
     @cached_property
     def data(self) -> object:
-        """What the event is about. Raises `EventError` where it is not what it must be."""
+        """What the event is about. Raises `EventError` where it is invalid."""
         return self.raw["data"]
 
     def read(self) -> Self:
-        """Return the event once its data is read. Raises `EventError` as `data` does."""
+        """Return the event after reading its data. Raises `EventError` as `data` does."""
         _ = self.data  # kept from here on
         return self
 
 
 @dataclass(frozen=True)
 class UnknownEvent(Event):
-    """An event of a type we have no class for: all there is to it is in ``data``."""
+    """An event of a type that we have no class for: everything in it is in ``data``."""
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class TicketEvent(Event):
 
     @cached_property
     def data(self) -> TicketData:
-        """The ticket at that moment. Raises `EventError` for a field of another type."""
+        """The ticket at that time. Raises `EventError` for a field of another type."""
         from dispatch_returns.webhooks.event_data import TicketData
 
         return TicketData.read(self.raw["data"])
@@ -99,7 +98,7 @@ class TicketCreated(TicketEvent):
 
     @cached_property
     def data(self) -> TicketCreatedData:
-        """The ticket at that moment. Raises `EventError` for a field of another type."""
+        """The ticket at that time. Raises `EventError` for a field of another type."""
         from dispatch_returns.webhooks.event_data import TicketCreatedData
 
         return TicketCreatedData.read(self.raw["data"])
@@ -111,7 +110,7 @@ class TicketUpdated(TicketEvent):
 
     @cached_property
     def data(self) -> TicketUpdatedData:
-        """The ticket at that moment, and what changed.
+        """The ticket at that time, and what changed.
 
         Raises `EventError` for a field of another type.
         """
@@ -145,16 +144,15 @@ _KINDS: dict[str, type[TicketEvent | CommentCreated]] = {
 
 
 def parse(body: bytes) -> Event:
-    """Return the event in a `body` that `verify` has let through.
+    """Return the event in a `body` that `verify` has accepted.
 
-    Raises `EventError` unless the body is a JSON object with an id, a type, a point in time
-    with its zone and an object of data, and, where the type is one we know, the id of its
-    ticket. The message names the field and never quotes it. The rest of the data is read where
-    `Event.data` is asked for.
+    Raises `EventError` unless the body is a JSON object with an id, a type, a timestamp with its
+    zone, an object of data and, where we know the type, the id of its ticket. The message names the
+    field and never quotes it. `Event.data` reads the rest of the data on demand.
 
-    Of a key that occurs twice the last one counts, as in ``JSON.parse``. To refuse it would
-    cost a fifth of the time of every delivery, and what writes these bodies
-    (``JSON.stringify``) cannot repeat a key.
+    Where a key occurs twice, the last one counts, as in ``JSON.parse``. Refusing it would cost a
+    fifth of the time of every delivery, and the code that writes these bodies (``JSON.stringify``)
+    cannot repeat a key.
     """
     raw = _decoded(body)
     get = raw.get
@@ -199,7 +197,7 @@ def _workspace_in(raw: dict[str, Any]) -> Any:
 
 
 def _ticket_in(event_type: str, data: dict[str, Any]) -> str | None:
-    """Return the ticket of an event, so far as one can tell without knowing its type."""
+    """Return the ticket of an event, as far as that is clear without knowing its type."""
     value = data.get("ticketId", data.get("ticket_id"))
     if value is None and event_type.startswith("ticket."):
         value = data.get("id")
@@ -213,14 +211,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-# Not json.loads, which also takes NaN and other encodings than UTF-8.
+# Not json.loads, which also accepts NaN and encodings other than UTF-8.
 _read_json = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).raw_decode
 
 
 def _decoded(body: object) -> dict[str, Any]:
     found: Any = None
     if isinstance(body, bytes):
-        # Its errors would quote the body, so they end here and are not even a context.
+        # Its errors would quote the body, so they stop here and are not even a context.
         try:
             whole = body.decode().strip(" \t\r\n")
             value, end = _read_json(whole)

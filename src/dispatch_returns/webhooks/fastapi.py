@@ -1,4 +1,4 @@
-"""What we serve as FastAPI routers, and as routes for Starlette.
+"""Our endpoints as FastAPI routers, and as routes for Starlette.
 
 ::
 
@@ -27,10 +27,10 @@ __all__ = ["health_router", "health_routes", "route", "router"]
 
 
 def router(connector: HasReceivers) -> APIRouter:
-    """Return a router that takes deliveries at ``/dispatch`` under its prefix, and those of the
-    payment processor at its name, ``/stripe``.
+    """Return a router for deliveries: Dispatch's at ``/dispatch``, the processor's at its name.
 
-    The paths are not in the OpenAPI schema: they are not for the users of the API.
+    The payment processor's path is ``/stripe``, for example. Both are under the router's prefix,
+    and not in the OpenAPI schema, because they are not for the API's users.
     """
     return _router([route(connector, sender) for sender in connector.receivers])
 
@@ -47,7 +47,8 @@ def route(connector: HasReceivers, sender: str = DISPATCH, path: str | None = No
 def health_router(connector: HasHealth, max_lag: float = MAX_LAG) -> APIRouter:
     """Return a router that answers ``/live``, ``/ready`` and ``/lag`` under its prefix.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    It answers 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
     return _router(health_routes(connector, max_lag))
 

@@ -1,4 +1,4 @@
-"""What an id and a point in time of an event must be, for its envelope and for its data.
+"""The rules for the ids and timestamps of an event, in its envelope and in its data.
 
 Each function takes a decoded value and returns it in its Python type, or raises `ValueError`.
 """
@@ -14,8 +14,8 @@ _LONGEST_ID = 255
 def identifier(value: Any) -> str:
     """Return an id: text of 1 to 255 printable characters.
 
-    What is printable has no NUL and no lone surrogate, which databases refuse, and no line
-    break, which would forge a line in a log.
+    Printable text has no NUL and no lone surrogate, which databases refuse, and no line break,
+    which would forge a line in a log.
     """
     if type(value) is str and 0 < len(value) <= _LONGEST_ID and value.isprintable():
         return value
@@ -28,13 +28,13 @@ def optional_identifier(value: Any) -> str | None:
 
 
 def moment(value: Any) -> datetime:
-    """Return an ISO 8601 point in time with its zone, in UTC."""
+    """Return an ISO 8601 timestamp with its zone, in UTC."""
     try:
         time = datetime.fromisoformat(value)
         if time.tzinfo is UTC:
             return time
         if time.tzinfo is not None:
             return time.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):  # its words would quote the value
+    except (TypeError, ValueError, OverflowError):  # its message would quote the value
         pass
     raise ValueError("not a point in time with its zone")

@@ -1,4 +1,4 @@
-"""What we serve as Flask blueprints.
+"""Our endpoints as Flask blueprints.
 
 ::
 
@@ -33,11 +33,11 @@ __all__ = ["blueprint", "health_blueprint", "start_with_first_request"]
 
 
 def blueprint(connector: HasReceivers) -> Blueprint:
-    """Return a blueprint that takes deliveries at ``/dispatch`` under its ``url_prefix``, and
-    those of the payment processor at its name, ``/stripe``.
+    """Return a blueprint for deliveries: Dispatch's at ``/dispatch``, the processor's at its name.
 
-    Where the application protects its forms against forged requests, exempt the blueprint: a
-    delivery proves itself by its signature.
+    The payment processor's path is ``/stripe``, for example. Both are under the ``url_prefix``. If
+    the application protects its forms against forged requests, exempt the blueprint: a delivery
+    proves itself by its signature.
     """
     mount = Blueprint("dispatch_webhooks", __name__)
 
@@ -53,7 +53,8 @@ def blueprint(connector: HasReceivers) -> Blueprint:
 def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprint:
     """Return a blueprint that answers ``/live``, ``/ready`` and ``/lag`` under its prefix.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    It answers 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
     mount = Blueprint("dispatch_health", __name__)
 
@@ -68,8 +69,8 @@ def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprin
 def start_with_first_request(connector: Startable) -> None:
     """Start the connector's threads in each process that serves requests, and in no other.
 
-    Call it where the application is made. That code is also run by ``flask routes`` and
-    ``flask shell``, and, before it forks, by a server that preloads.
+    Call it where the application is made. ``flask routes``, ``flask shell`` and, before it forks, a
+    server that preloads also run that code.
     """
     start_at_first(request_started, connector)
 
@@ -78,7 +79,7 @@ def _add(state: BlueprintSetupState, name: str, path: str, endpoint: Endpoint) -
     def view() -> Response:
         return _response(endpoint.serve(_request()))
 
-    # Not add_url_rule, which wants a list of methods: the endpoint answers to all of them.
+    # Not add_url_rule, which needs a list of methods: the endpoint answers all of them.
     endpoint_name = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
     rule = f"{(state.url_prefix or '').rstrip('/')}/{path}"
     state.app.url_map.add(

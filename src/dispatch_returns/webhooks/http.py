@@ -1,7 +1,8 @@
-"""What we serve, in our own words: a mount turns its framework's request into ours, hands it to
-an `Endpoint`, and turns our answer into the framework's.
+"""Requests and answers in our own types, for every mount.
 
-The receivers and the probes are endpoints, and each mount serves both in the same way.
+A mount turns its framework's request into ours, passes it to an `Endpoint`, and turns our answer
+into the framework's. The receivers and the probes are endpoints, and each mount serves both in the
+same way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal, Protocol
 
 PROBES = ("live", "ready", "lag")
 MAX_LAG = 300.0
-"""Seconds that the oldest event may wait, unless said otherwise."""
+"""Seconds that the oldest event may wait by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,12 @@ class _Head:
 
 @dataclass(frozen=True, slots=True)
 class Request(_Head):
-    """A request. A header that came more than once is joined by ``", "``.
+    """A request. A header that was sent more than once is joined by ``", "``.
 
-    ``read`` reads the body, if an endpoint wants it: at least one byte more than so many if there
-    are more, and for not much longer than so many seconds. It is called once at most, and where
-    a Content-Length is given that is a number.
+    ``read`` reads the body, if an endpoint needs it. Its arguments are a number of bytes and of
+    seconds: it returns at least one byte more than that number if there are more, and takes not
+    much longer than that time. An endpoint calls it at most once, and only with a Content-Length
+    that is a number, if there is one.
     """
 
     read: Callable[[int, float], bytes | NoBody]
@@ -61,7 +63,7 @@ class AsyncRequest(_Head):
 
 
 class Endpoint(Protocol):
-    """Something that answers requests, and may be asked by several threads at the same time."""
+    """Something that answers requests; several threads may call it at the same time."""
 
     def serve(self, request: Request, /) -> Answer:
         """Return the answer to one request."""
@@ -76,12 +78,12 @@ class HealthChecks(Protocol):
     """Something that answers the probes of load balancers and orchestrators."""
 
     def answer(self, method: str, path: str, max_lag: float, /) -> Answer:
-        """Return the answer to a request: the end of `path` says which probe is meant."""
+        """Return the answer to a request: the end of `path` names the probe."""
         ...
 
 
 class HasHealth(Protocol):
-    """What the mounts take: a `Connector`, or anything else that can be asked."""
+    """What the mounts take: a `Connector`, or anything else with health checks."""
 
     @property
     def health(self) -> HealthChecks:
@@ -92,7 +94,8 @@ class HasHealth(Protocol):
 class Probes:
     """The endpoint of the probes: ``/live``, ``/ready`` and ``/lag``, at the end of any path.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    It answers 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
 
     def __init__(self, connector: HasHealth, max_lag: float = MAX_LAG) -> None:
@@ -104,19 +107,19 @@ class Probes:
         return self._connector.health.answer(request.method, request.path, self._max_lag)
 
     async def serve_async(self, request: AsyncRequest) -> Answer:
-        """Like `serve`, in a thread: the store may take its time, and the loop has deliveries."""
+        """Like `serve`, in a thread: the store may be slow, and the loop has deliveries."""
         return await asyncio.to_thread(self.serve, request)
 
 
 class Startable(Protocol):
-    """What runs beside the requests: a `Connector`."""
+    """What runs alongside the requests: a `Connector`."""
 
     def start(self) -> None:
-        """Start; called once more, do nothing."""
+        """Start; a second call does nothing."""
         ...
 
     def stop(self) -> object:
-        """Wait for what is under way."""
+        """Stop, and wait for what is under way."""
         ...
 
 
@@ -124,11 +127,11 @@ class Signal(Protocol):
     """A framework's signal that a request has begun."""
 
     def connect(self, receiver: Callable[..., object], *, weak: bool) -> object:
-        """Call `receiver` each time."""
+        """Call `receiver` each time the signal is sent."""
         ...
 
     def disconnect(self, receiver: Callable[..., object]) -> object:
-        """Call it no more."""
+        """Stop calling `receiver`."""
         ...
 
 
@@ -136,7 +139,7 @@ def start_at_first(signal: Signal, connector: Startable) -> None:
     """Start `connector` when `signal` is sent for the first time in a process.
 
     A command such as ``flask routes`` or ``manage.py migrate`` loads the application and serves
-    nothing: threads started while it loads would pay there, and be lost where a server forks.
+    nothing: threads started while it loads would pay there, and would be lost when a server forks.
     """
 
     def start(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a delivery: refused, or on disk and acknowledged. No framework in here."""
+"""What happens to a delivery: refused, or on disk and acknowledged. No framework in here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 DISPATCH = "dispatch"
-"""The source of what Dispatch sends, and the end of the path it is sent to."""
+"""The source of Dispatch's deliveries, and the end of the path that they are sent to."""
 _RETRY_AFTER = 30
 """Seconds after which a sender may try again when the store could not commit."""
 
@@ -54,26 +54,26 @@ class HasReceivers(Protocol):
 
     @property
     def receivers(self) -> Mapping[str, Endpoint]:
-        """The receivers by their sender, ``dispatch`` among them; asked for at each delivery."""
+        """The receivers by sender, ``dispatch`` among them; read at each delivery."""
         ...
 
 
 class VerifiedEvent(Protocol):
-    """What the inbox must know of a processor's event."""
+    """What the inbox needs to know about a processor's event."""
 
     @property
     def event_id(self) -> str:
-        """The event's id; a repeated delivery has the same."""
+        """The event's id, which a repeated delivery has too."""
         ...
 
     @property
     def type(self) -> str:
-        """What happened, in the processor's word."""
+        """What happened, in the processor's own word."""
         ...
 
     @property
     def occurred_at(self) -> datetime | None:
-        """When it happened, aware."""
+        """When it happened, with its time zone."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class Processor(Protocol):
         ...
 
     def verify_event(self, body: bytes, headers: Mapping[str, str], /) -> VerifiedEvent:
-        """Raise `SignatureError`, or `EventError` for what is authentic and not understood."""
+        """Raise `SignatureError`, or `EventError` for an authentic event that is not understood."""
         ...
 
 
@@ -118,7 +118,7 @@ def _nothing() -> None:
 
 
 class ReceiverOptions(TypedDict, total=False):
-    """What every receiver can be given: see `BaseReceiver`."""
+    """What every receiver accepts: see `BaseReceiver`."""
 
     max_body: int
     max_read: timedelta
@@ -131,12 +131,12 @@ class ReceiverOptions(TypedDict, total=False):
 class BaseReceiver(ABC):
     """Takes one sender's deliveries: verifies, stores, answers.
 
-    `store` keeps the events. Bodies over `max_body` bytes are refused unread, and a body that is
-    not complete after `max_read` is cut off, where the server lets the mount see it. `on_accept` is
-    called after each new event is on disk, in the thread that received it: it must return at
-    once. The store is given `max_wait` to commit; senders are assumed to hang up after 10 s.
+    `store` keeps the events. A body over `max_body` bytes is refused unread, and a body that is not
+    complete after `max_read` is cut off, where the server lets the mount see it. `on_accept` is
+    called after each new event is on disk, in the thread that received it: it must return at once.
+    The store has `max_wait` to commit; senders are assumed to hang up after 10 s.
 
-    Every method may be called from several threads at the same time.
+    Several threads may call every method at the same time.
     """
 
     source: str
@@ -166,7 +166,7 @@ class BaseReceiver(ABC):
         """Return an authentic body's event. Raises `SignatureError`, `EventError`."""
 
     def serve(self, request: Request) -> Answer:
-        """Return the answer to a request, whose body is read only if it is wanted."""
+        """Return the answer to a request; read its body only if it is needed."""
         refusal = self.refusal(request.method, request.headers)
         if refusal is not None:
             return refusal
@@ -188,9 +188,9 @@ class BaseReceiver(ABC):
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer to one request, after waiting for the disk.
 
-        Header names are case-insensitive; a header that came more than once is given joined
-        by ``", "``. The answers: 200 (accepted, repeated, or unreadable and kept), 400, 401,
-        405, 411, 413, and 503 when the event could not be stored: the sender should retry.
+        Header names are case-insensitive; a header that was sent more than once comes joined by
+        ``", "``. The answers: 200 (accepted, repeated, or unreadable and kept), 400, 401, 405, 411,
+        413, and 503 when the event could not be stored: the sender should retry.
         """
         checked = self._check(method, headers, body)
         if isinstance(checked, Answer):
@@ -214,7 +214,7 @@ class BaseReceiver(ABC):
         return self._kept(checked, new)
 
     def refusal(self, method: str, headers: Mapping[str, str]) -> Answer | None:
-        """Return the answer to a request that needs no reading of its body, else None."""
+        """Return the answer to a request whose body need not be read, else None."""
         if method != "POST":
             return self.refused(_POST_ONLY, "method")
         length = _header(headers, "content-length")
@@ -222,7 +222,7 @@ class BaseReceiver(ABC):
             return None
         if not (length.isascii() and length.isdigit()):
             return self.refused(_BAD_LENGTH, "length")
-        # A number of so many digits is too large, and int() refuses thousands of them.
+        # A number with so many digits is too large, and int() refuses thousands of them.
         if len(length) > 18 or int(length) > self.max_body:
             return self.refused(_TOO_LARGE, "too_large")
         return None
@@ -269,7 +269,7 @@ class BaseReceiver(ABC):
         except SignatureError as problem:
             if isinstance(problem, ReplayError) and (wrong := self._wrong_clock()):
                 return wrong
-            # Nothing of the request but its length: nobody knows yet whose it is.
+            # Log nothing of the request but its length: its sender is not verified.
             _log.warning("delivery refused: %s (%d bytes)", problem, len(body), extra=ids())
             reason = "replay" if isinstance(problem, ReplayError) else "signature"
             return self.refused(_UNAUTHORIZED, reason)
@@ -278,7 +278,7 @@ class BaseReceiver(ABC):
         return self._wrong_clock() or event
 
     def _wrong_clock(self) -> Answer | None:
-        """Return the answer to a delivery while no time can be told, None where it can."""
+        """Return the answer to a delivery while the clock is wrong, None while it is right."""
         ahead = self._clock_wrong_by()
         if ahead is None:
             return None
@@ -295,7 +295,7 @@ class BaseReceiver(ABC):
         return self._store.submit("inbox.accept", lambda conn: inbox.add(conn, event, now))
 
     def _arrivals_here(self) -> Arrivals:
-        """Return the way back to the loop that runs here: nearly always it is the same one."""
+        """Return the hand-over to the loop that runs here: nearly always it is the same one."""
         loop = asyncio.get_running_loop()
         arrivals = self._arrivals
         if arrivals is None or arrivals.loop is not loop:
@@ -331,8 +331,8 @@ class BaseReceiver(ABC):
 class Receiver(BaseReceiver):
     """Takes the deliveries of Dispatch.
 
-    `secrets` are the webhook's signing secrets, more than one while they are rotated. A signed
-    time older than `max_age` or more than `max_future` ahead is refused as a replay.
+    `secrets` are the webhook's signing secrets, more than one during rotation. A signed time older
+    than `max_age` or more than `max_future` ahead is refused as a replay.
     """
 
     source = DISPATCH
@@ -372,7 +372,7 @@ class Receiver(BaseReceiver):
 
 
 class ProcessorReceiver(BaseReceiver):
-    """Takes the webhooks of a payment processor, as its refund adapter verifies them."""
+    """Takes the webhooks of a payment processor, which its refund adapter verifies."""
 
     def __init__(
         self, store: InboxStore, processor: Processor, **options: Unpack[ReceiverOptions]
@@ -398,10 +398,10 @@ class ProcessorReceiver(BaseReceiver):
 
 
 class Deliveries:
-    """The endpoint of all receivers: a request goes to that of `sender`, or, where that is None,
-    to the sender that its path ends with (``/webhooks/stripe``), or else to Dispatch's.
+    """The endpoint of all receivers: passes each request to the receiver of its sender.
 
-    Raises `InvalidArgumentError` where there is no receiver for `sender`.
+    That is `sender`; where it is None, the sender that the path ends with (``/webhooks/stripe``),
+    or else Dispatch. Raises `InvalidArgumentError` where there is no receiver for `sender`.
     """
 
     def __init__(self, connector: HasReceivers, sender: str | None = None) -> None:
@@ -433,7 +433,7 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 
 def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
-    """Return the event of a body that is authentic: its hash is its id, to know a repeat by."""
+    """Return the event of an authentic, unreadable body: its hash is its id and shows a repeat."""
     event_id = "sha256:" + hashlib.sha256(body).hexdigest()
     _log.warning(
         "event %s cannot be understood and is kept: %s",

@@ -1,7 +1,7 @@
-"""Is this delivery from Dispatch? HMAC-SHA256 over the raw body, before anything is decoded.
+"""Checks that Dispatch sent a delivery: HMAC-SHA256 over the raw body, before it is decoded.
 
-The header is ``X-Dispatch-Signature: sha256=<64 hex digits>``; the key is the UTF-8 bytes of
-the whole secret, ``whsec_`` included.
+The header is ``X-Dispatch-Signature: sha256=<64 hex digits>``; the key is the UTF-8 bytes of the
+whole secret, ``whsec_`` included.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ HEADER = "X-Dispatch-Signature"
 
 _PREFIX = "sha256="
 _DIGEST = len(_PREFIX)
-"""Where the digest begins."""
+"""The prefix of the digest."""
 _LENGTH = _DIGEST + 64
 
 
 def sign(body: bytes, secret: str) -> str:
     """Return the header's value for `body`: ``sha256=<hex>``.
 
-    Raises `InvalidArgumentError` for a body that is not bytes, and for a secret that `verify`
-    would not take either.
+    Raises `InvalidArgumentError` for a body that is not bytes, and for a secret that `verify` would
+    refuse.
     """
     if not isinstance(body, bytes):
         raise InvalidArgumentError("body", "sign the raw bytes that are sent")
@@ -38,10 +38,10 @@ def sign(body: bytes, secret: str) -> str:
 def verify(body: bytes, signature: str | None, secrets: str | Sequence[str]) -> None:
     """Return if `signature` was made over `body` with one of `secrets`; else raise.
 
-    `body` is the raw request body; `signature` the header's value, None where it was not sent;
+    `body` is the raw request body; `signature` is the header's value, None where it was not sent;
     several secrets serve rotation. Raises `SignatureError` in every other case, whatever the
-    arguments are. No secret at all, or a blank one among them, refuses every delivery: it is
-    a mistake in the configuration, and an open door is the worse way to notice it. The
+    arguments are. Without any secret, or with a blank one among them, it refuses every delivery:
+    that is a mistake in the configuration, and an open door is the worse way to notice it. The
     comparison takes the same time wherever the digests differ.
     """
     given = _digest_in(signature)
@@ -55,8 +55,8 @@ def verify(body: bytes, signature: str | None, secrets: str | Sequence[str]) -> 
 
 
 def _digest_in(signature: str | None) -> str:
-    # Only ASCII may reach compare_digest, which raises TypeError for other text. That it is hex
-    # is not asked: what is not hex equals no digest.
+    # Only ASCII may reach compare_digest, which raises TypeError for other text. There is no check
+    # for hex: what is not hex equals no digest.
     if not isinstance(signature, str):
         raise SignatureError("there is no signature")
     if len(signature) != _LENGTH or not signature.startswith(_PREFIX) or not signature.isascii():
@@ -81,7 +81,7 @@ def _digest(body: bytes, secret: str) -> str:
 
 @lru_cache
 def _keyed(secret: str) -> hmac.HMAC:
-    # Remembered, because preparing a key takes a quarter of the time of a verification.
+    # Cached, because preparing a key takes a quarter of the time of a verification.
     key = _utf8(secret)
     if not key.strip():
         raise SignatureError("a secret is blank, or cannot be written in UTF-8")
@@ -89,7 +89,7 @@ def _keyed(secret: str) -> hmac.HMAC:
 
 
 def _utf8(secret: str) -> bytes:
-    # Its error would quote the secret, so it ends here and is not even a context.
+    # Its error would quote the secret, so it stops here and is not even a context.
     try:
         return secret.encode()
     except UnicodeEncodeError:

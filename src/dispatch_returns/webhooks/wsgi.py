@@ -1,4 +1,4 @@
-"""What we serve as a plain WSGI application, for any WSGI server or framework."""
+"""Our endpoints as a plain WSGI application, for any WSGI server or framework."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 def app(connector: HasReceivers, sender: str | None = None) -> Application:
-    """Return a WSGI application that takes deliveries at whatever path it is mounted.
+    """Return a WSGI application that takes deliveries at any path it is mounted at.
 
-    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's
-    path says it, and what says nothing is Dispatch's.
+    `sender`: whose deliveries (``dispatch``, ``stripe``). By default the end of each request's path
+    names the sender; a path that names none is Dispatch's.
     """
     return _mount(Deliveries(connector, sender))
 
@@ -37,7 +37,8 @@ def app(connector: HasReceivers, sender: str | None = None) -> Application:
 def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Application:
     """Return a WSGI application that answers ``/live``, ``/ready`` and ``/lag``.
 
-    503 where it is not ready, or the oldest event waits longer than `max_lag` seconds.
+    It answers 503 where the connector is not ready, or the oldest event has waited longer than
+    `max_lag` seconds.
     """
     return _mount(Probes(connector, max_lag))
 
@@ -57,27 +58,27 @@ def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
 
 
 class Readable(Protocol):
-    """The stream a request's body comes from."""
+    """The stream that a request's body comes from."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, and none at the end."""
+        """Return up to `size` bytes, or none at the end."""
         ...
 
 
 def request_of(
     environ: Mapping[str, Any], stream: Readable, kept: Callable[[], bytes] = bytes
 ) -> Request:
-    """Return our request for a WSGI `environ`, Flask's and Django's too.
+    """Return our request for a WSGI `environ`, also for Flask's and Django's.
 
-    `stream` is where the body comes from; `kept` gives what the framework has kept of a body that
-    the application read before.
+    The body comes from `stream`; `kept` returns what the framework has kept of a body that the
+    application read before.
     """
     headers = _headers(environ)
 
     def read(limit: int, seconds: float) -> bytes | NoBody:
         length = int(headers["CONTENT-LENGTH"]) if "CONTENT-LENGTH" in headers else None
         if length is None and "wsgi.input" in environ and not environ.get("wsgi.input_terminated"):
-            # A read would wait for ever (Django's request of an ASGI server ends by itself).
+            # A read would wait forever (Django's request from an ASGI server ends by itself).
             # Without chunks either, there is no body.
             return NoBody("no length") if "TRANSFER-ENCODING" in headers else b""
         try:
@@ -100,15 +101,15 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
         for key, value in environ.items()
         if key.startswith("HTTP_")
     }
-    if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a length not given
+    if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a missing length
         headers["CONTENT-LENGTH"] = length
     return headers
 
 
 def _read(stream: Readable, limit: int, seconds: float) -> bytes:
-    """Return the body, or its first `limit` bytes. Raises `TimeoutError` after so many `seconds`.
+    """Return the body, or its first `limit` bytes. Raises `TimeoutError` after `seconds`.
 
-    The time is looked at whenever something arrives, where the stream gives what is there
+    It checks the time whenever something arrives, where the stream returns what is there
     (``read1``). Where it does not, and where nothing arrives, the server must cut it off.
     """
     body, ends = bytearray(), time.monotonic() + seconds
