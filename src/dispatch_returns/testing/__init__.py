@@ -1,6 +1,6 @@
-"""For tests: an in-memory processor, and the contracts adapters and providers are held to.
+"""For tests: an in-memory processor, and the contracts that adapters and providers must pass.
 
-Nothing in the package imports this; only the contracts need pytest.
+The package itself never imports this; only the contracts need pytest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def __getattr__(name: str) -> object:
     import pytest
 
     module = f"{__name__}.{_CONTRACTS[name]}"
-    if module not in sys.modules:  # it could only warn then
+    if module not in sys.modules:  # later it could only warn
         pytest.register_assert_rewrite(module)
     return getattr(import_module(module), name)
 

@@ -1,4 +1,4 @@
-"""The behaviour the refund service relies on, as tests that any adapter's author inherits.
+"""The behaviour that the refund service relies on, as tests for an adapter's author to inherit.
 
 ::
 
@@ -13,8 +13,8 @@
         def make_payment(self, amount: Money) -> PaymentRef:
             return PaymentRef("reference", sandbox.pay(amount.minor, amount.currency))
 
-Run it with pytest, against something that really keeps payments: the processor's test mode or
-a stand-in, not a mock of the calls.
+Run it with pytest, against something that really keeps payments: the processor's test mode or a
+stand-in, not a mock of the calls.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _WAIT = 60.0
 class RefundAdapterContract(AdapterHooks):
     """Inherit it as ``Test...`` and override the hooks (see `AdapterHooks`)."""
 
-    # What the tests are written with.
+    # Helpers for the tests.
 
     @pytest.fixture
     def adapter(self) -> Iterator[RefundAdapter]:
@@ -65,7 +65,7 @@ class RefundAdapterContract(AdapterHooks):
         return Money(minor, self.currency)
 
     def request(self, ref: PaymentRef, minor: int) -> RefundRequest:
-        """Return a new intent to pay `minor` units of a payment back."""
+        """Return a new intent to refund `minor` units of a payment."""
         refund_id = f"rfd_{uuid.uuid4().hex}"
         return RefundRequest(
             refund_id=refund_id,
@@ -77,7 +77,7 @@ class RefundAdapterContract(AdapterHooks):
             order_id="1234",
         )
 
-    # What it is.
+    # The adapter itself.
 
     def test_it_satisfies_the_protocol(self, adapter: RefundAdapter) -> None:
         assert isinstance(adapter, RefundAdapter)
@@ -280,7 +280,7 @@ class RefundAdapterContract(AdapterHooks):
         assert found is not None
         assert found.ours
 
-    # What a webhook says, and which refunds there are. Optional, so these are tests of their own.
+    # What a webhook says, and which refunds exist. Both are optional, so they have their own tests.
 
     def test_an_unsigned_event_is_refused(self, adapter: RefundAdapter) -> None:
         assert isinstance(adapter, SupportsWebhooks), "it takes no webhooks"
@@ -319,7 +319,7 @@ class RefundAdapterContract(AdapterHooks):
         return self.request(self.make_payment(self.money(minor)), minor)
 
     def _lose(self, adapter: RefundAdapter, request: RefundRequest) -> None:
-        adapter.payment(request.payment)  # so that the loss does not hit a connection's start
+        adapter.payment(request.payment)  # so that the loss does not hit the start of a connection
         self.lose_next_response()
         assert _kind(lambda: adapter.refund(request)) is ErrorKind.UNKNOWN_OUTCOME
 

@@ -1,4 +1,4 @@
-"""A processor in memory, which keeps idempotency keys the way Stripe documents it."""
+"""A processor in memory, which keeps idempotency keys as Stripe documents it."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from dispatch_returns.refunds.adapter import (
 Fault = BaseException | Literal["lost_response", "stored_500", "stored_500_but_paid"]
 """What `FakeAdapter.fail_next` takes.
 
-An exception is raised and nothing is carried out. ``lost_response``: the refund is made, the
-answer never arrives. ``stored_500``: the key gives an unknown outcome for ever, and nothing was
+An exception is raised and nothing is carried out. ``lost_response``: the refund is made, and the
+answer never arrives. ``stored_500``: the key gives an unknown outcome forever, and no refund was
 made; ``stored_500_but_paid``: the same, though the refund was made.
 """
 
@@ -50,7 +50,7 @@ _ERROR_500 = AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the processor answered 500
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A refund as the processor keeps it; no request: somebody else made it."""
+    """A refund as the processor keeps it; without a request, it was made elsewhere."""
 
     result: RefundResult
     payment_id: str
@@ -77,7 +77,7 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a key gave the first time."""
+    """The first answer to a key."""
 
     request: RefundRequest
     outcome: RefundResult | AdapterError
@@ -91,12 +91,12 @@ class _Account:
 
 
 class FakeAdapter:
-    """A `RefundAdapter` without a network, for the tests of what uses one.
+    """A `RefundAdapter` without a network, for tests of the code that uses one.
 
-    ``payments`` maps a payment's id to what was charged. ``key_lifetime``: how long a key is
-    remembered by ``clock`` (UTC); None ignores keys, as some processors do. With
-    ``lookup=False`` it cannot say what it did: `find` is unsupported. ``first_status`` is
-    what a new refund has.
+    ``payments`` maps a payment's id to what was charged. ``key_lifetime``: how long the adapter
+    remembers a key, by ``clock`` (UTC); None ignores keys, as some processors do. With
+    ``lookup=False`` it cannot look refunds up: `find` is unsupported. ``first_status`` is the
+    status of a new refund.
 
     >>> adapter = FakeAdapter({"pi_1": Money(14900, "USD")})
     >>> adapter.fail_next("lost_response")
@@ -119,7 +119,7 @@ class FakeAdapter:
         )
         self.first_status = first_status
         self.requests: list[RefundRequest] = []
-        """Every call of `refund`, in order, whatever became of it."""
+        """Every call of `refund`, in order, whatever its result."""
         self._accounts = {payment_id: _Account(money) for payment_id, money in payments.items()}
         self._made: dict[str, _Made] = {}
         self._answers: dict[str, _Answer] = {}
@@ -138,7 +138,7 @@ class FakeAdapter:
 
     @property
     def refunds(self) -> list[RefundResult]:
-        """Every refund that exists, oldest first, somebody else's included."""
+        """Every refund that exists, oldest first, including those made elsewhere."""
         with self._lock:
             return [made.result for made in self._made.values()]
 
@@ -150,17 +150,17 @@ class FakeAdapter:
             self._accounts[payment_id] = _Account(charged)
 
     def fail_next(self, fault: Fault, *, call: Call = "refund") -> None:
-        """Make the next such call go wrong; several faults are taken in order."""
+        """Make the next such call fail; several faults apply in order."""
         with self._lock:
             self._faults[call].append(fault)
 
     def refund_outside(self, payment_id: str, amount: Money) -> RefundResult:
-        """Refund as somebody else would, in the processor's dashboard."""
+        """Make a refund elsewhere, as a person does in the processor's dashboard."""
         with self._lock:
             return self._make(payment_id, amount, None)
 
     def dispute(self, payment_id: str) -> None:
-        """Let the customer's bank dispute the payment: it can no longer be refunded."""
+        """Have the customer's bank dispute the payment: it can no longer be refunded."""
         with self._lock:
             self._accounts[payment_id].disputed = True
 
@@ -172,7 +172,7 @@ class FakeAdapter:
         failure_reason: str | None = None,
         arn: str | None = None,
     ) -> RefundResult:
-        """Move a refund on, as the bank's answer does later."""
+        """Change the status of a refund, as the bank's answer does later."""
         with self._lock:
             made = self._made[processor_id]
             result = replace(made.result, status=status, failure_reason=failure_reason, arn=arn)
@@ -184,7 +184,7 @@ class FakeAdapter:
         processor_id: str,
         type: str = "refund.updated",  # noqa: A002 - the envelope's word
     ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and headers of a webhook that tells where a refund stands now."""
+        """Return the body and headers of a webhook that says where a refund stands now."""
         with self._lock:
             event = {"id": f"evt_{len(self._told) + 1}", "type": type, "refund": processor_id}
             body = json.dumps(event).encode()
@@ -192,10 +192,10 @@ class FakeAdapter:
                 self._told[body] = self._made[processor_id].known
         return body, {_SIGNATURE: _sign(body)}
 
-    # What the protocol asks for.
+    # The methods of the protocol.
 
     def payment(self, ref: PaymentRef) -> Payment:
-        """Return what was charged and paid back so far."""
+        """Return what was charged and refunded so far."""
         with self._lock:
             if self._take_fault("payment"):
                 raise _unanswered()
@@ -209,7 +209,7 @@ class FakeAdapter:
             )
 
     def refund(self, request: RefundRequest) -> RefundResult:
-        """Make the refund, or answer as the key was answered before."""
+        """Make the refund, or repeat the key's earlier answer."""
         with self._lock:
             self.requests.append(request)
             fault = self._take_fault("refund")
@@ -233,7 +233,7 @@ class FakeAdapter:
             return None if ours is None else ours.result
 
     def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
-        """Check what `event` made. Raises `SignatureError`."""
+        """Verify an event that `event` made. Raises `SignatureError`."""
         given = next((v for name, v in headers.items() if name.lower() == _SIGNATURE), "")
         if not hmac.compare_digest(given.encode(), _sign(body).encode()):
             raise SignatureError("the event does not carry the fake's signature")
@@ -259,7 +259,7 @@ class FakeAdapter:
     def refunds_between(
         self, since: datetime | None, until: datetime | None
     ) -> Iterator[KnownRefund]:
-        """Give all refunds, newest first."""
+        """Yield all refunds, newest first."""
         with self._lock:
             known = [made.known for made in self._newest_first()]
         for refund in known:
@@ -280,7 +280,7 @@ class FakeAdapter:
         return fault
 
     def _answer(self, request: RefundRequest, fault: Fault | None) -> RefundResult | AdapterError:
-        """Replay what the key was answered, or carry the request out and remember that."""
+        """Repeat the key's earlier answer, or carry the request out and remember the answer."""
         lifetime = self.capabilities.key_lifetime
         known = self._answers.get(request.idempotency_key)
         if lifetime is not None and known and self._clock() - known.at < lifetime:
@@ -329,7 +329,7 @@ class FakeAdapter:
 
 
 def _ours(here: list[_Made], request: RefundRequest) -> _Made | None:
-    """The refund of this intent: the one that pays, else one that this very key made."""
+    """Return the refund of this intent: the one that pays, else one that this very key made."""
     ours = [m for m in here if m.request and m.request.refund_id == request.refund_id]
     paid = [m for m in ours if m.paid]
     if len(paid) > 1:

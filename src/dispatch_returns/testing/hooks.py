@@ -15,10 +15,10 @@ from dispatch_returns.refunds.adapter import PaymentRef, RefundAdapter
 
 
 class Cannot:
-    """A contract whose tests may be impossible.
+    """A contract with tests that may be impossible.
 
-    A test that the processor makes impossible goes into ``cannot`` with the reason: it is then
-    shown as skipped for that reason, and fails once it passes, so the list stays true.
+    A test that the processor makes impossible goes into ``cannot`` with the reason: the test then
+    shows as skipped for that reason, and fails once it passes, so the list stays true.
     """
 
     cannot: ClassVar[Mapping[str, str]] = {}
@@ -33,10 +33,10 @@ class Cannot:
 
 
 class AdapterHooks(Cannot):
-    """The first two hooks are needed, the others by the tests that call them."""
+    """The first two hooks are required; the tests that call the others need those too."""
 
     secrets: ClassVar[Sequence[str]] = ()
-    """What must appear in no message and no ``repr``: every key the hooks use."""
+    """What no message and no ``repr`` may contain: every key that the hooks use."""
 
     currency: ClassVar[str] = "USD"
     """An ordinary currency with two decimals that the processor accepts."""
@@ -46,7 +46,7 @@ class AdapterHooks(Cannot):
         raise not_overridden("make_adapter")
 
     def make_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
-        """Let a customer pay `amount`; return the payment, captured and not refunded."""
+        """Have a customer pay `amount`; return the payment, captured and not refunded."""
         raise not_overridden("make_payment")
 
     def unknown_payment(self) -> PaymentRef:
@@ -59,19 +59,19 @@ class AdapterHooks(Cannot):
         raise not_overridden("make_adapter_with_wrong_credential")
 
     def make_unreachable_adapter(self) -> RefundAdapter:
-        """Return an adapter that is pointed at a port where nobody listens."""
+        """Return an adapter that points at a port without a listener."""
         raise not_overridden("make_unreachable_adapter")
 
     def lose_next_response(self) -> None:
-        """Let the next call be carried out, and its answer never arrive."""
+        """Make the processor carry out the next call, and lose its answer."""
         raise not_overridden("lose_next_response")
 
     def refund_outside(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
-        """Refund as somebody else would, in the processor's dashboard."""
+        """Make a refund elsewhere, as a person does in the processor's dashboard."""
         raise not_overridden("refund_outside")
 
     def make_payment_that_bounces(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
-        """Return a payment whose refunds are made and fail soon after, at the customer's bank."""
+        """Return a payment whose refunds are made, and fail soon after at the customer's bank."""
         raise not_overridden("make_payment_that_bounces")
 
     def make_disputed_payment(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
@@ -84,14 +84,14 @@ class AdapterHooks(Cannot):
 
 
 def not_overridden(hook: str) -> NotImplementedError:
-    """Return what a hook raises that its author has to write."""
+    """Return the error that a hook raises if its author has to write it."""
     return NotImplementedError(
         f"override {hook}, or list this test in `cannot` with the reason why it is impossible"
     )
 
 
 def _cannot(test: Callable[..., None], reason: str) -> Callable[..., None]:
-    """Return `test` as one that must fail, and is shown as skipped with the reason."""
+    """Return `test` as one that must fail, and that shows as skipped with the reason."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:

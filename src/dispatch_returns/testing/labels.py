@@ -1,4 +1,4 @@
-"""The behaviour the workflow relies on, as tests that any label provider's author inherits.
+"""The behaviour that the workflow relies on, as tests for a label provider's author to inherit.
 
 ::
 
@@ -34,11 +34,11 @@ from dispatch_returns.testing.hooks import Cannot, not_overridden
 
 
 class LabelProviderContract(Cannot):
-    """Inherit it as ``Test...``. A test the seller makes impossible goes into ``cannot``."""
+    """Inherit it as ``Test...``. A test that the seller makes impossible goes into ``cannot``."""
 
     cannot: ClassVar[Mapping[str, str]] = {}
     secrets: ClassVar[Sequence[str]] = ()
-    """What must appear in no message and no ``repr``: every key the hooks use."""
+    """What no message and no ``repr`` may contain: every key that the hooks use."""
 
     # Hooks.
 
@@ -51,18 +51,18 @@ class LabelProviderContract(Cannot):
         raise not_overridden("make_provider_with_wrong_credential")
 
     def make_unreachable_provider(self) -> LabelProvider:
-        """Return a provider that is pointed at a port where nobody listens."""
+        """Return a provider that points at a port without a listener."""
         raise not_overridden("make_unreachable_provider")
 
     def lose_next_purchase(self) -> None:
-        """Let the next purchase be made, and its answer never arrive."""
+        """Make the seller carry out the next purchase, and lose its answer."""
         raise not_overridden("lose_next_purchase")
 
     def sold(self) -> int:
         """Return how many labels the seller has sold in all."""
         raise not_overridden("sold")
 
-    # What the tests are written with.
+    # Helpers for the tests.
 
     @pytest.fixture
     def provider(self) -> Iterator[LabelProvider]:
@@ -138,7 +138,7 @@ class LabelProviderContract(Cannot):
         assert provider.buy(request) == found
         assert self.sold() == before + 1
 
-    # Given back.
+    # Voided.
 
     def test_a_label_is_voided_and_again_the_same(self, provider: LabelProvider) -> None:
         label = provider.buy(self.request())
