@@ -1,4 +1,4 @@
-"""`Settings`: everything that can be set, declared once, and the only reader of the environment.
+"""`Settings`: every setting, declared once, and the only reader of the environment.
 
 The table in docs/settings.md is made from the descriptions here. A plugin declares its own.
 """
@@ -55,7 +55,7 @@ def _parts(value: str, separator: str = ",") -> list[str]:
 
 DATABASE_URL = "sqlite:///dispatch-returns.db"
 MIN_KEEP_EVENTS = 8
-"""Days. A delivery is refused as a replay once it is 7 days old; until then its id is needed."""
+"""Days. A delivery that is 7 days old is refused as a replay; until then its id is needed."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
@@ -63,15 +63,15 @@ Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 class Settings(BaseSettings):
     """What a `Connector` is built from: in Python, or with `from_env` from the environment.
 
-    Each setting says its name, type, default and what it is; its variable is its name after
-    ``DISPATCH_RETURNS_``, unless it has an alias. Amounts are major units by currency code. What
-    has no description is no variable of its own: a plugin's options, from the variables that start
-    with the plugin's name (``STRIPE_API_KEY``).
+    Each setting has its name, type, default and description; its variable is its name after
+    ``DISPATCH_RETURNS_``, unless it has an alias. Amounts are in major units by currency code. A
+    field without a description has no variable of its own: it holds a plugin's options, from the
+    variables that start with the plugin's name (``STRIPE_API_KEY``).
     """
 
     model_config = SettingsConfigDict(
         env_prefix="DISPATCH_RETURNS_",
-        enable_decoding=False,  # text is read by our validators, not as JSON
+        enable_decoding=False,  # our validators read text, not JSON
         populate_by_name=True,
         frozen=True,
         extra="forbid",
@@ -218,7 +218,7 @@ class Settings(BaseSettings):
 
     @property
     def statuses(self) -> dict[str, str]:
-        """Return each step's status, by the name the step has in the guide."""
+        """Return each step's status, by the step's name in the guide."""
         return {step: str(getattr(self, field)) for step, field in STATUS_FIELDS.items()}
 
     @classmethod
@@ -230,20 +230,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where ``Settings(...)`` looks: at its arguments alone, not at the environment."""
+        """Return where ``Settings(...)`` looks: only at its arguments, not at the environment."""
         return (init_settings,)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Return the settings in `environ` (default: the process's own).
 
-        Raises `ConfigurationError` that names every variable that is missing or wrong, or that
-        looks like a setting of ours and is none.
+        Raises `ConfigurationError`, which names every variable that is missing or wrong, or that
+        looks like a setting of ours and is not one.
         """
         given = os.environ if environ is None else environ
         environ = {name: value for name, value in given.items() if value}
         source = EnvSettingsSource(cls)
-        # Only what is spelled as ours: the source itself would take any case.
+        # Only names that are spelled as ours: the source itself would accept any case.
         known = VARIABLES.values()
         source.env_vars = {name.lower(): environ[name] for name in known if name in environ}
         values = source()
@@ -280,12 +280,12 @@ STATUS_FIELDS: Mapping[str, str] = {
 
 
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the text of one setting, None if it is not set: for what needs no other one."""
+    """Return the text of one setting, or None if it is not set, where no other one is needed."""
     return (os.environ if environ is None else environ).get(VARIABLES[field]) or None
 
 
 def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return each step's status as `Settings.statuses` does: for what needs no other setting."""
+    """Return each step's status, as `Settings.statuses` does, where no other setting is needed."""
     return {step: read_one(field, environ) or step for step, field in STATUS_FIELDS.items()}
 
 
@@ -297,10 +297,10 @@ https://kubernetes.io/docs/concepts/services-networking/service/#environment-var
 def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
     """Return what is wrong with each variable that is meant for us and is not a setting.
 
-    ``DISPATCH_RETURNS_DRYRUN=1`` must not pay. What starts with ``DISPATCH_`` alone may be
-    another program's, so it is refused only where it is nearly one of ours.
+    ``DISPATCH_RETURNS_DRYRUN=1`` must not pay. A name that only starts with ``DISPATCH_`` may
+    belong to another program, so it is refused only where it is nearly one of ours.
     """
-    import difflib  # here: it is needed for a misspelt name alone
+    import difflib  # here: only a misspelt name needs it
 
     known = set(VARIABLES.values())
     theirs = tuple(_prefix(plugin) for plugin in plugins)
@@ -335,7 +335,7 @@ def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
 
 
 def _explain(error: ValidationError) -> str:
-    """Return which variables are wrong, and never what was in them."""
+    """Return which variables are wrong, and never their values."""
     problems: list[str] = []
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         field = str(problem["loc"][0]) if problem["loc"] else ""
