@@ -1,4 +1,4 @@
-"""One row for each parcel's label: written before it is bought, so that none is bought twice."""
+"""One row for each parcel's label, written before the purchase, so that none is bought twice."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class LabelState(enum.StrEnum):
     """Where a label stands. ``buying`` and ``unknown``: it may have been bought."""
 
     WANTED = "wanted"
-    """It is going to be bought, and certainly was not yet."""
+    """It will be bought, and certainly has not been yet."""
     BUYING = "buying"
     UNKNOWN = "unknown"
     BOUGHT = "bought"
     VOIDED = "voided"
     NOT_VOIDED = "not_voided"
-    """It is not needed any more, and could not be given back: a person must look."""
+    """It is no longer needed, and could not be voided: a person must look."""
     EXPIRED = "expired"
 
 
 OVER = frozenset({LabelState.VOIDED, LabelState.NOT_VOIDED, LabelState.EXPIRED})
-"""The states of a label that nobody can use any more."""
+"""The states of a label that can no longer be used."""
 MAY_BE_BOUGHT: Final = frozenset({LabelState.BUYING, LabelState.UNKNOWN})
 
 
@@ -42,19 +42,19 @@ class LabelAction(enum.StrEnum):
     """What moves a label."""
 
     WANT = "wanted"
-    """The return is approved, and has no label that can be used."""
+    """The return is approved, and has no usable label."""
     BUY = "buying"
-    """The store says that the provider is asked now."""
+    """The store records that the provider is asked now."""
     BUY_LATER = "not bought"
-    """It was certainly not bought: asked again later, with what counts then."""
+    """It was certainly not bought: ask again later, with what counts then."""
     LOSE_TRACK = "not answered"
     """It may have been bought, and the provider does not say."""
     BOUGHT = "bought"
     """The provider has sold it, now or before."""
     VOID = "not needed"
-    """Its return is over, or a person gives it back."""
+    """Its return is over, or a person voids it."""
     EXPIRE = "expired"
-    """The provider takes it no longer, and another one is wanted."""
+    """The provider no longer accepts it, and another one is wanted."""
 
 
 def _of(*states: LabelState | None) -> frozenset[LabelState | None]:
@@ -64,7 +64,7 @@ def _of(*states: LabelState | None) -> frozenset[LabelState | None]:
 TRANSITIONS: Final = Transitions[LabelState, LabelAction](
     "label",
     Transition(LabelAction.WANT, _of(NEW), frozenset({LabelState.WANTED})),
-    # From what may be bought: the provider has looked for it, and has none.
+    # From the states where it may have been bought: the provider looked for it, and has none.
     Transition(
         LabelAction.BUY, MAY_BE_BOUGHT | {LabelState.WANTED}, frozenset({LabelState.BUYING})
     ),
@@ -85,11 +85,11 @@ TRANSITIONS: Final = Transitions[LabelState, LabelAction](
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A row of `labels`. ``id`` is the key that the provider is given; ``parcel`` counts from 1.
+    """A row of `labels`. ``id`` is the key that the provider receives; ``parcel`` counts from 1.
 
-    ``document`` is what the label is made of, from when it may have been bought: asked for again,
-    it is the same label, whatever the policy, the ticket and the order say by then. ``upload_id``
-    is an attachment that was begun, and perhaps not confirmed.
+    ``document`` is what the label is made from, kept from when it may have been bought: a repeated
+    request gives the same label, whatever the policy, the ticket and the order say by then.
+    ``upload_id`` is an attachment that was started, and perhaps not confirmed.
     """
 
     id: str
@@ -114,7 +114,7 @@ class LabelRow:
 
 
 def label_id(return_id: str, parcel: int) -> str:
-    """Return the key of a parcel's label, which follows from the return and the parcel."""
+    """Return the key of a parcel's label, derived from the return and the parcel."""
     return f"lbl_{return_id.removeprefix('ret_')}_{parcel}"
 
 
@@ -127,7 +127,7 @@ def _label(row: RowMapping) -> LabelRow:
 def want(
     conn: Connection, return_id: str, parcel: int, now: datetime, *, provider: str
 ) -> LabelRow:
-    """Write down that a parcel's label is wanted; return its row, which may be there already."""
+    """Record that a parcel's label is wanted; return its row, which may exist already."""
     key = label_id(return_id, parcel)
     TRANSITIONS.check(key, None, LabelState.WANTED, LabelAction.WANT)
     values = {
@@ -146,7 +146,7 @@ def want(
 
 
 class LabelChanges(TypedDict, total=False):
-    """The columns of a row that may change by themselves. The state changes by `move` alone."""
+    """The columns of a row that may change by themselves. Only `move` changes the state."""
 
     provider: str
     provider_id: str | None
@@ -166,7 +166,7 @@ class LabelChanges(TypedDict, total=False):
 def change(
     conn: Connection, row: LabelRow, now: datetime, **values: Unpack[LabelChanges]
 ) -> LabelRow:
-    """Change a label, which the worker that holds its return may do; return it as it is then.
+    """Change a label, which the worker that holds its return may do; return it afterwards.
 
     Raises `LeaseLostError` where it is in another state by now.
     """
@@ -182,7 +182,7 @@ def move(
     by: LabelAction,
     **values: Unpack[LabelChanges],
 ) -> LabelRow:
-    """Like `change`, and bring the label to `state`. Raises `TransitionError` too."""
+    """Like `change`, and move the label to `state`. Raises `TransitionError` too."""
     TRANSITIONS.check(row.id, row.state, state, by)
     return _write(conn, row, now, {**values, "state": state})
 
@@ -213,7 +213,7 @@ def of_return(conn: Connection, return_id: str) -> list[LabelRow]:
 
 
 def thinnable(conn: Connection, before: datetime, limit: int) -> list[str]:
-    """Return up to `limit` labels whose document nobody needs since `before`.
+    """Return up to `limit` labels whose document has not been needed since `before`.
 
     Either the return is over, or the label itself is.
     """

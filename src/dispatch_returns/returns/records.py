@@ -1,7 +1,7 @@
-"""One row for each return: at which step it is, and when it is looked at again.
+"""One row for each return: its step, and when a worker looks at it again.
 
-A return is a queue of its own, so that one worker at a time deals with it. What wakes it while
-a worker holds it is remembered, and makes it due again when that worker is done.
+The returns are a queue, so that one worker at a time deals with a return. If something wakes a
+return while a worker holds it, the row remembers that, and is due again when the worker is done.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import decisions, returns
 
 OVER = frozenset({Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.ELSEWHERE, Step.GONE})
-"""Where nothing more is expected of the customer, unless a person sets the return back."""
+"""In these steps the customer has nothing left to do, unless a person sets the return back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
     """A row of `returns`.
 
-    ``status`` is the ticket's, as it was seen or written last; ``planned`` is what is about to
-    be written to the ticket. ``order_id`` is what the ticket calls its order, and ``order_key`` is
-    equal for all returns of one order, however they call it. ``customer`` is a digest of the
-    address, so that the same customer is recognised and nobody can be read from it. ``terms``
-    are what the policy grants this return: times, and whether anything need be sent. ``claims``
-    is the fencing token. ``claimed`` are digests of the fields that stood on the ticket when its
-    request was recorded: a customer may have written them.
+    ``status`` is the ticket's, as last seen or written; ``planned`` is what is about to be written
+    to the ticket. ``order_id`` is what the ticket calls its order, and ``order_key`` is equal for
+    all returns of one order, whatever they call it. ``customer`` is a digest of the address: it
+    recognises the same customer, and reveals no address. ``terms`` are what the policy grants this
+    return: times, and whether the customer must send anything. ``claims`` is the fencing token.
+    ``claimed`` are digests of the fields on the ticket when its request was recorded: a customer
+    may have written them.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class NewDecision:
-    """Something that was decided, or was done by somebody: ``data`` explains it."""
+    """A decision, or something that a person or a program did: ``data`` explains it."""
 
     kind: str
     outcome: str
@@ -81,7 +81,7 @@ class NewDecision:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A row of `decisions`, which are never changed."""
+    """A row of `decisions`, which never changes."""
 
     id: int
     return_id: str
@@ -94,12 +94,12 @@ class Decision:
 
 
 def return_id(workspace_id: str, ticket_id: str) -> str:
-    """Return the id of a ticket's return: it follows from the ticket, as a refund's does."""
+    """Return the id of a ticket's return, derived from the ticket."""
     return f"ret_{_digest(workspace_id, ticket_id)[:32]}"
 
 
 def return_number(workspace_id: str, ticket_id: str) -> str:
-    """Return what is printed on the label and typed in by people: ``R-7K3Q-X2M9-PD``."""
+    """Return the number that the label shows and that people type in: ``R-7K3Q-X2M9-PD``."""
     left, letters = int(_digest("number", workspace_id, ticket_id)[:16], 16), ""
     for _ in range(10):
         left, digit = divmod(left, 32)
@@ -108,7 +108,7 @@ def return_number(workspace_id: str, ticket_id: str) -> str:
 
 
 def customer_digest(email: str | None) -> str | None:
-    """Return what stands for a customer in the store."""
+    """Return the digest that stands for a customer in the store."""
     address = (email or "").strip().casefold()
     return _digest("customer", address)[:32] if address else None
 
@@ -124,7 +124,7 @@ def _return(row: RowMapping) -> Return:
 
 
 class ReturnChanges(TypedDict, total=False):
-    """The columns of a row that may change by themselves. The step changes by a move alone."""
+    """The columns of a row that may change by themselves. Only a move changes the step."""
 
     status: str
     order_id: str | None
@@ -176,7 +176,7 @@ def enter(
 
 
 def unwritten(workspace_id: str, ticket_id: str, now: datetime, requested_at: datetime) -> Return:
-    """Return the row that a ticket's return would have, for looking at what would come of it."""
+    """Return the row that a ticket's return would have, to preview what would come of it."""
     nothing = dict.fromkeys(field.name for field in fields(Return))
     fresh = {
         "id": return_id(workspace_id, ticket_id),
@@ -191,7 +191,7 @@ def unwritten(workspace_id: str, ticket_id: str, now: datetime, requested_at: da
 
 
 def wake(conn: Connection, row_id: str, now: datetime) -> None:
-    """Let a return be looked at now, or as soon as the worker that holds it is done."""
+    """Make a return due now, or as soon as the worker that holds it is done."""
     conn.execute(_WAKE, {"row": row_id, "now": now})
 
 
@@ -211,9 +211,9 @@ _WAKE: Update = (
 def claim(
     conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
 ) -> list[Return]:
-    """Take up to `limit` returns that wait for their next step; see `queue.claim`."""
+    """Claim up to `limit` returns that wait for their next step; see `queue.claim`."""
     found = queue.claim(conn, returns, now=now, lease=lease, limit=limit, workspace=workspace)
-    # Said with the fence, for the claim itself is the same for all queues.
+    # A second write, behind the fence, because the claim itself is the same for all queues.
     return [
         _return(
             queue.change_and_get(conn, returns, r["id"], r["claims"], working=True, woken=False)
@@ -223,7 +223,7 @@ def claim(
 
 
 def take(conn: Connection, row: Return, now: datetime, lease: timedelta) -> Return | None:
-    """Claim this one return, due or not; None while a worker holds it. What woke it stays so."""
+    """Claim this one return, due or not; None while a worker holds it. It stays woken if it was."""
     free = returns.c.working.is_(False) | (returns.c.due_at <= now)
     statement = (
         update(returns)
@@ -236,7 +236,7 @@ def take(conn: Connection, row: Return, now: datetime, lease: timedelta) -> Retu
 
 
 StepMove = tuple[Step, ReturnAction]
-"""A step to go to, and what brings the return there."""
+"""A step to go to, and the action that brings the return there."""
 
 
 def change(
@@ -248,10 +248,10 @@ def change(
     to: StepMove | None = None,
     **values: Unpack[ReturnChanges],
 ) -> Return:
-    """Change a claimed return, keep it until `due_at`, and return it as it is then.
+    """Change a claimed return, keep it until `due_at`, and return it as it is afterwards.
 
-    Raises `LeaseLostError` where another worker has claimed or moved it, `TransitionError` for
-    a move that is not in the table; nothing is written then.
+    Raises `LeaseLostError` where another worker has claimed or moved it, and `TransitionError` for
+    a move that is not in the table. Nothing is written in either case.
     """
     return _write(conn, row, now, {**values, "due_at": due_at}, to, lets_go=False)
 
@@ -265,9 +265,9 @@ def release(
     to: StepMove | None = None,
     **values: Unpack[ReturnChanges],
 ) -> Return:
-    """Like `change`, and give the return back until `due_at`, or until it is woken.
+    """Like `change`, and release the return until `due_at`, or until something wakes it.
 
-    What woke it meanwhile makes it due at once.
+    If something woke it meanwhile, it is due at once.
     """
     return _write(conn, row, now, {**values, "due_at": due_at}, to, lets_go=True)
 
@@ -298,8 +298,8 @@ def _write(
 def _update(names: tuple[str, ...], *, moves: bool, lets_go: bool) -> ReturningUpdate[Any]:
     """Return the statement that changes a row as it was read.
 
-    One that moves it names the step too: a return that somebody has just moved in Dispatch is at
-    its new step in memory, and not in the store, until that is written.
+    A move names the step too: when a person has just moved a return in Dispatch, it is at its new
+    step in memory, and not in the store until that is written.
     """
     moment = returns.c.due_at.type
     changed: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
@@ -326,7 +326,7 @@ _BY_ID = select(returns).where(returns.c.id == bindparam("row"))
 
 
 def matching(conn: Connection, text: str, *, limit: int) -> list[Return]:
-    """Return the returns that `text` means: a ticket's id, a return number, or our id."""
+    """Return the returns that `text` matches: a ticket's id, a return number, or our id."""
     meant = (
         (returns.c.ticket_id == text)
         | (returns.c.number == text.upper())
@@ -345,13 +345,13 @@ def newest(conn: Connection, *, limit: int, step: Step | None = None) -> list[Re
 
 
 CLOSED = (Step.REJECTED, Step.EXPIRED, Step.GONE)
-"""Where a return is over without a refund, unless one of its parcels was paid back before."""
+"""In these steps a return ends without a refund, unless one of its parcels was refunded before."""
 
 
 def look_alone(conn: Connection, row: Return) -> None:
-    """Let no other transaction decide over this order's returns until this one ends.
+    """Lock this order's returns against other transactions until this one ends.
 
-    Else two that are decided at once would each not see the other. SQLite has one writer.
+    Otherwise two decisions made at once would not see each other. SQLite has one writer.
     """
     backend(conn).lock_until_the_end(conn, f"order {row.workspace_id} {row.order_key}")
 
@@ -393,7 +393,7 @@ def count_by_step(conn: Connection) -> dict[str, int]:
 
 
 def record(conn: Connection, row: Return, decision: NewDecision, now: datetime) -> None:
-    """Append what was decided about a return."""
+    """Append a decision about a return."""
     queue.append(
         conn,
         decisions,

@@ -1,7 +1,7 @@
-"""The life of a return: its steps, and every move that it may make. Nothing makes another one.
+"""The life of a return: its steps, and every move that it may make. No other move happens.
 
-`records` writes a step, and checks it here first. The diagram and the table in
-``docs/workflow.md`` are made from `TRANSITIONS`.
+`records` writes a step, and checks it here first. The diagram and the table in ``docs/workflow.md``
+are made from `TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class ReturnAction(enum.StrEnum):
     EXPIRE = "not arrived"
     """No package has arrived in time."""
     RECEIVE = "received"
-    """What arrived was recorded, and what it is worth is on the ticket, or a person must look."""
+    """What arrived is recorded; its refund amount is on the ticket, or a person must look."""
     REFUND = "accepted"
-    """What arrived, or what need not be sent back, may be paid back."""
+    """What arrived, or what need not be sent back, may be refunded."""
     ASK = "another customer's"
-    """The order belongs to another customer: a person is asked."""
+    """The order belongs to another customer: a person must decide."""
     PARK = "failed"
     """A step cannot be done: a person must look."""
     SET = "set in Dispatch"
@@ -42,7 +42,7 @@ class ReturnAction(enum.StrEnum):
 BEGINS: Final = frozenset(
     {Step.REQUESTED, Step.CHECK, Step.APPROVED, Step.LABEL_SENT, Step.RECEIVED}
 )
-"""Where a ticket that is new to us becomes a return."""
+"""In these steps a ticket that is new to us becomes a return."""
 TAKES_PARCELS: Final = frozenset(
     {
         Step.APPROVED,
@@ -54,7 +54,7 @@ TAKES_PARCELS: Final = frozenset(
         Step.ELSEWHERE,
     }
 )
-"""Where what arrives is dealt with. A rejected return's parcel waits for a person."""
+"""In these steps what arrives is handled. A rejected return's parcel waits for a person."""
 _ANY = frozenset(Step)
 _REVIEW = frozenset({Step.REVIEW})
 
@@ -77,7 +77,7 @@ TRANSITIONS: Final = Transitions[Step, ReturnAction](
     ),
     Transition(ReturnAction.ASK, TAKES_PARCELS - _REVIEW, _REVIEW),
     Transition(ReturnAction.PARK, _ANY - _REVIEW, _REVIEW),
-    # Also the way back of a ticket that was deleted and is there again.
+    # Also the way back of a deleted ticket that exists again.
     Transition(ReturnAction.SET, _ANY, _ANY - {Step.GONE}),
     Transition(ReturnAction.DELETE, _ANY, frozenset({Step.GONE})),
 )

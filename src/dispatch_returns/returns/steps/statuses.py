@@ -1,6 +1,6 @@
 """The steps of a return, declared once, and the names of their statuses in a workspace.
 
-Settings and commands take them from here too, so this imports next to nothing.
+Settings and commands import this too, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dispatch_returns.errors import ConfigurationError
 
 
 class Step(enum.StrEnum):
-    """Where a return is: the guide's six steps, what lies beside them, and the rest."""
+    """Where a return is: the guide's six steps, the steps outside them, and the rest."""
 
     REQUESTED = "return_requested"
     CHECK = "eligibility_check"
@@ -25,7 +25,7 @@ class Step(enum.StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     ELSEWHERE = "elsewhere"
-    """In a status that the workflow does not know: somebody's decision, and left alone."""
+    """In a status that the workflow does not know: it counts as a person's decision."""
     GONE = "gone"
     """The ticket was deleted."""
 
@@ -41,12 +41,12 @@ STEPS: tuple[Step, ...] = (
     Step.REJECTED,
     Step.EXPIRED,
 )
-"""The steps that have a status, in the order in which they are made in a workspace."""
+"""The steps that have a status, in the order in which they are created in a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusNames:
-    """Each step's status. `renamed` are those that are not called as the step is."""
+    """Each step's status. `renamed` holds those that differ from their step's name."""
 
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -63,5 +63,5 @@ class StatusNames:
         return self.renamed.get(step, str(step))
 
     def step(self, status: str) -> Step:
-        """Return the step that `status` stands for, or that it stands for none."""
+        """Return the step that `status` stands for, or `Step.ELSEWHERE` if it stands for none."""
         return next((step for step in STEPS if self.name(step) == status), Step.ELSEWHERE)
