@@ -1,4 +1,4 @@
-"""The clock, which comes in as an argument so that tests can set it, and whether it is right.
+"""The clock, which callers pass as an argument so that tests can set it, and a check of it.
 
 A wrong clock makes fresh deliveries look like replays.
 """
@@ -11,26 +11,28 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 Clock = Callable[[], datetime]
-"""Returns the present time, in UTC."""
+"""Returns the current time, in UTC."""
 
 WRONG = timedelta(minutes=5)
-"""A clock that is off by more is taken as wrong."""
+"""A clock that is off by more than this counts as wrong."""
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def utc_now() -> datetime:
-    """Return the present time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def since_boot() -> float:
-    """Return the seconds of a clock that no one sets, and that goes on while a machine sleeps."""
+    """Return the seconds of a clock that cannot be set, and that runs while a machine sleeps."""
     return time.monotonic() if _SINCE_BOOT is None else time.clock_gettime(_SINCE_BOOT)
 
 
 class ClockWatch:
-    """Measures a clock against the ``Date`` of the API's latest answer, and until there is one,
-    against a clock that no one sets. Safe to use from many threads.
+    """Measures a clock against the ``Date`` of the API's latest answer.
+
+    Until there is an answer, it measures against a clock that cannot be set. Safe to use from many
+    threads.
     """
 
     def __init__(self, clock: Clock, monotonic: Callable[[], float] = since_boot) -> None:
@@ -44,7 +46,7 @@ class ClockWatch:
         self._heard = headers, self._monotonic()
 
     def wrong_by(self) -> timedelta | None:
-        """Return how far the clock is ahead (below 0: behind), None where it is right."""
+        """Return how far the clock is ahead (below 0: behind), or None where it is right."""
         heard, self._heard = self._heard, None
         if heard is not None and (date := _date(heard[0].get("date"))) is not None:
             self._known = date, heard[1]
@@ -62,5 +64,5 @@ def _date(header: str | None) -> datetime | None:
 
 
 def never_wrong() -> timedelta | None:
-    """Say that a clock is right: one that was given, as in tests, is its giver's affair."""
+    """Return None: the caller that passes a clock, such as a test, is responsible for it."""
     return None

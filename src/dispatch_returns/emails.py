@@ -1,4 +1,4 @@
-"""E-mail addresses, compared as addresses: whatever their capitals, and in nothing else alike."""
+"""Compares e-mail addresses without regard to upper and lower case."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import unicodedata
 
 
 def email_key(address: str | None) -> str | None:
-    """Return what is equal for two ways to write one address, None where there is none.
+    """Return a key that is equal for two spellings of one address, or None where there is none.
 
-    Capitals do not count, and a domain in punycode is the one that it stands for. Nothing else is
-    taken for the same: not ``_`` and ``-``, and not ``ß`` and ``ss``, which are two domains.
+    It ignores case, and a domain in punycode equals the domain that it stands for. Nothing else
+    counts as the same: not ``_`` and ``-``, and not ``ß`` and ``ss``, which are two domains.
 
     >>> email_key(" Jane@Example.COM ")
     'jane@example.com'
@@ -23,7 +23,7 @@ def email_key(address: str | None) -> str | None:
 
 
 def same_email(one: str | None, other: str | None) -> bool:
-    """Whether both are the same address. Nothing is the same as no address."""
+    """Whether both are the same address. A missing address equals nothing."""
     key = email_key(one)
     return key is not None and key == email_key(other)
 

@@ -95,23 +95,23 @@ __all__ = [
 
 
 class DispatchReturnsError(Exception):
-    """The base of every exception this package raises.
+    """The base of every exception that this package raises.
 
-    Each can be pickled and copied: a Celery result or a pool hands it to another process.
+    Each can be pickled and copied, because a Celery result or a pool hands it to another process.
     """
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Return how to make it again: Python's own way would call ``__init__`` with the message.
 
-        What caused it is left behind, as it is by Python's own way.
+        The cause is left behind, as in Python's own way.
         """
         return _again, (type(self), self.args), self.__dict__
 
 
 def _again(cls: type[DispatchReturnsError], args: tuple[Any, ...]) -> DispatchReturnsError:
-    """Make an error without the arguments it was first made with; its attributes come after."""
+    """Make an error without its original arguments; its attributes are set afterwards."""
     error = cls.__new__(cls, *args)
-    # Python's own class behind ours, which keeps the message.
+    # Call Python's own class behind ours, which keeps the message.
     super(DispatchReturnsError, error).__init__(*args)
     return error
 
@@ -150,13 +150,13 @@ class FieldProblem:
 
 
 class APIError(DispatchReturnsError):
-    """A call to the Dispatch API did not give an answer that can be used."""
+    """A call to the Dispatch API gave no answer that can be used."""
 
     status_code: int | None = None
     code: str | None = None
     errors: Sequence[FieldProblem] = ()
     retry_after: float | None = None
-    """Seconds the server asked us to wait, where it did."""
+    """The seconds that the server asked us to wait, if it did."""
 
     def __init__(
         self, message: str, *, request_id: str | None = None, retryable: bool = False
@@ -171,18 +171,18 @@ class APIError(DispatchReturnsError):
 
 
 class APIConnectionError(APIError):
-    """No answer arrived: whether the call was carried out is unknown."""
+    """No answer arrived, so it is unknown whether the call was carried out."""
 
 
 class APITimeoutError(APIConnectionError):
-    """No answer arrived in time: whether the call was carried out is unknown."""
+    """No answer arrived in time, so it is unknown whether the call was carried out."""
 
 
 class OutcomeUnknownError(APIError):
     """A PATCH got no answer, or a 408 or 5xx: it may have been carried out.
 
-    The client does not send it again, because somebody may have changed the object since:
-    read it, then decide. ``status_code`` is None where no answer arrived.
+    The client does not send it again, because the object may have changed since: read it, then
+    decide. ``status_code`` is None where no answer arrived.
     """
 
     def __init__(
@@ -196,9 +196,9 @@ class OutcomeUnknownError(APIError):
 
 
 class NotShownError(APIError):
-    """The API does not show yet what an event says: not this ticket at all, or an older state.
+    """The API does not show yet what an event says: the ticket is missing, or in an older state.
 
-    ``missing``: it answered 404.
+    ``missing``: the API answered 404.
     """
 
     def __init__(
@@ -222,7 +222,7 @@ class APIResponseError(APIError):
 
 
 class PaginationError(APIResponseError):
-    """The server's pages do not end: a cursor repeated, or more was promised without one."""
+    """The server's pages do not end: a cursor repeated, or it promised more pages without one."""
 
 
 class APIStatusError(APIError):
@@ -265,15 +265,15 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: it exists already, or changed meanwhile."""
+    """409: the object exists already, or changed meanwhile."""
 
 
 class RateLimitError(APIStatusError):
-    """429: too many calls; ``retry_after`` says how many seconds to wait, where known."""
+    """429: too many calls; ``retry_after`` is how many seconds to wait, where known."""
 
 
 class ServerError(APIStatusError):
-    """5xx: the server failed; whether the call was carried out is unknown."""
+    """5xx: the server failed, and it is unknown whether the call was carried out."""
 
 
 class WebhookError(DispatchReturnsError):
@@ -285,14 +285,14 @@ class SignatureError(WebhookError):
 
 
 class ReplayError(SignatureError):
-    """The delivery is authentic, and was signed too long ago or in the future.
+    """The delivery is authentic, but was signed too long ago or in the future.
 
-    While this machine's clock is known to be wrong, that says nothing of the delivery.
+    While this machine's clock is known to be wrong, this says nothing about the delivery.
     """
 
 
 class EventError(WebhookError):
-    """The delivery is authentic, and its content cannot be understood."""
+    """The delivery is authentic, but its content cannot be understood."""
 
 
 class MoneyError(DispatchReturnsError, ValueError):
@@ -300,44 +300,44 @@ class MoneyError(DispatchReturnsError, ValueError):
 
 
 class StoreError(DispatchReturnsError):
-    """The store could not do what was asked."""
+    """The store could not do what it was asked to do."""
 
 
 class StoreUnavailableError(StoreError):
-    """The store did not say that it has committed. The same call may be made again.
+    """The store did not confirm that it has committed. The same call may be made again.
 
-    Nothing was written, unless the connection to a server broke while it committed: then
-    nobody knows, and every write of this package is made so that doing it again does no harm.
+    Nothing was written, unless the connection to a server broke during the commit: then the outcome
+    is unknown, and every write of this package is idempotent.
     """
 
 
 class LeaseLostError(StoreError):
-    """Another worker holds this row now: what this one found out must not overwrite it."""
+    """Another worker holds this row now, so what this worker found out must not overwrite it."""
 
 
 class TransitionError(DispatchReturnsError):
-    """A row was to make a move that its table of transitions does not have. Nothing was written.
+    """A row was about to make a move that is not in its table of transitions. Nothing was written.
 
-    It names the row, the state it is in, the one it was to go to, and by what.
+    The message names the row, its state, the state it was to go to, and the action.
     """
 
 
 class RefundError(DispatchReturnsError):
-    """The base of what the refund path raises."""
+    """The base of the exceptions of the refund path."""
 
 
 class ErrorKind(enum.StrEnum):
-    """What an adapter found out. What follows from it is the refund service's decision."""
+    """What an adapter found out. The refund service decides what follows from it."""
 
     NOT_SENT = "not_sent"
-    """The processor certainly did not get the request."""
+    """The processor certainly did not receive the request."""
     UNKNOWN_OUTCOME = "unknown_outcome"
-    """It may have been carried out. Never to be read as a failure."""
+    """It may have been carried out. Never treat it as a failure."""
     RATE_LIMITED = "rate_limited"
     IN_PROGRESS = "in_progress"
-    """The same key is being worked on at this moment."""
+    """The processor is working on the same key at this moment."""
     ALREADY_REFUNDED = "already_refunded"
-    """Nothing is left on the payment. By whom is another question."""
+    """Nothing is left on the payment. Who refunded it is another question."""
     EXCEEDS_REMAINING = "exceeds_remaining"
     DISPUTED = "disputed"
     INSUFFICIENT_BALANCE = "insufficient_balance"
@@ -347,7 +347,7 @@ class ErrorKind(enum.StrEnum):
     AUTH = "auth"
     CONFIG = "config"
     KEY_CONFLICT = "key_conflict"
-    """This key was used before with another content."""
+    """This key was used before with different content."""
     UNREADABLE_REFUND = "unreadable_refund"
     """A refund of the payment can't be read, so what is left on the payment isn't known."""
 
@@ -377,15 +377,15 @@ class AdapterError(RefundError):
 
 
 class UnsupportedFeatureError(RefundError):
-    """The processor has no way to be told this; the adapter does not imitate it."""
+    """The processor has no way to express this request; the adapter does not imitate it."""
 
 
 class RefundStateError(RefundError):
-    """What was asked does not fit the state the refund is in."""
+    """The request does not fit the state of the refund."""
 
 
 class WorkflowError(DispatchReturnsError):
-    """A step of a return could not be done. ``retryable``: the same may work later."""
+    """A step of a return could not be done. ``retryable``: it may work later."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -398,7 +398,7 @@ class OrderError(WorkflowError):
 
 
 class LabelError(WorkflowError):
-    """A label was not bought. ``unknown``: it may have been, and must be looked for first."""
+    """A label was not bought. ``unknown``: it may have been, so look for it first."""
 
     def __init__(self, message: str, *, retryable: bool = False, unknown: bool = False) -> None:
         super().__init__(message, retryable=retryable)
@@ -406,8 +406,8 @@ class LabelError(WorkflowError):
 
 
 class NoticeError(WorkflowError):
-    """The customer could not be told."""
+    """The customer could not be notified."""
 
 
 class ReturnStateError(WorkflowError):
-    """What was asked does not fit the step the return is at."""
+    """The request does not fit the step of the return."""

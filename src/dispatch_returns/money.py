@@ -1,8 +1,8 @@
-"""Exact amounts of money, in minor units. No float ever comes in or goes out.
+"""Exact amounts of money, in minor units. Floats never come in or go out.
 
-How many decimals a currency has is the processor's rule, not ISO's (Stripe's table differs
-for MGA, UGX, ISK and others), so a rule is an argument with Stripe's table as its default.
-Source: https://docs.stripe.com/currencies
+The processor, and not ISO, defines how many decimals a currency has (Stripe's table differs for
+MGA, UGX, ISK and others), so a rule is an argument with Stripe's table as its default. Source:
+https://docs.stripe.com/currencies
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _ZERO_DECIMAL = frozenset(
 _TWO_DECIMALS_THAT_ARE_ZERO = frozenset({"ISK", "UGX"})
 _THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 _MOST = 10**15
-"""Minor units that no payment has: a database's whole numbers hold thousands of such amounts."""
+"""Minor units. No payment is this large; a database's integers hold thousands of such amounts."""
 _TOO_LARGE = 20
-"""Digits before the point that no amount has; it keeps absurd input from costing time."""
+"""Digits before the point. No amount has so many; the limit keeps absurd input from costing time.
+"""
 
 
 def stripe_rule(currency: str) -> CurrencyRule:
@@ -98,7 +99,7 @@ class Money:
     @property
     def major(self) -> Decimal:
         """The amount in major units, with all its decimals: ``Decimal("149.00")``."""
-        # Made from its digits, because scaleb() rounds to the context's precision.
+        # Built from its digits, because scaleb() rounds to the context's precision.
         return Decimal((0, tuple(map(int, str(self.minor))), -self.decimals))
 
     def __str__(self) -> str:
@@ -131,7 +132,7 @@ class Money:
 def parse_amounts(text: str) -> dict[str, Decimal]:
     """Read ``500 USD, 60000 JPY``: major units by currency, one for each.
 
-    Raises `ValueError`, without the text, for anything else.
+    Raises `ValueError`, which does not quote the text, for anything else.
     """
     amounts = [_amount(part.strip()) for part in text.split(",") if part.strip()]
     if not amounts or len(dict(amounts)) < len(amounts):
@@ -148,14 +149,14 @@ def _amount(part: str) -> tuple[str, Decimal]:
 
 
 def _code(currency: str) -> str:
-    # Before upper(), which makes plain letters of some that are not ("ß" becomes "SS").
+    # Check before upper(), which turns other letters into plain ones ("ß" becomes "SS").
     if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
         raise MoneyError("a currency is a three-letter code such as USD")
     return currency.upper()
 
 
 def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
-    # Digits and plain integers, because Decimal arithmetic rounds to the context's precision.
+    # Use digits and plain integers, because Decimal arithmetic rounds to the context's precision.
     if not amount.is_finite() or amount < 0:
         raise MoneyError(f"{amount}: an amount is a finite number and not negative")
     if amount.adjusted() >= _TOO_LARGE:

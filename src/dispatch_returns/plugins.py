@@ -1,4 +1,4 @@
-"""Finds plugins of any installed package by the name in their entry point."""
+"""Finds plugins of any installed package by the name of their entry point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dispatch_returns.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """The plugins of one kind. `what` is what people call one, such as ``refund adapter``.
+    """The plugins of one kind. `what` is the kind in words, such as ``refund adapter``.
 
     A plugin is a class with a class method ``from_settings(options: Mapping[str, str])``.
     """
@@ -20,14 +20,14 @@ class Plugins:
     what: str
 
     def available(self) -> list[str]:
-        """Return the names of all that are installed, sorted."""
+        """Return the names of all installed plugins, sorted."""
         return sorted(entry_points(group=self.group).names)
 
     def load(self, name: str) -> object:
-        """Return the class that goes by `name`.
+        """Return the class named `name`.
 
-        Raises `ConfigurationError` when none or more than one package offers that name, when
-        it cannot be imported, and when it has no ``from_settings``.
+        Raises `ConfigurationError` when no package or more than one offers that name, when the
+        class cannot be imported, and when it has no ``from_settings``.
         """
         entry = self._entry(name)
         whose = f"the {self.what} {name} of {_distribution(entry)}"
@@ -35,7 +35,7 @@ class Plugins:
             found: object = entry.load()
         except ConfigurationError:
             raise  # a missing extra says itself how to install it
-        except Exception as error:  # a plugin may raise anything while it is imported
+        except Exception as error:  # a plugin may raise anything during its import
             raise ConfigurationError(
                 f"{whose} cannot be imported ({type(error).__name__}: {error})"
             ) from error
@@ -44,9 +44,9 @@ class Plugins:
         return found
 
     def required(self, plugin: str, options: Mapping[str, str], name: str) -> str:
-        """Return an option that must be there.
+        """Return a required option.
 
-        Raises `ConfigurationError` with the variable it is taken from: ``STRIPE_API_KEY`` for
+        Raises `ConfigurationError`, which names the variable it comes from: ``STRIPE_API_KEY`` for
         ``api_key`` of the plugin ``stripe``.
         """
         if value := options.get(name):
