@@ -18,7 +18,7 @@ from dispatch_sandbox.demo.stage import STEPS, Stage
 
 Totals = dict[str, Money]
 
-_NOTED = re.compile(r"To be paid back: ([0-9.]+) ([A-Z]{3})")
+_NOTED = re.compile(r"Refund amount: ([0-9.]+) ([A-Z]{3})")
 """What the note about a receipt says."""
 
 
