@@ -186,5 +186,5 @@ def test_through_the_command(url: str, text: str) -> None:
         said = run(*words, environment=environment)
         assert said.code == code, words
         assert "error" not in said.json or "sql" not in json.dumps(said.json).lower()
-    (act,) = run("acts", "--json", environment=environment).json["acts"]
+    (act,) = run("audit-log", "--json", environment=environment).json["actions"]
     assert (act["who"], act["why"]) == (text.strip(), text)
