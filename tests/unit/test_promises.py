@@ -91,3 +91,14 @@ def test_the_files_that_the_map_names_exist() -> None:
     assert len(named) > 30
     source = ROOT / "src" / "dispatch_returns"
     assert [it for it in sorted(named) if not (source / it).exists()] == []
+
+
+def test_each_decision_has_a_number_of_its_own_and_each_number_cited_is_one() -> None:
+    pages = [
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "decisions").glob("*.md")
+    ]
+    numbers = [it for page in pages for it in re.findall(r"^## (D-\d+) ", page, re.MULTILINE)]
+    assert len(set(numbers)) == len(numbers)
+    sources = [*PAGES, *(ROOT / "src").rglob("*.py")]
+    cited = {it for page in sources for it in re.findall(r"\bD-\d+\b", page.read_text("utf-8"))}
+    assert cited <= set(numbers)
