@@ -111,6 +111,7 @@ def writes() -> set[str]:
 def _in_folder(folder: Path) -> Iterator[str]:
     assert folder.is_dir(), f"{folder} has moved: whatever is in it would be forgotten here"
     for path in folder.rglob("*.py"):
+        # `write_once`, in comments.py, writes our own notes too: a worker can die at its calls.
         plugin = _PLUGINS.intersection(path.parts) and path.stem != "comments"
         if plugin or path.stem == "provision":
             continue  # a plugin's own calls happen inside ours; setup is run by a person
