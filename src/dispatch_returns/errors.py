@@ -148,6 +148,9 @@ class FieldProblem:
     field: str
     message: str
 
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.field, self.message) if part)
+
 
 class APIError(DispatchReturnsError):
     """A call to the Dispatch API gave no answer that can be used."""
@@ -167,7 +170,9 @@ class APIError(DispatchReturnsError):
         self.retryable = retryable
 
     def __str__(self) -> str:
-        return f"{self.message} (request {self.request_id})" if self.request_id else self.message
+        reasons = "; ".join(str(problem) for problem in self.errors)
+        text = f"{self.message}: {reasons}" if reasons else self.message
+        return f"{text} (request {self.request_id})" if self.request_id else text
 
 
 class APIConnectionError(APIError):

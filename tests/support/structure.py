@@ -22,7 +22,7 @@ SANDBOX = "dispatch_sandbox"
 # A room stands above all that it imports.
 FLOORS = [
     {"_faces", "_version"},
-    {"clock", "emails", "errors", "telemetry"},
+    {"clock", "emails", "environment", "errors", "telemetry"},
     {"client", "money", "plugins", "store"},
     {"refunds", "webhooks"},
     {"returns"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"cli"},
 ]
 # They hand on what is below them, and nothing of ours needs them.
-INDEXES = {PACKAGE, SANDBOX}
+INDEXES = {PACKAGE, SANDBOX, f"{PACKAGE}.__main__"}
 
 
 class Import(NamedTuple):

@@ -184,3 +184,12 @@ def test_what_is_carried_holds_no_key() -> None:
         client.tickets.get("tkt_1")
     assert key.encode() not in pickle.dumps(caught.value)
     assert said(pickled(caught.value)) == said(caught.value)
+
+
+def test_an_api_error_says_which_field_is_wrong_and_why() -> None:
+    problems = [
+        FieldProblem("status", "is not one of this workspace"),
+        FieldProblem("", "too long"),
+    ]
+    error = APIStatusError("said no", status_code=400, errors=problems, request_id="req_1")
+    assert str(error) == "said no: status: is not one of this workspace; too long (request req_1)"

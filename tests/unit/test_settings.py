@@ -296,7 +296,7 @@ def test_nobody_else_reads_the_environment() -> None:
         for path in source.rglob("*.py")
         if re.search(r"os\.environ|os\.getenv|getenv\(", path.read_text(encoding="utf-8"))
     }
-    assert readers == {"connector/settings.py"}
+    assert readers == {"environment.py"}
     assert os.environ
 
 

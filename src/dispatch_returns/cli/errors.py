@@ -60,8 +60,7 @@ def explain(error: errors.DispatchReturnsError) -> tuple[int, str]:
         code = _ADAPTER_CODES.get(error.kind, REFUSED)
     if isinstance(error, errors.WorkflowError) and error.retryable:
         code = UNREACHABLE
-    problems = error.errors if isinstance(error, errors.APIError) else ()
-    text = "; ".join([str(error), *(f"{it.field} {it.message}" for it in problems)])
+    text = str(error)
     if not remedy:
         return code, text
     return code, f"{text}{'' if text.endswith('.') else '.'} {remedy}"

@@ -9,19 +9,40 @@ from __future__ import annotations
 import random as randomness
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, cast
 
 import httpx
 
+from dispatch_returns import environment
 from dispatch_returns.client.core import BASE_URL, Core, Options
 from dispatch_returns.client.drivers import AsyncDriver, BlockingDriver
 from dispatch_returns.client.hooks import Hooks
 from dispatch_returns.client.operation import Scope, Style
 from dispatch_returns.client.views import Asynchronous, Blocking, V
 from dispatch_returns.clock import Clock, utc_now
+from dispatch_returns.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from dispatch_returns.client.models import PortalToken
+
+
+def _given(argument: str, value: str | None, variable: str) -> str:
+    if value is None:
+        value = environment.variable(variable)
+    if value is None:
+        raise InvalidArgumentError(argument, f"not given, and {variable} is not set")
+    return value
+
+
+def _base_url(value: str | None) -> str:
+    return value if value is not None else environment.variable(environment.BASE_URL) or BASE_URL
+
+
+def _style(value: Style | None) -> Style:
+    if value is not None:
+        return value
+    # Checked, like one that is given, where the scope is made.
+    return cast("Style", environment.variable(environment.STYLE) or "workspaces")
 
 
 class _Workspace(Generic[V]):
@@ -50,6 +71,10 @@ class _Workspace(Generic[V]):
 class DispatchClient(_Workspace[Blocking], BlockingDriver):
     """The Dispatch API of one workspace. Safe to share between threads.
 
+    What is not given comes from the environment: `api_key` from ``DISPATCH_API_KEY``, `workspace`
+    from ``DISPATCH_WORKSPACE``, `base_url` from ``DISPATCH_BASE_URL`` (else Dispatch's own), and
+    `style` from ``DISPATCH_STYLE`` (else ``workspaces``).
+
     `style` is the wire style that is sent; both are understood. `timeout` is in seconds, of each
     attempt; 30 by default, or what `http_client` has. `max_retries` counts the attempts after
     the first, for lost connections, timeouts, 408, 429 and 5xx; a PATCH that may have been
@@ -68,11 +93,11 @@ class DispatchClient(_Workspace[Blocking], BlockingDriver):
 
     def __init__(
         self,
-        api_key: str,
-        workspace: str,
+        api_key: str | None = None,
+        workspace: str | None = None,
         *,
-        base_url: str = BASE_URL,
-        style: Style = "workspaces",
+        base_url: str | None = None,
+        style: Style | None = None,
         timeout: float | None = None,
         max_retries: int = 3,
         http_client: httpx.Client | None = None,
@@ -83,10 +108,10 @@ class DispatchClient(_Workspace[Blocking], BlockingDriver):
         clock: Clock = utc_now,
     ) -> None:
         core = Core(
-            api_key=api_key,
-            workspace=workspace,
-            base_url=base_url,
-            style=style,
+            api_key=_given("api_key", api_key, environment.API_KEY),
+            workspace=_given("workspace", workspace, environment.WORKSPACE),
+            base_url=_base_url(base_url),
+            style=_style(style),
             hooks=hooks,
             random=random,
             clock=clock,
@@ -109,11 +134,11 @@ class AsyncDispatchClient(_Workspace[Asynchronous], AsyncDriver):
 
     def __init__(
         self,
-        api_key: str,
-        workspace: str,
+        api_key: str | None = None,
+        workspace: str | None = None,
         *,
-        base_url: str = BASE_URL,
-        style: Style = "workspaces",
+        base_url: str | None = None,
+        style: Style | None = None,
         timeout: float | None = None,
         max_retries: int = 3,
         http_client: httpx.AsyncClient | None = None,
@@ -124,10 +149,10 @@ class AsyncDispatchClient(_Workspace[Asynchronous], AsyncDriver):
         clock: Clock = utc_now,
     ) -> None:
         core = Core(
-            api_key=api_key,
-            workspace=workspace,
-            base_url=base_url,
-            style=style,
+            api_key=_given("api_key", api_key, environment.API_KEY),
+            workspace=_given("workspace", workspace, environment.WORKSPACE),
+            base_url=_base_url(base_url),
+            style=_style(style),
             hooks=hooks,
             random=random,
             clock=clock,
@@ -158,7 +183,7 @@ class _CustomerSide(Generic[V]):
 def _portal_core(
     token: str | PortalToken,
     *,
-    base_url: str,
+    base_url: str | None,
     hooks: Hooks | None,
     random: Callable[[], float],
     clock: Clock,
@@ -167,7 +192,7 @@ def _portal_core(
     return Core(
         api_key=token if isinstance(token, str) else token.token,
         workspace="portal",  # in no path: the token knows the workspace
-        base_url=base_url,
+        base_url=_base_url(base_url),
         style="brands",
         hooks=hooks,
         random=random,
@@ -194,7 +219,7 @@ class PortalClient(_CustomerSide[Blocking], BlockingDriver):
         self,
         token: str | PortalToken,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         timeout: float | None = None,
         max_retries: int = 3,
         http_client: httpx.Client | None = None,
@@ -219,7 +244,11 @@ class PortalClient(_CustomerSide[Blocking], BlockingDriver):
 
     @classmethod
     def verify(
-        cls, link_token: str, *, base_url: str = BASE_URL, http_client: httpx.Client | None = None
+        cls,
+        link_token: str,
+        *,
+        base_url: str | None = None,
+        http_client: httpx.Client | None = None,
     ) -> PortalToken:
         """Exchange the ``token`` of a magic link for a portal token."""
         with cls(link_token, base_url=base_url, http_client=http_client) as portal:
@@ -247,7 +276,7 @@ class AsyncPortalClient(_CustomerSide[Asynchronous], AsyncDriver):
         self,
         token: str | PortalToken,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         timeout: float | None = None,
         max_retries: int = 3,
         http_client: httpx.AsyncClient | None = None,
@@ -275,7 +304,7 @@ class AsyncPortalClient(_CustomerSide[Asynchronous], AsyncDriver):
         cls,
         link_token: str,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> PortalToken:
         """Exchange the ``token`` of a magic link for a portal token."""

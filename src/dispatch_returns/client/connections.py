@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.request import getproxies
 from weakref import WeakSet
 
+import anyio.lowlevel
 import httpx
 
 from dispatch_returns.errors import ConfigurationError
@@ -105,10 +106,57 @@ class Connections:
         """Open new connections. The old ones are dropped without being closed."""
         self.client = open_client(httpx.Client, self._timeout, limits=_LIMITS)
 
+    def open(self) -> httpx.Client:
+        """Return the client. Raises `ConfigurationError` if it is closed."""
+        if self.client.is_closed:
+            raise _closed(owned=self._owned)
+        return self.client
+
     def close(self) -> None:
         """Close the connections, unless the client was given."""
         if self._owned:
             self.client.close()
+
+
+class AsyncConnections:
+    """An async httpx client: the `given` one, or else one of our own, for one event loop.
+
+    Connections belong to the loop in which they were opened. In another loop, httpx fails only
+    once it happens to reuse one, with a message about the old loop.
+    """
+
+    def __init__(self, given: httpx.AsyncClient | None, timeout: float) -> None:
+        self._owned = given is None
+        self._client = given or open_client(httpx.AsyncClient, timeout)
+        self._loop: object = None
+
+    def open(self) -> httpx.AsyncClient:
+        """Return the client. Raises `ConfigurationError` if it is closed or of another loop."""
+        if self._client.is_closed:
+            raise _closed(owned=self._owned)
+        if self._owned:
+            loop = anyio.lowlevel.current_token()
+            if self._loop is None:
+                self._loop = loop
+            if self._loop != loop:
+                raise ConfigurationError(
+                    "this client was used in another event loop: open one client in each loop"
+                    " (each asyncio.run starts a loop of its own)"
+                )
+        return self._client
+
+    async def aclose(self) -> None:
+        """Close the connections, unless the client was given."""
+        if self._owned:
+            await self._client.aclose()
+
+
+def _closed(*, owned: bool) -> ConfigurationError:
+    what = "this client" if owned else "the http_client of this client"
+    return ConfigurationError(
+        f"{what} is closed: make the call before you close it (inside its with block), or open a"
+        " new one"
+    )
 
 
 _own: WeakSet[Connections] = WeakSet()

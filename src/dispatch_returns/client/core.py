@@ -91,7 +91,7 @@ class Options:
 
     def __post_init__(self) -> None:
         limit = self.timeout
-        if limit is not None and (isinstance(limit, bool) or not 0 < limit < float("inf")):
+        if limit is not None and (type(limit) not in {int, float} or not 0 < limit < float("inf")):
             raise InvalidArgumentError("timeout", "must be a number of seconds above 0")
         if type(self.max_retries) is not int or self.max_retries < 0:
             raise InvalidArgumentError("max_retries", "must be a whole number, 0 or more")

@@ -16,7 +16,7 @@ import anyio.to_thread
 import httpx
 from tenacity import AsyncRetrying, Retrying
 
-from dispatch_returns.client.connections import Connections, open_client
+from dispatch_returns.client.connections import AsyncConnections, Connections
 from dispatch_returns.client.core import TIMEOUT, Core, Driver, Exchange, Options, Pause, Send
 from dispatch_returns.client.operation import Operation, Page, RawResponse, Step, Walk
 from dispatch_returns.client.transfer import CHUNK, Download, Upload
@@ -68,7 +68,7 @@ class BlockingDriver(Driver):
     def close(self) -> None:
         """Close the connections, unless they are of an `http_client` that was given."""
         if self._owns_http:
-            self._connections.client.close()
+            self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +97,7 @@ class BlockingDriver(Driver):
         return retrying(lambda: self.run(exchange.attempt()))
 
     def _send(self, send: Send) -> httpx.Response | httpx.RequestError:
-        http = self._connections.client
+        http = self._connections.open()
         try:
             if isinstance(send.transfer, Upload):
                 return http.send(send.to_storage(_parts(send.transfer)), auth=None)
@@ -131,7 +131,7 @@ class AsyncDriver(Driver):
         sleep: Callable[[float], Awaitable[None]] | None,
     ) -> None:
         self._owns_http = http_client is None
-        self._http = http_client or open_client(httpx.AsyncClient, TIMEOUT)
+        self._connections = AsyncConnections(http_client, TIMEOUT)
         self._sleep = sleep or anyio.sleep
         super().__init__(core, options)
 
@@ -165,7 +165,7 @@ class AsyncDriver(Driver):
     async def aclose(self) -> None:
         """Close the connections, unless they are of an `http_client` that was given."""
         if self._owns_http:
-            await self._http.aclose()
+            await self._connections.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,7 +198,7 @@ class AsyncDriver(Driver):
         return await retrying(attempt)
 
     async def _send(self, send: Send) -> httpx.Response | httpx.RequestError:
-        http = self._http
+        http = self._connections.open()
         try:
             if isinstance(send.transfer, Upload):
                 return await http.send(send.to_storage(_parts_read_aside(send.transfer)), auth=None)

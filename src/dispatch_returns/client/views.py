@@ -8,11 +8,12 @@ with the HTTP answer around it. So the clients can't drift apart.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from dispatch_returns.client.operation import Flow, Operation, Page, RawResponse, Scope, signature
+from dispatch_returns.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from dispatch_returns.client.drivers import AsyncDriver, BlockingDriver
@@ -126,12 +127,30 @@ class _Attribute:
         act = getattr(view, self._act)
 
         def method(*args: Any, **kwargs: Any) -> Any:
-            return act(build(scope, *args, **kwargs))
+            try:
+                described = build(scope, *args, **kwargs)
+            except TypeError:
+                self._check_names(resource, kwargs)
+                raise
+            return act(described)
 
         update_wrapper(method, build).__name__ = self.name
         method.__dict__["__signature__"] = self._signature(kind)
         resource.__dict__[self.name] = method
         return method
+
+    def _check_names(self, resource: Resource[Any], given: Iterable[str]) -> None:
+        """Raise `InvalidArgumentError` for a name that is not one of the method's arguments."""
+        known = [*inspect.signature(self.build).parameters][1:]
+        for name in given:
+            if name not in known:
+                import difflib  # here: only a misspelt name needs it
+
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+                method = f"{type(resource).__name__.lower()}.{self.name}"
+                problem = f"{method} has no such argument; {hint}"
+                raise InvalidArgumentError(name, problem) from None
 
     def _signature(self, view: type) -> inspect.Signature:
         if view not in self._signatures:

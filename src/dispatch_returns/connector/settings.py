@@ -1,11 +1,10 @@
-"""`Settings`: every setting, declared once, and the only reader of the environment.
+"""`Settings`: every setting, declared once, and how it is read from the environment.
 
 The table in docs/settings.md is made from the descriptions here. A plugin declares its own.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -19,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from dispatch_returns import environment
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import parse_amounts
 from dispatch_returns.returns.steps.statuses import Step
@@ -80,9 +80,9 @@ class Settings(BaseSettings):
     )
 
     api_key: SecretStr = Field(
-        validation_alias="DISPATCH_API_KEY", description="the key of the Dispatch API"
+        validation_alias=environment.API_KEY, description="the key of the Dispatch API"
     )
-    workspace: str = Field(validation_alias="DISPATCH_WORKSPACE", description="the workspace's id")
+    workspace: str = Field(validation_alias=environment.WORKSPACE, description="the workspace's id")
     webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_list)] = Field(
         default=(),
         validation_alias="DISPATCH_WEBHOOK_SECRET",
@@ -91,12 +91,12 @@ class Settings(BaseSettings):
     )
     base_url: str = Field(
         default="https://api.dispatchtickets.com/v1",
-        validation_alias="DISPATCH_BASE_URL",
+        validation_alias=environment.BASE_URL,
         description="another server",
     )
     style: Literal["workspaces", "brands"] = Field(
         default="workspaces",
-        validation_alias="DISPATCH_STYLE",
+        validation_alias=environment.STYLE,
         description="how the API is written: `workspaces` or `brands`",
     )
     database_url: str = Field(
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
         Raises `ConfigurationError`, which names every variable that is missing or wrong, or that
         looks like a setting of ours and is not one.
         """
-        given = os.environ if environ is None else environ
+        given = environment.variables() if environ is None else environ
         environ = {name: value for name, value in given.items() if value}
         source = EnvSettingsSource(cls)
         # Only names that are spelled as ours: the source itself would accept any case.
@@ -281,7 +281,7 @@ STATUS_FIELDS: Mapping[str, str] = {
 
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:
     """Return the text of one setting, or None if it is not set, where no other one is needed."""
-    return (os.environ if environ is None else environ).get(VARIABLES[field]) or None
+    return (environment.variables() if environ is None else environ).get(VARIABLES[field]) or None
 
 
 def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:

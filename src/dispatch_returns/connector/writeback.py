@@ -182,9 +182,7 @@ class Messenger:
             log.warning(
                 "message %s was refused: %s", message.id, type(error).__name__, extra=_ids(message)
             )
-            fields = ", ".join(problem.field for problem in error.errors)
-            why = f"{error}: {fields}" if fields else str(error)
-            self._finish(message, MessageState.REFUSED, why)
+            self._finish(message, MessageState.REFUSED, str(error))
         except APIError as error:
             self._postpone(message, type(error).__name__, str(error))
         except NoticeError as error:

@@ -94,7 +94,8 @@ def test_an_error_carries_what_the_server_said(server: ApiServer, caller: Caller
     error = refused(server, caller, Reply(422, body, REQUEST_ID))
     assert isinstance(error, errors.ValidationError)
     assert str(error) == (
-        "GET /workspaces/ws_1/tickets/tkt_1 answered 422: Validation failed (request req_1)"
+        "GET /workspaces/ws_1/tickets/tkt_1 answered 422: Validation failed:"
+        " status: is unknown; 1 (request req_1)"
     )
     assert (error.code, error.request_id) == ("VALIDATION", "req_1")
     assert error.errors == (

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dispatch_returns.client import DispatchClient
+from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
@@ -99,7 +100,7 @@ def test_what_is_closed_stays_closed_in_a_child(server: ApiServer) -> None:
         dispatch.tickets.get("tkt_1")
 
     def use() -> None:
-        with pytest.raises(RuntimeError, match="closed"):
+        with pytest.raises(ConfigurationError, match="closed"):
             dispatch.tickets.get("tkt_1")
 
     assert in_a_child(use) == 0

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.client import DispatchClient, arguments
+from dispatch_returns.client import AsyncDispatchClient, DispatchClient, PortalClient, arguments
+from dispatch_returns.client.core import BASE_URL
 from dispatch_returns.client.operation import Scope
 from dispatch_returns.errors import ConfigurationError, InvalidArgumentError
 
@@ -30,15 +31,21 @@ NOT_SEGMENTS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEY", "WORKSPACE", "BASE_URL", "STYLE"):
+        monkeypatch.delenv(f"DISPATCH_{name}", raising=False)
+
+
 @pytest.mark.parametrize(
     ("argument", "bad"),
     [
         *(("api_key", key) for key in ("", " ", "sk test", "sk_test\n", "sk\ttest", "sk_é", None)),
         *(("workspace", segment) for segment in [*NOT_SEGMENTS, None]),
-        *(("style", style) for style in ("Brands", "", None)),
+        *(("style", style) for style in ("Brands", "")),
         *(("base_url", url) for url in ("", "api.example.com", "ftp://x", "http://", "http://a b",
           "https://user:pw@x", "https://x?a=1", "https://x#a", "http://[", "http://x:99999")),
-        *(("timeout", seconds) for seconds in (0, -1, float("inf"), float("nan"), True)),
+        *(("timeout", seconds) for seconds in (0, -1, float("inf"), float("nan"), True, "5")),
         *(("max_retries", count) for count in (-1, 1.5, True, None)),
     ],
 )  # fmt: skip
@@ -59,6 +66,59 @@ def test_a_bad_key_is_not_shown() -> None:
 def test_an_unknown_keyword_is_pythons_own_error() -> None:
     with pytest.raises(TypeError, match="workspce"):
         DispatchClient("k", workspce="ws_1")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("make", [DispatchClient, AsyncDispatchClient])
+def test_what_is_not_given_comes_from_the_environment(
+    make: type[DispatchClient | AsyncDispatchClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_API_KEY", "sk_test_1")
+    monkeypatch.setenv("DISPATCH_WORKSPACE", "ws_env")
+    assert repr(make()).endswith("('ws_env', style='workspaces', base_url='" + BASE_URL + "')")
+    monkeypatch.setenv("DISPATCH_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("DISPATCH_STYLE", "brands")
+    assert repr(make()).endswith("('ws_env', style='brands', base_url='http://127.0.0.1:1/v1')")
+    given = make("sk_test_2", "ws_2", base_url="http://x/v1", style="workspaces")
+    assert repr(given).endswith("('ws_2', style='workspaces', base_url='http://x/v1')")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "api_key: not given, and DISPATCH_API_KEY is not set"),
+        ({"api_key": "k"}, "workspace: not given, and DISPATCH_WORKSPACE is not set"),
+    ],
+)
+def test_what_the_environment_lacks_is_named(arguments: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        DispatchClient(**arguments)  # type: ignore[arg-type]
+    assert str(caught.value) == words
+
+
+def test_the_portals_client_goes_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DISPATCH_BASE_URL", "http://127.0.0.1:1/v1")
+    assert repr(PortalClient("t")) == "PortalClient(base_url='http://127.0.0.1:1/v1')"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("statuss", "statuss: tickets.list has no such argument; did you mean status?"),
+        ("xyzzy", "xyzzy: tickets.list has no such argument; it has status, "),
+    ],
+)
+def test_a_misspelt_argument_of_a_call_is_named_with_the_nearest(name: str, words: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        DispatchClient(**GOOD).tickets.list(**{name: "open"})  # type: ignore[arg-type]
+    assert str(caught.value).startswith(words)
+    assert caught.value.argument == name
+
+
+def test_a_missing_argument_of_a_call_is_pythons_own_error() -> None:
+    with pytest.raises(TypeError, match="ticket_id"):
+        DispatchClient(**GOOD).tickets.get()  # type: ignore[call-arg]
 
 
 def test_a_slash_at_the_end_of_the_base_url_is_dropped() -> None:
