@@ -211,7 +211,9 @@ def test_a_call_through_an_http_client_that_is_closed_says_whose(server: ApiServ
 def test_a_second_event_loop_is_refused_with_its_cause(server: ApiServer) -> None:
     client = AsyncDispatchClient(KEY, "ws_1", base_url=server.url)
     server.reply(Reply(200, TICKET))
-    asyncio.run(client.tickets.get("tkt_1"))
-    with pytest.raises(ConfigurationError, match="used in another event loop: open one client in"):
-        asyncio.run(client.with_options(timeout=1).tickets.get("tkt_1"))
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(client.tickets.get("tkt_1"))
+        with pytest.raises(ConfigurationError, match="another event loop: open one client in each"):
+            second.run(client.with_options(timeout=1).tickets.get("tkt_1"))
+        first.run(client.aclose())
     assert len(server.received) == 1
