@@ -25,6 +25,7 @@
     ├── WebhookError                  a delivery was refused
     │   ├── SignatureError            it is not authentic
     │   │   └── ReplayError           it was signed at another time than now
+    │   ├── NotVerifiableYetError     what it takes to verify it is still being fetched
     │   └── EventError                it is authentic and cannot be understood
     ├── MoneyError                    an amount that is not exact, or not of this currency
     ├── StoreError                    the store could not do it
@@ -72,6 +73,7 @@ __all__ = [
     "MoneyError",
     "NotFoundError",
     "NotShownError",
+    "NotVerifiableYetError",
     "NoticeError",
     "OrderError",
     "OutcomeUnknownError",
@@ -294,6 +296,10 @@ class ReplayError(SignatureError):
 
     While this machine's clock is known to be wrong, this says nothing about the delivery.
     """
+
+
+class NotVerifiableYetError(WebhookError):
+    """What it takes to verify the delivery is still being fetched: the sender should retry."""
 
 
 class EventError(WebhookError):

@@ -38,7 +38,7 @@ class NoStore:
 
     def submit(self, name: str, work: Callable[[Connection], T], /) -> Future[T]:
         done: Future[T] = Future()
-        done.set_result(cast("T", True))
+        done.set_result(cast("T", [True]))
         return done
 
 

@@ -22,7 +22,7 @@ SANDBOX = "dispatch_sandbox"
 # A room stands above all that it imports.
 FLOORS = [
     {"_faces", "_version"},
-    {"clock", "emails", "environment", "errors", "telemetry"},
+    {"clock", "deliveries", "emails", "environment", "errors", "telemetry"},
     {"client", "money", "plugins", "store"},
     {"refunds", "webhooks"},
     {"returns"},

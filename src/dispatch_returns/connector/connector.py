@@ -290,7 +290,9 @@ class Connector:
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         receivers: dict[str, BaseReceiver] = {}
         if isinstance(self.adapter, SupportsWebhooks):
-            processor = ProcessorReceiver(self.store, self.adapter, **options)
+            processor = ProcessorReceiver(
+                self.store, self.adapter, is_known=ledger.knows_payment, **options
+            )
             receivers[self.adapter.name] = processor
         receivers[DISPATCH] = Receiver(self.store, secrets, **options)
         return receivers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
+    from dispatch_returns.deliveries import WebhookRequest
     from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
     from dispatch_returns.refunds.adapter import (
         NO_MONEY_MOVED,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         RefundResult,
         RefundStatus,
         SupportsAccount,
+        SupportsChallenge,
         SupportsListing,
         SupportsWebhooks,
         UnreadableRefund,
@@ -57,10 +59,12 @@ __all__ = [
     "State",
     "StripeAdapter",
     "SupportsAccount",
+    "SupportsChallenge",
     "SupportsListing",
     "SupportsWebhooks",
     "UnreadableRefund",
     "UnsupportedFeatureError",
+    "WebhookRequest",
 ]
 
 if not TYPE_CHECKING:
@@ -69,6 +73,7 @@ if not TYPE_CHECKING:
         __all__,
         ".adapter",
         {
+            "..deliveries": ["WebhookRequest"],
             "..errors": ["AdapterError", "ErrorKind", "UnsupportedFeatureError"],
             ".adapters.manual": ["ManualAdapter"],
             ".adapters.stripe": ["StripeAdapter"],

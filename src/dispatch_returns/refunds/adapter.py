@@ -7,11 +7,12 @@ after an unknown outcome and the meaning of an error belong to the refund servic
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import CurrencyRule, Money
 
@@ -147,12 +148,19 @@ class UnreadableRefund:
 
 @dataclass(frozen=True, slots=True)
 class EventHead:
-    """What the inbox needs to know about a processor's event. ``occurred_at`` is in UTC."""
+    """What the inbox needs to know about a processor's event. ``occurred_at`` is in UTC.
+
+    ``body`` is the event's own part of a delivery that carries several; by default the event is the
+    whole body. ``hint_of`` is the payment's id where the delivery is unsigned: it proves nothing,
+    and only makes the service ask the processor about that payment, if the ledger has it.
+    """
 
     event_id: str
     type: str
     occurred_at: datetime | None = None
     ticket_id: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+    hint_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,19 +246,33 @@ class SupportsWebhooks(Protocol):
         """The event types to request from the processor; constant for the class."""
         ...
 
-    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
-        """Return the head of an authentic event. It must be fast, because the sender waits.
+    def verify_webhook(self, request: WebhookRequest) -> Sequence[EventHead]:
+        """Return the heads of an authentic delivery's events: each of them is authentic.
 
-        Raises `SignatureError` when the event is not authentic, `ReplayError` when only its signing
-        time is wrong, and `EventError` when it is authentic but cannot be understood.
+        It must be fast and call no other system, because the sender waits. Raises `SignatureError`
+        when any event is not authentic, `ReplayError` when only the signing time is wrong,
+        `EventError` when the delivery is authentic but cannot be understood, and
+        `NotVerifiableYetError` when what it takes to verify it is still being fetched: the sender
+        is asked to retry.
         """
         ...
 
     def parse_event(self, body: bytes) -> RefundNews | None:
         """Return what a verified event says about refunds, or None if it says nothing.
 
+        `body` is the event's own: see `EventHead`.
+
         Raises `EventError` when the event cannot be understood.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsChallenge(Protocol):
+    """An adapter whose processor checks the webhook's URL with a GET before it sends events."""
+
+    def answer_challenge(self, request: WebhookRequest) -> bytes:
+        """Return the text to answer with. Raises `SignatureError` for any other request."""
         ...
 
 

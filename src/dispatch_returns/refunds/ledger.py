@@ -306,6 +306,12 @@ def of_payments(conn: Connection, adapter: str, payment_ids: Collection[str]) ->
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
+def knows_payment(conn: Connection, adapter: str, payment_id: str) -> bool:
+    """Whether a refund of this payment was asked for, so that its processor may report on it."""
+    which = (ledger.c.adapter == adapter, ledger.c.payment_id == payment_id)
+    return conn.execute(select(ledger.c.id).where(*which).limit(1)).first() is not None
+
+
 def alike(
     conn: Connection, adapter: str, payment_ids: Collection[str], amount: Money, since: datetime
 ) -> list[Refund]:

@@ -34,7 +34,8 @@ class NewEvent:
     """A verified delivery on its way into the inbox.
 
     ``body`` is what was signed, byte for byte. ``readable`` is False if it is authentic but this
-    version can't read it; ``error`` then says why.
+    version can't read it; ``error`` then says why. ``due_at`` is when to process it: by default,
+    now. ``hint_of`` is the payment's id of an unsigned delivery; it is not stored.
     """
 
     source: str
@@ -46,6 +47,8 @@ class NewEvent:
     occurred_at: datetime | None
     readable: bool = True
     error: str | None = None
+    due_at: datetime | None = None
+    hint_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
             "occurred_at": event.occurred_at,
             "received_at": now,
             "state": state,
-            "due_at": now if event.readable else None,
+            "due_at": (event.due_at or now) if event.readable else None,
             "error": event.error,
         },
     )

@@ -29,6 +29,7 @@ from datetime import timedelta
 
 import pytest
 
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import AdapterError, ErrorKind, SignatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
@@ -285,7 +286,7 @@ class RefundAdapterContract(AdapterHooks):
     def test_an_unsigned_event_is_refused(self, adapter: RefundAdapter) -> None:
         assert isinstance(adapter, SupportsWebhooks), "it takes no webhooks"
         with pytest.raises(SignatureError):
-            adapter.verify_event(b"{}", {})
+            adapter.verify_webhook(WebhookRequest("POST", "/", {}, b"{}"))
 
     def test_a_payments_refunds_are_listed_with_whose_they_are(
         self, adapter: RefundAdapter

@@ -7,12 +7,13 @@ import hmac
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from dispatch_returns.clock import Clock, utc_now
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
@@ -232,13 +233,13 @@ class FakeAdapter:
             ours = _ours(here, request)
             return None if ours is None else ours.result
 
-    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
+    def verify_webhook(self, request: WebhookRequest) -> Sequence[EventHead]:
         """Verify an event that `event` made. Raises `SignatureError`."""
-        given = next((v for name, v in headers.items() if name.lower() == _SIGNATURE), "")
-        if not hmac.compare_digest(given.encode(), _sign(body).encode()):
+        given = request.header(_SIGNATURE) or ""
+        if not hmac.compare_digest(given.encode(), _sign(request.body).encode()):
             raise SignatureError("the event does not carry the fake's signature")
-        envelope: dict[str, str] = json.loads(body)
-        return EventHead(envelope["id"], envelope["type"])
+        envelope: dict[str, str] = json.loads(request.body)
+        return (EventHead(envelope["id"], envelope["type"]),)
 
     def parse_event(self, body: bytes) -> RefundNews | None:
         """Return the refund as it was when `event` was called. Raises `EventError`."""

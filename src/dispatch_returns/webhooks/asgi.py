@@ -90,7 +90,9 @@ class _Body:
 
 
 def _request(scope: Scope, body: _Body) -> AsyncRequest:
-    return AsyncRequest(scope["method"], scope["path"], _headers(scope["headers"]), body.read)
+    query = scope.get("query_string", b"").decode("latin-1")
+    headers = _headers(scope["headers"])
+    return AsyncRequest(scope["method"], scope["path"], query, headers, body.read)
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

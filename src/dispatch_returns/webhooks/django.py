@@ -93,7 +93,7 @@ def _async_view(
             return asked.read(limit, seconds)  # Django has read it already
 
         answer = await endpoint.serve_async(
-            AsyncRequest(asked.method, asked.path, asked.headers, read)
+            AsyncRequest(asked.method, asked.path, asked.query, asked.headers, read)
         )
         return _response(answer)
 

@@ -39,6 +39,7 @@ class NoBody:
 class _Head:
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
 
 

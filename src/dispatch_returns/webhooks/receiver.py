@@ -9,14 +9,17 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from dispatch_returns import telemetry
 from dispatch_returns.clock import Clock, never_wrong, utc_now
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     EventError,
     InvalidArgumentError,
+    NotVerifiableYetError,
     ReplayError,
     SignatureError,
     StoreError,
@@ -39,6 +42,9 @@ DISPATCH = "dispatch"
 """The source of Dispatch's deliveries, and the end of the path that they are sent to."""
 _RETRY_AFTER = 30
 """Seconds after which a sender may try again when the store could not commit."""
+_HINTS_EVERY = 10
+"""Seconds. All unsigned hints about a payment in such a stretch of time make us ask once, after it.
+"""
 
 
 class InboxStore(Protocol):
@@ -81,6 +87,16 @@ class VerifiedEvent(Protocol):
         """The ticket, where the event carries it."""
         ...
 
+    @property
+    def body(self) -> bytes | None:
+        """The event's own part of the delivery; None where it is the whole body."""
+        ...
+
+    @property
+    def hint_of(self) -> str | None:
+        """The payment's id where the delivery is unsigned, and only a reason to ask."""
+        ...
+
 
 class Processor(Protocol):
     """What `ProcessorReceiver` needs of a refund adapter."""
@@ -90,9 +106,26 @@ class Processor(Protocol):
         """The adapter's name: the source of its events in the inbox."""
         ...
 
-    def verify_event(self, body: bytes, headers: Mapping[str, str], /) -> VerifiedEvent:
-        """Raise `SignatureError`, or `EventError` for an authentic event that is not understood."""
+    def verify_webhook(self, request: WebhookRequest, /) -> Sequence[VerifiedEvent]:
+        """Return a delivery's events.
+
+        Raises `SignatureError`, `NotVerifiableYetError`, and `EventError` for an authentic delivery
+        that is not understood.
+        """
         ...
+
+
+@runtime_checkable
+class Challenged(Protocol):
+    """A processor that checks the webhook's URL with a GET."""
+
+    def answer_challenge(self, request: WebhookRequest, /) -> bytes:
+        """Return the text to answer with. Raises `SignatureError` for any other request."""
+        ...
+
+
+IsKnown = Callable[["Connection", str, str], bool]
+"""Whether the ledger has a payment: the processor's name, the payment's id."""
 
 
 def _answer(status: int, word: str, *headers: tuple[str, str]) -> Answer:
@@ -110,6 +143,7 @@ _TOO_SLOW = _answer(408, "too slow")
 _POST_ONLY = _answer(405, "method not allowed", ("allow", "POST"))
 _LENGTH_REQUIRED = _answer(411, "length required")
 _TOO_LARGE = _answer(413, "too large")
+_NOT_YET = _answer(503, "not verifiable yet", ("retry-after", str(_RETRY_AFTER)))
 _UNAVAILABLE = _answer(503, "unavailable", ("retry-after", str(_RETRY_AFTER)))
 
 
@@ -162,8 +196,11 @@ class BaseReceiver(ABC):
         self._arrivals: Arrivals | None = None
 
     @abstractmethod
-    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
-        """Return an authentic body's event. Raises `SignatureError`, `EventError`."""
+    def _read(self, request: WebhookRequest) -> Sequence[NewEvent]:
+        """Return an authentic delivery's events.
+
+        Raises `SignatureError`, `EventError`, `NotVerifiableYetError`.
+        """
 
     def serve(self, request: Request) -> Answer:
         """Return the answer to a request; read its body only if it is needed."""
@@ -173,7 +210,7 @@ class BaseReceiver(ABC):
         body = request.read(self.max_body, self.max_read)
         if isinstance(body, NoBody):
             return self._unread(request.headers, body)
-        return self.receive(request.method, request.headers, body)
+        return self._receive(_whole(request, body))
 
     async def serve_async(self, request: AsyncRequest) -> Answer:
         """Like `serve`, without blocking the event loop."""
@@ -183,34 +220,40 @@ class BaseReceiver(ABC):
         body = await request.read(self.max_body, self.max_read)
         if isinstance(body, NoBody):
             return self._unread(request.headers, body)
-        return await self.receive_async(request.method, request.headers, body)
+        return await self._receive_async(_whole(request, body))
 
     def receive(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer to one request, after waiting for the disk.
 
         Header names are case-insensitive; a header that was sent more than once comes joined by
         ``", "``. The answers: 200 (accepted, repeated, or unreadable and kept), 400, 401, 405, 411,
-        413, and 503 when the event could not be stored: the sender should retry.
+        413, and 503 when the event could not be stored or verified yet: the sender should retry.
         """
-        checked = self._check(method, headers, body)
+        return self._receive(WebhookRequest(method, "", headers, body))
+
+    def _receive(self, request: WebhookRequest) -> Answer:
+        checked = self._check(request)
         if isinstance(checked, Answer):
             return checked
         try:
             new = self._keep(checked).result(self._max_wait)
         except (StoreError, TimeoutError) as error:
-            return _unavailable(checked, error)
+            return _unavailable(self.source, checked, error)
         return self._kept(checked, new)
 
     async def receive_async(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Like `receive`, without blocking the event loop."""
-        checked = self._check(method, headers, body)
+        return await self._receive_async(WebhookRequest(method, "", headers, body))
+
+    async def _receive_async(self, request: WebhookRequest) -> Answer:
+        checked = self._check(request)
         if isinstance(checked, Answer):
             return checked
         try:
             async with asyncio.timeout(self._max_wait):
                 new = await self._arrivals_here().wait_for(self._keep(checked))
         except (StoreError, TimeoutError) as error:
-            return _unavailable(checked, error)
+            return _unavailable(self.source, checked, error)
         return self._kept(checked, new)
 
     def refusal(self, method: str, headers: Mapping[str, str]) -> Answer | None:
@@ -258,14 +301,15 @@ class BaseReceiver(ABC):
         telemetry.count("deliveries.refused", source=self.source, reason=reason)
         return answer
 
-    def _check(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer | NewEvent:
+    def _check(self, request: WebhookRequest) -> Answer | Sequence[NewEvent]:
         """Decide everything that can be decided without the store."""
-        if refusal := self.refusal(method, headers):
+        body = request.body
+        if refusal := self.refusal(request.method, request.headers):
             return refusal
         if len(body) > self.max_body:
             return self.refused(_TOO_LARGE, "too_large")
         try:
-            event = self._read(body, headers)
+            events = self._read(request)
         except SignatureError as problem:
             if isinstance(problem, ReplayError) and (wrong := self._wrong_clock()):
                 return wrong
@@ -273,9 +317,12 @@ class BaseReceiver(ABC):
             _log.warning("delivery refused: %s (%d bytes)", problem, len(body), extra=ids())
             reason = "replay" if isinstance(problem, ReplayError) else "signature"
             return self.refused(_UNAUTHORIZED, reason)
+        except NotVerifiableYetError as problem:
+            _log.warning("delivery not stored, to be sent again: %s", problem, extra=ids())
+            return self.refused(_NOT_YET, "not_verifiable_yet")
         except EventError as problem:
-            event = _unreadable(self.source, body, problem)
-        return self._wrong_clock() or event
+            events = (_unreadable(self.source, body, problem),)
+        return self._wrong_clock() or events
 
     def _wrong_clock(self) -> Answer | None:
         """Return the answer to a delivery while the clock is wrong, None while it is right."""
@@ -290,9 +337,14 @@ class BaseReceiver(ABC):
         )
         return self.refused(_UNAVAILABLE, "clock")
 
-    def _keep(self, event: NewEvent) -> Future[bool]:
+    def _keep(self, events: Sequence[NewEvent]) -> Future[Sequence[bool]]:
         now = self._clock()
-        return self._store.submit("inbox.accept", lambda conn: inbox.add(conn, event, now))
+        return self._store.submit(
+            "inbox.accept", lambda conn: [self._add(conn, event, now) for event in events]
+        )
+
+    def _add(self, conn: Connection, event: NewEvent, now: datetime) -> bool:
+        return inbox.add(conn, event, now)
 
     def _arrivals_here(self) -> Arrivals:
         """Return the hand-over to the loop that runs here: nearly always it is the same one."""
@@ -302,22 +354,24 @@ class BaseReceiver(ABC):
             arrivals = self._arrivals = Arrivals(loop)
         return arrivals
 
-    def _kept(self, event: NewEvent, new: bool) -> Answer:
-        _log.info(
-            "event %s %s (%s, ticket %s)",
-            event.event_id,
-            "accepted" if new else "repeated",
-            event.type,
-            event.ticket_id,
-            extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
-        )
-        if not new:
-            telemetry.count("events.repeated", source=self.source)
-            return _REPEATED
-        if not event.readable:
-            telemetry.count("events.unreadable", source=self.source)
+    def _kept(self, events: Sequence[NewEvent], new: Sequence[bool]) -> Answer:
+        for event, is_new in zip(events, new, strict=True):
+            _log.info(
+                "event %s %s (%s, ticket %s)",
+                event.event_id,
+                "accepted" if is_new else "repeated",
+                event.type,
+                event.ticket_id,
+                extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
+            )
+            readable = "accepted" if event.readable else "unreadable"
+            telemetry.count(f"events.{readable if is_new else 'repeated'}", source=self.source)
+        kept = [event.readable for event, is_new in zip(events, new, strict=True) if is_new]
+        if not kept:
+            # The answer to a hint does not say whether we know the payment.
+            return _REPEATED if any(event.hint_of is None for event in events) else _ACCEPTED
+        if not any(kept):
             return _UNREADABLE
-        telemetry.count("events.accepted", source=self.source)
         self._tell()
         return _ACCEPTED
 
@@ -351,18 +405,20 @@ class Receiver(BaseReceiver):
         self._max_age = max_age
         self._max_future = max_future
 
-    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
-        verify(body, _header(headers, HEADER), self._secrets)
-        event = parse(body)
+    def _read(self, request: WebhookRequest) -> Sequence[NewEvent]:
+        verify(request.body, request.header(HEADER), self._secrets)
+        event = parse(request.body)
         self._check_age(event)
-        return NewEvent(
-            source=self.source,
-            event_id=event.id,
-            type=event.type,
-            workspace_id=event.workspace_id,
-            ticket_id=event.ticket_id,
-            body=body,
-            occurred_at=event.timestamp,
+        return (
+            NewEvent(
+                source=self.source,
+                event_id=event.id,
+                type=event.type,
+                workspace_id=event.workspace_id,
+                ticket_id=event.ticket_id,
+                body=request.body,
+                occurred_at=event.timestamp,
+            ),
         )
 
     def _check_age(self, event: Event) -> None:
@@ -372,29 +428,75 @@ class Receiver(BaseReceiver):
 
 
 class ProcessorReceiver(BaseReceiver):
-    """Takes the webhooks of a payment processor, which its refund adapter verifies."""
+    """Takes the webhooks of a payment processor, which its refund adapter verifies.
+
+    `is_known` says whether the ledger has a payment. An unsigned hint about any other payment is
+    answered and forgotten, so that nobody can fill the inbox, or make us ask without end.
+    """
 
     def __init__(
-        self, store: InboxStore, processor: Processor, **options: Unpack[ReceiverOptions]
+        self,
+        store: InboxStore,
+        processor: Processor,
+        *,
+        is_known: IsKnown = lambda _conn, _source, _payment: False,
+        **options: Unpack[ReceiverOptions],
     ) -> None:
         super().__init__(store, **options)
         self.source = processor.name
         self._processor = processor
+        self._is_known = is_known
 
-    def _read(self, body: bytes, headers: Mapping[str, str]) -> NewEvent:
-        head = self._processor.verify_event(body, headers)
+    def serve(self, request: Request) -> Answer:
+        """Return the answer to a request, which may be a challenge."""
+        return self._challenged(request) or super().serve(request)
+
+    async def serve_async(self, request: AsyncRequest) -> Answer:
+        """Like `serve`, without blocking the event loop."""
+        return self._challenged(request) or await super().serve_async(request)
+
+    def _challenged(self, request: Request | AsyncRequest) -> Answer | None:
+        """Return the answer to a challenge; None for any other request."""
+        if request.method != "GET" or not isinstance(self._processor, Challenged):
+            return None
         try:
-            return NewEvent(
-                source=self.source,
-                event_id=identifier(head.event_id),
-                type=identifier(head.type),
-                workspace_id=None,
-                ticket_id=optional_identifier(head.ticket_id),
-                body=body,
-                occurred_at=head.occurred_at,
-            )
+            said = self._processor.answer_challenge(_whole(request, b""))
+        except SignatureError as problem:
+            _log.warning("challenge refused: %s", problem, extra=ids())
+            return self.refused(_UNAUTHORIZED, "challenge")
+        # Part of it may be the sender's own text: no browser may take it for a page.
+        headers = (("content-type", "text/plain"), ("x-content-type-options", "nosniff"))
+        return Answer(200, said, headers)
+
+    def _read(self, request: WebhookRequest) -> Sequence[NewEvent]:
+        heads = self._processor.verify_webhook(request)
+        try:
+            return [self._event(head, request.body) for head in heads]
         except ValueError:
             raise EventError("an id is missing, or not what it must be") from None
+
+    def _event(self, head: VerifiedEvent, body: bytes) -> NewEvent:
+        event = NewEvent(
+            source=self.source,
+            event_id=identifier(head.event_id),
+            type=identifier(head.type),
+            workspace_id=None,
+            ticket_id=optional_identifier(head.ticket_id),
+            body=body if head.body is None else head.body,
+            occurred_at=head.occurred_at,
+        )
+        if head.hint_of is None:
+            return event
+        # One id for all hints in a stretch of time, at whose end we ask: none of them is missed.
+        stretch = int(self._clock().timestamp()) // _HINTS_EVERY + 1
+        asks_at = datetime.fromtimestamp(stretch * _HINTS_EVERY, UTC)
+        name = f"hint-{identifier(head.hint_of)}-{stretch}"
+        return replace(event, event_id=name, hint_of=head.hint_of, due_at=asks_at)
+
+    def _add(self, conn: Connection, event: NewEvent, now: datetime) -> bool:
+        hint = event.hint_of
+        known = hint is None or self._is_known(conn, self.source, hint)
+        return known and super()._add(conn, event, now)
 
 
 class Deliveries:
@@ -426,10 +528,12 @@ class Deliveries:
         return receivers.get(sender) or receivers[DISPATCH]
 
 
+def _whole(request: Request | AsyncRequest, body: bytes) -> WebhookRequest:
+    return WebhookRequest(request.method, request.path, request.headers, body, request.query)
+
+
 def _header(headers: Mapping[str, str], name: str) -> str | None:
-    wanted = name.lower()
-    values = [value for key, value in headers.items() if key.lower() == wanted]
-    return ", ".join(values) if values else None
+    return WebhookRequest("", "", headers, b"").header(name)
 
 
 def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
@@ -454,12 +558,13 @@ def _unreadable(source: str, body: bytes, problem: EventError) -> NewEvent:
     )
 
 
-def _unavailable(event: NewEvent, error: Exception) -> Answer:
-    _log.error(
-        "event %s not stored, to be sent again: %s",
-        event.event_id,
-        type(error).__name__,
-        extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
-    )
-    telemetry.count("deliveries.refused", source=event.source, reason="unavailable")
+def _unavailable(source: str, events: Sequence[NewEvent], error: Exception) -> Answer:
+    for event in events:
+        _log.error(
+            "event %s not stored, to be sent again: %s",
+            event.event_id,
+            type(error).__name__,
+            extra=ids(event_id=event.event_id, ticket_id=event.ticket_id),
+        )
+    telemetry.count("deliveries.refused", source=source, reason="unavailable")
     return _UNAVAILABLE

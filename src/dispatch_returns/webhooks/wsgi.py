@@ -92,7 +92,8 @@ def request_of(
         return NoBody("broken off", len(body)) if missing else body
 
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    return Request(environ["REQUEST_METHOD"], path, headers, read)
+    query = environ.get("QUERY_STRING", "")
+    return Request(environ["REQUEST_METHOD"], path, query, headers, read)
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

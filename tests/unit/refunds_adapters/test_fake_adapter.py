@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
@@ -137,7 +138,8 @@ def test_an_event_tells_where_a_refund_stands(adapter: FakeAdapter) -> None:
     )
     moved = adapter.set_status(made.processor_id, RefundStatus.SUCCEEDED, arn="7400")
     body, headers = adapter.event(made.processor_id)
-    assert adapter.verify_event(body, headers).type == "refund.updated"
+    (head,) = adapter.verify_webhook(WebhookRequest("POST", "/", headers, body))
+    assert head.type == "refund.updated"
     adapter.set_status(made.processor_id, RefundStatus.FAILED)
     news = adapter.parse_event(body)
     assert news is not None
@@ -158,7 +160,7 @@ def test_an_event_about_somebody_elses_refund_has_no_id_of_ours(adapter: FakeAda
 def test_a_forged_event_and_one_about_nothing_are_refused(adapter: FakeAdapter) -> None:
     body, headers = adapter.event("fake_9")
     with pytest.raises(SignatureError):
-        adapter.verify_event(body + b" ", headers)
+        adapter.verify_webhook(WebhookRequest("POST", "/", headers, body + b" "))
     with pytest.raises(EventError):
         adapter.parse_event(body)
 

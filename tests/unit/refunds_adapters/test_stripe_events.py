@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import EventError, InvalidArgumentError, SignatureError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundNews, RefundStatus
@@ -79,7 +80,8 @@ BODY = an_event("refund.updated", **REFUND)
 @pytest.mark.parametrize("secret", [OLD_SECRET, NEW_SECRET])
 @pytest.mark.parametrize("name", ["Stripe-Signature", "stripe-signature", "STRIPE-SIGNATURE"])
 def test_an_authentic_event_is_read(adapter: StripeAdapter, secret: str, name: str) -> None:
-    head = adapter.verify_event(BODY, {"Host": "x", name: signature(BODY, secret=secret)})
+    headers = {"Host": "x", name: signature(BODY, secret=secret)}
+    (head,) = adapter.verify_webhook(WebhookRequest("POST", "/", headers, BODY))
     assert (head.event_id, head.type, head.ticket_id) == ("evt_1", "refund.updated", "tkt_1")
     assert head.occurred_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
     news = adapter.parse_event(BODY)
@@ -152,8 +154,9 @@ def test_two_times_are_one_too_many() -> None:
 
 def test_without_a_secret_everything_is_refused() -> None:
     adapter = StripeAdapter("sk_test_1", clock=lambda: NOW)
+    headers = {"Stripe-Signature": signature(BODY, secret="")}
     with pytest.raises(SignatureError, match="no Stripe webhook secret"):
-        adapter.verify_event(BODY, {"Stripe-Signature": signature(BODY, secret="")})
+        adapter.verify_webhook(WebhookRequest("POST", "/", headers, BODY))
     adapter.close()
 
 

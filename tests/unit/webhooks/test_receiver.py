@@ -258,7 +258,7 @@ def test_a_store_that_does_not_answer_in_time_is_unavailable(receive: Receive) -
     receiver = on(store, max_wait=timedelta(milliseconds=20))
     answer = receive(receiver, "POST", signed(event_body()), event_body())
     assert said(answer) == (503, "unavailable")
-    store.futures[0].set_result(True)  # what the store does later disturbs nobody
+    store.futures[0].set_result([True])  # what the store does later disturbs nobody
 
 
 def test_the_answer_waits_for_the_disk() -> None:
@@ -268,7 +268,7 @@ def test_the_answer_waits_for_the_disk() -> None:
         answer = pool.submit(receiver.receive, "POST", signed(event_body()), event_body())
         wait_until(lambda: bool(store.futures))
         assert not answer.done()
-        store.futures[0].set_result(True)
+        store.futures[0].set_result([True])
         assert said(answer.result(5)) == (200, "accepted")
 
 
@@ -285,10 +285,10 @@ def test_waiting_for_the_disk_does_not_hold_up_the_event_loop() -> None:
         await asyncio.sleep(0)  # both run up to where they wait for the store
         assert len(store.futures) == 2
         assert not first.done()
-        threading.Thread(target=store.futures[1].set_result, args=[False]).start()
+        threading.Thread(target=store.futures[1].set_result, args=[[False]]).start()
         answer = await second
         assert not first.done()
-        store.futures[0].set_result(True)
+        store.futures[0].set_result([True])
         return await first, answer
 
     first, second = asyncio.run(two_at_once())

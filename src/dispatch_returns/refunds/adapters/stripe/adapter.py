@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from dispatch_returns.clock import Clock, utc_now
+from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     AdapterError,
     ConfigurationError,
@@ -145,15 +146,14 @@ class StripeAdapter:
         """
         return _understood(lambda: self._find(request))
 
-    def verify_event(self, body: bytes, headers: Mapping[str, str]) -> EventHead:
+    def verify_webhook(self, request: WebhookRequest) -> Sequence[EventHead]:
         """Return the head of a Stripe event.
 
         Raises `SignatureError` for what Stripe did not sign, `ReplayError` for what it did not sign
         in the last 5 minutes, and `EventError` for what cannot be understood.
         """
-        given = next((v for name, v in headers.items() if name.lower() == events.HEADER), None)
-        events.verify(body, given, self._secrets, self._clock())
-        return events.read_head(body)
+        events.verify(request.body, request.header(events.HEADER), self._secrets, self._clock())
+        return (events.read_head(request.body),)
 
     def parse_event(self, body: bytes) -> RefundNews | None:
         """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
