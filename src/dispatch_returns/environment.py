@@ -6,8 +6,9 @@ must be usable without them.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 API_KEY = "DISPATCH_API_KEY"
 WORKSPACE = "DISPATCH_WORKSPACE"
@@ -23,3 +24,15 @@ def variables() -> Mapping[str, str]:
 def variable(name: str) -> str | None:
     """Return one variable; None if it is not set, or empty."""
     return os.environ.get(name) or None
+
+
+@contextlib.contextmanager
+def completed(values: Mapping[str, str]) -> Generator[None]:
+    """Set those of the `values` that are not set, for as long as the block lasts."""
+    added = [name for name in values if name not in os.environ]
+    os.environ.update({name: values[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

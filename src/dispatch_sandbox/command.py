@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dispatch_returns.cli import Json, Verbatim, cannot_listen, show, stop_signals, warn
+from dispatch_returns.cli import (
+    Json,
+    Verbatim,
+    WriteEnv,
+    append_env,
+    cannot_listen,
+    show,
+    stop_signals,
+    warn,
+)
 from dispatch_returns.errors import ConfigurationError
 from dispatch_sandbox import extra
 
@@ -29,6 +38,7 @@ def sandbox(
     file: Annotated[
         Path | None, typer.Option(help="Keep what is in it in this file. Default: in memory.")
     ] = None,
+    write_env: WriteEnv = None,
     json: Json = False,
 ) -> None:
     """Run a local Dispatch API and Stripe stand-in.
@@ -38,8 +48,10 @@ def sandbox(
     """
     with stop_signals() as stop, _running(host, port, file) as box:
         environment = environment_of(box)
+        if write_env is not None:
+            append_env(write_env, environment)
         document = {"url": box.url, "api_url": box.api_url, "environment": environment}
-        show(document, *_said(box, environment), as_json=json)
+        show(document, *_said(box, environment, write_env), as_json=json)
         if host not in _LOCAL:
             warn(
                 f"{host} can be reached by others: this is a test double, with a key that"
@@ -65,16 +77,21 @@ def environment_of(box: Sandbox) -> dict[str, str]:
     }
 
 
-def _said(box: Sandbox, environment: dict[str, str]) -> tuple[str | Verbatim, ...]:
-    exports = Verbatim([f"export {name}={value}" for name, value in environment.items()])
+def _said(
+    box: Sandbox, environment: dict[str, str], env_file: Path | None
+) -> tuple[str | Verbatim, ...]:
+    if env_file is None:
+        given, option = [f"export {name}={value}" for name, value in environment.items()], ""
+    else:
+        given, option = [f"The variables are in {env_file}."], f" --env-file {env_file}"
     return (
         f"The sandbox is at {box.url}. It is a test double and moves no money.",
         "Open that address in a browser to see what is in it.",
         "",
         "To use it from another terminal:",
-        exports,
+        Verbatim(given),
         "",
-        "There, `dispatch-returns setup` makes the workflow's statuses and fields in it.",
+        f"There, `dispatch-returns setup{option}` makes the workflow's statuses and fields in it.",
         "Ctrl-C stops it.",
     )
 

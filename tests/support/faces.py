@@ -28,6 +28,8 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "Stop",
         "Table",
         "Verbatim",
+        "WriteEnv",
+        "append_env",
         "cannot_listen",
         "main",
         "show",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
-    from dispatch_returns.cli.common import Stop, stop_signals, write
+    from dispatch_returns.cli.common import Stop, WriteEnv, append_env, stop_signals, write
     from dispatch_returns.cli.errors import REFUSED
     from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, warn
     from dispatch_returns.cli.serve import cannot_listen
@@ -26,6 +26,8 @@ __all__ = [
     "Stop",
     "Table",
     "Verbatim",
+    "WriteEnv",
+    "append_env",
     "cannot_listen",
     "main",
     "show",
@@ -40,7 +42,7 @@ if not TYPE_CHECKING:
         __all__,
         ".output",
         {
-            ".common": ["Stop", "stop_signals", "write"],
+            ".common": ["Stop", "WriteEnv", "append_env", "stop_signals", "write"],
             ".errors": ["REFUSED"],
             ".serve": ["cannot_listen"],
         },

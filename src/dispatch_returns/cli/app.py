@@ -6,9 +6,11 @@ A new command of ours is registered here and nowhere else. Commands of other pac
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -79,6 +81,9 @@ app.command("label", hidden=True)(labels.sample)
 app.add_typer(notices.app, name="notices")
 
 
+_ENV_FILE = "--env-file"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         sys.stdout.write(f"dispatch-returns {__version__}\n")
@@ -93,6 +98,15 @@ def _root(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    _env_file: Annotated[
+        Path | None,
+        typer.Option(
+            _ENV_FILE,
+            metavar="FILE",
+            help="Settings that the environment lacks: a .env file, or a TOML file. May also stand"
+            " after the command.",
+        ),
+    ] = None,
 ) -> None:
     """Define the options of the command itself."""
 
@@ -101,10 +115,12 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     # Read here, because a usage error ends the parsing before the option is read.
     as_json = "--json" in arguments
+    env_file, rest = _env_file_in(arguments)
     try:
-        # In standalone mode typer shows its own errors, with the usage line, and exits.
-        result: object = app(arguments, prog_name="dispatch-returns", standalone_mode=not as_json)
-        return result if isinstance(result, int) else 0
+        with contextlib.nullcontext() if env_file is None else _settings_of(env_file):
+            # In standalone mode typer shows its own errors, with the usage line, and exits.
+            result: object = app(rest, prog_name="dispatch-returns", standalone_mode=not as_json)
+            return result if isinstance(result, int) else 0
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except DispatchReturnsError as error:
@@ -114,3 +130,20 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         fail("UsageError", error.format_message(), as_json=as_json)
         return error.exit_code
+
+
+def _env_file_in(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the file that ``--env-file`` names, wherever it stands, and the other arguments."""
+    rest = list(arguments)
+    for place, word in enumerate(rest):
+        name, equals, value = word.partition("=")
+        if name == _ENV_FILE and (equals or len(rest) > place + 1):
+            value = value if equals else rest.pop(place + 1)
+            return value, rest[:place] + rest[place + 1 :]
+    return None, rest
+
+
+def _settings_of(env_file: str) -> contextlib.AbstractContextManager[None]:
+    from dispatch_returns.connector.settings import use_file  # here: --help must stay quick
+
+    return use_file(env_file)

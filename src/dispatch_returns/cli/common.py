@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -86,6 +86,27 @@ def write(path: Path, content: bytes | str) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be written ({error.strerror})") from None
+
+
+WriteEnv = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-env", metavar="FILE", help="Append what to set to this .env file (--env-file)."
+    ),
+]
+
+
+def append_env(path: Path, variables: Mapping[str, str]) -> None:
+    """Append variables to a ``.env`` file, where the last of a name counts.
+
+    Only its owner may read a new one. Raises `typer.BadParameter` if it can't be written.
+    """
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError):
+        raise typer.BadParameter(f"{path} cannot be read") from None
+    write(path, before + ("\n" if before and not before.endswith("\n") else "") + lines)
 
 
 # How a command that runs until it is stopped learns of it, and what its exit code is then.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from dispatch_returns.cli.common import WriteEnv, append_env
 from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, working
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def setup(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be created.")
     ] = False,
+    write_env: WriteEnv = None,
     json: Json = False,
 ) -> None:
     """Create the statuses, fields, queues and webhook in a workspace.
@@ -72,6 +74,8 @@ def setup(
             ):
                 if connector.installation.ready():
                     settled = connector.go_live.complete()
+    if write_env is not None and webhook is not None and webhook.secret is not None:
+        append_env(write_env, {"DISPATCH_WEBHOOK_SECRET": webhook.secret})
     processor = processor_webhook(settings)
     document = {
         "workspace": settings.workspace,

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import Connection
@@ -298,9 +299,12 @@ class Connector:
         return receivers
 
     @classmethod
-    def from_env(cls, **parts: Any) -> Self:
-        """Build a connector from the environment. Raises `ConfigurationError`."""
-        return cls(Settings.from_env(), **parts)
+    def from_env(cls, *, env_file: str | Path | None = None, **parts: Any) -> Self:
+        """Build a connector from the environment, completed by `env_file` if one is given.
+
+        See `Settings.from_env`. Raises `ConfigurationError`.
+        """
+        return cls(Settings.from_env(env_file=env_file), **parts)
 
     def __repr__(self) -> str:
         return f"Connector(workspace={self.settings.workspace!r}, adapter={self.adapter.name!r})"

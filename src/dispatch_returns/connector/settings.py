@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -19,6 +21,7 @@ from pydantic_settings import (
 )
 
 from dispatch_returns import environment
+from dispatch_returns.connector import settings_file
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import parse_amounts
 from dispatch_returns.returns.steps.statuses import Step
@@ -234,13 +237,20 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, *, env_file: str | Path | None = None
+    ) -> Self:
         """Return the settings in `environ` (default: the process's own).
+
+        What it does not set comes from `env_file`, if one is given: a ``.env`` file, or a TOML
+        file whose keys are the settings' names. A variable that is empty there or here is not set.
 
         Raises `ConfigurationError`, which names every variable that is missing or wrong, or that
         looks like a setting of ours and is not one.
         """
         given = environment.variables() if environ is None else environ
+        if env_file is not None:
+            given = {**settings_file.read(env_file, VARIABLES), **given}
         environ = {name: value for name, value in given.items() if value}
         source = EnvSettingsSource(cls)
         # Only names that are spelled as ours: the source itself would accept any case.
@@ -277,6 +287,14 @@ STATUS_FIELDS: Mapping[str, str] = {
     field.default: name for name, field in Settings.model_fields.items() if name.endswith("_status")
 }
 """Step -> the setting that names its status."""
+
+
+def use_file(path: str | Path) -> AbstractContextManager[None]:
+    """Set the variables that a file sets and the process does not, for as long as a block lasts.
+
+    Proxies and certificates too, which no setting of ours names.
+    """
+    return environment.completed(settings_file.read(path, VARIABLES))
 
 
 def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None:

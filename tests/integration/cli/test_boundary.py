@@ -92,6 +92,33 @@ def test_the_version_is_said() -> None:
     assert run("--version").out == f"dispatch-returns {__version__}\n"
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_settings_come_from_a_file_wherever_the_option_stands(tmp_path: Path, last: bool) -> None:
+    file = tmp_path / "shop.env"
+    file.write_text(f"DISPATCH_RETURNS_DATABASE_URL=sqlite:///{tmp_path}/none.db\n")
+    option = [f"--env-file={file}"] if last else ["--env-file", str(file)]
+    said = run(*(("refunds", "list", *option) if last else (*option, "refunds", "list")))
+    assert said.code == 4
+    assert f"{tmp_path}/none.db" in said.text
+
+
+def test_a_settings_file_that_is_missing_is_named() -> None:
+    said = run("doctor", "--env-file", "no.env", "--json")
+    assert said.code == 3
+    assert "the settings file no.env cannot be read" in said.json["error"]["message"]
+
+
+def test_python_m_runs_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatch_returns", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert done.stdout == f"dispatch-returns {__version__}\n"
+
+
 def test_help_names_the_exit_codes() -> None:
     said = run("-h")
     assert said.code == 0
@@ -184,7 +211,7 @@ def test_each_error_has_its_exit_code(error: DispatchReturnsError, code: int) ->
 def test_a_refusal_names_the_fields() -> None:
     problem = errors.FieldProblem("url", "must be on this machine")
     error = errors.ValidationError("no", status_code=422, errors=[problem])
-    assert explain(error) == (1, "no; url must be on this machine")
+    assert explain(error) == (1, "no: url: must be on this machine")
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dispatch_returns.client.models import Field, Status, Webhook
@@ -273,3 +275,12 @@ def test_a_policy_that_is_not_there_is_one_sentence_and_nothing_is_made(bare_sho
     assert "nowhere.toml: cannot be read (No such file or directory)" in said.text
     with bare_shop.client() as client:
         assert client.fields.list() == []
+
+
+def test_the_secret_is_kept_in_a_file_that_only_its_owner_reads(
+    bare_shop: Shop, tmp_path: Path
+) -> None:
+    file = tmp_path / "shop.env"
+    said = bare_shop.run("setup", "--webhook-url", URL, "--write-env", str(file), "--json")
+    assert file.read_text() == f"DISPATCH_WEBHOOK_SECRET={said.json['webhook_secret']}\n"
+    assert file.stat().st_mode & 0o077 == 0
