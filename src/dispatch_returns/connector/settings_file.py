@@ -81,15 +81,18 @@ def _text(path: Path, key: str, value: Any) -> str:
             return "true" if value else "false"
         case str() | int() | Decimal():
             return str(value)
-        case list() if all(isinstance(item, str) and "," not in item for item in value):
-            return ",".join(value)
+        case list():
+            items = cast("list[Any]", value)
+            if all(isinstance(item, str) and "," not in item for item in items):
+                return ",".join(items)
         case dict():
             table = cast("dict[str, Any]", value)
             return ", ".join(_entry(path, f"{key}.{name}", name, it) for name, it in table.items())
         case _:
-            raise ConfigurationError(
-                f"{path}: {key}: write a text, a number, true or false, or a list of texts"
-            )
+            pass
+    raise ConfigurationError(
+        f"{path}: {key}: write a text, a number, true or false, or a list of texts"
+    )
 
 
 def _entry(path: Path, key: str, name: str, value: Any) -> str:
