@@ -82,9 +82,10 @@ def _text(path: Path, key: str, value: Any) -> str:
         case str() | int() | Decimal():
             return str(value)
         case list():
-            items = cast("list[Any]", value)
-            if all(isinstance(item, str) and "," not in item for item in items):
-                return ",".join(items)
+            items = cast("list[object]", value)
+            texts = [item for item in items if isinstance(item, str) and "," not in item]
+            if texts == items:
+                return ",".join(texts)
         case dict():
             table = cast("dict[str, Any]", value)
             return ", ".join(_entry(path, f"{key}.{name}", name, it) for name, it in table.items())
