@@ -535,7 +535,7 @@ class StoreContract:
             (held,) = ledger.newest(conn, limit=9, state=State.HELD)
             assert held.ticket_id == "tkt_1"
             assert [r.id for r in ledger.newest(conn, limit=9, ticket_id="tkt_1")] == [first.id]
-            assert ledger.count_by_state(conn) == {"held": 1, "requested": 2}
+            assert ledger.count_open_by_state(conn) == {"held": 1, "requested": 2}
             assert [r.id for r in ledger.matching(conn, first.id[:12], limit=9)] == [first.id]
             assert [r.id for r in ledger.matching(conn, "tkt_1", limit=9)] == [first.id]
             assert len(ledger.matching(conn, "rfd_", limit=2)) == 2
@@ -886,8 +886,8 @@ class StoreContract:
             assert row is not None
             assert ledger.of_processor(conn, "stripe", "re_1") == row
             assert ledger.of_payments(conn, "stripe", ["ch_1", "pi_1"]) == [row]
-            assert ledger.page(conn, "", since=NOW, until=LATER) == [row]
-            assert ledger.page(conn, row.id) == ledger.page(conn, "", since=LATER) == []
+            assert ledger.page(conn, None, since=NOW, until=LATER) == [row]
+            assert ledger.page(conn, row) == ledger.page(conn, None, since=LATER) == []
 
         store.write("adopt", adopt)
         assert of("pi_1") == [named], "no row here made it: it counts as well"

@@ -308,7 +308,7 @@ def _waiting() -> list[DoctorCheck]:
         with open_store() as store, store.read() as conn:
             oldest = inbox.oldest_waiting(conn)
             last = heartbeats.last(conn)
-            refunds = ledger.count_by_state(conn)
+            refunds = ledger.count_open_by_state(conn)
             handlers = outbox.handlers_waiting(conn)
     except DispatchReturnsError:
         return []  # the check of the database reports it
@@ -388,7 +388,7 @@ def _refunds(counts: dict[str, int]) -> DoctorCheck:
         state: counts[state] for state in ("held", "failed", "unknown") if state in counts
     }
     if not for_people:
-        return DoctorCheck("refunds", "ok", f"{sum(counts.values())}, none needs a person")
+        return DoctorCheck("refunds", "ok", f"{sum(counts.values())} not over, none needs a person")
     text = ", ".join(f"{number} {state}" for state, number in for_people.items())
     remedy = f"See: dispatch-returns refunds list --state {next(iter(for_people))}."
     return DoctorCheck("refunds", "warning", f"{text}: a person must look", remedy)

@@ -428,7 +428,7 @@ class Connector:
             return None
         try:
             with self.store.read() as conn:
-                by_step = records.count_by_step(conn)
+                by_step = records.count_open_by_step(conn)
         except StoreError:
             return None
         return telemetry.GaugeValues(
@@ -490,7 +490,7 @@ class Connector:
     def is_idle(self) -> bool:
         """Return whether no event and no message waits, or is being worked on."""
         with self.store.read() as conn:
-            return inbox.oldest_waiting(conn) is None and not outbox.waiting(conn)
+            return inbox.oldest_waiting(conn) is None and outbox.is_empty(conn)
 
     def close(self) -> None:
         """Stop the workers, then close store, client and adapter. May be called twice.

@@ -92,7 +92,7 @@ class Health:
 
     def lag(self, max_lag: float = MAX_LAG) -> ProbeReport:
         """Report how long (seconds) the oldest event and the oldest call of a handler have waited,
-        and count the refunds by state.
+        and count the refunds that are not over, by state.
 
         Not ok if one has waited longer than `max_lag` seconds, if a handler exceeds its time
         limit, if the store can't be read or belongs to another installation, if events of another
@@ -105,7 +105,7 @@ class Health:
             with self._store.read() as conn:
                 oldest = inbox.oldest_waiting(conn)
                 strangers = inbox.strangers(conn)
-                refunds = ledger.count_by_state(conn)
+                refunds = ledger.count_open_by_state(conn)
                 handlers = outbox.handlers_waiting(conn)
                 aside = inbox.count_set_aside(conn)
                 undelivered = outbox.count_undelivered(conn)

@@ -72,15 +72,12 @@ def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> 
 
 def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Outside]:
     """Return the refunds that were seen of a payment, by any of its ids, oldest first."""
-    query = (
-        select(outside)
-        .where(
-            outside.c.adapter == adapter,
-            or_(outside.c.payment_id.in_(payment_ids), outside.c.payment_also.in_(payment_ids)),
-        )
-        .order_by(outside.c.made_at, outside.c.processor_id)
-    )
-    return [_outside(row) for row in conn.execute(query).mappings()]
+    found: dict[str, Outside] = {}
+    # One query for each column, and so for each index.
+    for name in (outside.c.payment_id, outside.c.payment_also):
+        query = select(outside).where(outside.c.adapter == adapter, name.in_(payment_ids))
+        found |= {row["processor_id"]: _outside(row) for row in conn.execute(query).mappings()}
+    return sorted(found.values(), key=lambda it: (it.made_at, it.processor_id))
 
 
 def of_no_row(conn: Connection, seen: Iterable[Outside]) -> list[Outside]:

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, Unpack
 
-from sqlalchemy import Connection, RowMapping, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -336,9 +347,8 @@ def alike(
 
 def matching(conn: Connection, text: str, *, limit: int) -> list[Refund]:
     """Return up to `limit` refunds whose id begins with `text`, or whose ticket is `text`."""
-    meant = ledger.c.id.startswith(text, autoescape=True) | (ledger.c.ticket_id == text)
-    query = select(ledger).where(meant).order_by(ledger.c.id).limit(limit)
-    return [_refund(row) for row in conn.execute(query).mappings()]
+    meant = (queue.id_begins(ledger, text), ledger.c.ticket_id == text)
+    return [_refund(row) for row in queue.matching(conn, ledger, meant, limit)]
 
 
 def newest(
@@ -349,7 +359,7 @@ def newest(
     ticket_id: str | None = None,
 ) -> list[Refund]:
     """Return up to `limit` refunds, newest first."""
-    query = select(ledger).order_by(ledger.c.created_at.desc(), ledger.c.id).limit(limit)
+    query = select(ledger).order_by(ledger.c.created_at.desc(), ledger.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(ledger.c.state == state)
     if ticket_id is not None:
@@ -366,21 +376,25 @@ def in_state(conn: Connection, state: State) -> list[Refund]:
 
 def page(
     conn: Connection,
-    after: str,
+    after: Refund | None,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 500,
 ) -> list[Refund]:
-    """Return up to `limit` refunds made from `since` until before `until`, by id, after `after`.
+    """Return up to `limit` refunds made from `since` until before `until`, oldest first.
 
-    The next page begins after the last id of this one; the first begins after an empty text.
+    The next page begins after the last refund of this one; the first begins after None.
     """
-    query = select(ledger).where(ledger.c.id > after).order_by(ledger.c.id).limit(limit)
-    if since is not None:
-        query = query.where(ledger.c.created_at >= since)
+    made = ledger.c.created_at
+    query = select(ledger).order_by(made, ledger.c.id).limit(limit)
+    if after is not None:
+        last = tuple_(literal(after.created_at, made.type), literal(after.id))
+        query = query.where(tuple_(made, ledger.c.id) > last)
+    elif since is not None:
+        query = query.where(made >= since)
     if until is not None:
-        query = query.where(ledger.c.created_at < until)
+        query = query.where(made < until)
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
@@ -403,9 +417,13 @@ def count_alone(conn: Connection, day: str, currency: str) -> None:
     backend(conn).lock_until_the_end(conn, f"{day} {currency}")
 
 
-def count_by_state(conn: Connection) -> dict[str, int]:
-    """Return how many refunds are in each state."""
-    query = select(ledger.c.state, func.count()).group_by(ledger.c.state)
+def count_open_by_state(conn: Connection) -> dict[str, int]:
+    """Return how many refunds are in each state but `succeeded` and `canceled`.
+
+    In those two a refund is over, and a count of them would take longer each day.
+    """
+    is_open = ledger.c.state.in_(sorted(frozenset(State) - {State.SUCCEEDED, State.CANCELED}))
+    query = select(ledger.c.state, func.count()).where(is_open).group_by(ledger.c.state)
     return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 

@@ -328,17 +328,17 @@ _BY_ID = select(returns).where(returns.c.id == bindparam("row"))
 def matching(conn: Connection, text: str, *, limit: int) -> list[Return]:
     """Return the returns that `text` matches: a ticket's id, a return number, or our id."""
     meant = (
-        (returns.c.ticket_id == text)
-        | (returns.c.number == text.upper())
-        | returns.c.id.startswith(text, autoescape=True)
+        returns.c.ticket_id == text,
+        returns.c.number == text.upper(),
+        queue.id_begins(returns, text),
     )
-    query = select(returns).where(meant).order_by(returns.c.id).limit(limit)
-    return [_return(row) for row in conn.execute(query).mappings()]
+    return [_return(row) for row in queue.matching(conn, returns, meant, limit)]
 
 
 def newest(conn: Connection, *, limit: int, step: Step | None = None) -> list[Return]:
     """Return up to `limit` returns, newest first."""
-    query = select(returns).order_by(returns.c.created_at.desc(), returns.c.id).limit(limit)
+    newest_first = (returns.c.created_at.desc(), returns.c.id.desc())
+    query = select(returns).order_by(*newest_first).limit(limit)
     if step is not None:
         query = query.where(returns.c.step == step)
     return [_return(row) for row in conn.execute(query).mappings()]
@@ -386,9 +386,10 @@ def _others(conn: Connection, row: Return, same: Any) -> list[Return]:
     return [_return(found) for found in conn.execute(query).mappings()]
 
 
-def count_by_step(conn: Connection) -> dict[str, int]:
-    """Return how many returns are at each step."""
-    query = select(returns.c.step, func.count()).group_by(returns.c.step)
+def count_open_by_step(conn: Connection) -> dict[str, int]:
+    """Return how many returns are at each step in which they are not over."""
+    under_way = returns.c.step.in_(sorted(frozenset(Step) - OVER))
+    query = select(returns.c.step, func.count()).where(under_way).group_by(returns.c.step)
     return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 

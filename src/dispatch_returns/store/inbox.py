@@ -231,6 +231,13 @@ def newest(
     query = select(inbox).order_by(inbox.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(inbox.c.state == state)
+    if state is EventState.ACCEPTED:
+        # The condition follows from the state, and has an index. By the time, because SQLite would
+        # walk the whole primary key to save a sort.
+        query = query.where(inbox.c.due_at.is_not(None)).order_by(None)
+        query = query.order_by(inbox.c.received_at.desc(), inbox.c.id.desc())
+    elif state not in {None, EventState.DONE}:
+        query = query.where(SET_ASIDE)
     if ticket_id is not None:
         query = query.where(inbox.c.ticket_id == ticket_id)
     return [_stored(row) for row in conn.execute(query).mappings()]

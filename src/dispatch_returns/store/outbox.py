@@ -198,10 +198,10 @@ def count_undelivered(conn: Connection) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def waiting(conn: Connection) -> list[Message]:
-    """Return the messages that are still to be delivered, oldest first."""
-    query = select(outbox).where(outbox.c.due_at.is_not(None)).order_by(outbox.c.id)
-    return [_message(row) for row in conn.execute(query).mappings()]
+def is_empty(conn: Connection) -> bool:
+    """Return whether no message is still to be delivered."""
+    query = select(outbox.c.id).where(outbox.c.due_at.is_not(None)).limit(1)
+    return conn.execute(query).first() is None
 
 
 def of_refund(conn: Connection, refund_id: str) -> list[Message]:

@@ -6,6 +6,7 @@ The statements are built once: building one takes longer than running it.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     RowMapping,
     Table,
     Update,
+    and_,
     bindparam,
     insert,
     select,
@@ -130,7 +132,9 @@ def _claim(
     if of_one and table is inbox:
         due = due.where(installation.not_of_another(bindparam("workspace")))
     elif of_one:
-        due = due.where(table.c.workspace_id == bindparam("workspace"))
+        # As an expression, which no index serves: SQLite has no statistics, and would rather read
+        # the whole workspace than what is due.
+        due = due.where(table.c.workspace_id + "" == bindparam("workspace"))
     if dialect == "postgresql":
         # Its planner may repeat a subquery after IN, and would then claim more than `limit`.
         once = due.with_for_update(skip_locked=True).cte("due").prefix_with("MATERIALIZED")
@@ -143,6 +147,32 @@ def _claim(
         .values(claims=table.c.claims + 1, due_at=bindparam("until"))
         .returning(*table.c)
     )
+
+
+def matching(
+    conn: Connection, table: Table, conditions: Iterable[ColumnElement[bool]], limit: int
+) -> list[RowMapping]:
+    """Return up to `limit` rows that meet any of `conditions`, by id.
+
+    Each is a query of its own, with its own index: with OR, a database may read the whole table.
+    """
+    query = select(table).order_by(table.c.id).limit(limit)
+    found = {
+        row["id"]: row
+        for which in conditions
+        for row in conn.execute(query.where(which)).mappings()
+    }
+    return [found[row_id] for row_id in sorted(found)][:limit]
+
+
+def id_begins(table: Table, text: str) -> ColumnElement[bool]:
+    """Return the condition that a row's id, like ``rfd_4f2a``, begins with `text`.
+
+    No index of either database serves LIKE here, so it first narrows the search to a range. All
+    our ids are small letters, digits and ``_``, which every collation sorts before ``z``.
+    """
+    begins: ColumnElement[bool] = table.c.id.startswith(text, autoescape=True)
+    return and_(table.c.id >= text, table.c.id < text + "z", begins)
 
 
 def is_later(

@@ -130,7 +130,7 @@ inbox = Table(
     Column("event_id", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("workspace_id", Text),
-    Column("ticket_id", Text, index=True),
+    Column("ticket_id", Text),
     Column("body", LargeBinary, nullable=False),
     Column("occurred_at", Utc),
     Column("received_at", Utc, nullable=False),
@@ -138,12 +138,20 @@ inbox = Table(
     Column("error", ForeignText),
     Column("finished_at", Utc),
     *_queue_columns(),
-    UniqueConstraint("source", "event_id"),
+    # The id first: people search by it alone.
+    UniqueConstraint("event_id", "source"),
+    Index("ix_inbox_ticket_id", "ticket_id", "id"),
 )
 _due_index(inbox)
 SET_ASIDE = text("state NOT IN ('accepted', 'done')")
 """Events that were set aside. SQLite uses their index only for exactly this condition."""
-Index("ix_inbox_state", inbox.c.state, sqlite_where=SET_ASIDE, postgresql_where=SET_ASIDE)
+Index(
+    "ix_inbox_state",
+    inbox.c.state,
+    inbox.c.id,
+    sqlite_where=SET_ASIDE,
+    postgresql_where=SET_ASIDE,
+)
 
 ledger = Table(
     "ledger",
@@ -183,8 +191,17 @@ ledger = Table(
     *_queue_columns(),
     UniqueConstraint("workspace_id", "ticket_id", "ordinal"),
     Index("ix_ledger_sent_day", "sent_day", "currency"),
+    Index("ix_ledger_created_at", "created_at", "id"),
+    Index("ix_ledger_state", "state", "created_at", "id"),
 )
 _due_index(ledger)
+_HAS_ADDRESS = ledger.c.instructions_email.is_not(None)
+Index(
+    "ix_ledger_updated_at",
+    ledger.c.updated_at,
+    sqlite_where=_HAS_ADDRESS,
+    postgresql_where=_HAS_ADDRESS,
+)
 # A refund at the processor belongs to one row: if two rows counted it, one customer got nothing.
 _CLAIMED = ledger.c.processor_id.is_not(None)
 Index(
@@ -201,8 +218,8 @@ outside = Table(
     metadata,
     Column("adapter", Text, primary_key=True),
     Column("processor_id", ForeignText, primary_key=True),
-    Column("payment_id", Text, index=True),
-    Column("payment_also", Text, index=True),
+    Column("payment_id", Text),
+    Column("payment_also", Text),
     Column("refund_id", Text),
     Column("ticket_id", Text),
     Column("amount_minor", BigInteger, nullable=False),
@@ -211,6 +228,8 @@ outside = Table(
     Column("status", Text, nullable=False),
     Column("made_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
+    Index("ix_outside_payment_id", "adapter", "payment_id"),
+    Index("ix_outside_payment_also", "adapter", "payment_also"),
 )
 
 schema_revisions = Table(
@@ -286,6 +305,7 @@ acts = Table(
     Column("why", ForeignText),
     Column("at", Utc, nullable=False),
     Column("subject", ForeignText),
+    Index("ix_acts_subject", "subject", "id"),
 )
 
 owners = Table(
@@ -328,7 +348,7 @@ outbox = Table(
     Column("dedupe_key", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("workspace_id", Text, nullable=False),
-    Column("ticket_id", Text),
+    Column("ticket_id", Text, index=True),
     Column("refund_id", Text, index=True),
     Column("payload", JSON, nullable=False),
     Column("state", Text, nullable=False),
@@ -372,6 +392,8 @@ returns = Table(
     UniqueConstraint("workspace_id", "ticket_id"),
     Index("ix_returns_order_key", "workspace_id", "order_key"),
     Index("ix_returns_customer", "workspace_id", "customer"),
+    Index("ix_returns_created_at", "created_at", "id"),
+    Index("ix_returns_step", "step", "created_at", "id"),
 )
 _due_index(returns)
 
@@ -413,6 +435,10 @@ labels = Table(
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     UniqueConstraint("return_id", "parcel"),
+)
+_HAS_FILE = labels.c.pdf.is_not(None)
+Index(
+    "ix_labels_updated_at", labels.c.updated_at, sqlite_where=_HAS_FILE, postgresql_where=_HAS_FILE
 )
 
 receipts = Table(

@@ -44,8 +44,12 @@ class OpenTelemetry:
         )
         self._readers: list[weakref.WeakMethod[Callable[[], GaugeValues | None]]] = []
         meter.create_observable_gauge(LAG, [self._lags], "s", "Age of the oldest unprocessed event")
-        meter.create_observable_gauge(REFUNDS, [self._refunds], "{refund}", "Refunds by state")
-        meter.create_observable_gauge(RETURNS, [self._returns], "{return}", "Returns by step")
+        meter.create_observable_gauge(
+            REFUNDS, [self._refunds], "{refund}", "Refunds that are not over, by state"
+        )
+        meter.create_observable_gauge(
+            RETURNS, [self._returns], "{return}", "Returns that are not over, by step"
+        )
 
     def count(self, name: str, attributes: Mapping[str, str]) -> None:
         """See `telemetry.count`."""

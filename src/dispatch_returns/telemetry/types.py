@@ -9,8 +9,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class GaugeValues:
-    """What the gauges show: seconds that the oldest event waits, refunds by state, and returns by
-    step.
+    """What the gauges show: seconds that the oldest event waits, and those refunds and returns
+    that are not over, by state and by step.
     """
 
     workspace: str

@@ -486,7 +486,7 @@ def test_refunds_that_wait_for_another_adapter_are_counted(shop: Shop) -> None:
 
 def test_refunds_that_wait_for_a_person_are_counted(shop: Shop) -> None:
     shop.refund(shop.ticket(payment_intent=shop.pay()))
-    assert checks(shop)["refunds"]["detail"] == "1, none needs a person"
+    assert checks(shop)["refunds"]["detail"] == "0 not over, none needs a person"
     shop.refund(shop.ticket(payment_intent=shop.pay(), received_date=None))
     found = checks(shop)
     assert found["refunds"]["status"] == "warning"

@@ -53,7 +53,7 @@ def seconds_to_pay(shop: Workshop, tickets: list[Ticket], *, paid: int = 0) -> f
 
     def count() -> int:
         with shop.store.read() as conn:
-            return ledger.count_by_state(conn).get(State.SUCCEEDED, 0)
+            return len(ledger.in_state(conn, State.SUCCEEDED))
 
     wait_until(lambda: count() == paid + len(tickets), 60)
     return time.monotonic() - begun

@@ -218,14 +218,14 @@ class Reconciler:
         return ledger.refund_id(self._workspace(), ticket_id, ordinal)
 
     def _rows(self, since: datetime | None, until: datetime | None) -> Iterator[Refund]:
-        after = ""
+        after: Refund | None = None
         while True:
             with self._store.read() as conn:
                 page = ledger.page(conn, after, since=since, until=until)
             if not page:
                 return
             yield from self._of_workspace(page)
-            after = page[-1].id
+            after = page[-1]
 
     def _of_workspace(self, rows: Sequence[Refund]) -> Iterator[Refund]:
         return (row for row in rows if row.workspace_id == self._workspace())

@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("due_at", _TIME, nullable=True),
         sa.Column("failing_since", _TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
-        sa.UniqueConstraint("source", "event_id", name=op.f("uq_inbox_source")),
+        sa.UniqueConstraint("event_id", "source", name=op.f("uq_inbox_event_id")),
     )
     op.create_index(
         "ix_inbox_due_at",
@@ -67,12 +67,12 @@ def upgrade() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
-    op.create_index(op.f("ix_inbox_ticket_id"), "inbox", ["ticket_id"], unique=False)
+    op.create_index("ix_inbox_ticket_id", "inbox", ["ticket_id", "id"], unique=False)
     aside = sa.text("state NOT IN ('accepted', 'done')")
     op.create_index(
         "ix_inbox_state",
         "inbox",
-        ["state"],
+        ["state", "id"],
         unique=False,
         sqlite_where=aside,
         postgresql_where=aside,
@@ -156,6 +156,16 @@ def upgrade() -> None:
         sqlite_where=sa.text("processor_id IS NOT NULL"),
         postgresql_where=sa.text("processor_id IS NOT NULL"),
     )
+    op.create_index("ix_ledger_created_at", "ledger", ["created_at", "id"], unique=False)
+    op.create_index("ix_ledger_state", "ledger", ["state", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_ledger_updated_at",
+        "ledger",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("instructions_email IS NOT NULL"),
+        postgresql_where=sa.text("instructions_email IS NOT NULL"),
+    )
     op.create_index("ix_ledger_sent_day", "ledger", ["sent_day", "currency"], unique=False)
     op.create_index(op.f("ix_ledger_ticket_id"), "ledger", ["ticket_id"], unique=False)
 
@@ -188,6 +198,7 @@ def upgrade() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
+    op.create_index(op.f("ix_outbox_ticket_id"), "outbox", ["ticket_id"], unique=False)
     op.create_index(op.f("ix_outbox_refund_id"), "outbox", ["refund_id"], unique=False)
     undelivered = sa.text("state = 'undelivered'")
     op.create_index(
@@ -215,8 +226,8 @@ def upgrade() -> None:
         sa.Column("seen_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("adapter", "processor_id", name=op.f("pk_outside")),
     )
-    op.create_index(op.f("ix_outside_payment_also"), "outside", ["payment_also"], unique=False)
-    op.create_index(op.f("ix_outside_payment_id"), "outside", ["payment_id"], unique=False)
+    op.create_index("ix_outside_payment_also", "outside", ["adapter", "payment_also"], unique=False)
+    op.create_index("ix_outside_payment_id", "outside", ["adapter", "payment_id"], unique=False)
 
     op.create_table(
         "returns",
@@ -251,6 +262,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name=op.f("uq_returns_number")),
         sa.UniqueConstraint("workspace_id", "ticket_id", name=op.f("uq_returns_workspace_id")),
     )
+    op.create_index("ix_returns_created_at", "returns", ["created_at", "id"], unique=False)
+    op.create_index("ix_returns_step", "returns", ["step", "created_at", "id"], unique=False)
     op.create_index("ix_returns_customer", "returns", ["workspace_id", "customer"], unique=False)
     op.create_index(
         "ix_returns_due_at",
@@ -309,6 +322,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_acts")),
     )
     op.create_index(op.f("ix_acts_refund_id"), "acts", ["refund_id"], unique=False)
+    op.create_index("ix_acts_subject", "acts", ["subject", "id"], unique=False)
 
     op.create_table(
         "go_live",
@@ -390,6 +404,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["return_id"], ["returns.id"], name=op.f("fk_labels_return_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
         sa.UniqueConstraint("return_id", "parcel", name=op.f("uq_labels_return_id")),
+    )
+    op.create_index(
+        "ix_labels_updated_at",
+        "labels",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("pdf IS NOT NULL"),
+        postgresql_where=sa.text("pdf IS NOT NULL"),
     )
 
     op.create_table(
