@@ -15,14 +15,17 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from pydantic import Field
+
 from dispatch_returns import Connector, Money, Settings
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import stripe_rule
+from dispatch_returns.plugins import PluginOptions
 from dispatch_returns.refunds import (
     Capabilities,
     Payment,
@@ -42,10 +45,17 @@ CREATE TABLE IF NOT EXISTS credits (
 """
 
 
+class StoreCreditOptions(PluginOptions):
+    """The settings of `StoreCredit`."""
+
+    file: Path = Field(description="the shop's database")  # STORE_CREDIT_FILE
+
+
 class StoreCredit:
     """Gives store credit instead of money. The shop's database is the processor."""
 
     name = "store_credit"
+    options_model = StoreCreditOptions
     # The key is a column with a unique index: remembered for as long as the credit itself.
     capabilities = Capabilities(key_lifetime=timedelta(days=36500), lookup=True)
 
@@ -56,9 +66,9 @@ class StoreCredit:
             conn.execute(_CREDITS)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from STORE_CREDIT_FILE."""
-        return cls(options["file"])
+    def from_options(cls, options: StoreCreditOptions) -> Self:
+        """Build it from its options."""
+        return cls(options.file)
 
     def record_payment(self, payment_id: str, paid: Money) -> None:
         """Note what a customer paid."""

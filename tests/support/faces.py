@@ -133,6 +133,11 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "Money",
         "stripe_rule",
     ),
+    "dispatch_returns.plugins": (
+        "CommaSeparated",
+        "PluginOptions",
+        "Secrets",
+    ),
     "dispatch_returns.refunds": (
         "NO_MONEY_MOVED",
         "AdapterError",

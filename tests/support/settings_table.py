@@ -1,26 +1,49 @@
-"""The table of docs/settings.md, made from the settings as they are declared.
+"""The tables of docs/settings.md, made from the settings and the plugins' options as declared.
 
-``python -m tests.support.settings_table`` writes it; a test holds it current.
+``python -m tests.support.settings_table`` writes them; a test holds them current.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic.fields import FieldInfo
+
 from dispatch_returns.connector.settings import VARIABLES, Settings
+from dispatch_returns.plugins.options import PluginOptions, variables
+from dispatch_returns.returns.notifications.smtp import SmtpOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
-_TABLE = re.compile(r"^\| variable \|.*?(?=^$)", re.MULTILINE | re.DOTALL)
+_TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+KINDS = ("refund_adapters", "order_sources", "label_providers")
 
 
-def rows() -> Iterator[str]:
+def plugins(kind: str) -> Mapping[str, type[PluginOptions]]:
+    """Return the options of our own plugins of one kind, by the plugin's name."""
+    found = sorted(entry_points(group=f"dispatch_returns.{kind}"), key=lambda entry: entry.name)
+    ours = [it for it in found if it.dist is not None and it.dist.name == "dispatch-returns"]
+    return {entry.name: entry.load().options_model for entry in ours}
+
+
+def rows(table: str) -> Iterator[str]:
     yield "| variable | default | what it is |"
     yield "|---|---|---|"
-    for name, variable in VARIABLES.items():
-        field = Settings.model_fields[name]
+    if table == "settings":
+        yield from _rows(VARIABLES, Settings.model_fields)
+    elif table == "smtp":
+        yield from _rows(variables(SmtpOptions, table), SmtpOptions.model_fields)
+    else:
+        for name, model in plugins(table).items():
+            yield from _rows(variables(model, name), model.model_fields)
+
+
+def _rows(names: Mapping[str, str], fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    for name, variable in names.items():
+        field = fields[name]
         default = (
             "required"
             if field.is_required()
@@ -33,15 +56,20 @@ def rows() -> Iterator[str]:
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)
     if isinstance(default, tuple | dict):
         default = ", ".join(cast("Iterable[str]", default))
     return "none" if default in (None, "") else f"`{default}`"
 
 
 def page() -> str:
-    """Return docs/settings.md with the table as it should be."""
-    table = "".join(f"{row}\n" for row in rows())
-    return _TABLE.sub(lambda _: table, PAGE.read_text(encoding="utf-8"), count=1)
+    """Return docs/settings.md with its tables as they should be."""
+
+    def table(found: re.Match[str]) -> str:
+        return found[1] + "".join(f"{row}\n" for row in rows(found[2])) + found[3]
+
+    return _TABLE.sub(table, PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def imported(*statements: str) -> set[str]:
         ("from dispatch_returns import Connector", {"httpx", "pydantic", "sqlalchemy", "tenacity"}),
         ("import dispatch_returns.webhooks.fastapi", {"sqlalchemy", "starlette"}),
         ("import dispatch_returns.webhooks.flask", {"flask", "sqlalchemy"}),
-        ("import dispatch_returns.refunds.adapters.stripe", set[str]()),
+        ("import dispatch_returns.refunds.adapters.stripe", {"pydantic"}),
     ],
 )
 def test_an_import_brings_no_more_than_it_needs(statement: str, needs: set[str]) -> None:

@@ -144,8 +144,10 @@ def test_what_is_missing_is_named_all_at_once() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_env({"DISPATCH_STYLE": "both"})
     assert str(caught.value) == (
-        "DISPATCH_API_KEY: is not set; DISPATCH_WORKSPACE: is not set;"
+        "DISPATCH_API_KEY: is not set (the key of the Dispatch API);"
+        " DISPATCH_WORKSPACE: is not set (the workspace's id);"
         " DISPATCH_STYLE: Input should be 'workspaces' or 'brands'"
+        " (how the API is written: `workspaces` or `brands`)"
     )
     assert caught.value.__cause__ is None
 

@@ -26,7 +26,7 @@ from dispatch_returns.connector.provision import Presence, ProvisionStep, listen
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.registry import load_adapter
+from dispatch_returns.refunds.registry import build_adapter
 from dispatch_returns.store import go_live, heartbeats, inbox, outbox, switches
 from dispatch_returns.store.database import mismatch, revision
 from dispatch_returns.store.schema import REVISION
@@ -428,7 +428,7 @@ def _processor_events(settings: Settings) -> list[DoctorCheck]:
 
 
 def _payments(settings: Settings) -> DoctorCheck:
-    adapter = load_adapter(settings.adapter).from_settings(settings.adapter_options)
+    adapter = build_adapter(settings.adapter, settings.adapter_options)
     try:
         if isinstance(adapter, Checkable):
             return DoctorCheck("payments", "ok", f"{adapter.name} {adapter.check()}")

@@ -21,6 +21,8 @@ from dispatch_returns.clock import utc_now
 from dispatch_returns.connector.build import address_of, book_of
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError
+from dispatch_returns.plugins.entry_points import Plugins
+from dispatch_returns.plugins.options import variables_set
 from dispatch_returns.returns import notifications
 from dispatch_returns.returns.labels import registry as label_providers
 from dispatch_returns.returns.labels.provider import LabelRequest, PackingLine
@@ -75,6 +77,7 @@ def _policy(settings: Settings) -> DoctorCheck:
 
 def _orders(settings: Settings, name: str) -> DoctorCheck:
     options = settings.order_options.get(name, {})
+    given = _variables(order_sources.PLUGINS, name, options)
 
     def check() -> DoctorCheck:
         with contextlib.closing(order_sources.load([name], {name: options})) as orders:
@@ -96,13 +99,14 @@ def _orders(settings: Settings, name: str) -> DoctorCheck:
                 detail = "; ".join(f"the query selects no {it}: {_MISSED[it]}" for it in missed)
                 return DoctorCheck(f"orders: {name}", "warning", detail, _SELECT)
         detail = _OF_TICKET if name == "ticket" else "it answers"
-        return DoctorCheck(f"orders: {name}", "ok", f"{detail}{_given(name, options)}")
+        return DoctorCheck(f"orders: {name}", "ok", f"{detail}{given and f'; set: {given}'}")
 
-    return attempt(f"orders: {name}", check, _remedy(name, options))
+    return attempt(f"orders: {name}", check, f"Check {given}." if given else None)
 
 
 def _labels(settings: Settings) -> DoctorCheck:
     name, options = settings.labels, settings.label_options
+    given = _variables(label_providers.PLUGINS, name, options)
     if settings.return_address is None:
         return DoctorCheck(
             "labels",
@@ -126,17 +130,17 @@ def _labels(settings: Settings) -> DoctorCheck:
         )
         with contextlib.closing(label_providers.load(name, options)) as provider:
             _call(lambda: provider.find(request))
-        return DoctorCheck("labels", "ok", f"{name} answers{_given(name, options)}")
+        return DoctorCheck("labels", "ok", f"{name} answers{given and f'; set: {given}'}")
 
-    return attempt("labels", check, _remedy(name, options))
+    return attempt("labels", check, f"Check {given}." if given else None)
 
 
 def _notice(settings: Settings, client: DispatchClient, name: str) -> DoctorCheck:
     folder = settings.notice_templates
 
     def check() -> DoctorCheck:
-        given: Mapping[str, Any] = {"smtp": settings.smtp_options, "templates": folder}
-        notifier = notifications.load([name], client, **given)
+        smtp = settings.smtp_options
+        notifier = notifications.load([name], client, smtp=smtp, templates=folder)
         assert notifier is not None
         with contextlib.closing(notifier):
             detail = (
@@ -161,14 +165,10 @@ def _call(service: Callable[[], object]) -> None:
         raise ConfigurationError(f"it failed with {type(error).__name__}") from None
 
 
-def _variables(name: str, options: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}_{option}".upper() for option in sorted(options))
-
-
-def _given(name: str, options: Mapping[str, str]) -> str:
-    """Return which variables are set, without their values."""
-    return f"; set: {_variables(name, options)}" if options else ""
-
-
-def _remedy(name: str, options: Mapping[str, str]) -> str | None:
-    return f"Check {_variables(name, options)}." if options else None
+def _variables(plugins: Plugins[Any], name: str, options: Mapping[str, str]) -> str:
+    """Return which of the plugin's variables are set, without their values."""
+    try:
+        model = plugins.load(name).options_model
+    except ConfigurationError:
+        return ""  # the check itself reports it
+    return ", ".join(variables_set(model, name, options))

@@ -45,7 +45,7 @@ from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, Sup
 from dispatch_returns.refunds.guard import Rails
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.pace import Pace
-from dispatch_returns.refunds.registry import load_adapter
+from dispatch_returns.refunds.registry import build_adapter
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
@@ -116,9 +116,7 @@ class Connector:
     ) -> None:
         self.settings = settings
         self.client = client or _client(settings)
-        self.adapter = adapter or load_adapter(settings.adapter).from_settings(
-            settings.adapter_options
-        )
+        self.adapter = adapter or build_adapter(settings.adapter, settings.adapter_options)
         wrong_by = never_wrong
         if clock is utc_now:
             watch = ClockWatch(clock)

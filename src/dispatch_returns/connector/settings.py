@@ -24,6 +24,14 @@ from dispatch_returns import environment
 from dispatch_returns.connector import settings_file
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import parse_amounts
+from dispatch_returns.plugins.options import (
+    CommaSeparated,
+    Secrets,
+    explain,
+    nearest,
+    prefix,
+    split,
+)
 from dispatch_returns.returns.steps.statuses import Step
 
 
@@ -36,30 +44,20 @@ def _evidence(value: Any) -> Any:
     """Read ``received_date, condition=good|like_new``."""
     if not isinstance(value, str):
         return value
-    return dict(_required(part) for part in _parts(value) or [""])
+    return dict(_required(part) for part in split(value) or [""])
 
 
 def _required(part: str) -> tuple[str, frozenset[str]]:
     name, equals, values = part.partition("=")
-    accepted = frozenset(_parts(values, "|"))
+    accepted = frozenset(split(values, "|"))
     if not re.fullmatch(r"[\w.-]+", name.strip()) or "=" in values or (equals and not accepted):
         raise ValueError('write evidence as "received_date, condition=good|like_new"')
     return name.strip(), accepted
 
 
-def _list(value: Any) -> Any:
-    """Read a comma-separated list."""
-    return tuple(_parts(value)) if isinstance(value, str) else value
-
-
-def _parts(value: str, separator: str = ",") -> list[str]:
-    return [part.strip() for part in value.split(separator) if part.strip()]
-
-
 DATABASE_URL = "sqlite:///dispatch-returns.db"
 MIN_KEEP_EVENTS = 8
 """Days. A delivery that is 7 days old is refused as a replay; until then its id is needed."""
-Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
 
 
@@ -86,7 +84,7 @@ class Settings(BaseSettings):
         validation_alias=environment.API_KEY, description="the key of the Dispatch API"
     )
     workspace: str = Field(validation_alias=environment.WORKSPACE, description="the workspace's id")
-    webhook_secrets: Annotated[tuple[SecretStr, ...], BeforeValidator(_list)] = Field(
+    webhook_secrets: Secrets = Field(
         default=(),
         validation_alias="DISPATCH_WEBHOOK_SECRET",
         description="the webhook's secret; several, separated by commas, while it is rotated."
@@ -137,12 +135,12 @@ class Settings(BaseSettings):
         description="fields a ticket must carry, and the values that are accepted, where not any"
         " value is: `received_date, condition=good|like_new`",
     )
-    policy: Names = Field(
+    policy: CommaSeparated = Field(
         default=(),
         description="the files of the [return policy](policy.md), separated by commas. Without"
         " one, returns are not judged",
     )
-    orders: Annotated[Names, Field(min_length=1)] = Field(
+    orders: Annotated[CommaSeparated, Field(min_length=1)] = Field(
         default=("ticket",),
         description="where [orders](orders.md) come from, asked in this order: `ticket`, `sql`,"
         " `stripe`, `shopify`, `woocommerce`",
@@ -165,7 +163,7 @@ class Settings(BaseSettings):
         description="of labels and notifications, where the ticket's field `language` says no"
         " other",
     )
-    notices: Names = Field(
+    notices: CommaSeparated = Field(
         default=("comments",),
         description="how customers are told: `comments`, `smtp`, or [both](notices.md)",
     )
@@ -259,7 +257,7 @@ class Settings(BaseSettings):
         values = source()
         adapter = str(values.get("adapter", cls.model_fields["adapter"].default))
         labels = str(values.get("labels", cls.model_fields["labels"].default))
-        sources = _parts(str(values.get("orders", "ticket")))
+        sources = split(str(values.get("orders", "ticket")))
         values["adapter_options"] = _options(environ, adapter)
         values["order_options"] = {name: _options(environ, name) for name in sources}
         values["label_options"] = _options(environ, labels)
@@ -268,7 +266,8 @@ class Settings(BaseSettings):
         try:
             settings = cls(**values)
         except ValidationError as error:
-            raise ConfigurationError("; ".join((*problems, _explain(error)))) from None
+            problems += explain(error, cls.model_fields, VARIABLES)
+            raise ConfigurationError("; ".join(problems)) from None
         if problems:
             raise ConfigurationError("; ".join(problems))
         return settings
@@ -318,10 +317,8 @@ def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
     ``DISPATCH_RETURNS_DRYRUN=1`` must not pay. A name that only starts with ``DISPATCH_`` may
     belong to another program, so it is refused only where it is nearly one of ours.
     """
-    import difflib  # here: only a misspelt name needs it
-
     known = set(VARIABLES.values())
-    theirs = tuple(_prefix(plugin) for plugin in plugins)
+    theirs = tuple(prefix(plugin) for plugin in plugins)
     problems: list[str] = []
     for name, value in sorted(environ.items()):
         upper = name.upper()
@@ -331,33 +328,18 @@ def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
             continue
         tail = upper.removeprefix(_OURS).removeprefix("DISPATCH_")
         same = [it for it in (f"{_OURS}{tail}", f"DISPATCH_{tail}") if it in known]
-        alike = same or difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
+        alike = same[0] if same else nearest(upper, known)
         if upper.startswith(_OURS) or alike:
-            alike = alike or difflib.get_close_matches(upper, known, n=1, cutoff=0.0)
-            problems.append(f"{name}: there is no such setting; did you mean {alike[0]}?")
+            alike = alike or nearest(upper, known, cutoff=0.0)
+            problems.append(f"{name}: there is no such setting; did you mean {alike}?")
     return problems
-
-
-def _prefix(plugin: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "_", plugin).upper() + "_"
 
 
 def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
     """Return the variables that start with a plugin's name, as its options."""
-    prefix = _prefix(plugin)
+    start = prefix(plugin)
     return {
-        name.removeprefix(prefix).lower(): value
+        name.removeprefix(start).lower(): value
         for name, value in environ.items()
-        if name.startswith(prefix) and value
+        if name.startswith(start) and value
     }
-
-
-def _explain(error: ValidationError) -> str:
-    """Return which variables are wrong, and never their values."""
-    problems: list[str] = []
-    for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        field = str(problem["loc"][0]) if problem["loc"] else ""
-        missing = problem["type"] == "missing"
-        what = "is not set" if missing else problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{VARIABLES.get(field, field)}: {what}")
-    return "; ".join(problems)

@@ -1,35 +1,21 @@
 """Finds refund adapters by name: ours, and those of any installed package.
 
-A plugin is a class that satisfies `RefundAdapter`, has a class method ``from_settings(options:
-Mapping[str, str])`` that builds one from the environment's options, and is named in its package's
+A plugin is a class that satisfies `RefundAdapter`, names the model of its options in
+``options_model``, has a class method ``from_options(options)``, and is named in its package's
 metadata::
 
     [project.entry-points."dispatch_returns.refund_adapters"]
     acme = "acme_refunds:AcmeRefunds"
-
-``options`` holds what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
-``{"api_key": ...}``. It contains every variable with that prefix, whichever program it is for, so a
-name that the adapter does not know is no mistake. Raise `ConfigurationError` for an option that is
-missing or wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
 
-from dispatch_returns.plugins import Plugins
+from dispatch_returns.plugins.entry_points import PluginClass, Plugins
 from dispatch_returns.refunds.adapter import RefundAdapter
 
-PLUGINS = Plugins("dispatch_returns.refund_adapters", "refund adapter")
-
-
-class AdapterFactory(Protocol):
-    """What an entry point names: an adapter class."""
-
-    def from_settings(self, options: Mapping[str, str]) -> RefundAdapter:
-        """Return an adapter. Raises `ConfigurationError`."""
-        ...
+PLUGINS: Plugins[RefundAdapter] = Plugins("dispatch_returns.refund_adapters", "refund adapter")
 
 
 def available() -> list[str]:
@@ -37,10 +23,18 @@ def available() -> list[str]:
     return PLUGINS.available()
 
 
-def load_adapter(name: str) -> AdapterFactory:
+def load_adapter(name: str) -> PluginClass[RefundAdapter]:
     """Return the adapter class named `name`.
 
     Raises `ConfigurationError` when no package or more than one offers that name, when the class
     cannot be imported, and when it is not an adapter class.
     """
-    return cast("AdapterFactory", PLUGINS.load(name))
+    return PLUGINS.load(name)
+
+
+def build_adapter(name: str, options: Mapping[str, str]) -> RefundAdapter:
+    """Return the adapter named `name`, built from its `options` by their lower-case names.
+
+    Raises `ConfigurationError`, which names every variable that is missing or wrong.
+    """
+    return PLUGINS.build(name, options)

@@ -15,6 +15,7 @@ from dispatch_returns.errors import ConfigurationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.orders.model import Order, OrderSource
+from dispatch_returns.returns.orders.registry import PLUGINS
 from dispatch_returns.returns.orders.shopify import ShopifyOrders
 from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 from tests.support.api_server import ApiServer, Received, Reply
@@ -251,7 +252,7 @@ def test_shopify_a_version_that_is_none_is_refused() -> None:
 
 def test_shopify_without_its_settings_says_which() -> None:
     with pytest.raises(ConfigurationError, match="SHOPIFY_ACCESS_TOKEN"):
-        ShopifyOrders.from_settings({"shop": "acme.myshopify.com"})
+        PLUGINS.build("shopify", {"shop": "acme.myshopify.com"})
 
 
 class Woo:

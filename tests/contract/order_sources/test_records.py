@@ -260,12 +260,12 @@ def test_a_query_can_stand_in_a_file(database: Engine, tmp_path: Path) -> None:
     file = tmp_path / "orders.sql"
     file.write_text(QUERY)
     options = {"url": str(database.url), "query_file": str(file)}
-    with closing(SqlOrders.from_settings(options)) as source:
+    with closing(load(["sql"], {"sql": options})) as source:
         assert source.order("1234", ticket()) is not None
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        SqlOrders.from_settings(options | {"query_file": str(tmp_path / "none.sql")})
+        PLUGINS.build("sql", options | {"query_file": str(tmp_path / "none.sql")})
     with pytest.raises(ConfigurationError, match="SQL_URL"):
-        SqlOrders.from_settings({})
+        PLUGINS.build("sql", {})
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def test_sources_are_found_by_name() -> None:
         load(["magento"], {})
     with pytest.raises(ConfigurationError, match="at least one"):
         load([], {})
-    with pytest.raises(ConfigurationError, match="time_zone"):
+    with pytest.raises(ConfigurationError, match="TICKET_TIME_ZONE"):
         load(["ticket"], {"ticket": {"time_zone": "Mars"}})
 
 

@@ -125,7 +125,7 @@ def _step(call: ast.Call) -> str | None:
     if method in {"write", "submit"} and objects[-1:] in (["store"], ["_store"]):
         return _name(call.args[0])
     if objects[-1:] == ["adapter"]:
-        return None if method in {"close", "from_settings"} else f"adapter.{method}"
+        return None if method in {"close", "from_options"} else f"adapter.{method}"
     if objects and objects[-1] in _PARTS:
         return None if method == "close" else f"{_PARTS[objects[-1]]}.{method}"
     if method != "with_options" and objects[-2:-1] in (["client"], ["_client"]):

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.plugins.options import named_by_variable, read_options
 from dispatch_returns.returns.notifications.notice import NoticeAttachment, NoticeKind, sample
 from dispatch_returns.returns.notifications.rendering import Templates
-from dispatch_returns.returns.notifications.smtp import SmtpNotifier
+from dispatch_returns.returns.notifications.smtp import SmtpNotifier, SmtpOptions
 from tests.support.mail_server import PASSWORD, USER, Mailbox, certificate, mail_server
 from tests.support.ports import free_port
 
@@ -28,7 +29,9 @@ def notifier(number: int, **options: str) -> SmtpNotifier:
         "security": "none",
         "timeout": "5",
     }
-    return SmtpNotifier.from_settings(given | options, Templates(shop="Acme"))
+    found = read_options(SmtpOptions, "smtp", given | options)
+    with named_by_variable(SmtpOptions, "smtp"):
+        return SmtpNotifier.from_options(found, Templates(shop="Acme"))
 
 
 @pytest.fixture
@@ -189,15 +192,15 @@ def test_a_server_that_is_away_or_silent_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"security": "ssl"}, "security: must be"),
-        ({"from": "nobody"}, "sender: is not an e-mail address"),
+        ({"security": "ssl"}, "SMTP_SECURITY: must be"),
+        ({"from": "nobody"}, "SMTP_FROM: is not an e-mail address"),
         ({"from": ""}, "SMTP_FROM"),
         ({"host": ""}, "SMTP_HOST"),
         ({"port": "mail"}, "SMTP_PORT"),
-        ({"timeout": "0"}, "timeout"),
+        ({"timeout": "0"}, "SMTP_TIMEOUT"),
         ({"user": "mailer"}, "set both user and password"),
         ({"user": "mailer", "password": "s3cret"}, "needs encryption"),
-        ({"security": "tls", "ca_file": "/nowhere"}, "ca_file"),
+        ({"security": "tls", "ca_file": "/nowhere"}, "SMTP_CA_FILE"),
     ],
 )
 def test_a_wrong_setting_is_named(options: dict[str, str], says: str) -> None:

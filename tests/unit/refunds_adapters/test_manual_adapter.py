@@ -21,6 +21,7 @@ from dispatch_returns.refunds.adapter import (
     SupportsWebhooks,
 )
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
+from dispatch_returns.refunds.registry import build_adapter
 
 ADAPTER = ManualAdapter()
 REQUEST = RefundRequest(
@@ -61,10 +62,10 @@ def test_nothing_can_be_looked_up_or_listed_and_nobody_sends_events() -> None:
 
 
 def test_it_is_built_from_settings() -> None:
-    assert repr(ManualAdapter.from_settings({})) == "ManualAdapter(currency='USD')"
-    assert repr(ManualAdapter.from_settings({"currency": "eur"})) == "ManualAdapter(currency='EUR')"
+    assert repr(build_adapter("manual", {})) == "ManualAdapter(currency='USD')"
+    assert repr(build_adapter("manual", {"currency": "eur"})) == "ManualAdapter(currency='EUR')"
     with pytest.raises(ConfigurationError, match="currency"):
-        ManualAdapter.from_settings({"currency": "dollars"})
+        build_adapter("manual", {"currency": "dollars"})
 
 
 def test_a_currency_that_is_none_is_named() -> None:

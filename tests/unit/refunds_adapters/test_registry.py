@@ -12,7 +12,7 @@ import pytest
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.refunds.registry import available, load_adapter
+from dispatch_returns.refunds.registry import available, build_adapter, load_adapter
 
 ACME = """
     from dispatch_returns.refunds.adapters.manual import ManualAdapter
@@ -46,14 +46,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_ours_are_there() -> None:
     assert {"manual", "stripe"} <= set(available())
-    assert load_adapter("stripe") is StripeAdapter
-    assert load_adapter("manual") is ManualAdapter
+    found: list[object] = [load_adapter("stripe"), load_adapter("manual")]
+    assert found == [StripeAdapter, ManualAdapter]
 
 
 def test_a_package_that_is_installed_is_found(install: Install) -> None:
     install("acme-refunds", "acme", "acme_refunds:AcmeRefunds")
     assert "acme" in available()
-    adapter = load_adapter("acme").from_settings({"currency": "EUR"})
+    adapter = build_adapter("acme", {"currency": "EUR"})
     assert adapter.name == "acme"
 
 
@@ -94,5 +94,5 @@ def test_one_that_cannot_be_imported_names_its_package(
 
 def test_one_that_is_no_adapter_class_is_refused(install: Install) -> None:
     install("acme-refunds", "acme", "acme_refunds:not_an_adapter")
-    with pytest.raises(ConfigurationError, match="acme-refunds has no from_settings"):
+    with pytest.raises(ConfigurationError, match="acme-refunds has no options_model"):
         load_adapter("acme")

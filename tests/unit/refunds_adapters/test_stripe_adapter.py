@@ -38,6 +38,7 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
 )
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.registry import build_adapter
 
 KEY = "sk_test_51Nsecret4242"
 INTENT = PaymentRef("payment_intent", "pi_1")
@@ -562,7 +563,7 @@ def test_it_is_built_from_settings() -> None:
         "timeout": "5",
         "webhook_secret": "whsec_1, whsec_2,",
     }
-    adapter = StripeAdapter.from_settings(options)
+    adapter = cast("StripeAdapter", build_adapter("stripe", options))
     assert repr(adapter) == "StripeAdapter(mode='unknown', base_url='http://localhost:1')"
     assert adapter._secrets == ["whsec_1", "whsec_2"]
     adapter.close()
@@ -570,21 +571,21 @@ def test_it_is_built_from_settings() -> None:
 
 def test_other_variables_that_begin_with_stripe_are_not_its_business() -> None:
     options = {"api_key": KEY, "base_url": "", "publishable_key": "pk_1", "log": "info"}
-    StripeAdapter.from_settings(options).close()
+    build_adapter("stripe", options).close()
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({}, "set STRIPE_API_KEY in the environment"),
-        ({"api_key": ""}, "set STRIPE_API_KEY in the environment"),
-        ({"api_key": KEY, "timeout": "soon"}, "timeout"),
-        ({"api_key": KEY, "timeout": "0"}, "timeout"),
+        ({}, "STRIPE_API_KEY: is not set"),
+        ({"api_key": ""}, "STRIPE_API_KEY: is not set"),
+        ({"api_key": KEY, "timeout": "soon"}, "STRIPE_TIMEOUT: "),
+        ({"api_key": KEY, "timeout": "0"}, "STRIPE_TIMEOUT: "),
     ],
 )
 def test_settings_that_are_wrong_are_named(options: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:
-        StripeAdapter.from_settings(options)
+        build_adapter("stripe", options)
     assert KEY not in str(caught.value)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Self
 
+from pydantic import Field
+
 from dispatch_returns.errors import InvalidArgumentError, MoneyError, UnsupportedFeatureError
 from dispatch_returns.money import stripe_rule
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.refunds.adapter import (
     Capabilities,
     Payment,
@@ -18,6 +20,12 @@ from dispatch_returns.refunds.adapter import (
 )
 
 _FOR_GOOD = timedelta(days=36_500)
+
+
+class ManualOptions(PluginOptions):
+    """The options of `ManualAdapter`."""
+
+    currency: str = Field(default="USD", description="the currency of all payments")
 
 
 class ManualAdapter:
@@ -31,6 +39,7 @@ class ManualAdapter:
     """
 
     name = "manual"
+    options_model = ManualOptions
     capabilities = Capabilities(key_lifetime=_FOR_GOOD, asynchronous=True, manual=True)
 
     def __init__(self, currency: str = "USD") -> None:
@@ -41,9 +50,9 @@ class ManualAdapter:
         self._currency = currency.upper()
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``currency`` (optional)."""
-        return cls(options.get("currency") or "USD")
+    def from_options(cls, options: ManualOptions) -> Self:
+        """Build it from its options."""
+        return cls(options.currency)
 
     def __repr__(self) -> str:
         return f"ManualAdapter(currency={self._currency!r})"

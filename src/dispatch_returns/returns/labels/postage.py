@@ -8,12 +8,14 @@ label.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, SecretStr
 
 from dispatch_returns.client.connections import proxies
 from dispatch_returns.errors import (
@@ -24,8 +26,8 @@ from dispatch_returns.errors import (
     MoneyError,
 )
 from dispatch_returns.money import Money
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.returns.labels.provider import Label, LabelRequest
-from dispatch_returns.returns.labels.registry import PLUGINS
 
 if TYPE_CHECKING:
     import requests
@@ -67,6 +69,31 @@ class Draft:
     pending: bool = False
 
 
+class PostageOptions(PluginOptions):
+    """The options of every provider that sells postage."""
+
+    api_key: SecretStr = Field(description="the API key, from the provider's dashboard")
+    base_url: str | None = Field(default=None, description="another server")
+    service: str | None = Field(
+        default=None,
+        description="what to buy: `USPS/GroundAdvantage`; by default the cheapest",
+    )
+    weight: int | None = Field(
+        default=None,
+        ge=1,
+        description="grams, where the order does not give the weight of each line; without either,"
+        " no label is bought",
+    )
+    length: float = Field(default=30, gt=0, description="of the package, in centimetres")
+    width: float = Field(default=20, gt=0, description="of the package, in centimetres")
+    height: float = Field(default=10, gt=0, description="of the package, in centimetres")
+    timeout: float = Field(default=30, gt=0, description="seconds for each step of a call")
+    valid_days: int = Field(default=28, ge=1, description="after which an unused label expires")
+    check_addresses: bool = Field(
+        default=True, description="have the provider check the addresses before it sells a label"
+    )
+
+
 class BoughtLabels(abc.ABC):
     """A `LabelProvider` that sells postage.
 
@@ -80,6 +107,7 @@ class BoughtLabels(abc.ABC):
     """
 
     name: str
+    options_model = PostageOptions
 
     def __init__(
         self,
@@ -108,30 +136,17 @@ class BoughtLabels(abc.ABC):
         self._connect(api_key, base_url, timeout)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``api_key`` and the optional arguments. Raises `ConfigurationError`."""
-        try:
-            size = tuple(
-                float(options.get(side) or default)
-                for side, default in (("length", 30), ("width", 20), ("height", 10))
-            )
-            numbers: dict[str, Any] = {
-                "weight": int(options["weight"]) if options.get("weight") else None,
-                "timeout": float(options.get("timeout") or 30),
-                "valid_days": int(options.get("valid_days") or 28),
-            }
-        except ValueError:
-            raise ConfigurationError(
-                "weight, length, width, height, timeout, valid_days: one is no number"
-            ) from None
+    def from_options(cls, options: PostageOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
         return cls(
-            PLUGINS.required(cls.name, options, "api_key"),
-            base_url=options.get("base_url") or None,
-            service=options.get("service") or None,
-            size=(size[0], size[1], size[2]),
-            check_addresses=options.get("check_addresses", "on").lower()
-            not in {"off", "false", "no", "0"},
-            **numbers,
+            options.api_key.get_secret_value(),
+            base_url=options.base_url,
+            service=options.service,
+            weight=options.weight,
+            size=(options.length, options.width, options.height),
+            timeout=options.timeout,
+            valid_days=options.valid_days,
+            check_addresses=options.check_addresses,
         )
 
     def __repr__(self) -> str:

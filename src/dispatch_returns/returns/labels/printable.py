@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Self
 
+from pydantic import Field
+
 from dispatch_returns.errors import InvalidArgumentError, LabelError
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.returns.labels import pdf
 from dispatch_returns.returns.labels.provider import Label, LabelRequest
 from dispatch_returns.returns.labels.text import load_face
@@ -16,6 +19,21 @@ from dispatch_returns.returns.labels.text import load_face
 _POINTS: Mapping[str, tuple[float, float]] = {"A4": (595.276, 841.89), "Letter": (612.0, 792.0)}
 _LETTER_COUNTRIES = {"CA", "CL", "CO", "MX", "PH", "US"}
 _NUMBER = re.compile(r"[!-~]+")
+
+
+class PrintableOptions(PluginOptions):
+    """The options of `PrintableLabels`."""
+
+    paper: str | None = Field(
+        default=None, description="`A4` or `Letter`; by default that of the return address"
+    )
+    font: str | None = Field(
+        default=None,
+        description="a TrueType file for scripts other than Latin, Greek and Cyrillic",
+    )
+    instructions: str | None = Field(
+        default=None, description="your own steps for the customer, with `|` between them"
+    )
 
 
 class PrintableLabels:
@@ -31,6 +49,7 @@ class PrintableLabels:
     """
 
     name = "printable"
+    options_model = PrintableOptions
 
     def __init__(
         self,
@@ -46,15 +65,11 @@ class PrintableLabels:
         self._instructions = instructions
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``paper``, ``font`` and ``instructions``, all optional."""
-        given = options.get("paper")
+    def from_options(cls, options: PrintableOptions) -> Self:
+        """Build it from its options. Raises as the class does."""
+        given = options.paper
         paper = next((known for known in _POINTS if known.lower() == (given or "").lower()), given)
-        return cls(
-            paper=paper or None,
-            font=options.get("font") or None,
-            instructions=options.get("instructions") or None,
-        )
+        return cls(paper=paper, font=options.font, instructions=options.instructions)
 
     def __repr__(self) -> str:
         return f"PrintableLabels(paper={self._paper!r})"

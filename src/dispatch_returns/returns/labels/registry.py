@@ -1,28 +1,21 @@
 """Finds label providers by name: our own, and those of any installed package.
 
-A plugin is a class that implements `LabelProvider`, has a class method
-``from_settings(options: Mapping[str, str])``, and is named in its package's metadata::
+A plugin is a class that implements `LabelProvider`, names the model of its options in
+``options_model``, has a class method ``from_options(options)``, and is named in its package's
+metadata::
 
     [project.entry-points."dispatch_returns.label_providers"]
     acme = "acme_labels:AcmeLabels"
-
-``options`` is what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
-``{"api_key": ...}``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
 
-from dispatch_returns.plugins import Plugins
+from dispatch_returns.plugins.entry_points import Plugins
 from dispatch_returns.returns.labels.provider import LabelProvider
 
-PLUGINS = Plugins("dispatch_returns.label_providers", "label provider")
-
-
-class _Factory(Protocol):
-    def from_settings(self, options: Mapping[str, str]) -> LabelProvider: ...
+PLUGINS: Plugins[LabelProvider] = Plugins("dispatch_returns.label_providers", "label provider")
 
 
 def available() -> list[str]:
@@ -35,4 +28,4 @@ def load(name: str, options: Mapping[str, str]) -> LabelProvider:
 
     Raises `ConfigurationError` for an unknown name, and for missing or wrong options.
     """
-    return cast("_Factory", PLUGINS.load(name)).from_settings(options)
+    return PLUGINS.build(name, options)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.plugins.options import named_by_variable, read_options
 from dispatch_returns.returns.notifications.notice import Notice, Notifier
 
 if TYPE_CHECKING:
@@ -59,12 +60,12 @@ def load(
 ) -> Notifier | None:
     """Return the notifier called `names`: ``comments``, ``smtp``, or both; None for no names.
 
-    `smtp` are its options (see `SmtpNotifier.from_settings`), `templates` the merchant's folder.
+    `smtp` are the options of `SmtpOptions`, `templates` is the merchant's folder.
     Raises `ConfigurationError`.
     """
     from dispatch_returns.returns.notifications.comments import TicketComments
     from dispatch_returns.returns.notifications.rendering import Templates
-    from dispatch_returns.returns.notifications.smtp import SmtpNotifier
+    from dispatch_returns.returns.notifications.smtp import SmtpNotifier, SmtpOptions
 
     if unknown := sorted(set(names) - {"comments", "smtp"}):
         raise ConfigurationError(
@@ -77,5 +78,7 @@ def load(
     if "comments" in names:
         made.append(TicketComments(client, words))
     if "smtp" in names:
-        made.append(SmtpNotifier.from_settings(smtp, words))
+        options = read_options(SmtpOptions, SmtpNotifier.name, smtp)
+        with named_by_variable(SmtpOptions, SmtpNotifier.name):
+            made.append(SmtpNotifier.from_options(options, words))
     return made[0] if len(made) == 1 else Several(made)

@@ -12,13 +12,15 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import Literal, Self, get_args
 
+from pydantic import Field, SecretStr
+
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import (
-    ConfigurationError,
     InvalidArgumentError,
     MissingExtraError,
     NoticeError,
 )
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.returns.notifications.notice import Notice
 from dispatch_returns.returns.notifications.rendering import RenderedNotice, Templates
 from dispatch_returns.store.schema import storable
@@ -32,6 +34,34 @@ _DOT_ATOM = re.compile(r"[^.]+(\.[^.]+)*")
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NOT_IN_NAMES = re.compile(r"[^\w '&-]+")
 _LONGEST_NAME = 60
+
+
+class SmtpOptions(PluginOptions):
+    """The options of `SmtpNotifier`."""
+
+    host: str = Field(description="the mail server")
+    sender: str = Field(
+        validation_alias="from",
+        description="who the mails are from: `Acme Returns <returns@acme.com>`",
+    )
+    security: str = Field(
+        default="starttls", description="`starttls`, `tls` or `none` (then without a password)"
+    )
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="by default 587, 465 or 25, as `SMTP_SECURITY` says",
+    )
+    user: str | None = Field(default=None, description="the login")
+    password: SecretStr | None = Field(default=None, description="its password")
+    reply_to: str | None = Field(default=None, description="where answers go")
+    timeout: float = Field(
+        default=20, gt=0, description="seconds for each step of the conversation"
+    )
+    ca_file: str | None = Field(
+        default=None, description="certificates to trust in addition to the system's"
+    )
 
 
 class SmtpNotifier:
@@ -89,30 +119,19 @@ class SmtpNotifier:
         self._clock = clock
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str], templates: Templates) -> Self:
-        """Build it from ``SMTP_HOST``, ``SMTP_FROM`` and the optional ones, by lower-case name.
-
-        Raises `ConfigurationError`.
-        """
-        for name in ("host", "from"):
-            if not options.get(name):
-                raise ConfigurationError(f"SMTP_{name.upper()}: is not set")
-        try:
-            port = int(options["port"]) if options.get("port") else None
-            timeout = float(options.get("timeout") or 20)
-        except ValueError:
-            raise ConfigurationError("SMTP_PORT, SMTP_TIMEOUT: not a number") from None
+    def from_options(cls, options: SmtpOptions, templates: Templates) -> Self:
+        """Build it from its options. Raises as the class does."""
         return cls(
             templates,
-            host=options["host"],
-            sender=options["from"],
-            port=port,
-            security=(options.get("security") or "starttls").lower(),
-            user=options.get("user") or None,
-            password=options.get("password") or None,
-            reply_to=options.get("reply_to") or None,
-            timeout=timeout,
-            ca_file=options.get("ca_file") or None,
+            host=options.host,
+            sender=options.sender,
+            port=options.port,
+            security=options.security.lower(),
+            user=options.user,
+            password=None if options.password is None else options.password.get_secret_value(),
+            reply_to=options.reply_to,
+            timeout=options.timeout,
+            ca_file=options.ca_file,
         )
 
     def __repr__(self) -> str:

@@ -16,8 +16,10 @@ from math import floor
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+from pydantic import Field
+
 from dispatch_returns.client.exact_json import loads
-from dispatch_returns.errors import ConfigurationError, MoneyError, OrderError
+from dispatch_returns.errors import InvalidArgumentError, MoneyError, OrderError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.order_ids import plain_id
@@ -35,13 +37,19 @@ _BITS = {b"\x00": False, b"\x01": True}
 _NOON = time(12)
 
 
+TIME_ZONE: Any = Field(
+    default="UTC", description="of days, and of times without an offset: `Europe/Berlin`"
+)
+"""The option of every source whose orders may have such times."""
+
+
 def zone_of(name: str) -> ZoneInfo:
-    """Return the time zone called `name`. Raises `ConfigurationError` for an unknown name."""
+    """Return the time zone called `name`. Raises `InvalidArgumentError` for an unknown name."""
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
-        raise ConfigurationError(
-            f"time_zone: {name!r} is not a time zone: write one such as Europe/Berlin"
+        raise InvalidArgumentError(
+            "time_zone", f"{name!r} is not a time zone: write one such as Europe/Berlin"
         ) from None
 
 

@@ -1,37 +1,31 @@
 """Finds order sources by name: our own, and those of any installed package.
 
-A plugin is a class that implements `OrderSource`, has a class method
-``from_settings(options: Mapping[str, str])``, and is named in its package's metadata::
+A plugin is a class that implements `OrderSource`, names the model of its options in
+``options_model``, has a class method ``from_options(options)``, and is named in its package's
+metadata::
 
     [project.entry-points."dispatch_returns.order_sources"]
     acme = "acme_orders:AcmeOrders"
-
-``options`` is what the settings found for it, by lower-case name: ``ACME_API_KEY`` arrives as
-``{"api_key": ...}``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from dispatch_returns.errors import ConfigurationError
-from dispatch_returns.plugins import Plugins
+from dispatch_returns.plugins.entry_points import Plugins
 from dispatch_returns.returns.orders.model import Order, OrderSource
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
 
-PLUGINS = Plugins("dispatch_returns.order_sources", "order source")
+PLUGINS: Plugins[OrderSource] = Plugins("dispatch_returns.order_sources", "order source")
 
 
 @runtime_checkable
 class _Closable(Protocol):
     def close(self) -> None: ...
-
-
-class _Factory(Protocol):
-    def from_settings(self, options: Mapping[str, str]) -> OrderSource: ...
 
 
 def is_shop(source: OrderSource) -> bool:
@@ -81,9 +75,4 @@ def load(names: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Orde
 
     Raises `ConfigurationError` for an unknown name, and for missing or wrong options.
     """
-    return Orders(
-        [
-            cast("_Factory", PLUGINS.load(name)).from_settings(options.get(name, {}))
-            for name in names
-        ]
-    )
+    return Orders([PLUGINS.build(name, options.get(name, {})) for name in names])

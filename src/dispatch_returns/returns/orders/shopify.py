@@ -13,15 +13,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import Money
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.returns.orders.http import ShopApi, checked_url
 from dispatch_returns.returns.orders.model import Order, OrderLine
 from dispatch_returns.returns.orders.records import Reader, reference, whole_address
-from dispatch_returns.returns.orders.registry import PLUGINS
 
 if TYPE_CHECKING:
     import httpx
@@ -258,6 +258,16 @@ class _GraphQL(_Answer):
     errors: tuple[_Error, ...] = ()
 
 
+class ShopifyOptions(PluginOptions):
+    """The options of `ShopifyOrders`."""
+
+    shop: str = Field(description="the shop: `acme.myshopify.com`, or a complete address")
+    access_token: SecretStr = Field(
+        description="the Admin API access token (`shpat_...`) of a custom app: Settings, Apps"
+    )
+    api_version: str = Field(default=API_VERSION, description="the version of the Admin API")
+
+
 class ShopifyOrders:
     """An `OrderSource` on Shopify, in the currency that the customer paid in.
 
@@ -268,6 +278,7 @@ class ShopifyOrders:
     """
 
     name = "shopify"
+    options_model = ShopifyOptions
 
     def __init__(
         self,
@@ -290,13 +301,10 @@ class ShopifyOrders:
         )
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``shop`` and ``access_token``; ``api_version`` is optional."""
-        return cls(
-            PLUGINS.required(cls.name, options, "shop"),
-            PLUGINS.required(cls.name, options, "access_token"),
-            api_version=options.get("api_version", API_VERSION),
-        )
+    def from_options(cls, options: ShopifyOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
+        token = options.access_token.get_secret_value()
+        return cls(options.shop, token, api_version=options.api_version)
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is the caller's own."""

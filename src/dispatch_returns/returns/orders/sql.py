@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import Field, SecretStr
 from sqlalchemy import CursorResult, Engine, create_engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.errors import ConfigurationError, InvalidArgumentError, OrderError
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.orders.records import order_of, zone_of
-from dispatch_returns.returns.orders.registry import PLUGINS
+from dispatch_returns.returns.orders.records import TIME_ZONE, order_of, zone_of
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
@@ -64,6 +65,22 @@ OF_LINE = (
 )
 
 
+class SqlOrderOptions(PluginOptions):
+    """The options of `SqlOrders`."""
+
+    url: SecretStr = Field(
+        description="the database, as a SQLAlchemy URL of a user that can only read:"
+        " `postgresql+psycopg://reader:...@db/shop`"
+    )
+    query: str | None = Field(
+        default=None, description="the query, which selects the order by `:order_id`"
+    )
+    query_file: Path | None = Field(
+        default=None, description="a file with the query; needed where `SQL_QUERY` is not set"
+    )
+    time_zone: str = TIME_ZONE
+
+
 class SqlOrders:
     """An `OrderSource` on a SQL query with one row for each line, `:order_id` bound.
 
@@ -76,29 +93,30 @@ class SqlOrders:
     """
 
     name = "sql"
+    options_model = SqlOrderOptions
 
     def __init__(self, database: str | Engine, query: str, time_zone: str = "UTC") -> None:
         self._zone = zone_of(time_zone)
         if ":order_id" not in query:
-            raise ConfigurationError("query: it must select the order by :order_id")
+            raise InvalidArgumentError("query", "it must select the order by :order_id")
         self._query = text(query)
         self._engine = database if isinstance(database, Engine) else _engine(database)
         self._owns_engine = not isinstance(database, Engine)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``url``, and ``query`` or ``query_file``; ``time_zone`` is optional."""
-        url = PLUGINS.required(cls.name, options, "url")
-        query = options.get("query")
+    def from_options(cls, options: SqlOrderOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
+        query, path = options.query, options.query_file
         if query is None:
-            path = Path(PLUGINS.required(cls.name, options, "query_file"))
+            if path is None:
+                raise InvalidArgumentError("query_file", "is not set, and SQL_QUERY is not either")
             try:
                 query = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigurationError(
-                    f"SQL_QUERY_FILE: {path} cannot be read ({type(error).__name__})"
+                raise InvalidArgumentError(
+                    "query_file", f"{path} cannot be read ({type(error).__name__})"
                 ) from None
-        return cls(url, query, options.get("time_zone", "UTC"))
+        return cls(options.url.get_secret_value(), query, options.time_zone)
 
     def close(self) -> None:
         """Close the connections, unless the engine is the caller's own."""

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError
-from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+from dispatch_returns.refunds.adapters.stripe import StripeAdapter, StripeOptions
 from dispatch_returns.refunds.adapters.stripe.objects import email_of
 from dispatch_returns.refunds.order_ids import plain_id, same_order
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.orders.records import order_of, records_of, zone_of
+from dispatch_returns.returns.orders.records import TIME_ZONE, order_of, records_of, zone_of
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
@@ -31,6 +31,12 @@ _NOTHING: Mapping[str, Any] = {}
 _INTENT = re.compile(r"pi_[A-Za-z0-9_]{1,250}", re.ASCII)
 
 
+class StripeOrderOptions(StripeOptions):
+    """The options of `StripeOrders`: those of the refund adapter, and a time zone."""
+
+    time_zone: str = TIME_ZONE
+
+
 class StripeOrders:
     """An `OrderSource` on PaymentIntents with ``order_lines`` in their metadata: JSON, in one
     value or, as Stripe allows 500 characters, in ``order_lines_1``, ``order_lines_2`` and so on.
@@ -42,6 +48,7 @@ class StripeOrders:
     """
 
     name = "stripe"
+    options_model = StripeOrderOptions
     is_shop = False
 
     def __init__(self, adapter: StripeAdapter, time_zone: str = "UTC") -> None:
@@ -49,9 +56,9 @@ class StripeOrders:
         self._zone = zone_of(time_zone)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from the options of the refund adapter; ``time_zone`` is optional."""
-        return cls(StripeAdapter.from_settings(options), options.get("time_zone", "UTC"))
+    def from_options(cls, options: StripeOrderOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
+        return cls(StripeAdapter.from_options(options), options.time_zone)
 
     def close(self) -> None:
         """Close the adapter."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from dispatch_returns.errors import OrderError
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.orders.records import order_of, records_of, zone_of
+from dispatch_returns.returns.orders.records import TIME_ZONE, order_of, records_of, zone_of
 
 if TYPE_CHECKING:
     from dispatch_returns.client import Ticket
@@ -47,6 +47,12 @@ return: ``order_id``, ``currency``, and those of the payment.
 """
 
 
+class TicketOrderOptions(PluginOptions):
+    """The options of `TicketOrders`."""
+
+    time_zone: str = TIME_ZONE
+
+
 class TicketOrders:
     """An `OrderSource` for tickets with ``order_lines``.
 
@@ -55,15 +61,16 @@ class TicketOrders:
     """
 
     name = "ticket"
+    options_model = TicketOrderOptions
     is_shop = False
 
     def __init__(self, time_zone: str = "UTC") -> None:
         self._zone = zone_of(time_zone)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it; ``time_zone`` is optional."""
-        return cls(options.get("time_zone", "UTC"))
+    def from_options(cls, options: TicketOrderOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
+        return cls(options.time_zone)
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Return the order in the ticket's fields; None if it has no lines. Raises `OrderError`."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.returns.orders.http import ShopApi, checked_url
 from dispatch_returns.returns.orders.model import Order, OrderLine
@@ -23,7 +24,6 @@ from dispatch_returns.returns.orders.records import (
     rounded,
     whole_address,
 )
-from dispatch_returns.returns.orders.registry import PLUGINS
 
 if TYPE_CHECKING:
     import httpx
@@ -148,6 +148,16 @@ class _Page(_Answer):
     entries: tuple[dict[str, Any], ...]
 
 
+class WooCommerceOptions(PluginOptions):
+    """The options of `WooCommerceOrders`."""
+
+    url: str = Field(description="the shop's address: `https://shop.example.com`")
+    key: str = Field(
+        description="the consumer key (`ck_...`): WooCommerce, Settings, Advanced, REST API"
+    )
+    secret: SecretStr = Field(description="its consumer secret (`cs_...`)")
+
+
 class WooCommerceOrders:
     """An `OrderSource` on a WooCommerce shop: its ``url``, and a consumer key and its secret.
 
@@ -157,6 +167,7 @@ class WooCommerceOrders:
     """
 
     name = "woocommerce"
+    options_model = WooCommerceOptions
 
     def __init__(
         self, url: str, key: str, secret: str, *, http_client: httpx.Client | None = None
@@ -170,12 +181,9 @@ class WooCommerceOrders:
         )
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``url``, ``key`` and ``secret``."""
-        url, key, secret = (
-            PLUGINS.required(cls.name, options, name) for name in ("url", "key", "secret")
-        )
-        return cls(url, key, secret)
+    def from_options(cls, options: WooCommerceOptions) -> Self:
+        """Build it from its options. Raises `ConfigurationError`."""
+        return cls(options.url, options.key, options.secret.get_secret_value())
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is the caller's own."""

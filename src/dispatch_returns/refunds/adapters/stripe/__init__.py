@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dispatch_returns.refunds.adapters.stripe.adapter import StripeAdapter
+from dispatch_returns.refunds.adapters.stripe.adapter import StripeAdapter, StripeOptions
 
-__all__ = ["StripeAdapter"]
+__all__ = ["StripeAdapter", "StripeOptions"]

@@ -9,16 +9,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import Field, SecretStr
+
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     AdapterError,
-    ConfigurationError,
     ErrorKind,
     InvalidArgumentError,
     MissingExtraError,
     UnsupportedFeatureError,
 )
+from dispatch_returns.plugins.options import PluginOptions, Secrets
 from dispatch_returns.refunds.adapter import (
     Capabilities,
     EventHead,
@@ -31,7 +33,6 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
 )
 from dispatch_returns.refunds.adapters.stripe import events, objects
-from dispatch_returns.refunds.registry import PLUGINS
 
 if TYPE_CHECKING:
     import httpx
@@ -46,6 +47,22 @@ _NOT_SHOWN = frozenset({ErrorKind.AUTH, ErrorKind.CONFIG, ErrorKind.NOT_FOUND})
 _LONGEST_METADATA = 500
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
+
+
+class StripeOptions(PluginOptions):
+    """The options of `StripeAdapter`."""
+
+    api_key: SecretStr = Field(
+        description="a secret or restricted key (`sk_...`, `rk_...`): Developers, API keys"
+    )
+    base_url: str | None = Field(default=None, description="another server, without `/v1`")
+    timeout: float = Field(default=30.0, gt=0, description="seconds for each step of a call")
+    webhook_secrets: Secrets = Field(
+        default=(),
+        validation_alias="webhook_secret",
+        description="the signing secret of the webhook (`whsec_...`); several, separated by"
+        " commas, while it is rotated",
+    )
 
 
 class StripeAdapter:
@@ -66,6 +83,7 @@ class StripeAdapter:
     """
 
     name = "stripe"
+    options_model = StripeOptions
     capabilities = Capabilities(key_lifetime=_KEY_LIFETIME, lookup=True, asynchronous=True)
     webhook_events = events.NEEDED
 
@@ -94,21 +112,13 @@ class StripeAdapter:
         self._wire = _new_wire(api_key, base_url, timeout, http_client)
 
     @classmethod
-    def from_settings(cls, options: Mapping[str, str]) -> Self:
-        """Build it from ``api_key``, and ``base_url``, ``timeout``, ``webhook_secret`` (optional).
-
-        Commas separate several webhook secrets. Raises `ConfigurationError`.
-        """
-        try:
-            timeout = float(options.get("timeout") or 30.0)
-        except ValueError:
-            raise ConfigurationError("timeout: not a number of seconds") from None
-        secrets = [secret.strip() for secret in options.get("webhook_secret", "").split(",")]
+    def from_options(cls, options: StripeOptions) -> Self:
+        """Build it from its options. Raises as the class does."""
         return cls(
-            PLUGINS.required(cls.name, options, "api_key"),
-            base_url=options.get("base_url") or None,
-            timeout=timeout,
-            webhook_secrets=[secret for secret in secrets if secret],
+            options.api_key.get_secret_value(),
+            base_url=options.base_url,
+            timeout=options.timeout,
+            webhook_secrets=[secret.get_secret_value() for secret in options.webhook_secrets],
         )
 
     def __repr__(self) -> str:
