@@ -77,7 +77,10 @@ def test_missing_settings_are_named_and_the_database_is_looked_at(shop: Shop) ->
 
 def test_a_setting_that_is_wrong_is_said_in_our_words(shop: Shop) -> None:
     found = checks(shop, DISPATCH_RETURNS_MAX_REFUND="500")["settings"]
-    assert found["detail"] == ('DISPATCH_RETURNS_MAX_REFUND: write amounts as "500 USD, 60000 JPY"')
+    assert found["detail"] == (
+        'DISPATCH_RETURNS_MAX_REFUND: write amounts as "500 USD, 60000 JPY"'
+        " (cap per refund: `500 USD, 60000 JPY`)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,7 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
             "nowhere.toml: cannot be read (No such file or directory)",
         ),
         ({"DISPATCH_RETURNS_ORDERS": "acme"}, "orders: acme", "the order source 'acme'"),
-        ({"DISPATCH_RETURNS_ORDERS": "shopify"}, "orders: shopify", "set SHOPIFY_SHOP"),
+        ({"DISPATCH_RETURNS_ORDERS": "shopify"}, "orders: shopify", "SHOPIFY_SHOP: is not set"),
         (
             {"DISPATCH_RETURNS_ORDERS": "shopify", **NO_SHOP},
             "orders: shopify",
@@ -264,7 +267,7 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
             "the orders' database raised OperationalError",
         ),
         ({"DISPATCH_RETURNS_LABELS": "acme"}, "labels", "the label provider 'acme'"),
-        ({"DISPATCH_RETURNS_LABELS": "easypost"}, "labels", "set EASYPOST_API_KEY"),
+        ({"DISPATCH_RETURNS_LABELS": "easypost"}, "labels", "EASYPOST_API_KEY: is not set"),
         (
             {
                 "DISPATCH_RETURNS_LABELS": "easypost",
