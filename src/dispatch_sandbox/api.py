@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 from dispatch_sandbox.answers import Headers, Problem, Refusal, Reply, conflict, invalid, not_found
 from dispatch_sandbox.endpoints import AccountCall, Call, Endpoint, Routes, sees
-from dispatch_sandbox.limits import Allowance
 from dispatch_sandbox.naming import Style
 from dispatch_sandbox.openapi import MAX_KEY
 from dispatch_sandbox.resources import (
@@ -68,7 +67,11 @@ class DispatchApi:
     def answer(self, request: Request) -> Answer:
         """Carry out a call: rate limit and faults first, then key, path, body and work."""
         allowance = self._state.rate_limit.take()
-        headers = _limit_headers(allowance)
+        headers = (
+            (b"x-ratelimit-limit", b"%d" % allowance.limit),
+            (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
+            (b"x-ratelimit-reset", b"%d" % allowance.reset),
+        )
         try:
             if allowance.exceeded:
                 raise _too_many(allowance.wait)
@@ -129,9 +132,14 @@ class DispatchApi:
         ids: list[str],
         who: str = "",
     ) -> tuple[int, bytes]:
+        query: dict[str, str] = {}
+        for wire_name, value in parse_qsl(request.query, keep_blank_values=True):
+            name = self._style.name(wire_name)
+            if name is not None:
+                query[name] = f"{query[name]},{value}" if name in query else value
         call = make(
             state=self._state,
-            query=self._read_query(request.query),
+            query=query,
             body=self._style.read(_read_object(request.body)),
             origin=request.origin,
             form=endpoint.takes,
@@ -175,14 +183,6 @@ class DispatchApi:
             data = {"data": data, "pagination": reply.pagination}
         return status, dumps(data)
 
-    def _read_query(self, query: str) -> Mapping[str, str]:
-        values: dict[str, str] = {}
-        for wire_name, value in parse_qsl(query, keep_blank_values=True) if query else ():
-            name = self._style.name(wire_name)
-            if name is not None:
-                values[name] = f"{values[name]},{value}" if name in values else value
-        return values
-
 
 class AccountApi(DispatchApi):
     """What is below ``/v1/accounts``."""
@@ -208,6 +208,11 @@ class PortalApi(DispatchApi):
         return self._work(request, make, endpoint, ids, who=f"{customer_id} ")
 
 
+def _too_many(wait: int) -> Refusal:
+    headers = ((b"retry-after", b"%d" % wait),)
+    return Refusal(429, "rate_limited", "Too many requests", headers=headers)
+
+
 def _read_object(body: bytes) -> Record:
     # Some calls have a JSON content type and no body at all.
     if not body:
@@ -219,16 +224,3 @@ def _read_object(body: bytes) -> Record:
     if not isinstance(value, dict):
         raise Refusal(400, "malformed_json", "The body is not a JSON object")
     return cast("Record", value)
-
-
-def _too_many(wait: int) -> Refusal:
-    headers = ((b"retry-after", b"%d" % wait),)
-    return Refusal(429, "rate_limited", "Too many requests", headers=headers)
-
-
-def _limit_headers(allowance: Allowance) -> Headers:
-    return (
-        (b"x-ratelimit-limit", b"%d" % allowance.limit),
-        (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
-        (b"x-ratelimit-reset", b"%d" % allowance.reset),
-    )

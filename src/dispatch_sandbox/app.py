@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dispatch_sandbox import control, files, openapi, page, stripe
 from dispatch_sandbox.answers import Refusal
-from dispatch_sandbox.api import AccountApi, Answer, DispatchApi, PortalApi, Request
+from dispatch_sandbox.api import AccountApi, DispatchApi, PortalApi, Request
 from dispatch_sandbox.courier import Courier
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.naming import BRANDS, WORKSPACES
@@ -88,10 +88,37 @@ class DispatchEndpoint:
         else:
             if body is None:
                 return
-            answer = self._api.answer(_request(scope, body))
+            authorization = key = host = ""
+            for name, value in scope["headers"]:
+                if name == b"authorization":
+                    authorization = value.decode("latin-1")
+                elif name == b"x-idempotency-key":
+                    key = value.decode("latin-1")
+                elif name == b"host":
+                    host = value.decode("latin-1")
+            if not host:
+                name, port = scope.get("server") or ("localhost", None)
+                host = name if port is None else f"{name}:{port}"
+            answer = self._api.answer(
+                Request(
+                    method=scope["method"],
+                    path=scope["path"],
+                    below=scope["path_params"].get("below", ""),
+                    query=scope["query_string"].decode("latin-1"),
+                    authorization=authorization,
+                    idempotency_key=key,
+                    body=body,
+                    origin=f"{scope['scheme']}://{host}",
+                )
+            )
         if answer.delay:
             await asyncio.sleep(answer.delay)
-        await _send(send, answer)
+        headers: list[tuple[bytes, bytes]] = list(answer.headers)
+        if answer.status != 204:
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -108,46 +135,9 @@ async def read_body(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-def _request(scope: Scope, body: bytes) -> Request:
-    authorization = key = host = ""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            authorization = value.decode("latin-1")
-        elif name == b"x-idempotency-key":
-            key = value.decode("latin-1")
-        elif name == b"host":
-            host = value.decode("latin-1")
-    return Request(
-        method=scope["method"],
-        path=scope["path"],
-        below=scope["path_params"].get("below", ""),
-        query=scope["query_string"].decode("latin-1"),
-        authorization=authorization,
-        idempotency_key=key,
-        body=body,
-        origin=_origin(scope, host),
-    )
-
-
-async def _send(send: Send, answer: Answer) -> None:
-    headers: list[tuple[bytes, bytes]] = list(answer.headers)
-    if answer.status != 204:
-        headers.append((b"content-type", b"application/json"))
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
 def _dispatch_routes(word: str, api: DispatchApi) -> list[Route]:
     endpoint = DispatchEndpoint(api)
     return [Route(f"/v1/{word}", endpoint), Route(f"/v1/{word}/{{below:anything}}", endpoint)]
-
-
-def _origin(scope: Scope, host: str) -> str:
-    if not host:
-        name, port = scope.get("server") or ("localhost", None)
-        host = name if port is None else f"{name}:{port}"
-    return f"{scope['scheme']}://{host}"
 
 
 class _Mark:

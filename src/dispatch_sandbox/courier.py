@@ -74,7 +74,13 @@ class Courier:
     async def _carry(self, delivery_id: str, webhook_id: str, fault: FaultRule | None) -> None:
         turn = next(self._turns)
         if fault is not None:
-            await self._hold_back(webhook_id, turn, fault)
+            if fault.action == "delay":
+                await asyncio.sleep(fault.seconds)
+            elif fault.action == "reorder":
+                overtaken = self._held[webhook_id][turn] = asyncio.Event()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(overtaken.wait(), fault.seconds or _LONGEST_HOLD)
+                del self._held[webhook_id][turn]
         drop = fault is not None and fault.action == "drop"
         again, number = True, 0
         while again:
@@ -91,15 +97,6 @@ class Courier:
                 if held < turn:
                     overtaken.set()
 
-    async def _hold_back(self, webhook_id: str, turn: int, fault: FaultRule) -> None:
-        if fault.action == "delay":
-            await asyncio.sleep(fault.seconds)
-        elif fault.action == "reorder":
-            overtaken = self._held[webhook_id][turn] = asyncio.Event()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(overtaken.wait(), fault.seconds or _LONGEST_HOLD)
-            del self._held[webhook_id][turn]
-
     async def _send(self, attempt: Attempt) -> Outcome:
         headers = {
             "content-type": "application/json",
@@ -112,7 +109,12 @@ class Courier:
                     "POST", attempt.url, content=attempt.body, headers=headers
                 ) as response,
             ):
-                return Outcome(response.status_code, await _beginning(response))
+                kept = b""
+                async for chunk in response.aiter_raw():
+                    kept += chunk
+                    if len(kept) >= _KEPT_TEXT:
+                        break
+                return Outcome(response.status_code, kept[:_KEPT_TEXT].decode(errors="replace"))
         except TimeoutError:
             return Outcome(error="no answer in time")
         # A host that cannot be looked up, or no address: ValueError and OSError, not httpx's own.
@@ -121,12 +123,3 @@ class Courier:
 
 
 _DROPPED = Outcome(error="not sent: dropped by a fault rule")
-
-
-async def _beginning(response: httpx.Response) -> str:
-    kept = b""
-    async for chunk in response.aiter_raw():
-        kept += chunk
-        if len(kept) >= _KEPT_TEXT:
-            break
-    return kept[:_KEPT_TEXT].decode(errors="replace")

@@ -188,7 +188,13 @@ class Deliveries:
                 self._note(workspace, record, "RETRYING", outcome)
             else:
                 self._settle(workspace, record, "SUCCESS" if outcome.arrived else "FAILED", outcome)
-            self._note_at_webhook(workspace, record, outcome)
+            hook = workspace.webhooks.get(record["webhookId"])
+            if hook is not None:
+                hook["lastTriggered"] = record["lastAttempt"]
+                if not outcome.arrived:
+                    hook["failureCount"] += 1
+                    hook["lastFailure"] = record["lastAttempt"]
+                self._memory.save("webhook", hook, workspace)
             return again
 
     def _add(
@@ -233,16 +239,6 @@ class Deliveries:
         del self._unsettled[record["id"]]
         if not self._unsettled:
             self._settled.notify_all()
-
-    def _note_at_webhook(self, workspace: Workspace, record: Record, outcome: Outcome) -> None:
-        hook = workspace.webhooks.get(record["webhookId"])
-        if hook is None:
-            return
-        hook["lastTriggered"] = record["lastAttempt"]
-        if not outcome.arrived:
-            hook["failureCount"] += 1
-            hook["lastFailure"] = record["lastAttempt"]
-        self._memory.save("webhook", hook, workspace)
 
 
 _ALSO = {"ticket.comment.created": "comment.created"}

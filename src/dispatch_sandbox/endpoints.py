@@ -136,7 +136,10 @@ class Routes:
             node.endpoints[endpoint.method] = endpoint
 
     def find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
-        """Give the endpoint and the ids in the path; raise the 404 or 405 where there is none."""
+        """Give the endpoint and the ids in the path.
+
+        Raises a 404, or a 405 that names the methods that the path has.
+        """
         node = self._root
         ids: list[str] = []
         for part in path.split("/") if path else ():
@@ -147,14 +150,9 @@ class Routes:
             if below is None or not part:
                 raise not_found("Path")
             node = below
-        return _require_method(method, node.endpoints), ids
-
-
-def _require_method(method: str, known: Mapping[str, Endpoint]) -> Endpoint:
-    """Give the endpoint of a method; raise a 405 that names the allowed ones."""
-    if method in known:
-        return known[method]
-    if not known:
-        raise not_found("Path")
-    allowed = (b"allow", ", ".join(known).encode())
-    raise Refusal(405, "method_not_allowed", "Method not allowed", headers=(allowed,))
+        if not node.endpoints:
+            raise not_found("Path")
+        if method not in node.endpoints:
+            allowed = (b"allow", ", ".join(node.endpoints).encode())
+            raise Refusal(405, "method_not_allowed", "Method not allowed", headers=(allowed,))
+        return node.endpoints[method], ids

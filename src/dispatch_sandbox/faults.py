@@ -103,13 +103,9 @@ class Faults:
         with self._lock:
             for rule in self._rules:
                 if rule.fits(scope, facts):
-                    self._use(rule)
+                    if rule.times is not None:
+                        rule.times -= 1
+                        if rule.times <= 0:
+                            self._rules.remove(rule)
                     return rule
         return None
-
-    def _use(self, rule: FaultRule) -> None:
-        if rule.times is None:
-            return
-        rule.times -= 1
-        if rule.times <= 0:
-            self._rules.remove(rule)

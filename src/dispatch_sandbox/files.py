@@ -28,7 +28,12 @@ def routes(state: SandboxState) -> list[Route]:
             record = _permitted(state, request)
             if request.method == "PUT":
                 return await _take(state.blobs, record, request)
-            return _give(state.blobs, record)
+            if state.blobs.size(record["id"]) is None:
+                raise not_found("File")
+            # Never shown by a browser as a page of ours: it is whatever somebody uploaded.
+            headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+            kind = "application/octet-stream"
+            return FileResponse(state.blobs.path(record["id"]), headers=headers, media_type=kind)
         except Refusal as refusal:
             return JSONResponse(refusal.body(BRANDS), refusal.status)
         except ClientDisconnect:
@@ -66,12 +71,3 @@ async def _take(blobs: Blobs, record: Record, request: Request) -> Response:
     finally:
         part.unlink(missing_ok=True)
     return Response(status_code=200)
-
-
-def _give(blobs: Blobs, record: Record) -> Response:
-    if blobs.size(record["id"]) is None:
-        raise not_found("File")
-    # Never shown by a browser as a page of ours: it is whatever somebody uploaded.
-    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
-    kind = "application/octet-stream"
-    return FileResponse(blobs.path(record["id"]), headers=headers, media_type=kind)

@@ -110,11 +110,15 @@ class Paging:
         order = query.get("order", "desc")
         if order not in ("asc", "desc"):
             raise invalid(Problem("order", "must be asc or desc"))
+        limit = query.get("limit", str(DEFAULT_LIMIT))
+        short = limit.isascii() and limit.isdigit() and len(limit) <= 3
+        if not short or not 1 <= int(limit) <= most:
+            raise invalid(Problem("limit", f"must be a number from 1 to {most}"))
         cursor = query.get("cursor")
         return cls(
             sort=sort,
             descending=order == "desc",
-            limit=_limit(query.get("limit"), most),
+            limit=int(limit),
             after=None if cursor is None else _read_cursor(cursor, sort),
         )
 
@@ -153,14 +157,6 @@ def _page(found: list[Record], place: str | None) -> Reply:
     )
     pagination = {"hasMore": cursor is not None, "cursor": cursor, "nextCursor": cursor}
     return Reply(found, pagination=pagination)
-
-
-def _limit(value: str | None, most: int) -> int:
-    if value is None:
-        return DEFAULT_LIMIT
-    if value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= most:
-        return int(value)
-    raise invalid(Problem("limit", f"must be a number from 1 to {most}"))
 
 
 def _read_cursor(cursor: str, sort: str) -> Key:

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from dispatch_sandbox.checks import Form
 from dispatch_sandbox.endpoints import Answers, Endpoint
 from dispatch_sandbox.naming import BRANDS, WORKSPACES, Style
 from dispatch_sandbox.resources import (
@@ -118,18 +117,30 @@ def _named(word: str) -> tuple[str, Record]:
 def _operation(endpoint: Endpoint, style: Style, path: _Path) -> Record:
     resource = endpoint.handler.__module__.rpartition(".")[2]
     words = re.findall(r"\w+", path.template)
+    answers = endpoint.answers
+    known = {str(endpoint.status): _response(endpoint.status, _shape(answers, style))}
+    if answers.may_be_empty:
+        known["204"] = _response(204)
     operation: Record = {
         "operationId": "_".join((endpoint.method.lower(), *words)),
         "summary": f"{resource}: {endpoint.handler.__name__}".replace("_", " "),
         "tags": [resource],
         "parameters": [*_parameters(endpoint, style, path)],
-        "responses": _answered(endpoint, style)
+        "responses": known
         | {str(status): {"$ref": f"#/components/responses/{status}"} for status in _REFUSALS},
     }
     if endpoint.takes.checks:
         operation["requestBody"] = {
             "required": bool(endpoint.takes.required),
-            "content": _json(_body(endpoint.takes, style)),
+            "content": _json(
+                {
+                    "type": "object",
+                    "properties": {
+                        style.spell(name): it.schema for name, it in endpoint.takes.checks.items()
+                    },
+                    "required": [style.spell(name) for name in endpoint.takes.required],
+                }
+            ),
         }
     return operation
 
@@ -143,22 +154,6 @@ def _parameters(endpoint: Endpoint, style: Style, path: _Path) -> Iterator[Recor
     if endpoint.method == "POST":
         key = {"type": "string", "maxLength": MAX_KEY}
         yield {"name": "X-Idempotency-Key", "in": "header", "schema": key}
-
-
-def _body(form: Form, style: Style) -> Record:
-    return {
-        "type": "object",
-        "properties": {style.spell(name): it.schema for name, it in form.checks.items()},
-        "required": [style.spell(name) for name in form.required],
-    }
-
-
-def _answered(endpoint: Endpoint, style: Style) -> Record:
-    answers = endpoint.answers
-    known = {str(endpoint.status): _response(endpoint.status, _shape(answers, style))}
-    if answers.may_be_empty:
-        known["204"] = _response(204)
-    return known
 
 
 def _shape(answers: Answers, style: Style) -> Record:

@@ -97,7 +97,8 @@ def serving(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> Generato
         try:
             if not server.ready.wait(_START_SECONDS) or not server.started:
                 raise RuntimeError("the server did not start; its log says why")
-            yield _url(listener)
+            host, port = listener.getsockname()[:2]
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         finally:
             server.should_exit = True
             thread.join()
@@ -117,11 +118,6 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -121,21 +121,18 @@ class SandboxState(Memory):
     def _load(self) -> None:
         with self.transaction():
             for kind, owner, record in self.kept():
-                self._restore(kind, owner, record)
+                if kind == "workspace":
+                    self.workspaces[record["id"]] = Workspace(record)
+                elif kind == "api_key":
+                    self.api_keys[record["id"]] = record
+                elif kind == "replay":
+                    self.replays[record["id"]] = record
+                elif kind == "stripe":
+                    self.stripe.load(json.loads(record["json"]))
+                elif kind == "delivery":
+                    self.deliveries.restore(self.workspaces[owner], record)
+                else:
+                    self.workspaces[owner].add(kind, record)
             for workspace_id in self._ids:
                 if workspace_id not in self.workspaces:
                     add_workspace(self, workspace_id)
-
-    def _restore(self, kind: str, owner: str, record: Record) -> None:
-        if kind == "workspace":
-            self.workspaces[record["id"]] = Workspace(record)
-        elif kind == "api_key":
-            self.api_keys[record["id"]] = record
-        elif kind == "replay":
-            self.replays[record["id"]] = record
-        elif kind == "stripe":
-            self.stripe.load(json.loads(record["json"]))
-        elif kind == "delivery":
-            self.deliveries.restore(self.workspaces[owner], record)
-        else:
-            self.workspaces[owner].add(kind, record)

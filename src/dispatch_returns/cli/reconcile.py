@@ -83,9 +83,17 @@ def reconcile(
         file.seek(0)
         found = map(jsonlib.loads, file)
         if csv:
-            _print_csv(found)
+            writer = csvlib.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            for it in found:
+                writer.writerow([_cell(it[name]) for name in _COLUMNS])
         elif json:
-            _print_json(report, found)
+            head = {"lines": report.lines, "count": report.discrepancies, "open": report.open}
+            sys.stdout.write(jsonlib.dumps(head)[:-1] + ', "discrepancies": [')
+            for number, it in enumerate(found):
+                sys.stdout.write((",\n" if number else "\n") + jsonlib.dumps(it))
+            sys.stdout.write("\n]}\n")
+            sys.stdout.flush()
         else:
             show({}, *_parts(report, found), as_json=False)
     if report.open:
@@ -133,27 +141,10 @@ def _progress() -> Generator[Callable[[str, int], None]]:
         yield show_count
 
 
-def _print_csv(found: Iterator[Any]) -> None:
-    writer = csvlib.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for it in found:
-        writer.writerow([_cell(it[name]) for name in _COLUMNS])
-
-
 def _cell(value: object) -> str:
     """Return a text that no spreadsheet takes for a formula."""
     text = "" if value is None else printable(str(value))
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _print_json(report: ReconcileReport, found: Iterator[Any]) -> None:
-    """Write one document, a discrepancy at a time."""
-    head = {"lines": report.lines, "count": report.discrepancies, "open": report.open}
-    sys.stdout.write(jsonlib.dumps(head)[:-1] + ', "discrepancies": [')
-    for number, it in enumerate(found):
-        sys.stdout.write((",\n" if number else "\n") + jsonlib.dumps(it))
-    sys.stdout.write("\n]}\n")
-    sys.stdout.flush()
 
 
 def _parts(report: ReconcileReport, found: Iterator[Any]) -> list[Part]:

@@ -135,7 +135,11 @@ def _model(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ModelError as invalid:
-        problem = _fields(invalid)
+        # The error's own text, and its cause, would show the values that were refused.
+        first = invalid.errors()[:5]
+        problem = ", ".join(
+            f"{'.'.join(map(str, it['loc'])) or 'it'}: {it['type']}" for it in first
+        )
     raise UnreadableError(problem)
 
 
@@ -150,9 +154,3 @@ def _json(content: bytes) -> Any:
         return loads(content)
     except ValueError:
         raise UnreadableError("it is not JSON") from None
-
-
-def _fields(invalid: ModelError) -> str:
-    # The error's own text, and its cause, would show the values that were refused.
-    found = invalid.errors()[:5]
-    return ", ".join(f"{'.'.join(map(str, it['loc'])) or 'it'}: {it['type']}" for it in found)

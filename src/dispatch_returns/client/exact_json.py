@@ -35,7 +35,13 @@ def dumps(value: object, name: str = "value") -> str:
     if isinstance(value, Mapping):
         entries = cast("Mapping[object, object]", value).items()
         return f"{{{','.join([_entry(key, item, name) for key, item in entries])}}}"
-    return _atom(value, name)
+    if value is None or isinstance(value, bool):
+        return _CONSTANTS[value]
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(value)
+    raise InvalidArgumentError(name, _problem(value))
 
 
 def loads(content: bytes) -> Any:
@@ -122,16 +128,6 @@ def _entry(key: object, item: object, name: str) -> str:
     if not isinstance(key, str):
         raise InvalidArgumentError(name, f"a key must be a string, not {type(key).__name__}")
     return f"{_quote(key)}:{dumps(item, f'{name}.{key}')}"
-
-
-def _atom(value: object, name: str) -> str:
-    if value is None or isinstance(value, bool):
-        return _CONSTANTS[value]
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, Decimal) and value.is_finite():
-        return str(value)
-    raise InvalidArgumentError(name, _problem(value))
 
 
 def _problem(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -136,11 +136,17 @@ def status_error(
     body = _error_body(response.content)
     fallback = errors.ServerError if status >= 500 else errors.APIStatusError
     said = _shown(body.get("message") or body.get("error"), secret)
+    listed = body.get("errors")
+    entries = cast("list[object]", listed) if isinstance(listed, list) else []
+    found = [cast("dict[str, object]", entry) for entry in entries if isinstance(entry, dict)]
     return _STATUS_ERRORS.get(status, fallback)(
         f"{call} answered {status}: {said or 'no message'}",
         status_code=status,
         code=_shown(body.get("code"), secret) or None,
-        errors=_problems(body.get("errors"), secret),
+        errors=[
+            errors.FieldProblem(_shown(it.get("field"), secret), _shown(it.get("message"), secret))
+            for it in found[:_MOST_PROBLEMS]
+        ],
         request_id=request_id(response),
         retryable=status in {408, 429} or status >= 500,
         retry_after=retry_after(response.headers.get("retry-after"), now),
@@ -193,15 +199,6 @@ def _error_body(content: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-
-
-def _problems(listed: object, secret: str) -> Sequence[errors.FieldProblem]:
-    entries = cast("list[object]", listed) if isinstance(listed, list) else []
-    found = [cast("dict[str, object]", entry) for entry in entries if isinstance(entry, dict)]
-    return [
-        errors.FieldProblem(_shown(it.get("field"), secret), _shown(it.get("message"), secret))
-        for it in found[:_MOST_PROBLEMS]
-    ]
 
 
 def _shown(said: object, secret: str) -> str:

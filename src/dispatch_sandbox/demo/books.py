@@ -157,7 +157,14 @@ def close(stage: Stage, tickets: dict[str, Return]) -> Books:
         for ticket_id, one in tickets.items()
     ]
     strangers = set(at_stripe) - {row.id for of_ticket in rows.values() for row in of_ticket}
-    return Books(lines, sum(len(at_stripe[row_id]) for row_id in strangers), _totals(lines))
+    succeeded = [row for line in lines for row in line.rows if row.state is State.SUCCEEDED]
+    paid = [refund for line in lines for refund in line.paid]
+    totals = {
+        "tickets": _sum(amount for line in lines for amount in line.says),
+        "ledger": _sum(row.amount for row in succeeded if row.amount is not None),
+        "stripe": _sum(_money(refund["amount"], refund["currency"]) for refund in paid),
+    }
+    return Books(lines, sum(len(at_stripe[row_id]) for row_id in strangers), totals)
 
 
 def _line(
@@ -179,17 +186,6 @@ def _line(
         {row.id: at_stripe[row.id] for row in rows},
         [Money.from_decimal(Decimal(found[1]), found[2]) for found in notes if found],
     )
-
-
-def _totals(lines: list[Line]) -> dict[str, Totals]:
-    rows = [row for line in lines for row in line.rows if row.state is State.SUCCEEDED]
-    return {
-        "tickets": _sum(amount for line in lines for amount in line.says),
-        "ledger": _sum(row.amount for row in rows if row.amount is not None),
-        "stripe": _sum(
-            _money(refund["amount"], refund["currency"]) for line in lines for refund in line.paid
-        ),
-    }
 
 
 def _sum(amounts: Iterable[Money]) -> Totals:

@@ -47,10 +47,7 @@ def demo(
         raise MissingExtraError("demo", "dispatch-returns demo")
     # The troubles are the demo's own; its tables tell them better than log lines do.
     logging.getLogger("dispatch_returns").setLevel(logging.CRITICAL)
-    _run(pages or Path(tempfile.mkdtemp(prefix="dispatch-returns-pages-")), as_json=json)
-
-
-def _run(pages: Path, *, as_json: bool) -> None:
+    pages = pages or Path(tempfile.mkdtemp(prefix="dispatch-returns-pages-"))
     from dispatch_sandbox.demo import cast, stage
     from dispatch_sandbox.demo import show as shown
 
@@ -62,7 +59,7 @@ def _run(pages: Path, *, as_json: bool) -> None:
     deliveries = {rule.action: rule.times or 0 for rule in stage.DELIVERY_FAULTS}
     payments = Counter(str(one.fault["kind"]) for one in returns if one.fault)
     document = shown.document(result, seconds, deliveries | payments, pages)
-    show(document, *shown.parts(result, seconds, deliveries, pages), as_json=as_json)
+    show(document, *shown.parts(result, seconds, deliveries, pages), as_json=json)
     good = result.agree and not result.duplicates and not result.lost
     raise typer.Exit(0 if good else REFUSED)
 

@@ -38,7 +38,19 @@ def walk(stage: Stage, cast: list[Return], tell: Tell) -> dict[str, Return]:
     """Take every return from its request to its last step; return them by ticket id."""
     tickets: dict[str, Return] = {}
     for done, one in enumerate(cast, start=1):
-        tickets[_request(stage, one)] = one
+        fields: dict[str, Any] = {}
+        if one.names_payment:
+            fields["payment_intent"] = stage.payments[one.order_id].id
+        ticket = stage.connector.returns.request(
+            order_id=one.order_id,
+            items=[sku for sku, _ in one.items],
+            reason="other" if one.way == "review" else "wrong_size",
+            customer_email=f"customer-{one.order_id}@example.com",
+            original_order_total=one.paid,
+            fields=fields,
+            key=f"demo-{one.order_id}",
+        )
+        tickets[ticket.id] = one
         tell("requested", done)
     _reach(stage, {t: _FIRST_REST.get(one.way, Step.LABEL_SENT) for t, one in tickets.items()})
     tell("checked", len(tickets))
@@ -51,25 +63,17 @@ def walk(stage: Stage, cast: list[Return], tell: Tell) -> dict[str, Return]:
     for done, (ticket_id, one) in enumerate(sent.items(), start=1):
         _receive(stage, ticket_id, one)
         tell("received", done)
-    _second_parcels(stage, sent)
-    _insist(stage, sent)
+    for ticket_id, one in sent.items():
+        if one.way == "parcels":  # the second one
+            stage.connector.returns.receive(ticket_id, condition="good", who="warehouse")
+    # An agent sets `refunded` where the policy sent the return to review.
+    insisted = {t: one for t, one in sent.items() if one.way in {"insisted", "unknown"}}
+    _reach(stage, dict.fromkeys(insisted, Step.REVIEW))
+    for ticket_id, one in insisted.items():
+        fields = dict(stage.client.tickets.get(ticket_id).custom_fields)
+        fields["refund_amount"] = Decimal(one.asked)
+        stage.client.tickets.update(ticket_id, status=Step.REFUNDED, custom_fields=fields)
     return tickets
-
-
-def _request(stage: Stage, one: Return) -> str:
-    fields: dict[str, Any] = {}
-    if one.names_payment:
-        fields["payment_intent"] = stage.payments[one.order_id].id
-    ticket = stage.connector.returns.request(
-        order_id=one.order_id,
-        items=[sku for sku, _ in one.items],
-        reason="other" if one.way == "review" else "wrong_size",
-        customer_email=f"customer-{one.order_id}@example.com",
-        original_order_total=one.paid,
-        fields=fields,
-        key=f"demo-{one.order_id}",
-    )
-    return ticket.id
 
 
 def _receive(stage: Stage, ticket_id: str, one: Return) -> None:
@@ -95,22 +99,6 @@ def _receive(stage: Stage, ticket_id: str, one: Return) -> None:
 def _by_hand(stage: Stage, ticket_id: str, one: Return, lines: list[str] | None = None) -> None:
     condition = "damaged" if one.way == "damaged" else "good"
     stage.connector.returns.receive(ticket_id, lines=lines, condition=condition, who="warehouse")
-
-
-def _second_parcels(stage: Stage, sent: dict[str, Return]) -> None:
-    two = [ticket_id for ticket_id, one in sent.items() if one.way == "parcels"]
-    for ticket_id in two:
-        stage.connector.returns.receive(ticket_id, condition="good", who="warehouse")
-
-
-def _insist(stage: Stage, sent: dict[str, Return]) -> None:
-    """An agent sets `refunded` where the policy wanted a person to look."""
-    insisted = {t: one for t, one in sent.items() if one.way in {"insisted", "unknown"}}
-    _reach(stage, dict.fromkeys(insisted, Step.REVIEW))
-    for ticket_id, one in insisted.items():
-        fields = stage.client.tickets.get(ticket_id).custom_fields
-        changed = {**fields, "refund_amount": Decimal(one.asked)}
-        stage.client.tickets.update(ticket_id, status=Step.REFUNDED, custom_fields=changed)
 
 
 def _reach(stage: Stage, wanted: dict[str, Step]) -> None:

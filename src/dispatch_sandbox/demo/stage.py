@@ -80,7 +80,18 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
         stripe = StripeClient(STRIPE_KEY, base_addresses={"api": box.url})
         payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
         secret = secrets.token_hex()
-        settings = _settings(box, f"sqlite:///{folder}/demo.db", secret)
+        settings = Settings(
+            api_key=SecretStr(API_KEY),
+            workspace=WORKSPACE,
+            webhook_secrets=(SecretStr(secret),),
+            base_url=box.api_url,
+            database_url=f"sqlite:///{folder}/demo.db",
+            adapter_options={
+                "api_key": STRIPE_KEY,
+                "base_url": box.url,
+                "webhook_secret": secret,
+            },
+        )
         merchant = shop.parts(cast, payments, client)
         connector = Connector(settings, lookups=(payments.get,), workflow=merchant, pace=_PACE)
         stack.enter_context(connector)
@@ -88,7 +99,14 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
         url = stack.enter_context(serving(app))
         box.state.stripe.events.listen(f"{url}/webhooks/stripe", secret)
         client.webhooks.create(url=f"{url}/webhooks/dispatch", events=EVENTS, secret=secret)
-        _arm(box, cast, payments)
+        for one in cast:
+            if one.fault:
+                payment = payments[one.order_id].id
+                box.state.stripe.faults.add(
+                    Fault.model_validate(one.fault | {"payment_intent": payment})
+                )
+        for rule in DELIVERY_FAULTS:
+            box.state.faults.add(replace(rule))
         connector.start()
         yield Stage(box, client, stripe, connector, payments, merchant)
 
@@ -104,30 +122,3 @@ def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
         }
     )
     return PaymentRef("payment_intent", intent.id)
-
-
-def _settings(box: Sandbox, database_url: str, secret: str) -> Settings:
-    return Settings(
-        api_key=SecretStr(API_KEY),
-        workspace=WORKSPACE,
-        webhook_secrets=(SecretStr(secret),),
-        base_url=box.api_url,
-        database_url=database_url,
-        adapter_options={
-            "api_key": STRIPE_KEY,
-            "base_url": box.url,
-            "webhook_secret": secret,
-        },
-    )
-
-
-def _arm(box: Sandbox, cast: list[Return], payments: dict[str, PaymentRef]) -> None:
-    """Tell the stand-ins what is to go wrong."""
-    for one in cast:
-        if one.fault:
-            payment = payments[one.order_id].id
-            box.state.stripe.faults.add(
-                Fault.model_validate(one.fault | {"payment_intent": payment})
-            )
-    for rule in DELIVERY_FAULTS:
-        box.state.faults.add(replace(rule))

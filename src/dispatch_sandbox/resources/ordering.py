@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dispatch_sandbox import checks
@@ -25,13 +25,13 @@ def reorder(call: Call, kind: str, name: str, known: Mapping[Any, Record]) -> li
     if not set(wanted) <= known.keys():
         raise invalid(Problem(name, f"holds what is no {kind} here"))
     listed = list(dict.fromkeys(wanted))
-    rest = (key for key, _record in _sorted(known.items()) if key not in listed)
+    rest = (
+        key
+        for key, _record in sorted(known.items(), key=lambda item: item[1]["sortOrder"])
+        if key not in listed
+    )
     ordered = [known[key] for key in (*listed, *rest)]
     for place, record in enumerate(ordered):
         record.update(sortOrder=place, updatedAt=call.state.now())
         call.state.save(kind, record, call.workspace)
     return ordered
-
-
-def _sorted(items: Iterable[tuple[Any, Record]]) -> list[tuple[Any, Record]]:
-    return sorted(items, key=lambda item: item[1]["sortOrder"])

@@ -27,9 +27,23 @@ def merge(call: Call, ticket_id: str) -> Reply:
     """Move comments and attachments over; the other tickets are gone afterwards."""
     workspace = call.workspace
     target = tickets.find(workspace, ticket_id)
-    sources = _others(call, ticket_id)
-    for source in sources:
-        _move(call, source, target)
+    ids = dict.fromkeys(call.accept()["sourceTicketIds"])
+    if ticket_id in ids or any(_gone(workspace, other) for other in ids):
+        raise invalid(Problem("sourceTicketIds", "must be other tickets of this workspace"))
+    comments = workspace.comments
+    for source in [workspace.tickets[other] for other in ids]:
+        for comment in comments[source["id"]].values():
+            comment["ticketId"] = target["id"]
+            comments[target["id"]][comment["id"]] = comment
+            call.state.save("comment", comment, call.workspace)
+        comments[source["id"]] = {}
+        for attachment in call.workspace.attachments.values():
+            if attachment["ticketId"] == source["id"]:
+                attachment["ticketId"] = target["id"]
+                call.state.save("attachment", attachment, call.workspace)
+        for name in ("commentCount", "attachmentCount"):
+            target[name] += source[name]
+            source[name] = 0
         source["mergedIntoId"] = target["id"]
         tickets.remove(call.state, workspace, source)
         text = f"Ticket {source['ticketNumber']} was merged into this one"
@@ -58,34 +72,9 @@ def bulk(call: Call) -> Reply:
     return Reply({"success": True, "count": len(found)})
 
 
-def _others(call: Call, ticket_id: str) -> list[Record]:
-    name = "sourceTicketIds"
-    ids = dict.fromkeys(call.accept()[name])
-    known = call.workspace.tickets
-    if ticket_id in ids or any(_gone(call.workspace, other) for other in ids):
-        raise invalid(Problem(name, "must be other tickets of this workspace"))
-    return [known[other] for other in ids]
-
-
 def _gone(workspace: Workspace, ticket_id: str) -> bool:
     ticket = workspace.tickets.get(ticket_id)
     return ticket is None or ticket["deletedAt"] is not None
-
-
-def _move(call: Call, source: Record, target: Record) -> None:
-    comments = call.workspace.comments
-    for comment in comments[source["id"]].values():
-        comment["ticketId"] = target["id"]
-        comments[target["id"]][comment["id"]] = comment
-        call.state.save("comment", comment, call.workspace)
-    comments[source["id"]] = {}
-    for attachment in call.workspace.attachments.values():
-        if attachment["ticketId"] == source["id"]:
-            attachment["ticketId"] = target["id"]
-            call.state.save("attachment", attachment, call.workspace)
-    for name in ("commentCount", "attachmentCount"):
-        target[name] += source[name]
-        source[name] = 0
 
 
 _NEEDS = {"assign": "assigneeId", "setCategory": "categoryId", "setTags": "tags"}

@@ -116,7 +116,13 @@ def add(state: SandboxState, workspace: Workspace, fields: Record) -> Record:
     ticket = fresh | _kept(values)
     workspace.add_ticket(ticket)
     state.save("ticket", ticket, workspace)
-    state.deliveries.emit(workspace, "ticket.created", _created(workspace, ticket), ticket)
+    names = ("id", "ticketNumber", "title", "status", "priority", "source", "createdAt")
+    state.deliveries.emit(
+        workspace,
+        "ticket.created",
+        {name: ticket[name] for name in names} | about_customer(workspace, ticket),
+        ticket,
+    )
     return ticket
 
 
@@ -205,11 +211,6 @@ def known_status(workspace: Workspace) -> Callable[[object], str | None]:
 
 def _kept(values: Record) -> Record:
     return {name: value for name, value in values.items() if name not in _NOT_KEPT}
-
-
-def _created(workspace: Workspace, ticket: Record) -> Record:
-    names = ("id", "ticketNumber", "title", "status", "priority", "source", "createdAt")
-    return {name: ticket[name] for name in names} | about_customer(workspace, ticket)
 
 
 def _updated(workspace: Workspace, ticket: Record) -> Record:

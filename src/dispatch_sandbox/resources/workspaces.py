@@ -39,7 +39,8 @@ def list_all(call: AccountCall) -> Reply:
 
 def create(call: AccountCall) -> Reply:
     values = call.accept()
-    values.setdefault("slug", _slug(values["name"]))
+    slug = re.sub("[^a-z0-9]+", "-", values["name"].lower()).strip("-")[:80]
+    values.setdefault("slug", slug or new_id("shop"))
     _require_new(call.state, values["slug"])
     prefix = "ws" if call.word == "workspaces" else "br"
     return Reply(add_workspace(call.state, new_id(prefix), values).info)
@@ -73,10 +74,6 @@ def delete(call: Call) -> Reply:
             "tagCount": len(workspace.tags),
         }
     )
-
-
-def _slug(name: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or new_id("shop")
 
 
 def _require_new(state: SandboxState, slug: str) -> None:

@@ -118,11 +118,9 @@ class Book:
             target = EXPANDABLE[kind][first]
             below = tuple(path[1:] for path in paths if path[0] == first and len(path) > 1)
             if copy[first] is not None:
-                copy[first] = self.expanded(target, self._find(target, copy[first]), below)
+                known = self.charges if target == "charge" else self.payment_intents
+                copy[first] = self.expanded(target, known[copy[first]], below)
         return copy
-
-    def _find(self, kind: str, object_id: str) -> Any:
-        return self.charges[object_id] if kind == "charge" else self.payment_intents[object_id]
 
     def dump(self) -> dict[str, Any]:
         """Return the objects as JSON-able lists."""

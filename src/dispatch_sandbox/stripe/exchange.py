@@ -94,7 +94,12 @@ async def answer(state: StripeState, request: StripeRequest) -> StripeAnswer:
         account = _authenticate(request.headers)
         given = await _answer(state, account, request)
     except StripeRequestError as problem:
-        given = _problem(problem)
+        headers: list[tuple[str, str]] = []
+        if problem.retry is not None:
+            headers.append(("stripe-should-retry", str(problem.retry).lower()))
+        if problem.retry_after is not None:
+            headers.append(("retry-after", f"{problem.retry_after:g}"))
+        given = StripeAnswer(problem.status, _json(problem.body()), tuple(headers))
     state.record(
         RequestRecord(
             request.method,
@@ -129,32 +134,25 @@ async def _answer(state: StripeState, account: str, request: StripeRequest) -> S
         )
     if request.key is None:
         return await _work(job, job.call(), None)
-    return await _once(job, request.key, _fingerprint(request.path, pairs))
-
-
-async def _once(job: _Job, key: str, fingerprint: str) -> StripeAnswer:
-    if len(key) > MAX_LENGTH:
+    fingerprint = hashlib.sha256(f"{request.path}?{urlencode(sorted(pairs))}".encode()).hexdigest()
+    if len(request.key) > MAX_LENGTH:
         raise invalid(f"Idempotency keys can be up to {MAX_LENGTH} characters long.")
     if job.fault("conflict_409"):
-        raise key_in_use(key)
-    state, keys = job.state, job.state.keys
+        raise key_in_use(request.key)
+    keys = state.keys
     with state.lock:
-        known = keys.look_up(job.account, key, fingerprint, state.now())
+        known = keys.look_up(account, request.key, fingerprint, state.now())
         if known is not None:
-            return _replay(job, key, known)
+            headers = (*_kept_headers(request.key, known), ("idempotent-replayed", "true"))
+            lost = job.fault("lost_response") is not None
+            return StripeAnswer(known.status, known.body, headers, replayed=True, lost=lost)
         call = job.call()
-        entry = keys.reserve(job.account, key, fingerprint, job.request.request_id, state.now())
+        entry = keys.reserve(account, request.key, fingerprint, request.request_id, state.now())
     try:
         return await _work(job, call, entry)
     finally:
         with state.lock:
-            keys.release(job.account, key, entry)
-
-
-def _replay(job: _Job, key: str, known: KeyEntry) -> StripeAnswer:
-    headers = (*_kept_headers(key, known), ("idempotent-replayed", "true"))
-    lost = job.fault("lost_response") is not None
-    return StripeAnswer(known.status, known.body, headers, replayed=True, lost=lost)
+            keys.release(account, request.key, entry)
 
 
 async def _work(job: _Job, call: StripeCall, entry: KeyEntry | None) -> StripeAnswer:
@@ -201,21 +199,8 @@ def _kept_headers(key: str, entry: KeyEntry) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _problem(problem: StripeRequestError) -> StripeAnswer:
-    headers: list[tuple[str, str]] = []
-    if problem.retry is not None:
-        headers.append(("stripe-should-retry", str(problem.retry).lower()))
-    if problem.retry_after is not None:
-        headers.append(("retry-after", f"{problem.retry_after:g}"))
-    return StripeAnswer(problem.status, _json(problem.body()), tuple(headers))
-
-
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _fingerprint(path: str, pairs: Pairs) -> str:
-    return hashlib.sha256(f"{path}?{urlencode(sorted(pairs))}".encode()).hexdigest()
 
 
 def _authenticate(headers: Mapping[str, str]) -> str:

@@ -34,25 +34,21 @@ def nest(pairs: Iterable[tuple[str, str]]) -> dict[str, Node]:
     """Return the nested form; an array is a dict of its indices, in order."""
     form: dict[str, Node] = {}
     for name, value in pairs:
-        if "[" in name or "]" in name:
-            _place(form, name, value)
-        else:
+        if "[" not in name and "]" not in name:
             form[name] = value
-    return form
-
-
-def _place(form: dict[str, Node], name: str, value: str) -> None:
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise _malformed(name)
-    *parents, last = [match[1], *_PART.findall(match[2])]
-    node = form
-    for parent in parents:
-        child = node.setdefault(parent, {})
-        if isinstance(child, str):
+            continue
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise _malformed(name)
-        node = child
-    node[last or str(len(node))] = value
+        *parents, last = [match[1], *_PART.findall(match[2])]
+        node = form
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if isinstance(child, str):
+                raise _malformed(name)
+            node = child
+        node[last or str(len(node))] = value
+    return form
 
 
 def _malformed(name: str) -> StripeRequestError:

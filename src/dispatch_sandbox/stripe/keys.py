@@ -60,7 +60,11 @@ class IdempotencyKeys:
 
         Raises the 400 for other parameters or another endpoint, and the 409 for a key in flight.
         """
-        self._forget_old(now)
+        while self._entries:
+            place = next(iter(self._entries))  # the oldest: entries are in order of their use
+            if not self._entries[place].expired(now):
+                break
+            del self._entries[place]
         entry = self._entries.get((account, key))
         if entry is None:
             return None
@@ -92,13 +96,6 @@ class IdempotencyKeys:
         entry.in_flight = False
         if not entry.status:
             del self._entries[account, key]
-
-    def _forget_old(self, now: float) -> None:
-        while self._entries:
-            place = next(iter(self._entries))  # the oldest: entries are in order of their use
-            if not self._entries[place].expired(now):
-                return
-            del self._entries[place]
 
     def dump(self) -> list[dict[str, Any]]:
         """Return the keys with a kept answer; what is in flight has no answer to keep."""

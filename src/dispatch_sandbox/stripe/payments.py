@@ -15,7 +15,35 @@ def create_payment_intent(call: StripeCall) -> PaymentIntent:
     """``POST /v1/payment_intents``; with ``confirm`` it is paid at once."""
     _check_money(call)
     paid_with = _instrument(call)
-    intent = _new_payment_intent(call, paid_with)
+    params = call.params
+    intent_id = new_id("pi")
+    intent = PaymentIntent(
+        id=intent_id,
+        object="payment_intent",
+        amount=params["amount"],
+        amount_capturable=0,
+        amount_received=0,
+        application_fee_amount=params.get("application_fee_amount"),
+        canceled_at=None,
+        cancellation_reason=None,
+        capture_method=params.get("capture_method", "automatic_async"),
+        client_secret=f"{intent_id}_secret_sandbox",
+        confirmation_method="automatic",
+        created=call.created,
+        currency=params["currency"],
+        customer=params.get("customer"),
+        description=params.get("description"),
+        latest_charge=None,
+        livemode=False,
+        metadata=call.metadata({}),
+        next_action=None,
+        on_behalf_of=params.get("on_behalf_of"),
+        payment_method=paid_with.method if paid_with else None,
+        payment_method_types=[paid_with.details["type"] if paid_with else "card"],
+        receipt_email=params.get("receipt_email"),
+        status="requires_confirmation" if paid_with else "requires_payment_method",
+        transfer_data=params.get("transfer_data"),
+    )
     if call.params.get("confirm"):
         _pay(call, intent, paid_with)
     call.book.payment_intents[intent["id"]] = intent
@@ -109,38 +137,6 @@ def _instrument(call: StripeCall) -> Instrument | None:
     if "payment_method_data" in call.params:
         return instrument_of_data(call.params["payment_method_data"])
     return None
-
-
-def _new_payment_intent(call: StripeCall, paid_with: Instrument | None) -> PaymentIntent:
-    params = call.params
-    intent_id = new_id("pi")
-    return PaymentIntent(
-        id=intent_id,
-        object="payment_intent",
-        amount=params["amount"],
-        amount_capturable=0,
-        amount_received=0,
-        application_fee_amount=params.get("application_fee_amount"),
-        canceled_at=None,
-        cancellation_reason=None,
-        capture_method=params.get("capture_method", "automatic_async"),
-        client_secret=f"{intent_id}_secret_sandbox",
-        confirmation_method="automatic",
-        created=call.created,
-        currency=params["currency"],
-        customer=params.get("customer"),
-        description=params.get("description"),
-        latest_charge=None,
-        livemode=False,
-        metadata=call.metadata({}),
-        next_action=None,
-        on_behalf_of=params.get("on_behalf_of"),
-        payment_method=paid_with.method if paid_with else None,
-        payment_method_types=[paid_with.details["type"] if paid_with else "card"],
-        receipt_email=params.get("receipt_email"),
-        status="requires_confirmation" if paid_with else "requires_payment_method",
-        transfer_data=params.get("transfer_data"),
-    )
 
 
 def _pay(call: StripeCall, intent: PaymentIntent, paid_with: Instrument | None) -> None:

@@ -122,7 +122,10 @@ def search_payment_intents(call: StripeCall) -> dict[str, Any]:
         if intent["metadata"].get(key) == value
     ]
     found.reverse()
-    start, limit = _offset(call.params.get("page", "0")), call.params.get("limit", _DEFAULT_LIMIT)
+    page = call.params.get("page", "0")
+    if not re.fullmatch("[0-9]{1,9}", page):
+        raise invalid("Invalid page.", param="page")
+    start, limit = int(page), call.params.get("limit", _DEFAULT_LIMIT)
     more = len(found) > start + limit
     return {
         "object": "search_result",
@@ -131,12 +134,6 @@ def search_payment_intents(call: StripeCall) -> dict[str, Any]:
         "next_page": str(start + limit) if more else None,
         "data": found[start : start + limit],
     }
-
-
-def _offset(page: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", page):
-        raise invalid("Invalid page.", param="page")
-    return int(page)
 
 
 def get_balance(call: StripeCall) -> dict[str, Any]:

@@ -41,9 +41,7 @@ _CARD_COURSES = {
 def create_refund(call: StripeCall) -> Refund:
     """``POST /v1/refunds``: all that is left, or ``amount`` of it."""
     charge = _charge(call)
-    _check_refundable(charge, disputed=call.book.stands_disputed(charge))
-    amount = _amount(call, charge)
-    _check_connect(call, charge)
+    amount = _refundable(call, charge)
     course = _course(call, charge)
     refund = _new_refund(call, charge, amount)
     call.book.add_refund(refund)
@@ -92,10 +90,11 @@ def _charge(call: StripeCall) -> Charge:
     return call.book.charge(intent["latest_charge"])
 
 
-def _check_refundable(charge: Charge, *, disputed: bool) -> None:
+def _refundable(call: StripeCall, charge: Charge) -> int:
+    """Return the amount to refund; raise what Stripe refuses."""
     if not charge["captured"] and charge["payment_intent"] is not None:
         raise _nothing_paid(charge["payment_intent"])
-    if disputed:
+    if call.book.stands_disputed(charge):
         raise invalid(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
@@ -107,16 +106,6 @@ def _check_refundable(charge: Charge, *, disputed: bool) -> None:
             code="charge_already_refunded",
             charge=charge["id"],
         )
-
-
-def _nothing_paid(intent_id: str) -> StripeRequestError:
-    return invalid(
-        f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.",
-        param="payment_intent",
-    )
-
-
-def _amount(call: StripeCall, charge: Charge) -> int:
     left, currency = charge["amount"] - charge["amount_refunded"], charge["currency"]
     amount: int = call.params.get("amount", left)
     check_amount(amount, currency)
@@ -128,10 +117,6 @@ def _amount(call: StripeCall, charge: Charge) -> int:
         )
     if amount < left and not charge["captured"]:
         raise invalid("You cannot partially refund an uncaptured charge.", param="amount")
-    return amount
-
-
-def _check_connect(call: StripeCall, charge: Charge) -> None:
     if call.params.get("reverse_transfer") and "transfer" not in charge:
         raise invalid(
             f"Cannot reverse transfer on charge {charge['id']} because it does not have an "
@@ -144,6 +129,14 @@ def _check_connect(call: StripeCall, charge: Charge) -> None:
             "have one.",
             param="refund_application_fee",
         )
+    return amount
+
+
+def _nothing_paid(intent_id: str) -> StripeRequestError:
+    return invalid(
+        f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.",
+        param="payment_intent",
+    )
 
 
 def _course(call: StripeCall, charge: Charge) -> _Course:
@@ -198,18 +191,14 @@ def _start(call: StripeCall, refund: Refund, course: _Course) -> None:
         refund["pending_reason"] = "processing"
     else:
         refund["status"] = "requires_action"
-        refund["next_action"] = _next_action(refund)
+        sent = {
+            "email_sent_at": refund["created"],
+            "email_sent_to": refund.get("instructions_email"),
+        }
+        expires = refund["created"] + _ACTION_DAYS * 86400
+        refund["next_action"] = {
+            "type": "display_details",
+            "display_details": {"email_sent": sent, "expires_at": expires},
+        }
     if course.turn is not None:
         call.state.schedule(call.account, refund, course.seconds, course.turn, course.reason)
-
-
-def _next_action(refund: Refund) -> dict[str, object]:
-    sent = {
-        "email_sent_at": refund["created"],
-        "email_sent_to": refund.get("instructions_email"),
-    }
-    expires = refund["created"] + _ACTION_DAYS * 86400
-    return {
-        "type": "display_details",
-        "display_details": {"email_sent": sent, "expires_at": expires},
-    }

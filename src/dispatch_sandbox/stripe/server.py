@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_sandbox.stripe.exchange import StripeAnswer, StripeRequest, answer
+from dispatch_sandbox.stripe.exchange import StripeRequest, answer
 from dispatch_sandbox.stripe.faults import Fault, Seconds
 from dispatch_sandbox.stripe.objects import DisputeStatus
 from dispatch_sandbox.stripe.state import StripeState
@@ -63,7 +63,23 @@ class _Stripe:
         if given.lost:
             await _cut(receive, send)
         else:
-            await _send(send, given, request.request_id)
+            headers = {
+                "content-type": "application/json",
+                "content-length": str(len(given.body)),
+                "request-id": request.request_id,
+                **MARK,
+                **dict(given.headers),
+            }
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": given.status,
+                    "headers": [
+                        (name.encode(), value.encode("latin-1")) for name, value in headers.items()
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": given.body})
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -76,26 +92,6 @@ async def _body(receive: Receive) -> bytes | None:
         chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(chunks)
-
-
-async def _send(send: Send, given: StripeAnswer, request_id: str) -> None:
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(given.body)),
-        "request-id": request_id,
-        **MARK,
-        **dict(given.headers),
-    }
-    await send(
-        {
-            "type": "http.response.start",
-            "status": given.status,
-            "headers": [
-                (name.encode(), value.encode("latin-1")) for name, value in headers.items()
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": given.body})
 
 
 async def _cut(receive: Receive, send: Send) -> None:

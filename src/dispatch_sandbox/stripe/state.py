@@ -107,7 +107,13 @@ class StripeState:
         now = self.now()
         while self._turns and self._turns[0][0] <= now:
             _, _, account, refund_id, change, reason = heapq.heappop(self._turns)
-            self._turn(account, self.book(account).refunds[refund_id], change, reason)
+            refund = self.book(account).refunds[refund_id]
+            if not moves_money(refund):
+                continue
+            self._change(account, refund, change, reason)
+            self.tell_changed(account, refund)
+            if change == "failed":
+                self.tell(account, "refund.failed", refund)
 
     def tell(self, account: str, kind: str, shown: Mapping[str, Any]) -> None:
         """Make an event about an object as it is now."""
@@ -118,14 +124,6 @@ class StripeState:
         """Make the events of a refund that was changed, under the new name and the older one."""
         for kind in ("refund.updated", "charge.refund.updated"):
             self.tell(account, kind, refund)
-
-    def _turn(self, account: str, refund: Refund, change: Change, reason: str | None) -> None:
-        if not moves_money(refund):
-            return
-        self._change(account, refund, change, reason)
-        self.tell_changed(account, refund)
-        if change == "failed":
-            self.tell(account, "refund.failed", refund)
 
     def _change(self, account: str, refund: Refund, change: Change, reason: str | None) -> None:
         if change == "failed":

@@ -100,7 +100,9 @@ def list_page(
     filters = operation.query(
         scope,
         {
-            "status": _one_or_more("status", status),
+            "status": (
+                status if isinstance(status, str | None) else arguments.strings("status", status)
+            ),
             "priority": priority,
             "assignee_id": assignee_id,
             "customer_id": customer_id,
@@ -212,7 +214,3 @@ def _ids(name: str, ticket_ids: Sequence[str]) -> list[str]:
 
 def _path(scope: Scope, ticket_id: str) -> str:
     return scope.path("tickets", arguments.segment("ticket_id", ticket_id))
-
-
-def _one_or_more(name: str, value: str | Sequence[str] | None) -> str | list[str] | None:
-    return value if isinstance(value, str | None) else arguments.strings(name, value)
