@@ -100,28 +100,25 @@ class Restored:
 
     def _complete(self, conn: Connection, found: Restore) -> None:
         if not self._processor_events.adapter.capabilities.lookup:
-            self._leave_refunds_to_people(conn, found)
+            # What may have been paid since the backup can't be looked up: people decide.
+            now = self._clock()
+            detail = "The database was restored from a backup: this may have been paid since."
+            hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
+            for refund in ledger.in_state(conn, State.REQUESTED):
+                if refund.entered_at <= found.at:
+                    parked = ledger.move(
+                        conn,
+                        refund,
+                        now,
+                        State.UNKNOWN,
+                        by=RefundAction.LOSE_TRACK,
+                        reason=hold.reason,
+                        detail=detail,
+                        uncertain=True,
+                        due_at=None,
+                    )
+                    messages.tell_held(conn, parked, hold, now)
+            # A `refunded` ticket without a row may have had one that the backup lacks.
+            go_live.again(conn, self._workspace())
         restores.complete(conn, self._clock(), why="reconciled with the processor's refunds")
         log.info("the restored database is reconciled: payments resume", extra=ids())
-
-    def _leave_refunds_to_people(self, conn: Connection, found: Restore) -> None:
-        """Leave to people what may have been paid since the backup and can't be looked up."""
-        now = self._clock()
-        detail = "The database was restored from a backup: this may have been paid since."
-        hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
-        for refund in ledger.in_state(conn, State.REQUESTED):
-            if refund.entered_at <= found.at:
-                parked = ledger.move(
-                    conn,
-                    refund,
-                    now,
-                    State.UNKNOWN,
-                    by=RefundAction.LOSE_TRACK,
-                    reason=hold.reason,
-                    detail=detail,
-                    uncertain=True,
-                    due_at=None,
-                )
-                messages.tell_held(conn, parked, hold, now)
-        # A `refunded` ticket without a row may have had one that the backup lacks.
-        go_live.again(conn, self._workspace())

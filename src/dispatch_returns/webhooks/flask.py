@@ -12,11 +12,9 @@ from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.webhooks.http import (
     MAX_LAG,
     PROBES,
-    Answer,
     Endpoint,
     HasHealth,
     Probes,
-    Request,
     Startable,
     start_at_first,
 )
@@ -77,7 +75,8 @@ def start_with_first_request(connector: Startable) -> None:
 
 def _add(state: BlueprintSetupState, name: str, path: str, endpoint: Endpoint) -> None:
     def view() -> Response:
-        return _response(endpoint.serve(_request()))
+        answer = endpoint.serve(request_of(request.environ, request.stream, request.get_data))
+        return Response(answer.body, answer.status, list(answer.headers))
 
     # Not add_url_rule, which needs a list of methods: the endpoint answers all of them.
     endpoint_name = f"{state.name_prefix}.{state.name}.{name}".lstrip(".")
@@ -86,11 +85,3 @@ def _add(state: BlueprintSetupState, name: str, path: str, endpoint: Endpoint) -
         state.app.url_rule_class(rule, endpoint=endpoint_name, subdomain=state.subdomain)
     )
     state.app.view_functions[endpoint_name] = view
-
-
-def _request() -> Request:
-    return request_of(request.environ, request.stream, request.get_data)
-
-
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, list(answer.headers))

@@ -44,7 +44,13 @@ def verify(body: bytes, signature: str | None, secrets: str | Sequence[str]) -> 
     that is a mistake in the configuration, and an open door is the worse way to notice it. The
     comparison takes the same time wherever the digests differ.
     """
-    given = _digest_in(signature)
+    # Only ASCII may reach compare_digest, which raises TypeError for other text. There is no check
+    # for hex: what is not hex equals no digest.
+    if not isinstance(signature, str):
+        raise SignatureError("there is no signature")
+    if len(signature) != _LENGTH or not signature.startswith(_PREFIX) or not signature.isascii():
+        raise SignatureError("the signature is not of the form sha256=<64 hex digits>")
+    given = signature[_DIGEST:].lower()
     if not isinstance(body, bytes):
         raise SignatureError("the body is not bytes")
     matches = False
@@ -52,16 +58,6 @@ def verify(body: bytes, signature: str | None, secrets: str | Sequence[str]) -> 
         matches |= hmac.compare_digest(_digest(body, secret), given)
     if not matches:
         raise SignatureError("the signature does not match")
-
-
-def _digest_in(signature: str | None) -> str:
-    # Only ASCII may reach compare_digest, which raises TypeError for other text. There is no check
-    # for hex: what is not hex equals no digest.
-    if not isinstance(signature, str):
-        raise SignatureError("there is no signature")
-    if len(signature) != _LENGTH or not signature.startswith(_PREFIX) or not signature.isascii():
-        raise SignatureError("the signature is not of the form sha256=<64 hex digits>")
-    return signature[_DIGEST:].lower()
 
 
 def _several(secrets: Any) -> Sequence[str]:

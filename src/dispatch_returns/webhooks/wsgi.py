@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from dispatch_returns.webhooks.http import (
     MAX_LAG,
-    Answer,
     Endpoint,
     HasHealth,
     NoBody,
@@ -46,15 +45,11 @@ def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Application:
 def _mount(endpoint: Endpoint) -> Application:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         answer = endpoint.serve(request_of(environ, environ["wsgi.input"]))
-        return _respond(answer, start_response)
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
+        return [answer.body]
 
     return application
-
-
-def _respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
-    start_response(status, [*answer.headers, ("content-length", str(len(answer.body)))])
-    return [answer.body]
 
 
 class Readable(Protocol):
@@ -73,7 +68,13 @@ def request_of(
     The body comes from `stream`; `kept` returns what the framework has kept of a body that the
     application read before.
     """
-    headers = _headers(environ)
+    headers = {
+        key.removeprefix("HTTP_").replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
+    if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a missing length
+        headers["CONTENT-LENGTH"] = length
 
     def read(limit: int, seconds: float) -> bytes | NoBody:
         length = int(headers["CONTENT-LENGTH"]) if "CONTENT-LENGTH" in headers else None
@@ -94,17 +95,6 @@ def request_of(
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     query = environ.get("QUERY_STRING", "")
     return Request(environ["REQUEST_METHOD"], path, query, headers, read)
-
-
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    headers = {
-        key.removeprefix("HTTP_").replace("_", "-"): value
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
-    if length := environ.get("CONTENT_LENGTH"):  # servers write "" for a missing length
-        headers["CONTENT-LENGTH"] = length
-    return headers
 
 
 def _read(stream: Readable, limit: int, seconds: float) -> bytes:

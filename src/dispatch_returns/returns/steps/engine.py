@@ -75,7 +75,7 @@ from dispatch_returns.returns.transitions import (
 )
 from dispatch_returns.store import Store
 from dispatch_returns.store.queue import backoff, failing_since
-from dispatch_returns.telemetry import Span, ids
+from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
@@ -232,26 +232,22 @@ class ReturnsEngine:
             names = {"ticket_id": row.ticket_id, "return_number": row.number}
             try:
                 with telemetry.span("return_step", **names) as span:
-                    self._take_step(walk, span)
+                    span.set(step=str(walk.row.step))
+                    if walk.row.planned is not None:
+                        self._make_move(walk)
+                    now = self._situation(walk)
+                    span.set(step=str(now.row.step))
+                    plan = self._plan(now)
+                    self._commit(walk, now, plan)
+                    outcome = "rests" if plan.move is None else str(plan.move.step)
+                    span.set(outcome=outcome)
+                    _count(now.row, outcome)
             except OutdatedError:
                 continue  # another worker has changed what it was decided from: decide again
             if walk.row.planned is None:
                 return
             # Deciding may take long: a change by a person meanwhile must not be overwritten.
             walk.ticket = self._tickets.get(walk.row.ticket_id)
-
-    def _take_step(self, walk: _Walk, span: Span) -> None:
-        """Make the planned move, then plan what follows from the ticket's new step."""
-        span.set(step=str(walk.row.step))
-        if walk.row.planned is not None:
-            self._make_move(walk)
-        now = self._situation(walk)
-        span.set(step=str(now.row.step))
-        plan = self._plan(now)
-        self._commit(walk, now, plan)
-        outcome = "rests" if plan.move is None else str(plan.move.step)
-        span.set(outcome=outcome)
-        _count(now.row, outcome)
 
     def _situation(self, walk: _Walk) -> Situation:
         row, ticket = walk.row, walk.ticket
@@ -349,7 +345,12 @@ class ReturnsEngine:
         def write(conn: Connection) -> Return:
             notices = list(plan.notices)
             if now.arrived:
-                self._record_arrival(conn, now)
+                kind = "status" if row.step is not Step.ELSEWHERE else "unexpected status"
+                # A refund that is held moves the ticket to review itself.
+                newest = ledger.newest(conn, limit=1, ticket_id=row.ticket_id)
+                ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
+                who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
+                records.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
                 notices += self._on_arrival(row) if plan.welcomes else []
             for decision in plan.decisions:
                 records.record(conn, row, decision, now.now)
@@ -364,15 +365,6 @@ class ReturnsEngine:
             return records.change(conn, before, now.now, until, to=to, **values)
 
         walk.row = self._store.write("return.decided", write)
-
-    def _record_arrival(self, conn: Connection, now: Situation) -> None:
-        row = now.row
-        kind = "status" if row.step is not Step.ELSEWHERE else "unexpected status"
-        # A refund that is held moves the ticket to review itself.
-        newest = ledger.newest(conn, limit=1, ticket_id=row.ticket_id)
-        ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
-        who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
-        records.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
 
     def _notify(
         self, conn: Connection, row: Return, notices: list[CustomerNotice], now: datetime

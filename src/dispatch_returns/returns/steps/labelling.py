@@ -237,7 +237,17 @@ class Labelling:
         if label.attachment_id is not None or label.pdf is None:
             return label
         ticket_id, filename = now.ticket.id, file_name(now.row, label)
-        known = self._on_the_ticket(ticket_id, filename, label.upload_id)
+        # Delete unfinished uploads. Whether the API lists an upload that was not confirmed is not
+        # documented.
+        ours = [it for it in self._client.attachments.list(ticket_id) if it.filename == filename]
+        whole = [it.id for it in ours if _is_whole(it)]
+        begun = {it.id for it in ours if not _is_whole(it)}
+        if label.upload_id is not None and label.upload_id not in whole:
+            begun.add(label.upload_id)
+        for attachment_id in begun:
+            with contextlib.suppress(NotFoundError):
+                self._client.attachments.delete(ticket_id, attachment_id)
+        known = whole[0] if whole else None
         if known is None:
             known = self._client.attachments.upload(
                 ticket_id,
@@ -250,21 +260,6 @@ class Labelling:
             ).id
         attached = self._set(now.row, label, attachment_id=known, upload_id=None)
         return self._store.write("label.attached", attached)
-
-    def _on_the_ticket(self, ticket_id: str, filename: str, upload: str | None) -> str | None:
-        """Return the id of the label's attachment, if there is one; delete unfinished uploads.
-
-        Whether the API lists an upload that was not confirmed is not documented.
-        """
-        ours = [it for it in self._client.attachments.list(ticket_id) if it.filename == filename]
-        whole = [it.id for it in ours if _is_whole(it)]
-        begun = {it.id for it in ours if not _is_whole(it)}
-        if upload is not None and upload not in whole:
-            begun.add(upload)
-        for attachment_id in begun:
-            with contextlib.suppress(NotFoundError):
-                self._client.attachments.delete(ticket_id, attachment_id)
-        return whole[0] if whole else None
 
     def _void(self, now: Situation, label: LabelRow) -> TakenBack:
         row = now.row

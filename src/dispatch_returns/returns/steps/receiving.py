@@ -96,6 +96,13 @@ class Receiving:
             fields["refund_amount"] = None
         good = valuation.problem is None
         state = ReceiptState.SETTLED if good else ReceiptState.REVIEW
+        data = {
+            "ordinal": receipt.ordinal,
+            "lines": [dict(line) for line in receipt.lines],
+            "received_date": receipt.received_date,
+            "amount": valuation.amount and money_json(valuation.amount),
+            "breakdown": valuation.breakdown and breakdown_json(valuation.breakdown),
+        }
         return Plan(
             move=Move(
                 Step.RECEIVED if good else Step.REVIEW,
@@ -105,7 +112,7 @@ class Receiving:
                 assignee=valuation.assignee,
                 reason=valuation.problem,
             ),
-            decisions=(_decision(receipt, "settled" if good else "review", valuation),),
+            decisions=(NewDecision("receipt", str(state), receipt.who, valuation.problem, data),),
             notes=(_note(now.row, receipt, valuation),),
             also=(
                 unless_changed(valuation.row, valuation.others, of_others),
@@ -358,17 +365,6 @@ def review(row: Return, kind: str, why: str) -> Plan:
         decisions=(NewDecision(kind, "review", US, why),),
         notes=(f"{why} (Return {row.number})",),
     )
-
-
-def _decision(receipt: Receipt, outcome: str, valuation: Worth) -> NewDecision:
-    data = {
-        "ordinal": receipt.ordinal,
-        "lines": [dict(line) for line in receipt.lines],
-        "received_date": receipt.received_date,
-        "amount": valuation.amount and money_json(valuation.amount),
-        "breakdown": valuation.breakdown and breakdown_json(valuation.breakdown),
-    }
-    return NewDecision("receipt", outcome, receipt.who, valuation.problem, data)
 
 
 def _note(row: Return, receipt: Receipt, valuation: Worth) -> str:
