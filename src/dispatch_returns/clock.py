@@ -5,6 +5,7 @@ A wrong clock makes fresh deliveries look like replays.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -48,19 +49,13 @@ class ClockWatch:
     def wrong_by(self) -> timedelta | None:
         """Return how far the clock is ahead (below 0: behind), or None where it is right."""
         heard, self._heard = self._heard, None
-        if heard is not None and (date := _date(heard[0].get("date"))) is not None:
-            self._known = date, heard[1]
+        if heard is not None:
+            with contextlib.suppress(TypeError, ValueError):  # no date, or not one that we can read
+                date = parsedate_to_datetime(heard[0].get("date") or "")
+                self._known = date if date.tzinfo else date.replace(tzinfo=UTC), heard[1]
         then, at = self._known
         ahead = self._clock() - (then + timedelta(seconds=self._monotonic() - at))
         return ahead if abs(ahead) > WRONG else None
-
-
-def _date(header: str | None) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(header or "")
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def never_wrong() -> timedelta | None:

@@ -88,7 +88,22 @@ class Money:
                 ' write Decimal("149.00")'
             )
         rule = rule or stripe_rule(currency)
-        minor = _scaled(Decimal(amount), rule.decimals, currency)
+        exact = Decimal(amount)
+        if not exact.is_finite() or exact < 0:
+            raise MoneyError(f"{exact}: an amount is a finite number and not negative")
+        if exact.adjusted() >= _TOO_LARGE:
+            raise MoneyError("no payment is that large")
+        # Digits and plain integers: Decimal arithmetic rounds to the context's precision.
+        _, digits, exponent = exact.as_tuple()
+        assert isinstance(exponent, int)
+        shift = exponent + rule.decimals
+        if shift < 0 and any(digits[shift:]):
+            raise MoneyError(
+                f"{exact} {_code(currency)}: {_code(currency)} has {rule.decimals} decimals;"
+                " nothing is rounded"
+            )
+        kept = digits[:shift] if shift < 0 else digits + (0,) * shift
+        minor = int("".join(map(str, kept)) or "0")
         if minor % rule.step:
             raise MoneyError(
                 f"{amount} {_code(currency)}: the smallest step of this currency is"
@@ -134,18 +149,17 @@ def parse_amounts(text: str) -> dict[str, Decimal]:
 
     Raises `ValueError`, which does not quote the text, for anything else.
     """
-    amounts = [_amount(part.strip()) for part in text.split(",") if part.strip()]
-    if not amounts or len(dict(amounts)) < len(amounts):
+    amounts: dict[str, Decimal] = {}
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part)
+        if found is None:
+            raise ValueError('write amounts as "500 USD, 60000 JPY"')
+        number, currency = found.groups()
+        amounts[currency.upper()] = Decimal(number)
+    if not amounts or len(amounts) < len(parts):
         raise ValueError("give one amount for each currency, such as 500 USD, 60000 JPY")
-    return dict(amounts)
-
-
-def _amount(part: str) -> tuple[str, Decimal]:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([A-Za-z]{3})", part)
-    if found is None:
-        raise ValueError('write amounts as "500 USD, 60000 JPY"')
-    number, currency = found.groups()
-    return currency.upper(), Decimal(number)
+    return amounts
 
 
 def _code(currency: str) -> str:
@@ -153,21 +167,3 @@ def _code(currency: str) -> str:
     if len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
         raise MoneyError("a currency is a three-letter code such as USD")
     return currency.upper()
-
-
-def _scaled(amount: Decimal, decimals: int, currency: str) -> int:
-    # Use digits and plain integers, because Decimal arithmetic rounds to the context's precision.
-    if not amount.is_finite() or amount < 0:
-        raise MoneyError(f"{amount}: an amount is a finite number and not negative")
-    if amount.adjusted() >= _TOO_LARGE:
-        raise MoneyError("no payment is that large")
-    _, digits, exponent = amount.as_tuple()
-    assert isinstance(exponent, int)
-    shift = exponent + decimals
-    if shift < 0 and any(digits[shift:]):
-        raise MoneyError(
-            f"{amount} {_code(currency)}: {_code(currency)} has {decimals} decimals;"
-            " nothing is rounded"
-        )
-    kept = digits[:shift] if shift < 0 else digits + (0,) * shift
-    return int("".join(map(str, kept)) or "0")

@@ -55,12 +55,48 @@ class Table:
     empty: str = ""
     whole: Collection[str] = ()
 
+    def rendered(self) -> RenderableType:
+        """Return it for rich."""
+        from rich import box
+        from rich.table import Table as RichTable
+
+        if not self.rows:
+            return _cell(self.empty)
+        table = RichTable(
+            title=self.title or None,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            show_edge=False,
+        )
+        used = [i for i in range(len(self.columns)) if any(row[i] is not None for row in self.rows)]
+        for i in used:
+            name = self.columns[i]
+            table.add_column(name, overflow="fold", no_wrap=name in self.whole)
+        for row in self.rows:
+            table.add_row(*(_cell(row[i]) for i in used))
+        return table
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Names and values, one on each line. A value of None is left out."""
 
     values: Mapping[str, object]
+
+    def rendered(self) -> RenderableType:
+        """Return it for rich."""
+        from rich.table import Table as RichTable
+
+        grid = RichTable.grid(padding=(0, 2))
+        grid.add_column(style="bold")
+        grid.add_column(overflow="fold")
+        for name, value in self.values.items():
+            if value is not None:
+                grid.add_row(_cell(name.replace("_", " ")), _cell(value))
+        return grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +105,10 @@ class Verbatim:
 
     lines: Sequence[str]
 
+    def rendered(self) -> RenderableType:
+        """Return it for rich."""
+        return _cell("\n".join(self.lines))
+
 
 @dataclass(frozen=True, slots=True)
 class Toned:
@@ -76,6 +116,17 @@ class Toned:
 
     text: str
     style: str
+
+    def rendered(self) -> RenderableType:
+        """Return it for rich."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        text = printable(self.text)
+        stripped = text.lstrip(" ")
+        # Wrapped lines keep the indentation of the first.
+        indent = len(text) - len(stripped)
+        return Padding(Text(stripped, style=self.style), (0, 0, 0, indent), expand=False)
 
 
 Part: TypeAlias = Table | Listing | Verbatim | Toned | str
@@ -88,16 +139,7 @@ def show(document: Mapping[str, object], *parts: Part, as_json: bool) -> None:
     else:
         console = _console()
         for part in parts:
-            if isinstance(part, Table):
-                rendered = _table(part) if part.rows else _cell(part.empty)
-            elif isinstance(part, Listing):
-                rendered = _listing(part)
-            elif isinstance(part, Toned):
-                rendered = _toned(part)
-            elif isinstance(part, Verbatim):
-                rendered = _cell("\n".join(part.lines))
-            else:
-                rendered = _cell(part)
+            rendered = _cell(part) if isinstance(part, str) else part.rendered()
             console.print(rendered, soft_wrap=isinstance(part, Verbatim))
     sys.stdout.flush()
 
@@ -143,51 +185,6 @@ def printable(text: str) -> str:
         letter if letter.isprintable() or letter == "\n" else f"\\x{ord(letter):02x}"
         for letter in text
     )
-
-
-def _toned(part: Toned) -> RenderableType:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    text = printable(part.text)
-    stripped = text.lstrip(" ")
-    # Wrapped lines keep the indentation of the first.
-    indent = len(text) - len(stripped)
-    return Padding(Text(stripped, style=part.style), (0, 0, 0, indent), expand=False)
-
-
-def _table(part: Table) -> RenderableType:
-    from rich import box
-    from rich.table import Table as RichTable
-
-    table = RichTable(
-        title=part.title or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        show_edge=False,
-    )
-    used = [i for i in range(len(part.columns)) if any(row[i] is not None for row in part.rows)]
-    for i in used:
-        name = part.columns[i]
-        table.add_column(name, overflow="fold", no_wrap=name in part.whole)
-    for row in part.rows:
-        table.add_row(*(_cell(row[i]) for i in used))
-    return table
-
-
-def _listing(part: Listing) -> RenderableType:
-    from rich.table import Table as RichTable
-
-    grid = RichTable.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column(overflow="fold")
-    for name, value in part.values.items():
-        if value is not None:
-            grid.add_row(_cell(name.replace("_", " ")), _cell(value))
-    return grid
 
 
 def _cell(value: object) -> Text:

@@ -63,9 +63,20 @@ def list_refunds(
     wanted = RefundState(state) if state else None
     with open_store() as store, store.read() as conn:
         refunds = ledger.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
+    now = datetime.now(UTC)
     table = Table(
         ("refund", "ticket", "amount", "state", "reason", "age"),
-        [_row(refund) for refund in refunds],
+        [
+            (
+                it.id[:_SHOWN_OF_ID],
+                it.ticket_id,
+                it.amount,
+                it.state,
+                it.reason and it.reason.replace("_", " "),
+                span(now - it.created_at),
+            )
+            for it in refunds
+        ],
         empty="There are no such refunds.",
         whole={"refund", "ticket", "amount"},
     )
@@ -264,13 +275,6 @@ def _report(refund: Refund, *, as_json: bool) -> None:
     show({"refund": _document(refund)}, *parts, as_json=as_json)
     if refund.state is RefundState.HELD:
         raise typer.Exit(REFUSED)
-
-
-def _row(refund: Refund) -> tuple[object, ...]:
-    age = span(datetime.now(UTC) - refund.created_at)
-    short = refund.id[:_SHOWN_OF_ID]
-    reason = refund.reason and refund.reason.replace("_", " ")
-    return short, refund.ticket_id, refund.amount, refund.state, reason, age
 
 
 def _document(refund: Refund) -> dict[str, Any]:

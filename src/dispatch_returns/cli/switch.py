@@ -54,7 +54,15 @@ def switch(
     if (name is None) is not (position is None):
         raise typer.BadParameter("write for example: dispatch-returns switch kill on")
     if name is not None:
-        _throw(name, is_on=position == "on", who=common.person(who), why=why)
+        is_on, thrower = position == "on", common.person(who)
+        if not is_on and not (why or "").strip():
+            raise typer.BadParameter("--why is missing: resuming payments needs a reason")
+        now, which = datetime.now(UTC), switches.Switch(name)
+        with open_store() as store:
+            store.write(
+                "switch.throw",
+                lambda conn: switches.throw(conn, which, now, is_on=is_on, who=thrower, why=why),
+            )
     documents: dict[str, dict[str, Any]] = {}
     with open_store() as store, store.read() as conn:
         for each in ("kill", "dry-run"):
@@ -95,18 +103,3 @@ def audit_log(
         whole={"at"},
     )
     show({"actions": [asdict(it) for it in found]}, table, as_json=json)
-
-
-def _throw(name: Name, *, is_on: bool, who: str, why: str | None) -> None:
-    from dispatch_returns.store import switches
-
-    if not is_on and not (why or "").strip():
-        raise typer.BadParameter("--why is missing: resuming payments needs a reason")
-    now = datetime.now(UTC)
-    with open_store() as store:
-        store.write(
-            "switch.throw",
-            lambda conn: switches.throw(
-                conn, switches.Switch(name), now, is_on=is_on, who=who, why=why
-            ),
-        )

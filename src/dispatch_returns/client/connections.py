@@ -55,8 +55,9 @@ def open_client(client: type[C], timeout: float, **options: Any) -> C:
     try:
         return client(timeout=timeout, verify=tls(), trust_env=bool(proxies()), **options)
     except ImportError:
+        socks = (name.upper() for name, url in proxies().items() if url.startswith("socks"))
         raise ConfigurationError(
-            f"{_variable('socks')}: a SOCKS proxy needs one more package. Install it with"
+            f"{next(socks, 'ALL')}_PROXY: a SOCKS proxy needs one more package. Install it with"
             " pip install 'httpx[socks]', or name a proxy that begins with http://"
         ) from None
     except (httpx.InvalidURL, ValueError):
@@ -76,11 +77,6 @@ def _wrong_proxy() -> ConfigurationError:
         "NO_PROXY: an entry can't be read. Leave out IPv6 networks (fd00::/8), and write an IPv6"
         " address without brackets (::1)"
     )
-
-
-def _variable(prefix: str) -> str:
-    named = (scheme for scheme, url in proxies().items() if url.startswith(prefix))
-    return f"{next(named, 'all').upper()}_PROXY"
 
 
 class Connections:

@@ -133,7 +133,11 @@ def status_error(
 ) -> errors.APIStatusError:
     """Return the error for an answer with a status of 400 or more."""
     status = response.status_code
-    body = _error_body(response.content)
+    try:
+        read = loads(response.content)
+    except ValueError:
+        read = None
+    body = cast("dict[str, Any]", read) if isinstance(read, dict) else {}
     fallback = errors.ServerError if status >= 500 else errors.APIStatusError
     said = _shown(body.get("message") or body.get("error"), secret)
     listed = body.get("errors")
@@ -191,14 +195,6 @@ def retry_after(header: str | None, now: Clock) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now()).total_seconds())
-
-
-def _error_body(content: bytes) -> dict[str, Any]:
-    try:
-        body = loads(content)
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
 def _shown(said: object, secret: str) -> str:

@@ -116,7 +116,10 @@ class Health:
         age = self._age(oldest)
         handler_age = self._age(handlers.oldest)
         late = age > max_lag or handler_age > max_lag or bool(handlers.overdue)
-        problem = self._problem(strangers) or problem
+        if (setting := self._differing_setting()) is not None:
+            problem = f"the store does not belong to {setting}: nothing is paid. Run: {_DOCTOR}"
+        elif strangers:
+            problem = f"events of a workspace that is not ours are ignored. Run: {_DOCTOR}"
         document: dict[str, Any] = {
             "status": "late" if late else "stopped" if problem else "ok",
             "oldest_event_seconds": round(age, 3),
@@ -135,14 +138,6 @@ class Health:
         if problem is not None:
             document["problem"] = problem
         return ProbeReport(not late and problem is None, document)
-
-    def _problem(self, strangers: int) -> str | None:
-        setting = self._differing_setting()
-        if setting is not None:
-            return f"the store does not belong to {setting}: nothing is paid. Run: {_DOCTOR}"
-        if strangers:
-            return f"events of a workspace that is not ours are ignored. Run: {_DOCTOR}"
-        return None
 
     def _failing(self, conn: Connection, before: datetime) -> str | None:
         others, ours = ledger.failing(conn, before)

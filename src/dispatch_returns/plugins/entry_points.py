@@ -45,7 +45,21 @@ class Plugins(Generic[P]):
         Raises `ConfigurationError` when no package or more than one offers that name, when the
         class cannot be imported, and when it does not say how it is built.
         """
-        entry = self._entry(name)
+        entries = {
+            (entry.value, _distribution(entry)): entry
+            for entry in entry_points(group=self.group, name=name)
+        }
+        if not entries:
+            installed = ", ".join(self.available()) or "none"
+            raise ConfigurationError(
+                f"no installed package offers the {self.what} {name!r} (installed: {installed})"
+            )
+        if len(entries) > 1:
+            owners = ", ".join(sorted(_distribution(entry) for entry in entries.values()))
+            raise ConfigurationError(
+                f"several packages offer the {self.what} {name!r}: {owners}; uninstall all but one"
+            )
+        entry = next(iter(entries.values()))
         whose = f"the {self.what} {name} of {_distribution(entry)}"
         try:
             found: object = entry.load()
@@ -71,21 +85,6 @@ class Plugins(Generic[P]):
         options = read_options(plugin.options_model, name, given)
         with named_by_variable(plugin.options_model, name):
             return plugin.from_options(options)
-
-    def _entry(self, name: str) -> EntryPoint:
-        found = entry_points(group=self.group, name=name)
-        entries = {(entry.value, _distribution(entry)): entry for entry in found}
-        if not entries:
-            installed = ", ".join(self.available()) or "none"
-            raise ConfigurationError(
-                f"no installed package offers the {self.what} {name!r} (installed: {installed})"
-            )
-        if len(entries) > 1:
-            owners = ", ".join(sorted(_distribution(entry) for entry in entries.values()))
-            raise ConfigurationError(
-                f"several packages offer the {self.what} {name!r}: {owners}; uninstall all but one"
-            )
-        return next(iter(entries.values()))
 
 
 def _distribution(entry: EntryPoint) -> str:

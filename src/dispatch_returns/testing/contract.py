@@ -296,7 +296,8 @@ class RefundAdapterContract(AdapterHooks):
         assert _read(adapter.refunds_of(request.payment)) == []
         ours = adapter.refund(replace(request, amount=self.money(4900)))
         self.refund_outside(request.payment, self.money(5000))
-        others, first = sorted(_read(adapter.refunds_of(request.payment)), key=_is_ours)
+        listed = _read(adapter.refunds_of(request.payment))
+        others, first = sorted(listed, key=lambda refund: refund.result.ours)
         assert (first.result.processor_id, first.result.ours) == (ours.processor_id, True)
         assert (first.refund_id, first.ticket_id) == (request.refund_id, request.ticket_id)
         assert first.idempotency_key == request.idempotency_key
@@ -354,10 +355,6 @@ def _read(listed: Iterable[KnownRefund | UnreadableRefund]) -> list[KnownRefund]
     found = list(readable_refunds(listed, unreadable.append))
     assert not unreadable, "it can't read its own refunds"
     return found
-
-
-def _is_ours(refund: KnownRefund) -> bool:
-    return refund.result.ours
 
 
 def _error(call: Callable[[], object]) -> AdapterError:

@@ -21,7 +21,7 @@ from dispatch_returns.errors import (
     SignatureError,
     UnsupportedFeatureError,
 )
-from dispatch_returns.money import CurrencyRule, Money, stripe_rule
+from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     Capabilities,
@@ -201,9 +201,10 @@ class FakeAdapter:
             if self._take_fault("payment"):
                 raise _unanswered()
             account = self._account(ref.id)
+            charged = account.charged
             return Payment(
-                currency=account.charged.currency,
-                rule=_rule(account.charged),
+                currency=charged.currency,
+                rule=replace(stripe_rule(charged.currency), decimals=charged.decimals),
                 charged=account.charged,
                 refunded=self._refunded(ref.id),
                 disputed=account.disputed,
@@ -230,8 +231,14 @@ class FakeAdapter:
                 raise UnsupportedFeatureError("this processor cannot look a refund up")
             self._account(request.payment.id)
             here = [m for m in self._made.values() if m.payment_id == request.payment.id]
-            ours = _ours(here, request)
-            return None if ours is None else ours.result
+            ours = [m for m in here if m.request and m.request.refund_id == request.refund_id]
+            paid = [m for m in ours if m.paid]
+            if len(paid) > 1:
+                raise AdapterError(ErrorKind.KEY_CONFLICT, "this was paid back more than once")
+            # The one that pays, else one that this very key made.
+            key = request.idempotency_key
+            found = paid or [m for m in ours if m.request and m.request.idempotency_key == key]
+            return found[-1].result if found else None
 
     def verify_webhook(self, request: WebhookRequest) -> Sequence[EventHead]:
         """Verify an event that `event` made. Raises `SignatureError`."""
@@ -285,7 +292,10 @@ class FakeAdapter:
         lifetime = self.capabilities.key_lifetime
         known = self._answers.get(request.idempotency_key)
         if lifetime is not None and known and self._clock() - known.at < lifetime:
-            return _replay(known, request)
+            if known.request == request:
+                return known.outcome
+            why = "the key was used before with another content"
+            return AdapterError(ErrorKind.KEY_CONFLICT, why)
         try:
             self._account(request.payment.id)
         except AdapterError as error:  # refused before execution, so the key stays unused
@@ -329,30 +339,8 @@ class FakeAdapter:
         return sum((made.result.amount for made in paid), start=replace(charged, minor=0))
 
 
-def _ours(here: list[_Made], request: RefundRequest) -> _Made | None:
-    """Return the refund of this intent: the one that pays, else one that this very key made."""
-    ours = [m for m in here if m.request and m.request.refund_id == request.refund_id]
-    paid = [m for m in ours if m.paid]
-    if len(paid) > 1:
-        raise AdapterError(ErrorKind.KEY_CONFLICT, "this was paid back more than once")
-    key = request.idempotency_key
-    of_this_key = [m for m in ours if m.request and m.request.idempotency_key == key]
-    candidates = paid or of_this_key
-    return candidates[-1] if candidates else None
-
-
-def _replay(known: _Answer, request: RefundRequest) -> RefundResult | AdapterError:
-    if known.request != request:
-        return AdapterError(ErrorKind.KEY_CONFLICT, "the key was used before with another content")
-    return known.outcome
-
-
 def _unanswered() -> AdapterError:
     return AdapterError(ErrorKind.UNKNOWN_OUTCOME, "the answer did not arrive")
-
-
-def _rule(charged: Money) -> CurrencyRule:
-    return replace(stripe_rule(charged.currency), decimals=charged.decimals)
 
 
 def _sign(body: bytes) -> str:

@@ -78,15 +78,11 @@ def _digest(body: bytes, secret: str) -> str:
 @lru_cache
 def _keyed(secret: str) -> hmac.HMAC:
     # Cached, because preparing a key takes a quarter of the time of a verification.
-    key = _utf8(secret)
+    # The error would quote the secret, so it stops here and is not even a context.
+    try:
+        key = secret.encode()
+    except UnicodeEncodeError:
+        key = b""
     if not key.strip():
         raise SignatureError("a secret is blank, or cannot be written in UTF-8")
     return hmac.new(key, digestmod="sha256")
-
-
-def _utf8(secret: str) -> bytes:
-    # Its error would quote the secret, so it stops here and is not even a context.
-    try:
-        return secret.encode()
-    except UnicodeEncodeError:
-        return b""

@@ -356,7 +356,15 @@ class Reconciler:
             return replace(found, fixed=False)
         try:
             if found.cause in {Cause.NEVER_ENTERED, Cause.NOT_PAID}:
-                fixed = self._enter_ticket(found)
+                # As its event would: the workers and the guard decide if it is paid.
+                assert found.ticket_id is not None
+                decision = self._processor_events.decide(found.ticket_id)
+                fixed = decision is not None
+                if decision is not None:
+                    entry = Found([], [decision])
+                    self._store.write(
+                        "reconcile.fix", lambda conn: self._processor_events.write(conn, entry)
+                    )
             else:
                 fixed = self._record_refund(found)
         except (APIError, AdapterError) as error:
@@ -367,16 +375,6 @@ class Reconciler:
             log.warning("a discrepancy was not fixed: %s", error, extra=extra)
             return replace(found, fixed=False)
         return replace(found, fixed=fixed and found.cause in FIXABLE)
-
-    def _enter_ticket(self, found: Discrepancy) -> bool:
-        """Enter a ticket as its event would; the workers and the guard decide if it is paid."""
-        assert found.ticket_id is not None
-        decision = self._processor_events.decide(found.ticket_id)
-        if decision is None:
-            return False
-        entry = Found([], [decision])
-        self._store.write("reconcile.fix", lambda conn: self._processor_events.write(conn, entry))
-        return True
 
     def _record_refund(self, found: Discrepancy) -> bool:
         """Record the refund of a discrepancy as the processor has it now."""

@@ -314,7 +314,17 @@ class ShopifyOrders:
         """Return the order from Shopify, None if there is none. Raises `OrderError`."""
         del ticket
         found = self._find(order_id)
-        return None if found is None else _order(order_id, found, self._items(found))
+        if found is None:
+            return None
+        page, items = found.line_items, list(found.line_items.nodes)
+        while page.page_info.has_next_page:
+            after = page.page_info.end_cursor
+            data = self._ask(MORE_LINES, id=found.id, after=after)
+            page = self._api.read(_MoreLines, data).order.line_items
+            if not page.nodes or page.page_info.end_cursor == after:
+                raise self._api.error("gave the same page of lines twice")
+            items += page.nodes
+        return _order(order_id, found, items)
 
     def _find(self, order_id: str) -> _Found | None:
         if _GID.fullmatch(order_id):
@@ -328,17 +338,6 @@ class ShopifyOrders:
         if len(nodes) > 1:
             raise self._api.error(f"has several orders {name}: write the gid on the ticket")
         return nodes[0] if nodes else None
-
-    def _items(self, found: _Found) -> list[_Item]:
-        page, items = found.line_items, list(found.line_items.nodes)
-        while page.page_info.has_next_page:
-            after = page.page_info.end_cursor
-            data = self._ask(MORE_LINES, id=found.id, after=after)
-            page = self._api.read(_MoreLines, data).order.line_items
-            if not page.nodes or page.page_info.end_cursor == after:
-                raise self._api.error("gave the same page of lines twice")
-            items += page.nodes
-        return items
 
     def _ask(self, document: str, **variables: Any) -> dict[str, Any]:
         """Return the data of an answer. Raises `OrderError`."""
