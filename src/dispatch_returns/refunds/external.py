@@ -82,15 +82,13 @@ def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> 
 
 def of_no_row(conn: Connection, seen: Iterable[Outside]) -> list[Outside]:
     """Return those of `seen` that no row of the ledger has made or adopted."""
-    return [it for it in seen if conn.execute(_ROW, _named(it)).first() is None]
-
-
-def _named(seen: Outside) -> dict[str, str | None]:
-    return {
-        "adapter": seen.adapter,
-        "processor": storable(seen.processor_id),
-        "refund": seen.refund_id,
-    }
+    found: list[Outside] = []
+    for it in seen:
+        processor = storable(it.processor_id)
+        named = {"adapter": it.adapter, "processor": processor, "refund": it.refund_id}
+        if conn.execute(_ROW, named).first() is None:
+            found.append(it)
+    return found
 
 
 _ROW = select(ledger.c.id).where(

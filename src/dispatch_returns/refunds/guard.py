@@ -268,8 +268,12 @@ def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
 
 def doubts(amount: Money, facts: TicketFacts, payment: Payment) -> tuple[Hold, ...]:
     """Return what a second person must approve before `amount`, which passed `check`, is paid."""
-    found = (_over_grant(amount, facts.parcel), _disputed(payment))
-    return tuple(hold for hold in found if hold is not None)
+    over = _over_grant(amount, facts.parcel)
+    found = [] if over is None else [over]
+    if payment.disputed:
+        detail = "The customer disputes this payment with the bank."
+        found.append(Hold(Reason.DISPUTED, detail))
+    return tuple(found)
 
 
 def together(holds: Sequence[Hold]) -> Hold | None:
@@ -356,7 +360,11 @@ def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
     if isinstance(said, str):
         return Hold(Reason.AMOUNT_NOT_EXACT, "refund_amount is not a number.")
     if currency is not None and currency.upper() != payment.currency:
-        return _currency_differs(facts, payment)
+        detail = f"The ticket's currency is not the payment's, {payment.currency}."
+        promised = facts.parcel.amount or granted
+        if promised is not None and promised.currency != payment.currency:
+            detail = f"{promised} was granted, and the payment is in {payment.currency}."
+        return Hold(Reason.CURRENCY_DIFFERS, detail)
     try:
         amount = Money.from_decimal(said, payment.currency, payment.rule)
     except MoneyError as error:
@@ -364,15 +372,6 @@ def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
     if amount.minor == 0:
         return Hold(Reason.AMOUNT_ZERO, "refund_amount is 0.")
     return amount
-
-
-def _currency_differs(facts: TicketFacts, payment: Payment) -> Hold:
-    granted = facts.parcel.amount or facts.parcel.granted
-    if granted is not None and granted.currency != payment.currency:
-        detail = f"{granted} was granted, and the payment is in {payment.currency}."
-    else:
-        detail = f"The ticket's currency is not the payment's, {payment.currency}."
-    return Hold(Reason.CURRENCY_DIFFERS, detail)
 
 
 def _over_grant(amount: Money, parcel: Parcel) -> Hold | None:
@@ -385,12 +384,6 @@ def _over_grant(amount: Money, parcel: Parcel) -> Hold | None:
         Reason.MORE_THAN_GRANTED,
         f"refund_amount is {amount}, and {granted} was granted for what came back.",
     )
-
-
-def _disputed(payment: Payment) -> Hold | None:
-    if not payment.disputed:
-        return None
-    return Hold(Reason.DISPUTED, "The customer disputes this payment with the bank.")
 
 
 def _order(facts: TicketFacts, payment: Payment) -> Hold | None:

@@ -206,8 +206,13 @@ class Intake:
         known = ledger.lock(conn, decision.row_id)
         assert known is not None, "the ledger keeps its rows"
         if known.state is State.HELD:
-            stays = known.reason == Reason.DRY_RUN and not by_person
-            if stays and not self._may_go_on(conn, decision):
+            # What a dry run has held is paid only when a person says so.
+            if (
+                known.reason == Reason.DRY_RUN
+                and not by_person
+                and not self.is_dry(conn)
+                and _settling(self._elsewhere(conn, decision), decision) is None
+            ):
                 return known
             return self.judge_anew(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
@@ -216,7 +221,11 @@ class Intake:
             # Only a person can continue with it, and the ticket says again that it is done.
             messages.tell_held(conn, known, messages.hold_of(known), self._clock())
         else:
-            self._note_changed_amount(conn, known, decision)
+            amount = decision.amount
+            if amount is not None and known.amount is not None and amount != known.amount:
+                detail = f"refund_amount is now {amount}; the refund is of {known.amount}."
+                hold = Hold(Reason.AMOUNT_CHANGED, detail)
+                messages.tell_agents(conn, known, hold, self._clock())
         return known
 
     def judge_anew(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
@@ -323,15 +332,6 @@ class Intake:
         """Whether this is a dry run: it pays nothing and writes nothing to a ticket."""
         return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
 
-    def _may_go_on(self, conn: Connection, decision: RefundDecision) -> bool:
-        """Whether an event may evaluate a refund again that a dry run has held.
-
-        After the dry run, such a refund is paid only when a person says so.
-        """
-        if self.is_dry(conn):
-            return True
-        return _settling(self._elsewhere(conn, decision), decision) is not None
-
     def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:
         messages.tell_change(conn, refund, now)
         messages.tell_adopted(conn, refund, now)
@@ -390,14 +390,6 @@ class Intake:
         assert amount is not None
         found = doubts.of_others(conn, self.adapter.name, decision, elsewhere)
         return not all(doubts.was_approved(known, amount, it) for it in found)
-
-    def _note_changed_amount(
-        self, conn: Connection, known: Refund, decision: RefundDecision
-    ) -> None:
-        if decision.amount is None or known.amount is None or decision.amount == known.amount:
-            return
-        detail = f"refund_amount is now {decision.amount}; the refund is of {known.amount}."
-        messages.tell_agents(conn, known, Hold(Reason.AMOUNT_CHANGED, detail), self._clock())
 
 
 def _unapproved(known: Refund) -> Refund:

@@ -97,7 +97,13 @@ class StripeAdapter:
         http_client: httpx.Client | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        _check_api_key(api_key)
+        if not _PRINTABLE.fullmatch(api_key):
+            raise InvalidArgumentError("api_key", "empty, or not a key: copy it from Stripe again")
+        if api_key.startswith("pk_"):
+            raise InvalidArgumentError(
+                "api_key",
+                "this is the publishable key; refunds need the secret or a restricted one",
+            )
         if base_url is not None:
             base_url = _checked_url(base_url, api_key)
         if not timeout > 0:
@@ -316,12 +322,25 @@ def _params(request: RefundRequest) -> dict[str, Any]:
         raise UnsupportedFeatureError("Stripe refunds at least one minor unit")
     if not _PRINTABLE.fullmatch(request.idempotency_key):
         raise UnsupportedFeatureError("Stripe's keys are 1 to 255 printable characters")
+    metadata = {
+        objects.REFUND_ID: request.refund_id,
+        objects.IDEMPOTENCY_KEY: request.idempotency_key,
+        objects.WORKSPACE_ID: request.workspace_id,
+        objects.TICKET_ID: request.ticket_id,
+    }
+    if request.order_id:
+        metadata["order_id"] = request.order_id
+    for name, value in metadata.items():
+        if len(value) > _LONGEST_METADATA:
+            raise UnsupportedFeatureError(
+                f"{name}: Stripe's metadata holds at most {_LONGEST_METADATA} characters"
+            )
     params: dict[str, Any] = {
         _stripe_kind(ref): _checked_id(ref),
         "amount": request.amount.minor,
         # Never "fraudulent": Stripe then blocks the customer's card and email.
         "reason": "requested_by_customer",
-        "metadata": _metadata(request),
+        "metadata": metadata,
     }
     if ref.reverse_transfer:
         params["reverse_transfer"] = True
@@ -330,23 +349,6 @@ def _params(request: RefundRequest) -> dict[str, Any]:
     if request.instructions_email:
         params["instructions_email"] = request.instructions_email
     return params
-
-
-def _metadata(request: RefundRequest) -> dict[str, str]:
-    values = {
-        objects.REFUND_ID: request.refund_id,
-        objects.IDEMPOTENCY_KEY: request.idempotency_key,
-        objects.WORKSPACE_ID: request.workspace_id,
-        objects.TICKET_ID: request.ticket_id,
-    }
-    if request.order_id:
-        values["order_id"] = request.order_id
-    for name, value in values.items():
-        if len(value) > _LONGEST_METADATA:
-            raise UnsupportedFeatureError(
-                f"{name}: Stripe's metadata holds at most {_LONGEST_METADATA} characters"
-            )
-    return values
 
 
 def _stripe_kind(ref: PaymentRef) -> str:
@@ -377,15 +379,6 @@ def _new_wire(
             raise
         raise MissingExtraError("stripe", "StripeAdapter") from None
     return Wire(api_key, base_url, timeout, http_client)
-
-
-def _check_api_key(api_key: str) -> None:
-    if not _PRINTABLE.fullmatch(api_key):
-        raise InvalidArgumentError("api_key", "empty, or not a key: copy it from Stripe again")
-    if api_key.startswith("pk_"):
-        raise InvalidArgumentError(
-            "api_key", "this is the publishable key; refunds need the secret or a restricted one"
-        )
 
 
 def _mode(api_key: str) -> str:

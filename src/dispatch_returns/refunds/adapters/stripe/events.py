@@ -73,13 +73,11 @@ def _parts(header: str) -> tuple[str, list[str]]:
     timestamps = [value for name, _, value in pairs if name == "t"]
     # Only ASCII may reach compare_digest, which raises TypeError for other text.
     signatures = [value for name, _, value in pairs if name == "v1" and value.isascii()]
-    if len(timestamps) != 1 or not signatures or not _is_timestamp(timestamps[0]):
+    timestamp = timestamps[0] if len(timestamps) == 1 else ""
+    digits = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _LONGEST_TIMESTAMP
+    if not digits or not signatures:
         raise SignatureError("the Stripe-Signature header is missing or malformed")
-    return timestamps[0], signatures
-
-
-def _is_timestamp(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_TIMESTAMP
+    return timestamp, signatures
 
 
 def read_head(body: bytes) -> EventHead:

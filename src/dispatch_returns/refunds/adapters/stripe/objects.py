@@ -71,7 +71,8 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
     currency = charge["currency"].upper()
     rule = stripe_rule(currency)
     amount = Money(charge["amount"], currency, rule.decimals)
-    captured = replace(amount, minor=_captured(charge))
+    taken: int = charge.get("amount_captured", charge["amount"] if charge["captured"] else 0)
+    captured = replace(amount, minor=taken)
     if charge["status"] != "succeeded" or not captured.minor:
         raise _not_paid(what, state)
     # A partial capture releases the rest, which Stripe counts as refunded too.
@@ -129,11 +130,6 @@ def disputes_are_over(page: StripeObject) -> bool:
     """Read a page of a payment's disputes; return whether none of them prevents a refund."""
     statuses = [dispute["status"] for dispute in page["data"]]
     return bool(statuses) and not page["has_more"] and _OVER.issuperset(statuses)
-
-
-def _captured(charge: StripeObject) -> int:
-    captured: int = charge.get("amount_captured", charge["amount"] if charge["captured"] else 0)
-    return captured
 
 
 def _not_paid(what: str, state: str) -> AdapterError:

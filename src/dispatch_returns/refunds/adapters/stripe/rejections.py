@@ -140,13 +140,15 @@ def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> A
     Stripe's own message is read and never repeated: it can contain a part of the key, or a
     customer's data.
     """
-    error = _error_of(body)
+    # Empty where the answer has none, and so is not from Stripe.
+    error = _mapping(_mapping(body).get("error"))
     code = plain(error.get("code")) or plain(error.get("message_code")) or plain(error.get("type"))
     request_id = plain(headers.get("request-id"))
+    said = ", ".join(filter(None, (f"HTTP {status}" if status else None, code, request_id)))
     meaning = _meaning(status, error)
     return AdapterError(
         meaning.kind,
-        meaning.text + _reference(status, code, request_id),
+        f"{meaning.text} (Stripe: {said})" if said else meaning.text,
         code=code,
         request_id=request_id,
         retry_after=_retry_after(headers) if meaning.kind is ErrorKind.RATE_LIMITED else None,
@@ -175,18 +177,8 @@ def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
     return _BY_STATUS[status]
 
 
-def _error_of(body: object) -> Mapping[str, object]:
-    """Return Stripe's error object; empty where the answer has none and so is not from Stripe."""
-    return _mapping(_mapping(body).get("error"))
-
-
 def _mapping(value: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
-
-
-def _reference(status: int | None, code: str | None, request_id: str | None) -> str:
-    said = ", ".join(filter(None, (f"HTTP {status}" if status else None, code, request_id)))
-    return f" (Stripe: {said})" if said else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -88,7 +88,11 @@ class Wire:
         except stripe.StripeError as error:
             raise rejection(error.http_status, error.json_body, error.headers or {}) from None
         except _NOT_SENT as error:
-            raise _not_sent(error) from None
+            raise AdapterError(
+                ErrorKind.NOT_SENT,
+                "Stripe cannot be reached, and nothing was sent: check the network and"
+                f" status.stripe.com ({type(error).__name__})",
+            ) from None
         except Exception as error:  # noqa: BLE001 - whatever broke, the money may have moved
             raise _unknown(type(error).__name__) from None
         finally:
@@ -124,14 +128,6 @@ class _PooledHTTP(stripe.HTTPClient):
         )
         response = http.send(quiet(sent), follow_redirects=False)
         return response.content, response.status_code, response.headers
-
-
-def _not_sent(error: Exception) -> AdapterError:
-    return AdapterError(
-        ErrorKind.NOT_SENT,
-        "Stripe cannot be reached, and nothing was sent: check the network and status.stripe.com"
-        f" ({type(error).__name__})",
-    )
 
 
 def _unknown(why: str, request_id: str | None = None) -> AdapterError:
