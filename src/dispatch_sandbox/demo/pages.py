@@ -1,4 +1,4 @@
-"""What is left to look at: each return's story as a page, an index of them, and one label."""
+"""What the demo leaves to look at: the timeline of each return, an index of them, and a label."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from dispatch_returns.cli import write as write_file
 from dispatch_returns.returns import StatusNames
 from dispatch_returns.returns.timeline import render, story_of
-from dispatch_sandbox.demo.cast import Return
-from dispatch_sandbox.demo.stage import Stage
+from dispatch_sandbox.demo.environment import Environment
+from dispatch_sandbox.demo.scenarios import Scenario
 
 _INDEX = """<!doctype html>
 <meta charset="utf-8"><title>25 returns</title>
@@ -22,18 +22,18 @@ _INDEX = """<!doctype html>
 """
 
 
-def write(stage: Stage, tickets: dict[str, Return], folder: Path) -> None:
-    """Write all of it into `folder`, which is made where it is not there."""
+def write(environment: Environment, tickets: dict[str, Scenario], folder: Path) -> None:
+    """Write all of it into `folder`, which is created if it is missing."""
     now, lines, printed = datetime.now(UTC), list[str](), False
-    with stage.connector.store.read() as conn:
-        for ticket_id, one in tickets.items():
-            row = stage.connector.returns.get(ticket_id)
+    with environment.connector.store.read() as conn:
+        for ticket_id, scenario in tickets.items():
+            row = environment.connector.returns.get(ticket_id)
             story = story_of(conn, row)
-            name = f"order-{one.order_id}.html"
+            name = f"order-{scenario.order_id}.html"
             html = render(story, StatusNames(), now)
             write_file(folder / name, html)
-            about = escape(f"{row.status}: {one.trouble or 'all went well'}")
-            lines.append(f'<li><a href="{name}">order {one.order_id}</a> {about}</li>')
+            about = escape(f"{row.status}: {scenario.trouble or 'all went well'}")
+            lines.append(f'<li><a href="{name}">order {scenario.order_id}</a> {about}</li>')
             label = next(iter(story.labels), None)
             if not printed and label is not None and label.pdf is not None:
                 write_file(folder / "label.pdf", label.pdf)

@@ -1,4 +1,4 @@
-"""The merchant of the demo: a policy, an order table, labels and notices."""
+"""The merchant of the demo: a policy, orders, labels and notifications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dispatch_returns.returns import Workflow, labels
 from dispatch_returns.returns.notifications import Templates, TicketComments
 from dispatch_returns.returns.orders import Order, OrderLine
 from dispatch_returns.returns.policy import PolicyBook, ReturnPolicy
-from dispatch_sandbox.demo.cast import Return
+from dispatch_sandbox.demo.scenarios import Scenario
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient, Ticket
@@ -30,51 +30,53 @@ _POLICY = ReturnPolicy.of(
             "name": "no reason",
             "reasons": ["other"],
             "outcome": "review",
-            "why": "Without a reason a person decides.",
+            "why": "Without a reason, a person decides.",
         }
     ],
 )
 _RETURNS = labels.Address("Demo Shop, returns", "Dock 3", "Springfield", "12345", "US", state="IL")
 
 
-class OrderTable:
-    """What a merchant's own database knows of its orders."""
+class DemoOrders:
+    """The merchant's own orders, as an order source."""
 
     name = "demo"
 
-    def __init__(self, cast: list[Return], payments: Mapping[str, PaymentRef]) -> None:
+    def __init__(self, scenarios: list[Scenario], payments: Mapping[str, PaymentRef]) -> None:
         now = datetime.now(UTC)
         self._orders = {
-            one.order_id: _order(one, payments[one.order_id], now)
-            for one in cast
-            if one.known_order
+            it.order_id: _order(it, payments[it.order_id], now)
+            for it in scenarios
+            if it.known_order
         }
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:  # noqa: ARG002 - the protocol's
-        """Return the order, None if there is none by this id."""
+        """Return the order, None if there is none with this id."""
         return self._orders.get(order_id)
 
 
-def parts(
-    cast: list[Return], payments: Mapping[str, PaymentRef], client: DispatchClient
+def workflow(
+    scenarios: list[Scenario], payments: Mapping[str, PaymentRef], client: DispatchClient
 ) -> Workflow:
     """Return what the merchant has set up."""
     return Workflow(
         book=PolicyBook([_POLICY]),
-        orders=OrderTable(cast, payments),
+        orders=DemoOrders(scenarios, payments),
         labels=labels.load("printable", {}),
         recipient=_RETURNS,
         notifier=TicketComments(client, Templates(shop="Demo Shop")),
     )
 
 
-def _order(one: Return, payment: PaymentRef, now: datetime) -> Order:
-    nothing = replace(one.paid, minor=0)
-    delivered = now - timedelta(days=90 if one.way == "late" else 3)
+def _order(scenario: Scenario, payment: PaymentRef, now: datetime) -> Order:
+    nothing = replace(scenario.paid, minor=0)
+    delivered = now - timedelta(days=90 if scenario.course == "late" else 3)
     return Order(
-        id=one.order_id,
-        currency=one.paid.currency,
-        lines=tuple(OrderLine(sku, sku, 1, price, nothing, nothing) for sku, price in one.items),
+        id=scenario.order_id,
+        currency=scenario.paid.currency,
+        lines=tuple(
+            OrderLine(sku, sku, 1, price, nothing, nothing) for sku, price in scenario.items
+        ),
         placed_at=delivered - timedelta(days=4),
         shipping=nothing,
         delivered_at=delivered,

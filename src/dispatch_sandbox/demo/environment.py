@@ -1,4 +1,4 @@
-"""Everything the demo runs on: sandbox, payments, receiver, connector. All on loopback."""
+"""What the demo runs on: sandbox, payments, receiver and connector, all on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector import EVENTS, Connector, Settings
 from dispatch_returns.refunds import Pace, PaymentRef
 from dispatch_returns.webhooks import asgi
-from dispatch_sandbox.demo import shop
-from dispatch_sandbox.demo.cast import Return
+from dispatch_sandbox.demo import merchant
+from dispatch_sandbox.demo.scenarios import Scenario
 from dispatch_sandbox.faults import FaultRule
 from dispatch_sandbox.server import Sandbox, running, serving
 from dispatch_sandbox.state import API_KEY, WORKSPACE
@@ -43,7 +43,7 @@ DELIVERY_FAULTS = (
     FaultRule("delivery", "drop", times=3),
 )
 
-# Days and minutes of real life, in seconds: the demo has to end within one.
+# The demo ends within a minute, so these delays are seconds instead of minutes and days.
 _PACE = Pace(
     first_retry=timedelta(milliseconds=500),
     longest_retry=timedelta(seconds=2),
@@ -52,33 +52,33 @@ _PACE = Pace(
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """What runs while the demo plays."""
+class Environment:
+    """What runs during the demo."""
 
     sandbox: Sandbox
     client: DispatchClient
     stripe: StripeClient
     connector: Connector
     payments: dict[str, PaymentRef]
-    """Order id -> payment: what a merchant's own order table knows."""
-    merchant: returns.Workflow
+    """The payment of each order, by order id, as in the merchant's own database."""
+    workflow: returns.Workflow
 
     def later(self, clock: Callable[[], datetime]) -> Connector:
-        """Return another worker on the same store, whose clock is ahead. Close it."""
+        """Return another connector on the same store, with this clock. The caller closes it."""
         settings = self.connector.settings
-        return Connector(settings, workflow=self.merchant, pace=_PACE, clock=clock)
+        return Connector(settings, workflow=self.workflow, pace=_PACE, clock=clock)
 
 
 @contextlib.contextmanager
-def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
-    """Start the sandbox and the receiver, and let the customers pay."""
+def running_environment(folder: Path, scenarios: list[Scenario]) -> Generator[Environment]:
+    """Start the sandbox and the receiver, and make the customers' payments."""
     with contextlib.ExitStack() as stack:
         box = stack.enter_context(running())
         client = stack.enter_context(DispatchClient(API_KEY, WORKSPACE, base_url=box.api_url))
         for step in returns.STEPS:
             client.statuses.create(key=step, name=step.replace("_", " ").capitalize())
         stripe = StripeClient(STRIPE_KEY, base_addresses={"api": box.url})
-        payments = {one.order_id: _pay(stripe, one) for one in cast if one.known_order}
+        payments = {it.order_id: _pay(stripe, it) for it in scenarios if it.known_order}
         secret = secrets.token_hex()
         settings = Settings(
             api_key=SecretStr(API_KEY),
@@ -92,33 +92,31 @@ def set_up(folder: Path, cast: list[Return]) -> Generator[Stage]:
                 "webhook_secret": secret,
             },
         )
-        merchant = shop.parts(cast, payments, client)
-        connector = Connector(settings, lookups=(payments.get,), workflow=merchant, pace=_PACE)
+        workflow = merchant.workflow(scenarios, payments, client)
+        connector = Connector(settings, lookups=(payments.get,), workflow=workflow, pace=_PACE)
         stack.enter_context(connector)
         app = Starlette(routes=[Mount("/webhooks", asgi.app(connector))])
         url = stack.enter_context(serving(app))
         box.state.stripe.events.listen(f"{url}/webhooks/stripe", secret)
         client.webhooks.create(url=f"{url}/webhooks/dispatch", events=EVENTS, secret=secret)
-        for one in cast:
-            if one.fault:
-                payment = payments[one.order_id].id
-                box.state.stripe.faults.add(
-                    Fault.model_validate(one.fault | {"payment_intent": payment})
-                )
+        for it in scenarios:
+            if it.fault:
+                fault = it.fault | {"payment_intent": payments[it.order_id].id}
+                box.state.stripe.faults.add(Fault.model_validate(fault))
         for rule in DELIVERY_FAULTS:
             box.state.faults.add(replace(rule))
         connector.start()
-        yield Stage(box, client, stripe, connector, payments, merchant)
+        yield Environment(box, client, stripe, connector, payments, workflow)
 
 
-def _pay(stripe: StripeClient, one: Return) -> PaymentRef:
+def _pay(stripe: StripeClient, scenario: Scenario) -> PaymentRef:
     intent = stripe.v1.payment_intents.create(
         {
-            "amount": one.paid.minor,
-            "currency": one.paid.currency.lower(),
+            "amount": scenario.paid.minor,
+            "currency": scenario.paid.currency.lower(),
             "confirm": True,
             "payment_method": "pm_card_visa",
-            "metadata": {"order_id": one.order_id},
+            "metadata": {"order_id": scenario.order_id},
         }
     )
     return PaymentRef("payment_intent", intent.id)
