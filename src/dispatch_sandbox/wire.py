@@ -77,14 +77,14 @@ def _deeper_than(value: Any, limit: int) -> bool:
     for _ in range(limit + 1):
         if not level:
             return False
-        level = [child for item in level for child in _children(item)]
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()  # pyright: ignore[reportUnknownArgumentType]
+            elif isinstance(item, list):
+                below += item  # pyright: ignore[reportUnknownArgumentType]
+        level = below
     return True
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
 
 
 def _mark(value: object) -> str:

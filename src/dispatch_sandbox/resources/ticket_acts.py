@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from dispatch_returns.client import BulkResult, Ticket
 from dispatch_sandbox import checks
@@ -11,9 +10,6 @@ from dispatch_sandbox.answers import Problem, Reply, invalid
 from dispatch_sandbox.endpoints import Call, Endpoint, one
 from dispatch_sandbox.resources import tickets
 from dispatch_sandbox.wire import Record
-
-if TYPE_CHECKING:
-    from dispatch_sandbox.workspace import Workspace
 
 
 def spam(call: Call, ticket_id: str) -> Reply:
@@ -28,7 +24,8 @@ def merge(call: Call, ticket_id: str) -> Reply:
     workspace = call.workspace
     target = tickets.find(workspace, ticket_id)
     ids = dict.fromkeys(call.accept()["sourceTicketIds"])
-    if ticket_id in ids or any(_gone(workspace, other) for other in ids):
+    others = [workspace.tickets.get(other) for other in ids]
+    if ticket_id in ids or any(it is None or it["deletedAt"] is not None for it in others):
         raise invalid(Problem("sourceTicketIds", "must be other tickets of this workspace"))
     comments = workspace.comments
     for source in [workspace.tickets[other] for other in ids]:
@@ -70,11 +67,6 @@ def bulk(call: Call) -> Reply:
         else:
             tickets.change(call.state, call.workspace, ticket, _SETS[action](given))
     return Reply({"success": True, "count": len(found)})
-
-
-def _gone(workspace: Workspace, ticket_id: str) -> bool:
-    ticket = workspace.tickets.get(ticket_id)
-    return ticket is None or ticket["deletedAt"] is not None
 
 
 _NEEDS = {"assign": "assigneeId", "setCategory": "categoryId", "setTags": "tags"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import httpx
@@ -54,18 +55,12 @@ class StripeCourier:
     async def _carry(self, delivery: Delivery) -> None:
         try:
             for attempt in range(_ATTEMPTS):
-                if await self._send(delivery):
-                    return
+                headers = delivery.headers(int(time.time()))
+                url = delivery.endpoint.url
+                with contextlib.suppress(httpx.HTTPError, OSError):
+                    answer = await self._http.post(url, content=delivery.body, headers=headers)
+                    if answer.is_success:
+                        return
                 await asyncio.sleep(_FIRST_RETRY * 2**attempt)
         finally:
             self._state.events.settle()
-
-    async def _send(self, delivery: Delivery) -> bool:
-        headers = delivery.headers(int(time.time()))
-        try:
-            answer = await self._http.post(
-                delivery.endpoint.url, content=delivery.body, headers=headers
-            )
-        except (httpx.HTTPError, OSError):
-            return False
-        return answer.is_success

@@ -173,30 +173,24 @@ def metadata(name: str, value: Node) -> dict[str, str] | None:
         return None
     if isinstance(value, str):
         raise invalid("Invalid object", param=name)
-    return {_metadata_key(key): _metadata_value(key, entry) for key, entry in value.items()}
-
-
-def _metadata_key(key: str) -> str:
-    if len(key) > 40:
-        raise invalid(
-            "Metadata keys have a limit of 40 characters. You passed in a key that is "
-            f"{len(key)} characters.",
-            param="metadata",
-        )
-    return key
-
-
-def _metadata_value(key: str, value: Node) -> str:
-    param = f"metadata[{key}]"
-    if isinstance(value, dict):
-        raise invalid("Metadata values must be strings.", param=param)
-    if len(value) > 500:
-        raise invalid(
-            "Metadata values can have up to 500 characters, but you passed in a value that is "
-            f"{len(value)} characters.",
-            param=param,
-        )
-    return value
+    found: dict[str, str] = {}
+    for key, entry in value.items():
+        if len(key) > 40:
+            raise invalid(
+                "Metadata keys have a limit of 40 characters. You passed in a key that is "
+                f"{len(key)} characters.",
+                param="metadata",
+            )
+        if isinstance(entry, dict):
+            raise invalid("Metadata values must be strings.", param=f"metadata[{key}]")
+        if len(entry) > 500:
+            raise invalid(
+                "Metadata values can have up to 500 characters, but you passed in a value that is "
+                f"{len(entry)} characters.",
+                param=f"metadata[{key}]",
+            )
+        found[key] = entry
+    return found
 
 
 def expand(kind: str, *, listed: bool = False) -> Kind:

@@ -45,7 +45,23 @@ def create_refund(call: StripeCall) -> Refund:
     course = _course(call, charge)
     refund = _new_refund(call, charge, amount)
     call.book.add_refund(refund)
-    _start(call, refund, course)
+    if course.status == "succeeded":
+        call.state.succeed(call.account, refund)
+    elif course.status == "pending":
+        refund["pending_reason"] = "processing"
+    else:
+        refund["status"] = "requires_action"
+        sent = {
+            "email_sent_at": refund["created"],
+            "email_sent_to": refund.get("instructions_email"),
+        }
+        expires = refund["created"] + _ACTION_DAYS * 86400
+        refund["next_action"] = {
+            "type": "display_details",
+            "display_details": {"email_sent": sent, "expires_at": expires},
+        }
+    if course.turn is not None:
+        call.state.schedule(call.account, refund, course.seconds, course.turn, course.reason)
     call.state.tell(call.account, "refund.created", refund)
     call.state.tell(call.account, "charge.refunded", charge)
     return refund
@@ -182,23 +198,3 @@ def _new_refund(call: StripeCall, charge: Charge, amount: int) -> Refund:
     if "instructions_email" in call.params:
         refund["instructions_email"] = call.params["instructions_email"]
     return refund
-
-
-def _start(call: StripeCall, refund: Refund, course: _Course) -> None:
-    if course.status == "succeeded":
-        call.state.succeed(call.account, refund)
-    elif course.status == "pending":
-        refund["pending_reason"] = "processing"
-    else:
-        refund["status"] = "requires_action"
-        sent = {
-            "email_sent_at": refund["created"],
-            "email_sent_to": refund.get("instructions_email"),
-        }
-        expires = refund["created"] + _ACTION_DAYS * 86400
-        refund["next_action"] = {
-            "type": "display_details",
-            "display_details": {"email_sent": sent, "expires_at": expires},
-        }
-    if course.turn is not None:
-        call.state.schedule(call.account, refund, course.seconds, course.turn, course.reason)

@@ -110,7 +110,16 @@ class StripeState:
             refund = self.book(account).refunds[refund_id]
             if not moves_money(refund):
                 continue
-            self._change(account, refund, change, reason)
+            if change == "failed":
+                self.book(account).give_back(refund, "failed", reason)
+            elif change == "succeeded":
+                self.succeed(account, refund)
+            elif "destination_details" in refund:
+                arn = f"{int(refund['id'][-18:], 16):023}"
+                refund["destination_details"]["card"] |= {
+                    "reference": arn,
+                    "reference_status": "available",
+                }
             self.tell_changed(account, refund)
             if change == "failed":
                 self.tell(account, "refund.failed", refund)
@@ -124,18 +133,6 @@ class StripeState:
         """Make the events of a refund that was changed, under the new name and the older one."""
         for kind in ("refund.updated", "charge.refund.updated"):
             self.tell(account, kind, refund)
-
-    def _change(self, account: str, refund: Refund, change: Change, reason: str | None) -> None:
-        if change == "failed":
-            self.book(account).give_back(refund, "failed", reason)
-        elif change == "succeeded":
-            self.succeed(account, refund)
-        elif "destination_details" in refund:
-            arn = f"{int(refund['id'][-18:], 16):023}"
-            refund["destination_details"]["card"] |= {
-                "reference": arn,
-                "reference_status": "available",
-            }
 
     def succeed(self, account: str, refund: Refund) -> None:
         """Let a refund succeed; a card's tracing number comes later."""
@@ -164,7 +161,11 @@ class StripeState:
         with self.lock:
             self.settle()
             refunds = [refund for book in self._books.values() for refund in book.refunds.values()]
-            sums, counts = _per_charge(refunds)
+            sums: dict[str, int] = {}
+            counts: dict[str, int] = {}
+            for refund in filter(moves_money, refunds):
+                sums[refund["charge"]] = sums.get(refund["charge"], 0) + refund["amount"]
+                counts[refund["charge"]] = counts.get(refund["charge"], 0) + 1
             return {
                 "now": self.now(),
                 "payment_intents": sum(len(book.payment_intents) for book in self._books.values()),
@@ -215,15 +216,6 @@ class StripeState:
 def _loaded_turn(turn: list[Any]) -> tuple[float, int, str, str, Change, str | None]:
     due, count, account, refund_id, change, reason = turn
     return due, count, account, refund_id, change, reason
-
-
-def _per_charge(refunds: list[Refund]) -> tuple[dict[str, int], dict[str, int]]:
-    sums: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for refund in filter(moves_money, refunds):
-        sums[refund["charge"]] = sums.get(refund["charge"], 0) + refund["amount"]
-        counts[refund["charge"]] = counts.get(refund["charge"], 0) + 1
-    return sums, counts
 
 
 def new_request_id() -> str:
