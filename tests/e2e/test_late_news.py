@@ -21,7 +21,7 @@ from dispatch_returns import Connector, Context, RefundEvent, Settings, webhooks
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import inbox
 from dispatch_returns.store.schema import outbox
@@ -118,8 +118,8 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
             base_url=box.api_url,
             adapter_options={"api_key": API_KEY, "base_url": box.url, "webhook_secret": SECRET},
         )
-        pace = Pace(first_retry=timedelta(milliseconds=100))
-        with Connector(settings, store=store, pace=pace) as connector:
+        retry_schedule = RetrySchedule(first_retry=timedelta(milliseconds=100))
+        with Connector(settings, store=store, retry_schedule=retry_schedule) as connector:
             connector.go_live.complete()
             app = FastAPI(lifespan=connector.lifespan)
             app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")

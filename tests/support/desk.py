@@ -14,15 +14,15 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds import actions, attempts, ledger
 from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.attempts import Attempt
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import (
     OrderOf,
     PaymentResolver,
     TicketFacts,
-    nobody_asked,
+    no_order_source,
 )
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, outbox, switches
@@ -88,10 +88,10 @@ class Desk:
         adapter: RefundAdapter | None = None,
         *,
         clock: Clock | None = None,
-        rails: Rails | None = None,
-        pace: Pace | None = None,
+        limits: GuardLimits | None = None,
+        schedule: RetrySchedule | None = None,
         resolver: PaymentResolver | None = None,
-        order_of: OrderOf = nobody_asked,
+        order_of: OrderOf = no_order_source,
     ) -> None:
         self.store = store
         self.clock = clock or Clock()
@@ -99,23 +99,23 @@ class Desk:
         self.adapter: RefundAdapter = adapter or self.fake
         if isinstance(adapter, FakeAdapter):
             self.fake = adapter
-        self.pace = pace or Pace()
+        self.schedule = schedule or RetrySchedule()
         self.resolver = resolver
         self.order_of = order_of
         self.announced: list[tuple[State, str | None]] = []
         """What the merchant's code would be told: each state, with why it waits."""
-        self.service = self._new_service(rails)
+        self.service = self._new_service(limits)
 
-    def _new_service(self, rails: Rails | None) -> RefundService:
+    def _new_service(self, limits: GuardLimits | None) -> RefundService:
         return RefundService(
             self.store,
             self.adapter,
             self.resolver,
-            rails,
-            pace=self.pace,
+            limits,
+            schedule=self.schedule,
             clock=self.clock,
             jitter=lambda: 0.0,
-            announce=self._announce,
+            listener=self._announce,
             order_of=self.order_of,
         )
 
@@ -125,10 +125,12 @@ class Desk:
         assert now == self.clock()
         self.announced.append((refund.state, refund.reason))
 
-    def restart(self, rails: Rails | None = None, adapter: RefundAdapter | None = None) -> None:
-        """Start the service anew, with other rails or another processor."""
+    def restart(
+        self, limits: GuardLimits | None = None, adapter: RefundAdapter | None = None
+    ) -> None:
+        """Start the service anew, with other limits or another processor."""
         self.adapter = adapter or self.adapter
-        self.service = self._new_service(rails)
+        self.service = self._new_service(limits)
 
     def throw(self, switch: Switch, *, is_on: bool) -> None:
         """Turn a switch on or off, as another process does."""
@@ -235,6 +237,6 @@ class Desk:
         return [request.idempotency_key.rpartition("-")[2] for request in self.fake.requests]
 
 
-def pace(**changes: Any) -> Pace:
-    """The pace with some of it changed."""
-    return replace(Pace(), **changes)
+def schedule(**changes: Any) -> RetrySchedule:
+    """The schedule with some of it changed."""
+    return replace(RetrySchedule(), **changes)

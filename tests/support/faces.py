@@ -147,7 +147,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "KnownRefund",
         "ManualAdapter",
         "OrderLookup",
-        "Pace",
+        "RetrySchedule",
         "Payment",
         "PaymentKind",
         "PaymentRef",

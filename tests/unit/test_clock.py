@@ -16,7 +16,7 @@ from dispatch_returns.clock import ClockWatch
 from dispatch_returns.connector.clock_check import ClockCheck
 from dispatch_returns.connector.health import Health
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.store import NewEvent, Store, inbox
 from dispatch_returns.webhooks import sign
 from dispatch_returns.webhooks.receiver import ProcessorReceiver, Receiver
@@ -129,7 +129,7 @@ def test_work_that_a_wrong_clock_has_put_off_is_taken(
             None,  # type: ignore[arg-type]
             lambda: machine.wall,
             machine.watch.wrong_by,
-            pace=Pace(),
+            schedule=RetrySchedule(),
             monotonic=lambda: machine.ticks,
         )
         for found in check.claim(1):

@@ -31,8 +31,8 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
-from dispatch_returns.refunds.guard import Rails
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.guard import GuardLimits
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import heartbeats
 from dispatch_returns.testing import FakeAdapter
@@ -135,8 +135,8 @@ def test_the_rails_are_the_settings(tmp_path: Path) -> None:
         "evidence": {"condition": frozenset({"good"})},
     }
     with Connector(settings(tmp_path, **limits)) as connector:
-        assert connector.refunds.rails == Rails(**limits)
-        assert connector.refunds.pace == Pace()
+        assert connector.refunds.limits == GuardLimits(**limits)
+        assert connector.refunds.schedule == RetrySchedule()
 
 
 def test_a_connector_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

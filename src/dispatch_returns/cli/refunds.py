@@ -226,7 +226,7 @@ def retry(
             found.id,
             who=who,
             why=why,
-            facts=_facts(connector, found) if found.state in actions.JUDGED_ANEW else None,
+            facts=_facts(connector, found) if found.state in actions.EVALUATED_AGAIN else None,
             nothing_was_paid=nothing_was_paid,
         )
     _report(refund, as_json=json)

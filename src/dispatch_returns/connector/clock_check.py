@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table
 
 from dispatch_returns.clock import WRONG, Clock, since_boot
 from dispatch_returns.errors import APIError
-from dispatch_returns.refunds.pace import WAITING, Pace
+from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, queue
 from dispatch_returns.store.queue import LONGEST_RETRY
@@ -41,7 +41,7 @@ class ClockCheck:
         clock: Clock,
         wrong_by: Callable[[], timedelta | None],
         *,
-        pace: Pace,
+        schedule: RetrySchedule,
         monotonic: Callable[[], float] = since_boot,
     ) -> None:
         self._store = store
@@ -50,15 +50,19 @@ class ClockCheck:
         self._wrong_by = wrong_by
         self._monotonic = monotonic
         self._checked: float | None = None
-        retry = max(LONGEST_RETRY, pace.longest_retry, pace.lease)
+        retry = max(LONGEST_RETRY, schedule.longest_retry, schedule.lease)
         # If something waits longer than this, a wrong clock has set its time.
         self._longest_waits: tuple[tuple[Table, ColumnElement[bool] | None, timedelta], ...] = (
             (inbox, None, retry),
             (outbox, None, retry),
             (returns, _NOT_BY_POLICY, retry),
             (ledger, _UNFINISHED, retry),
-            (ledger, _IN_PROGRESS, max(retry, pace.longest_poll)),
-            (ledger, _FOLLOWED_UP, max(retry, pace.longest_poll, *pace.follow_ups)),
+            (ledger, _IN_PROGRESS, max(retry, schedule.longest_poll)),
+            (
+                ledger,
+                _FOLLOWED_UP,
+                max(retry, schedule.longest_poll, *schedule.follow_ups),
+            ),
         )
 
     def claim(self, limit: int) -> list[timedelta | None]:

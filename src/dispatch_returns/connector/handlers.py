@@ -150,7 +150,7 @@ class Handlers:
         """Return the names of the handlers for `event_type`."""
         return list(self._by_type.get(_one_name(event_type), ()))
 
-    def announce(self, conn: Connection, refund: Refund, now: datetime) -> None:
+    def refund_changed(self, conn: Connection, refund: Refund, now: datetime) -> None:
         """Add a message to the outbox for each handler of the refund's new state."""
         for name in self.names(f"refund.{refund.state}"):
             event = RefundEvent.of(refund, now)

@@ -117,7 +117,7 @@ class Restored:
                         uncertain=True,
                         due_at=None,
                     )
-                    messages.tell_held(conn, parked, hold, now)
+                    messages.report_hold(conn, parked, hold, now)
             # A `refunded` ticket without a row may have had one that the backup lacks.
             go_live.again(conn, self._workspace())
         restores.complete(conn, self._clock(), why="reconciled with the processor's refunds")

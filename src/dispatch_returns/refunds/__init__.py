@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dispatch_returns.refunds.adapters.stripe import StripeAdapter
     from dispatch_returns.refunds.guard import Reason
     from dispatch_returns.refunds.ledger import Refund
-    from dispatch_returns.refunds.pace import Pace
+    from dispatch_returns.refunds.retry_schedule import RetrySchedule
     from dispatch_returns.refunds.ticket_facts import OrderLookup
     from dispatch_returns.refunds.transitions import State
 
@@ -45,7 +45,6 @@ __all__ = [
     "KnownRefund",
     "ManualAdapter",
     "OrderLookup",
-    "Pace",
     "Payment",
     "PaymentKind",
     "PaymentRef",
@@ -56,6 +55,7 @@ __all__ = [
     "RefundRequest",
     "RefundResult",
     "RefundStatus",
+    "RetrySchedule",
     "State",
     "StripeAdapter",
     "SupportsAccount",
@@ -79,7 +79,7 @@ if not TYPE_CHECKING:
             ".adapters.stripe": ["StripeAdapter"],
             ".guard": ["Reason"],
             ".ledger": ["Refund"],
-            ".pace": ["Pace"],
+            ".retry_schedule": ["RetrySchedule"],
             ".ticket_facts": ["OrderLookup"],
             ".transitions": ["State"],
         },

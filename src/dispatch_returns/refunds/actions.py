@@ -26,7 +26,7 @@ from dispatch_returns.store import audit_log
 
 _Change = Callable[[Connection, Refund, datetime], Refund]
 
-JUDGED_ANEW = UNPAID
+EVALUATED_AGAIN = UNPAID
 """In these states nothing was paid, and `retry` needs the ticket."""
 
 
@@ -58,7 +58,7 @@ def approve(
             approved_detail=refund.detail,
         )
 
-    return _judge_anew(service, refund_id, "approve", facts, check, who=who, why=why)
+    return _evaluate_again(service, refund_id, "approve", facts, check, who=who, why=why)
 
 
 def _agreed(
@@ -96,8 +96,8 @@ def cancel(service: RefundService, refund_id: str, *, who: str, why: str | None 
             detail=f"Canceled by {who}.",
             due_at=None,
         )
-        messages.tell_change(conn, canceled, now)
-        service.announce(conn, canceled, now)
+        messages.update_ticket(conn, canceled, now)
+        service.listener(conn, canceled, now)
         return canceled
 
     return _act(service, refund_id, "cancel", change, who=who, why=why)
@@ -149,14 +149,14 @@ def retry(
 ) -> Refund:
     """Try a refund again; return it as it is afterwards.
 
-    A refund of which nothing was paid (`JUDGED_ANEW`) is evaluated again from `facts`, the ticket
-    as it is now, and gets a new idempotency key if it was sent. An `unknown` refund is looked up
-    again. It gets a new key only with `nothing_was_paid`, when a person has checked with the
-    processor. Raises `RefundStateError` for a refund that is paid or under way, and `AdapterError`
-    when the processor cannot answer.
+    A refund of which nothing was paid (`EVALUATED_AGAIN`) is evaluated again from `facts`, the
+    ticket as it is now, and gets a new idempotency key if it was sent. An `unknown` refund is
+    looked up again. It gets a new key only with `nothing_was_paid`, when a person has checked with
+    the processor. Raises `RefundStateError` for a refund that is paid or under way, and
+    `AdapterError` when the processor cannot answer.
     """
-    if _get(service, refund_id).state in JUDGED_ANEW:
-        return _judge_anew(service, refund_id, "retry", facts, _nothing_paid, who=who, why=why)
+    if _get(service, refund_id).state in EVALUATED_AGAIN:
+        return _evaluate_again(service, refund_id, "retry", facts, _nothing_paid, who=who, why=why)
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
         if refund.state is State.UNKNOWN:
@@ -168,7 +168,7 @@ def retry(
     return _act(service, refund_id, "retry", change, who=who, why=why)
 
 
-def _judge_anew(
+def _evaluate_again(
     service: RefundService,
     refund_id: str,
     act: str,
@@ -180,7 +180,7 @@ def _judge_anew(
 ) -> Refund:
     refund = check(_get(service, refund_id))
     if facts is None:
-        raise InvalidArgumentError("facts", "this refund is judged anew from its ticket")
+        raise InvalidArgumentError("facts", "this refund is evaluated again from its ticket")
     if (facts.workspace_id, facts.ticket_id) != (refund.workspace_id, refund.ticket_id):
         raise InvalidArgumentError("facts", f"{refund.id} belongs to another ticket")
     differs = act == "approve" and refund.reason == Reason.CUSTOMER_DIFFERS
@@ -188,14 +188,14 @@ def _judge_anew(
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
         agreed = _agreed(conn, decision, now, who=who) if differs else decision
-        return service.intake.judge_anew(conn, check(refund), agreed)
+        return service.intake.evaluate_again(conn, check(refund), agreed)
 
     payments = decision.payment_ids
     return _act(service, refund_id, act, change, who=who, why=why, payments=payments)
 
 
 def _nothing_paid(refund: Refund) -> Refund:
-    if refund.state not in JUDGED_ANEW:
+    if refund.state not in EVALUATED_AGAIN:
         raise RefundStateError(f"{refund.id} was {_standing(refund)} meanwhile")
     return refund
 

@@ -12,7 +12,7 @@ from dispatch_returns.refunds import external, guard, ledger
 from dispatch_returns.refunds.adapter import Payment
 from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.external import Outside
-from dispatch_returns.refunds.guard import Hold, Rails
+from dispatch_returns.refunds.guard import GuardLimits, Hold
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.orders import OrderRecord
@@ -44,7 +44,7 @@ def before_approval(
     elsewhere: Sequence[Outside],
     *,
     entered_at: datetime,
-    rails: Rails,
+    limits: GuardLimits,
 ) -> list[Hold]:
     """Return everything that a second person must approve. The caller has locked the payment.
 
@@ -61,7 +61,7 @@ def before_approval(
     other = next((it for it in alike if _is_duplicate(it, decision.facts)), None)
     if other is not None:
         found.append(guard.possible_duplicate(other))
-    if (needed := guard.needs_approval(amount, rails)) is not None:
+    if (needed := guard.needs_approval(amount, limits)) is not None:
         found.append(needed)
     return found
 

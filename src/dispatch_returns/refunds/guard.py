@@ -212,7 +212,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Rails:
+class GuardLimits:
     """The conditions for moving money. Amounts are in major units by currency code.
 
     Where a limit names some currencies, it refuses every other currency: a merchant who starts to
@@ -250,7 +250,7 @@ APPROVABLE = frozenset(
 """The holds that a second person's approval lifts."""
 
 
-def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
+def check(facts: TicketFacts, payment: Payment, limits: GuardLimits) -> Money | Hold:
     """Return the exact amount to pay, or the hold that says what to correct first."""
     if facts.removed is not None:
         return Hold(Reason.TICKET_REMOVED, f"The ticket {facts.removed}.")
@@ -259,9 +259,9 @@ def check(facts: TicketFacts, payment: Payment, rails: Rails) -> Money | Hold:
         return amount
     return (
         _order(facts, payment)
-        or _evidence(facts, rails)
+        or _evidence(facts, limits)
         or _payment(amount, payment)
-        or _cap(amount, rails)
+        or _cap(amount, limits)
         or amount
     )
 
@@ -322,22 +322,22 @@ def dry_run_hold(amount: Money) -> Hold:
     return Hold(Reason.DRY_RUN, f"{amount} would have been paid.")
 
 
-def needs_approval(amount: Money, rails: Rails) -> Hold | None:
+def needs_approval(amount: Money, limits: GuardLimits) -> Hold | None:
     """Return a hold if a second person must approve `amount`."""
-    if not rails.approve_above:
+    if not limits.approve_above:
         return None
-    limit = rails.approve_above.get(amount.currency)
+    limit = limits.approve_above.get(amount.currency)
     if limit is not None and amount.major <= limit:
         return None
     above = "no limit is set for it" if limit is None else f"above {limit} {amount.currency}"
     return Hold(Reason.APPROVAL_NEEDED, f"{amount} needs a second person: {above}.")
 
 
-def over_day_cap(amount: Money, sent_today_minor: int, rails: Rails) -> Hold | None:
+def over_day_cap(amount: Money, sent_today_minor: int, limits: GuardLimits) -> Hold | None:
     """Return a hold if `amount` plus what was sent today exceeds the cap per day."""
-    if not rails.max_per_day:
+    if not limits.max_per_day:
         return None
-    limit = rails.max_per_day.get(amount.currency)
+    limit = limits.max_per_day.get(amount.currency)
     total = Money(amount.minor + sent_today_minor, amount.currency, amount.decimals)
     if limit is not None and total.major <= limit:
         return None
@@ -401,10 +401,10 @@ def _order(facts: TicketFacts, payment: Payment) -> Hold | None:
     return Hold(Reason.ORDER_DIFFERS, "The payment belongs to another order than the ticket.")
 
 
-def _evidence(facts: TicketFacts, rails: Rails) -> Hold | None:
+def _evidence(facts: TicketFacts, limits: GuardLimits) -> Hold | None:
     if facts.parcel.returnless:
         return None
-    for name, accepted in rails.evidence.items():
+    for name, accepted in limits.evidence.items():
         value = facts.fields.get(name)
         if _is_blank(value):
             return Hold(Reason.EVIDENCE_MISSING, f"The ticket has no {name}.")
@@ -434,10 +434,10 @@ def _payment(amount: Money, payment: Payment) -> Hold | None:
     )
 
 
-def _cap(amount: Money, rails: Rails) -> Hold | None:
-    if not rails.max_refund:
+def _cap(amount: Money, limits: GuardLimits) -> Hold | None:
+    if not limits.max_refund:
         return None
-    limit = rails.max_refund.get(amount.currency)
+    limit = limits.max_refund.get(amount.currency)
     if limit is not None and amount.major <= limit:
         return None
     known = "not set for this currency" if limit is None else f"{limit} {amount.currency}"

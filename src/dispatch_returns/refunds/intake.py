@@ -23,18 +23,18 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
     unreadable_refunds,
 )
-from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.decision import RefundDecision, adoption, entry
 from dispatch_returns.refunds.external import Outside
-from dispatch_returns.refunds.guard import Hold, Rails, Reason
+from dispatch_returns.refunds.guard import GuardLimits, Hold, Reason
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
+from dispatch_returns.refunds.listener import RefundListener, no_listener
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.ticket_facts import (
     OrderOf,
     PaymentResolver,
     TicketFacts,
-    nobody_asked,
+    no_order_source,
 )
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import go_live, switches
@@ -51,18 +51,18 @@ class Intake:
         self,
         adapter: RefundAdapter,
         resolver: PaymentResolver | None = None,
-        rails: Rails | None = None,
+        limits: GuardLimits | None = None,
         clock: Clock = utc_now,
-        announce: Announce = tell_nobody,
+        listener: RefundListener = no_listener,
         *,
-        order_of: OrderOf = nobody_asked,
+        order_of: OrderOf = no_order_source,
     ) -> None:
         self._order_of = order_of
         self.adapter = adapter
-        self.rails = rails or Rails()
+        self.limits = limits or GuardLimits()
         self._resolver = resolver or PaymentResolver()
         self._clock = clock
-        self._announce = announce
+        self._listener = listener
         self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
     def judge(self, facts: TicketFacts, *, agreed: bool = False) -> RefundDecision:
@@ -119,7 +119,7 @@ class Intake:
         decision = RefundDecision(
             facts, ref, listed=listed, names=payment.names, owner=owner, email=email
         )
-        checked = guard.check(facts, _without_ours(payment, decision.row_id, listed), self.rails)
+        checked = guard.check(facts, _without_ours(payment, decision.row_id, listed), self.limits)
         if isinstance(checked, Hold):
             # Keep what it asks for: an external refund of exactly that amount settles it.
             asked = guard.asked(facts, payment)
@@ -214,21 +214,21 @@ class Intake:
                 and _settling(self._elsewhere(conn, decision), decision) is None
             ):
                 return known
-            return self.judge_anew(conn, known, decision)
+            return self.evaluate_again(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
             return self._hold_if_changed(conn, known, decision)
         if known.reason is not None:
             # Only a person can continue with it, and the ticket says again that it is done.
-            messages.tell_held(conn, known, messages.hold_of(known), self._clock())
+            messages.report_hold(conn, known, messages.hold_of(known), self._clock())
         else:
             amount = decision.amount
             if amount is not None and known.amount is not None and amount != known.amount:
                 detail = f"refund_amount is now {amount}; the refund is of {known.amount}."
                 hold = Hold(Reason.AMOUNT_CHANGED, detail)
-                messages.tell_agents(conn, known, hold, self._clock())
+                messages.add_agent_note(conn, known, hold, self._clock())
         return known
 
-    def judge_anew(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
+    def evaluate_again(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
         """Write `decision` into the row of a refund of which nothing was paid; return the row.
 
         An approval counts for the same amount of the same payment, and for the doubts that the
@@ -313,8 +313,8 @@ class Intake:
     ) -> None:
         if hold.reason is Reason.CUSTOMER_DIFFERS:
             owners.ask(conn, decision.question, now)
-        messages.tell_held(conn, refund, hold, now)
-        self._announce(conn, refund, now)
+        messages.report_hold(conn, refund, hold, now)
+        self._listener(conn, refund, now)
 
     def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[Outside]:
         """Return the payment's external refunds that no row has."""
@@ -330,12 +330,12 @@ class Intake:
 
     def is_dry(self, conn: Connection) -> bool:
         """Whether this is a dry run: it pays nothing and writes nothing to a ticket."""
-        return self.rails.dry_run or Switch.DRY_RUN in switches.on(conn)
+        return self.limits.dry_run or Switch.DRY_RUN in switches.on(conn)
 
     def _tell_adopted(self, conn: Connection, refund: Refund, now: datetime) -> Refund:
-        messages.tell_change(conn, refund, now)
-        messages.tell_adopted(conn, refund, now)
-        self._announce(conn, refund, now)
+        messages.update_ticket(conn, refund, now)
+        messages.report_adoption(conn, refund, now)
+        self._listener(conn, refund, now)
         return refund
 
     def _hold_if_changed(self, conn: Connection, known: Refund, decision: RefundDecision) -> Refund:
@@ -345,10 +345,10 @@ class Intake:
             if (known.amount, known.payment) == (decision.amount, decision.payment_columns):
                 if not self._is_doubted(conn, decision, known):
                     return known
-                return self.judge_anew(conn, known, decision)
+                return self.evaluate_again(conn, known, decision)
             detail = f"The ticket was changed before the refund of {known.amount} was sent."
             hold = Hold(Reason.CHANGED_MEANWHILE, detail)
-        return self.judge_anew(conn, known, replace(decision, hold=hold))
+        return self.evaluate_again(conn, known, replace(decision, hold=hold))
 
     def _hold(
         self,
@@ -363,11 +363,11 @@ class Intake:
             return decision.hold
         amount = decision.amount
         assert amount is not None  # a decision has an amount or a hold
-        if self.rails.dry_run:
+        if self.limits.dry_run:
             return guard.dry_run_hold(amount)
-        name, rails = self.adapter.name, self.rails
+        name, limits = self.adapter.name, self.limits
         found = doubts.before_approval(
-            conn, name, decision, elsewhere, entered_at=entered_at, rails=rails
+            conn, name, decision, elsewhere, entered_at=entered_at, limits=limits
         )
         hold = guard.together(found)
         if hold is None or all(doubts.was_approved(known, amount, it) for it in found):

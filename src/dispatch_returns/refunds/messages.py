@@ -31,13 +31,13 @@ _FOR_CUSTOMER = {
 _TRIED = frozenset({outbox.MessageState.DONE, outbox.MessageState.UNDELIVERED})
 
 
-def tell_change(conn: Connection, refund: Refund, now: datetime) -> None:
+def update_ticket(conn: Connection, refund: Refund, now: datetime) -> None:
     """Bring the ticket in line with `refund`, which has just changed."""
     outbox.add(conn, _change(refund), now)
 
 
-def tell_outcome(conn: Connection, refund: Refund, now: datetime, *, again: bool) -> None:
-    """Like `tell_change`, and tell the customer where the money is: once for each such state.
+def report_outcome(conn: Connection, refund: Refund, now: datetime, *, again: bool) -> None:
+    """Like `update_ticket`, and tell the customer where the money is: once for each such state.
 
     `again`: a store that was lost may have sent it already, so look for it first.
     """
@@ -51,7 +51,7 @@ def hold_of(refund: Refund) -> Hold:
     return Hold(Reason(refund.reason), refund.detail)
 
 
-def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+def report_hold(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Take the ticket back from `refunded`, and say why and what to do.
 
     This happens once for each time that a person sets it to `refunded`: until the ticket is taken
@@ -65,13 +65,13 @@ def tell_held(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> No
     outbox.add_all(conn, (_message(refund, "ticket", what, review="yes"), note), now)
 
 
-def tell_agents(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
+def add_agent_note(conn: Connection, refund: Refund, hold: Hold, now: datetime) -> None:
     """Leave an internal note that says what was found and what to do."""
     what = f"{hold.reason}:{hold.detail}"
     outbox.add(conn, _message(refund, "note", what, body=_note(refund, hold)), now)
 
 
-def tell_adopted(conn: Connection, refund: Refund, now: datetime) -> None:
+def report_adoption(conn: Connection, refund: Refund, now: datetime) -> None:
     """Say that the refund was made elsewhere, and that nothing more was paid."""
     body = (
         f"This payment had been refunded already, by {refund.processor_id}, which was not made"

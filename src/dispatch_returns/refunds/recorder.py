@@ -23,10 +23,10 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.refunds import attempts, ledger, messages, outcomes
 from dispatch_returns.refunds.adapter import RefundAdapter, RefundResult
-from dispatch_returns.refunds.announce import Announce
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
-from dispatch_returns.refunds.pace import WAITING, Pace
+from dispatch_returns.refunds.listener import RefundListener
+from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
 from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store
@@ -66,18 +66,18 @@ class Recorder:
         self,
         store: Store,
         adapter: RefundAdapter,
-        pace: Pace,
+        schedule: RetrySchedule,
         *,
         clock: Clock,
         jitter: Callable[[], float],
-        announce: Announce,
+        listener: RefundListener,
     ) -> None:
         self._store = store
         self._adapter = adapter
-        self._pace = pace
+        self._schedule = schedule
         self._now = clock
         self._jitter = jitter
-        self._announce = announce
+        self._listener = listener
 
     # Inside the caller's transaction.
 
@@ -102,8 +102,8 @@ class Recorder:
         if not keep_approval:
             values |= NOT_APPROVED
         held = ledger.move(conn, refund, now, State.HELD, by=by, **values)
-        messages.tell_held(conn, held, hold, now)
-        self._announce(conn, held, now)
+        messages.report_hold(conn, held, hold, now)
+        self._listener(conn, held, now)
         return held
 
     def apply(
@@ -128,7 +128,7 @@ class Recorder:
         state, hold = outcomes.standing(refund, result)
         polls = refund.tries + 1 if state is refund.state else 0
         followed = result.ours and self._adapter.capabilities.lookup
-        wait = self._pace.next_poll(state, polls, self._jitter()) if followed else None
+        wait = self._schedule.next_poll(state, polls, self._jitter()) if followed else None
         after = ledger.move(
             conn,
             refund,
@@ -148,14 +148,14 @@ class Recorder:
         if (refund.state, refund.reason, refund.arn) == (after.state, after.reason, after.arn):
             return after
         if refund.state is not after.state:
-            self._announce(conn, after, now)
+            self._listener(conn, after, now)
         if after.reason is not None:
-            messages.tell_held(conn, after, messages.hold_of(after), now)
+            messages.report_hold(conn, after, messages.hold_of(after), now)
         else:
             again = by is not RefundAction.ANSWER
-            messages.tell_outcome(conn, after, now, again=again)
+            messages.report_outcome(conn, after, now, again=again)
         if after.adopted:
-            messages.tell_adopted(conn, after, now)
+            messages.report_adoption(conn, after, now)
         return after
 
     # Each in a transaction of its own.
@@ -196,11 +196,11 @@ class Recorder:
             self.refuse(refund, Hold(Reason.UNSUPPORTED, f"{error}"))
 
     def retry(self, refund: Refund, error: AdapterError, call: str = "refund") -> None:
-        """Retry later a call that was certainly not carried out, for as long as the pace allows."""
+        """Retry later a call that was certainly not carried out, as long as `patience` lasts."""
         now = self._now()
         with self._store.read() as conn:
             tried_since = attempts.tried_since(conn, refund) or now
-        if now > tried_since + self._pace.patience:
+        if now > tried_since + self._schedule.patience:
             self.refuse(refund, Hold(Reason.UNREACHABLE, error.message), error, call)
         else:
             self._try_later(refund, error, call, State.REQUESTED, RefundAction.POSTPONE)
@@ -238,9 +238,9 @@ class Recorder:
                 uncertain=True,
                 due_at=None,
             )
-            messages.tell_held(conn, parked, hold, now)
+            messages.report_hold(conn, parked, hold, now)
             if refund.reason is None:
-                self._announce(conn, parked, now)
+                self._listener(conn, parked, now)
 
         self._store.write("refund.outcome", write)
 
@@ -251,7 +251,7 @@ class Recorder:
     def follow_later(self, refund: Refund) -> None:
         """Look again later at a refund that the processor accepted, and does not show now."""
         polls = refund.tries + 1
-        wait = self._pace.next_poll(refund.state, polls, self._jitter())
+        wait = self._schedule.next_poll(refund.state, polls, self._jitter())
         due_at = None if wait is None else self._now() + wait
         self._postpone(refund, detail=None, due_at=due_at, tries=polls)
 
@@ -259,13 +259,15 @@ class Recorder:
         """Look again later at an accepted refund while the processor cannot say how it stands."""
         now = self._now()
         since = failing_since(refund.failing_since, refund.detail, error.message, now)
-        due_at: datetime | None = now + self._pace.wait_on(now - since, self._pace.first_poll)
-        if refund.state is State.SUCCEEDED and now - since >= self._pace.followed_for:
+        due_at: datetime | None = now + self._schedule.wait_on(
+            now - since, self._schedule.first_poll
+        )
+        if refund.state is State.SUCCEEDED and now - since >= self._schedule.followed_for:
             due_at = None  # until then it could have failed
         told = None
         if error.kind is ErrorKind.KEY_CONFLICT:
             told = Hold(Reason.PAID_TWICE, error.message)
-        elif now - since >= self._pace.patience and refund.state in WAITING:
+        elif now - since >= self._schedule.patience and refund.state in WAITING:
             told = _NOT_TOLD
         self._postpone(refund, told, detail=error.message, due_at=due_at, failing_since=since)
 
@@ -279,12 +281,12 @@ class Recorder:
             f" {self._adapter.name} now."
         )
         finished = refund.state in {State.SUCCEEDED, State.FAILED, State.CANCELED}
-        told = now - since >= self._pace.patience and not finished
+        told = now - since >= self._schedule.patience and not finished
         self._postpone(
             refund,
             Hold(Reason.UNREACHABLE, why) if told else None,
             detail=detail,
-            due_at=now + self._pace.wait_on(now - since, _SOON),
+            due_at=now + self._schedule.wait_on(now - since, _SOON),
             failing_since=since,
         )
 
@@ -298,14 +300,14 @@ class Recorder:
         detail = f"The ticket {'is not found' if missing else 'cannot be read'}: {error.message}"
         now = self._now()
         since = failing_since(refund.failing_since, refund.detail, detail, now)
-        if missing and now - since >= self._pace.patience:
+        if missing and now - since >= self._schedule.patience:
             hold, by = deleted(refund), RefundAction.HOLD
             self._store.write("refund.postpone", lambda conn: self.hold(conn, refund, hold, by=by))
             return
         self._postpone(
             refund,
             detail=detail,
-            due_at=now + self._pace.retry_in(refund.tries, None, self._jitter()),
+            due_at=now + self._schedule.retry_in(refund.tries, None, self._jitter()),
             tries=refund.tries + 1,
             failing_since=since,
         )
@@ -319,7 +321,7 @@ class Recorder:
             now = self._now()
             changed = ledger.change(conn, refund, now, **values)
             if told is not None:
-                messages.tell_agents(conn, changed, told, now)
+                messages.add_agent_note(conn, changed, told, now)
 
         self._store.write("refund.postpone", write)
 
@@ -329,7 +331,7 @@ class Recorder:
         def write(conn: Connection) -> None:
             now = self._now()
             _record_error(conn, refund, call, error, now)
-            wait = self._pace.retry_in(refund.tries, error.retry_after, self._jitter())
+            wait = self._schedule.retry_in(refund.tries, error.retry_after, self._jitter())
             since = failing_since(refund.failing_since, refund.detail, error.message, now)
             after = ledger.move(
                 conn,
@@ -346,10 +348,10 @@ class Recorder:
             if state is not State.UNKNOWN or after.reason is not None:
                 return
             asked_at = after.first_sent_at or attempts.tried_since(conn, after) or after.created_at
-            if now > asked_at + self._pace.patience:  # notify a person, once; it goes on
+            if now > asked_at + self._schedule.patience:  # notify a person, once; it goes on
                 after = ledger.change(conn, after, now, reason=_NOT_KNOWN.reason)
-                messages.tell_held(conn, after, _NOT_KNOWN, now)
-                self._announce(conn, after, now)
+                messages.report_hold(conn, after, _NOT_KNOWN, now)
+                self._listener(conn, after, now)
 
         self._store.write("refund.outcome", write)
 

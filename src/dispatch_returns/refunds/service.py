@@ -33,15 +33,15 @@ from dispatch_returns.refunds.adapter import (
     RefundAdapter,
     RefundResult,
 )
-from dispatch_returns.refunds.announce import Announce, tell_nobody
 from dispatch_returns.refunds.decision import RefundDecision
-from dispatch_returns.refunds.guard import Hold, Rails
+from dispatch_returns.refunds.guard import GuardLimits, Hold
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
+from dispatch_returns.refunds.listener import RefundListener, no_listener
 from dispatch_returns.refunds.outcomes import NextStep
-from dispatch_returns.refunds.pace import WAITING, Pace
 from dispatch_returns.refunds.recorder import Recorder, ids_of
-from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, nobody_asked
+from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
+from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, no_order_source
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, switches
 from dispatch_returns.store.schema import storable
@@ -76,27 +76,27 @@ class RefundService:
         store: Store,
         adapter: RefundAdapter,
         resolver: PaymentResolver | None = None,
-        rails: Rails | None = None,
+        limits: GuardLimits | None = None,
         *,
-        pace: Pace | None = None,
+        schedule: RetrySchedule | None = None,
         clock: Clock = utc_now,
         jitter: Callable[[], float] = random.random,
-        announce: Announce = tell_nobody,
+        listener: RefundListener = no_listener,
         taken_back: TakenBack | None = None,
-        order_of: OrderOf = nobody_asked,
+        order_of: OrderOf = no_order_source,
         workspace: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.store = store
         self.adapter = adapter
-        self.rails = rails or Rails()
-        self.pace = pace or Pace()
+        self.limits = limits or GuardLimits()
+        self.schedule = schedule or RetrySchedule()
         self.now = clock
-        self.announce = announce
-        self.intake = Intake(adapter, resolver, self.rails, clock, announce, order_of=order_of)
+        self.listener = listener
+        self.intake = Intake(adapter, resolver, self.limits, clock, listener, order_of=order_of)
         self.recorder = Recorder(
-            store, adapter, self.pace, clock=clock, jitter=jitter, announce=announce
+            store, adapter, self.schedule, clock=clock, jitter=jitter, listener=listener
         )
-        self._always_stopped_by = self.rails.stopped_by
+        self._always_stopped_by = self.limits.stopped_by
         self._taken_back = taken_back
         self._workspace = workspace
 
@@ -121,9 +121,9 @@ class RefundService:
             return None, None
         now = self.now()
         # It needs no second check before it is sent.
-        at_once = not (decision.hold or decision.look_first or self.rails.max_per_day)
+        at_once = not (decision.hold or decision.look_first or self.limits.max_per_day)
         if at_once and not switches.on(conn) | self._always_stopped_by:
-            created = self.intake.create(conn, decision, _sent(now, self.pace))
+            created = self.intake.create(conn, decision, _sent(now, self.schedule))
         else:
             created = self.intake.create(conn, decision)
         if created is None:
@@ -157,7 +157,7 @@ class RefundService:
 
     def claim(self, limit: int) -> list[Refund]:
         """Claim up to `limit` refunds of this workspace whose next step is due."""
-        lease, workspace = self.pace.lease, self._workspace()
+        lease, workspace = self.schedule.lease, self._workspace()
         return self.store.write(
             "refund.claim", lambda conn: ledger.claim(conn, self.now(), lease, limit, workspace)
         )
@@ -193,7 +193,9 @@ class RefundService:
             self._send(refund)
         elif self.stopped_by():
             self._send(refund)  # it is postponed or held, and that needs no request
-        elif not can.lookup and not calls.key_was_kept(refund, can, self.pace.lease, self.now()):
+        elif not can.lookup and not calls.key_was_kept(
+            refund, can, self.schedule.lease, self.now()
+        ):
             self.recorder.park(refund)
         else:
             self._look_before_sending(refund)
@@ -254,9 +256,9 @@ class RefundService:
             detail = _WAITS_FOR[min(waits)]
             ledger.change(conn, refund, now, detail=detail, due_at=wait, failing_since=None)
             return None
-        sent = _sent(now, self.pace)
+        sent = _sent(now, self.schedule)
         if refund.nothing_carried_out:
-            hold = _last_hold(conn, refund, self.rails, stopped, now)
+            hold = _last_hold(conn, refund, self.limits, stopped, now)
             if hold is not None:
                 self.recorder.hold(conn, refund, hold, by=RefundAction.HOLD)
                 return None
@@ -397,28 +399,28 @@ def _left_to_another_worker(refund: Refund) -> Generator[None, None, None]:
         log.info("refund %s was taken over by another worker", refund.id, extra=ids_of(refund))
 
 
-def _sent(now: datetime, pace: Pace) -> RefundChanges:
+def _sent(now: datetime, schedule: RetrySchedule) -> RefundChanges:
     """Return the row's changes for a call that is made now, and is the first with its key."""
     return {
         "first_sent_at": now,
         "sent_day": now.date().isoformat(),
-        "due_at": now + pace.lease,
+        "due_at": now + schedule.lease,
     }
 
 
 def _last_hold(
-    conn: Connection, refund: Refund, rails: Rails, stopped: frozenset[str], now: datetime
+    conn: Connection, refund: Refund, limits: GuardLimits, stopped: frozenset[str], now: datetime
 ) -> Hold | None:
     """Return what holds a refund just before its first call: a dry run, or the day's cap."""
     assert refund.amount is not None
     if Switch.DRY_RUN in stopped:
         return guard.dry_run_hold(refund.amount)
-    if not rails.max_per_day:
+    if not limits.max_per_day:
         return None
     today = now.date().isoformat()
     ledger.count_alone(conn, today, refund.amount.currency)
     sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
-    return guard.over_day_cap(refund.amount, sent, rails)
+    return guard.over_day_cap(refund.amount, sent, limits)
 
 
 def _log_error(refund: Refund, error: AdapterError) -> None:

@@ -256,7 +256,7 @@ class News:
         return was_listed and row.approved_by is not None and known.created_at < row.created_at
 
     def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Met:
-        messages.tell_agents(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())
+        messages.add_agent_note(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())
         return Met.FOR_A_PERSON
 
     def _apply(self, conn: Connection, row: Refund, known: KnownRefund, met: Met) -> Met:

@@ -25,7 +25,7 @@ OrderOf = Callable[["TicketFacts"], OrderRecord]
 """Asks the shop's own system for a ticket's order. Raises `AdapterError` if it can't answer now."""
 
 
-def nobody_asked(_facts: TicketFacts) -> OrderRecord:
+def no_order_source(_facts: TicketFacts) -> OrderRecord:
     """Return `NOT_ASKED`: no order source is configured."""
     return NOT_ASKED
 

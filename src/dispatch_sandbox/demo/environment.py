@@ -17,7 +17,7 @@ from stripe import StripeClient
 from dispatch_returns import returns
 from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector import EVENTS, Connector, Settings
-from dispatch_returns.refunds import Pace, PaymentRef
+from dispatch_returns.refunds import PaymentRef, RetrySchedule
 from dispatch_returns.webhooks import asgi
 from dispatch_sandbox.demo import merchant
 from dispatch_sandbox.demo.scenarios import Scenario
@@ -44,7 +44,7 @@ DELIVERY_FAULTS = (
 )
 
 # The demo ends within a minute, so these delays are seconds instead of minutes and days.
-_PACE = Pace(
+_RETRY_SCHEDULE = RetrySchedule(
     first_retry=timedelta(milliseconds=500),
     longest_retry=timedelta(seconds=2),
     first_poll=timedelta(seconds=1),
@@ -66,7 +66,9 @@ class Environment:
     def later(self, clock: Callable[[], datetime]) -> Connector:
         """Return another connector on the same store, with this clock. The caller closes it."""
         settings = self.connector.settings
-        return Connector(settings, workflow=self.workflow, pace=_PACE, clock=clock)
+        return Connector(
+            settings, workflow=self.workflow, retry_schedule=_RETRY_SCHEDULE, clock=clock
+        )
 
 
 @contextlib.contextmanager
@@ -93,7 +95,9 @@ def running_environment(folder: Path, scenarios: list[Scenario]) -> Generator[En
             },
         )
         workflow = merchant.workflow(scenarios, payments, client)
-        connector = Connector(settings, lookups=(payments.get,), workflow=workflow, pace=_PACE)
+        connector = Connector(
+            settings, lookups=(payments.get,), workflow=workflow, retry_schedule=_RETRY_SCHEDULE
+        )
         stack.enter_context(connector)
         app = Starlette(routes=[Mount("/webhooks", asgi.app(connector))])
         url = stack.enter_context(serving(app))

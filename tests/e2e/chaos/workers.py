@@ -20,7 +20,7 @@ from dispatch_returns.connector.celery import install
 from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import StoreError
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.webhooks import asgi
 
 FIRST_RETRY = timedelta(seconds=0.2)
@@ -44,12 +44,12 @@ class Orders:
         def clock() -> datetime:
             return datetime.now(UTC) + timedelta(seconds=self.ahead.value if self.ahead else 0)
 
-        pace = Pace(
+        retry_schedule = RetrySchedule(
             lease=timedelta(seconds=self.lease),
             first_retry=FIRST_RETRY,
             longest_retry=LONGEST_RETRY,
         )
-        return Connector(Settings(**self.settings), pace=pace, clock=clock)
+        return Connector(Settings(**self.settings), retry_schedule=retry_schedule, clock=clock)
 
 
 def work(orders: Orders) -> None:

@@ -19,7 +19,7 @@ from celery import Celery
 from dispatch_returns.connector.celery import install
 from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from tests.e2e.crash import merchant
 from tests.e2e.crash.worker import arm
 
@@ -58,8 +58,10 @@ def build(orders: CeleryOrders) -> Celery:
     app = Celery("crash")
     app.conf.update(orders.celery)
     parts = merchant.parts(Path(orders.merchant)) if orders.merchant else None
-    pace = Pace(lease=LEASE, first_retry=timedelta(seconds=1))
-    connector = Connector(Settings(**orders.settings), workflow=parts, pace=pace)
+    retry_schedule = RetrySchedule(lease=LEASE, first_retry=timedelta(seconds=1))
+    connector = Connector(
+        Settings(**orders.settings), workflow=parts, retry_schedule=retry_schedule
+    )
     for point in Path(orders.points).iterdir() if orders.points else ():
         arm(connector, point.name, partial(die_once, point), parts)
     install(app, connector, sweep_every=0.5)

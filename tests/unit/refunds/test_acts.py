@@ -19,7 +19,7 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
-from dispatch_returns.refunds.guard import Hold, Rails, Reason
+from dispatch_returns.refunds.guard import GuardLimits, Hold, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.store import Store, audit_log
@@ -27,7 +27,7 @@ from dispatch_returns.store.switches import Switch
 from tests.support.desk import Desk, facts, usd
 from tests.support.stores import overwrite_refund
 
-APPROVE = Rails(approve_above={"USD": Decimal(10)})
+APPROVE = GuardLimits(approve_above={"USD": Decimal(10)})
 
 
 @pytest.fixture
@@ -349,7 +349,7 @@ def test_a_canceled_refund_can_be_retried(desk: Desk) -> None:
 
 def test_what_is_judged_anew_needs_its_ticket(desk: Desk) -> None:
     desk.enter(facts(amount=None))
-    with pytest.raises(InvalidArgumentError, match=r"^facts: .* judged anew from its ticket"):
+    with pytest.raises(InvalidArgumentError, match=r"^facts: .* evaluated again from its ticket"):
         desk.retry()
 
 
@@ -506,7 +506,7 @@ def test_an_approval_pays_a_disputed_payment_where_the_processor_allows_it(desk:
 
 
 def test_an_approval_is_for_what_was_said_when_it_was_asked_for(desk: Desk) -> None:
-    desk.restart(Rails(approve_above={"USD": Decimal(100)}))
+    desk.restart(GuardLimits(approve_above={"USD": Decimal(100)}))
     held = desk.enter()
     desk.fake.dispute("pi_1")
     asked_again = actions.approve(desk.service, held.id, who="Ann", facts=facts())
@@ -567,7 +567,7 @@ def test_an_approval_covers_what_is_left_of_the_doubts_that_were_seen(desk: Desk
     desk.enter()
     desk.act(actions.approve, facts=facts())
     desk.step()
-    desk.restart(Rails())
+    desk.restart(GuardLimits())
     assert again(desk, "retry").state is State.REQUESTED
 
 

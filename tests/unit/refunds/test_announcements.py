@@ -13,7 +13,7 @@ import pytest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds import actions
 from dispatch_returns.refunds.adapter import RefundStatus
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from tests.support.desk import Desk, facts
@@ -107,6 +107,6 @@ def test_each_state_is_announced_once(
 
 
 def test_what_the_guard_holds_is_announced(store: Store) -> None:
-    desk = Desk(store, rails=Rails(approve_above={"USD": Decimal(100)}))
+    desk = Desk(store, limits=GuardLimits(approve_above={"USD": Decimal(100)}))
     desk.enter()
     assert desk.announced == [(State.HELD, "approval_needed")]

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, LeaseLostError
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
@@ -28,7 +28,7 @@ def test_a_refund_is_announced_with_its_entry_and_paid_once(desk: Desk) -> None:
     assert sending is not None
     row = desk.only()
     assert (row, row.state, row.first_sent_at) == (sending, State.SENDING, desk.clock.now)
-    assert row.due_at == desk.clock.now + desk.pace.lease
+    assert row.due_at == desk.clock.now + desk.schedule.lease
     assert row.claims == 0, "it was written as sending from the start"
     assert [(it.call, it.outcome) for it in desk.attempts()] == [("refund", "sent")]
     assert desk.fake.refunds == []
@@ -74,7 +74,7 @@ def test_a_call_that_comes_after_its_lease_is_not_made(
     caplog.set_level("INFO")
     sending = enter_and_begin(desk)
     assert sending is not None
-    desk.clock.now += desk.pace.lease + late
+    desk.clock.now += desk.schedule.lease + late
     with pytest.raises(LeaseLostError, match=f"lease of {sending.id} ended before the call"):
         desk.service._call(sending)
     desk.service.carry_out(sending)
@@ -84,16 +84,16 @@ def test_a_call_that_comes_after_its_lease_is_not_made(
 
 
 @pytest.mark.parametrize(
-    ("rails", "state"),
+    ("limits", "state"),
     [
-        (Rails(kill_switch=True), State.REQUESTED),
-        (Rails(dry_run=True), State.HELD),
-        (Rails(max_per_day={"USD": Decimal(1)}), State.HELD),
-        (Rails(approve_above={"USD": Decimal(1)}), State.HELD),
+        (GuardLimits(kill_switch=True), State.REQUESTED),
+        (GuardLimits(dry_run=True), State.HELD),
+        (GuardLimits(max_per_day={"USD": Decimal(1)}), State.HELD),
+        (GuardLimits(approve_above={"USD": Decimal(1)}), State.HELD),
     ],
 )
-def test_what_a_rail_stops_is_not_begun(desk: Desk, rails: Rails, state: State) -> None:
-    desk.restart(rails)
+def test_what_a_limit_stops_is_not_begun(desk: Desk, limits: GuardLimits, state: State) -> None:
+    desk.restart(limits)
     assert enter_and_begin(desk) is None
     assert (desk.only().state, desk.fake.requests) == (state, [])
 

@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 
 from dispatch_returns.refunds import actions
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Parcel, TicketFacts
 from dispatch_returns.refunds.transitions import State
@@ -79,7 +79,7 @@ def test_parcels_of_one_ticket_are_no_duplicates(desk: Desk) -> None:
 
 
 def test_what_was_never_paid_is_no_duplicate(desk: Desk) -> None:
-    desk.restart(Rails(max_refund={"USD": usd("10.00").major}))
+    desk.restart(GuardLimits(max_refund={"USD": usd("10.00").major}))
     assert enter(desk, ask("tkt_1")).state is State.HELD
     desk.restart()
     assert enter(desk, ask("tkt_2")).state is State.REQUESTED

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from dispatch_returns.connector.processor_events import Found, LateNews
 from dispatch_returns.refunds import actions, external, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import Met
 from dispatch_returns.refunds.ticket_facts import TicketFacts
@@ -38,9 +38,9 @@ NOT_AGAIN = cast("TicketReader", None)
 def desks() -> Iterator[tuple[Desk, Desk]]:
     """Two machines that share a database, where a second person agrees to each refund."""
     with postgres.new_database() as url, Store.open(url) as one, Store.open(url) as two:
-        rails = Rails(approve_above={"USD": Decimal(100)})
-        here = Desk(one, rails=rails)
-        yield here, Desk(two, here.fake, clock=here.clock, rails=rails)
+        limits = GuardLimits(approve_above={"USD": Decimal(100)})
+        here = Desk(one, limits=limits)
+        yield here, Desk(two, here.fake, clock=here.clock, limits=limits)
 
 
 def news(desk: Desk) -> LateNews:
@@ -111,7 +111,7 @@ def test_two_events_of_the_same_payment_do_not_lock_each_other_out(
     """The later one was asked after one more refund was made by hand."""
     here, there = desks
     for desk in desks:
-        desk.restart(Rails())
+        desk.restart(GuardLimits())
     here.fake.first_status = RefundStatus.PENDING
     here.enter(facts(payment_intent="pi_2"))
     here.step()
@@ -201,7 +201,7 @@ def test_an_event_is_written_after_the_ticket_that_is_being_entered(
 ) -> None:
     here, there = desks
     for desk in desks:
-        desk.restart(Rails())
+        desk.restart(GuardLimits())
     decision = here.service.intake.judge(facts())
     known = made_elsewhere(there)
     with inside(here.store, lambda conn: here.service.intake.enter(conn, decision)) as entered:

@@ -35,7 +35,7 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds import actions, ledger
 from dispatch_returns.refunds.adapter import RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.refunds.decision import RefundDecision
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
@@ -50,12 +50,12 @@ TICKETS = ("tkt_1", "tkt_2")
 CHARGED = usd("149.00")
 NOT_PAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 LOST_FOR_A_PERSON = (State.HELD, State.FAILED, State.CANCELED, State.UNKNOWN)
-RAILS = (
-    Rails(),
-    Rails(kill_switch=True),
-    Rails(dry_run=True),
-    Rails(approve_above={"USD": Decimal(100)}),
-    Rails(max_per_day={"USD": Decimal(150)}),
+LIMITS = (
+    GuardLimits(),
+    GuardLimits(kill_switch=True),
+    GuardLimits(dry_run=True),
+    GuardLimits(approve_above={"USD": Decimal(100)}),
+    GuardLimits(max_per_day={"USD": Decimal(150)}),
 )
 
 kinds = st.sampled_from(list(ErrorKind))
@@ -234,9 +234,9 @@ class Returns(RuleBasedStateMachine):
     def time_passes(self, wait: timedelta) -> None:
         self.clock.now += wait
 
-    @rule(rails=st.sampled_from(RAILS))
-    def restart_with_other_rails(self, rails: Rails) -> None:
-        self.desk.restart(rails)
+    @rule(limits=st.sampled_from(LIMITS))
+    def restart_with_other_limits(self, limits: GuardLimits) -> None:
+        self.desk.restart(limits)
 
     # The processor.
 
@@ -325,7 +325,7 @@ class Returns(RuleBasedStateMachine):
         """Faults over, tickets complete, time passes: paid once, or with a person."""
         for waiting in self.fake._faults.values():
             waiting.clear()
-        self.desk.restart(Rails())
+        self.desk.restart(GuardLimits())
         while self.slow_workers:
             self.slow_worker_goes_on()
         self.desk.run(days=2)

@@ -48,7 +48,7 @@ def test_the_same_fact_has_the_same_key_and_is_kept_once(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     hold = Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
     row, before = desk.only(), desk.messages()
-    for tell in (messages.tell_held, messages.tell_held):
+    for tell in (messages.report_hold, messages.report_hold):
         desk.store.write("again", lambda conn: tell(conn, row, hold, NOW))  # noqa: B023
     assert desk.messages() == before
 

@@ -9,7 +9,7 @@ from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureE
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.testing import FakeAdapter
-from tests.support.desk import EMAIL, NOW, Desk, facts, pace, usd
+from tests.support.desk import EMAIL, NOW, Desk, facts, schedule, usd
 
 SENT = "Your refund of 149.00 USD was sent to your original payment method."
 ON_ITS_WAY = "Your refund of 149.00 USD is on its way to your original payment method."
@@ -63,7 +63,7 @@ def test_the_ledger_says_that_the_call_is_made_before_it_is_made(desk: Desk) -> 
     desk.fake.refund = watched  # type: ignore[method-assign, assignment]
     desk.enter()
     desk.step()
-    assert seen == [(State.SENDING, NOW + desk.pace.lease, NOW, "sent")]
+    assert seen == [(State.SENDING, NOW + desk.schedule.lease, NOW, "sent")]
 
 
 def test_every_call_is_recorded_with_what_came_of_it(desk: Desk) -> None:
@@ -404,8 +404,8 @@ def test_jitter_takes_up_to_half_off(desk: Desk) -> None:
 
 def test_a_service_has_defaults(desk: Desk) -> None:
     service = type(desk.service)(desk.store, desk.fake)
-    assert service.pace == pace()
-    assert not service.rails.kill_switch
-    assert service.rails is service.intake.rails
+    assert service.schedule == schedule()
+    assert not service.limits.kill_switch
+    assert service.limits is service.intake.limits
     assert service.now().tzinfo is not None
     assert 0 <= service.recorder._jitter() < 1

@@ -44,7 +44,9 @@ def test_a_refund_that_may_be_paid_is_not_checked_again(desk: Desk, state: State
     row = put(desk, state)
     decision = desk.service.intake.judge(facts())
     with pytest.raises(TransitionError, match=f"{row.id}.* from {state} to .*'checked again'"):
-        desk.store.write("test", lambda conn: desk.service.intake.judge_anew(conn, row, decision))
+        desk.store.write(
+            "test", lambda conn: desk.service.intake.evaluate_again(conn, row, decision)
+        )
     assert desk.only() == row
 
 

@@ -14,7 +14,7 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
-from tests.support.desk import NOW, Clock, Desk, facts, pace, usd
+from tests.support.desk import NOW, Clock, Desk, facts, schedule, usd
 
 AGAIN = [ErrorKind.NOT_SENT, ErrorKind.RATE_LIMITED, ErrorKind.AUTH]
 SILENT = [ErrorKind.UNKNOWN_OUTCOME, ErrorKind.IN_PROGRESS]
@@ -203,7 +203,7 @@ def test_a_call_that_is_made_again_is_written_down_before_as_the_first_was(
     desk.run(hours=1)
     (during,) = seen
     assert (during.state, during.first_sent_at) == (State.SENDING, NOW)
-    assert during.due_at == during.updated_at + desk.pace.lease
+    assert during.due_at == during.updated_at + desk.schedule.lease
     assert desk.only().state is State.SUCCEEDED
 
 
@@ -591,7 +591,7 @@ def test_a_first_look_that_fails_leaves_the_refund_unsent_and_waiting(desk: Desk
 
 
 def test_patience_is_kept_to_the_second(store: Store) -> None:
-    desk = Desk(store, pace=pace(patience=timedelta(seconds=5)))
+    desk = Desk(store, schedule=schedule(patience=timedelta(seconds=5)))
     fail(desk, ErrorKind.NOT_SENT, times=100)
     desk.enter()
     desk.run(seconds=5)
@@ -601,7 +601,7 @@ def test_patience_is_kept_to_the_second(store: Store) -> None:
 
 
 def test_patience_with_an_unknown_outcome_is_kept_to_the_second(store: Store) -> None:
-    desk = Desk(store, pace=pace(patience=timedelta(seconds=5)))
+    desk = Desk(store, schedule=schedule(patience=timedelta(seconds=5)))
     fail(desk, ErrorKind.AUTH, times=100, call="find")
     until_unknown(desk)
     desk.run(seconds=5)

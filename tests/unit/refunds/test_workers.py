@@ -216,7 +216,7 @@ def test_a_store_that_cannot_commit_the_outcome_leaves_it_to_be_looked_up(desk: 
 def test_a_claim_takes_what_is_due_for_a_lease(desk: Desk) -> None:
     desk.enter(facts("tkt_1"), facts("tkt_2", payment_intent="pi_2"))
     (first,) = desk.service.claim(1)
-    assert first.due_at == desk.clock() + desk.pace.lease
+    assert first.due_at == desk.clock() + desk.schedule.lease
     assert len(desk.service.claim(9)) == 1
     assert desk.service.claim(9) == []
 

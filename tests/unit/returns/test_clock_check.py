@@ -9,7 +9,7 @@ import pytest
 from dispatch_returns.clock import never_wrong
 from dispatch_returns.connector.clock_check import ClockCheck
 from dispatch_returns.refunds.adapter import RefundStatus
-from dispatch_returns.refunds.pace import Pace
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from tests.support.workshop import Workshop
 
 
@@ -34,5 +34,5 @@ def test_a_refund_waits_no_longer_than_its_own_next_look(
 
 def late(shop: Workshop) -> list[timedelta | None]:
     """What the check of a worker that has just started finds."""
-    check = ClockCheck(shop.store, shop.client, shop.clock, never_wrong, pace=Pace())
+    check = ClockCheck(shop.store, shop.client, shop.clock, never_wrong, schedule=RetrySchedule())
     return check.claim(1)

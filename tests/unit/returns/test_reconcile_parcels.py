@@ -148,12 +148,12 @@ def test_an_earlier_parcel_that_a_person_gave_up_is_no_difference(shop: ReturnsS
     shop.merchant.orders.known["1234"] = order(A="10.00", B="20.00")
     ticket = shop.ask("A", "B")
     shop.connector.returns.receive(ticket.id, lines=["A"], who="Bob")
-    with_cap = replace(shop.connector.refunds.rails, max_refund={"USD": Decimal(5)})
-    shop.connector.refunds.intake.rails = with_cap
+    with_cap = replace(shop.connector.refunds.limits, max_refund={"USD": Decimal(5)})
+    shop.connector.refunds.intake.limits = with_cap
     shop.work()
     (first,) = shop.refunds(ticket)
     assert first.reason == "over_cap"
-    shop.connector.refunds.intake.rails = shop.connector.refunds.rails
+    shop.connector.refunds.intake.limits = shop.connector.refunds.limits
     actions.cancel(shop.connector.refunds, first.id, who="Ann", why="store credit instead")
     shop.work()
     shop.connector.returns.receive(ticket.id, lines=["B"], who="Bob")

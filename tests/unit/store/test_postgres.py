@@ -21,7 +21,7 @@ from dispatch_returns.errors import (
     StoreUnavailableError,
 )
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.returns import receipts
@@ -516,10 +516,10 @@ def test_two_workers_that_enter_the_same_intent_at_once_pay_once(desks: tuple[De
 
 
 def test_two_workers_do_not_exceed_the_days_cap_together(desks: tuple[Desk, Desk]) -> None:
-    rails = Rails(max_per_day={"USD": Decimal(200)})
+    limits = GuardLimits(max_per_day={"USD": Decimal(200)})
     here, there = desks
     for desk in desks:
-        desk.restart(rails)
+        desk.restart(limits)
     with inside(here.store, enter_and_begin(here)) as first:
         second = there.store.submit(
             "event.done", enter_and_begin(there, "tkt_2", payment_intent="pi_2")

@@ -106,7 +106,7 @@ class ReturnsEngine:
         self._client = client
         self._tickets = TicketReader(store, client)
         self._book = parts.book
-        self._evidence = intake.rails.evidence
+        self._evidence = intake.limits.evidence
         self._notifies = parts.notifier is not None
         self._workspace = workspace
         self._statuses = statuses

@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from dispatch_returns.refunds.ledger import Refund
 
-Announce = Callable[[Connection, Refund, datetime], None]
+RefundListener = Callable[[Connection, Refund, datetime], None]
 """Called with a refund that has changed state, in the transaction that changed it.
 
 It may use the connection to write to the outbox, and for nothing else.
 """
 
 
-def tell_nobody(conn: Connection, refund: Refund, now: datetime) -> None:
+def no_listener(conn: Connection, refund: Refund, now: datetime) -> None:
     """Do nothing: there is no listener."""

@@ -1,4 +1,4 @@
-"""How long things take: leases, retries, and the next look at a refund. Pure."""
+"""When a refund is retried or looked at again, and how long a lease lasts. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SOONEST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things may take: `lease` must be longer than three calls to the processor.
+class RetrySchedule:
+    """The delays of a refund: `lease` must be longer than three calls to the processor.
 
     ``patience``: how long a processor may be unreachable before a person is notified.
     ``follow_ups``: when a refund that succeeded is looked at again, each after the one before. The

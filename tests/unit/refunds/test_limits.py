@@ -1,4 +1,4 @@
-"""The rails that hold at the last moment: kill switch, dry run, caps, a second person."""
+"""The limits that hold at the last moment: kill switch, dry run, caps, a second person."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.switches import Switch
 from tests.support.desk import NOW, Desk, facts, usd
 
-KILL = Rails(kill_switch=True)
-DRY = Rails(dry_run=True)
+KILL = GuardLimits(kill_switch=True)
+DRY = GuardLimits(dry_run=True)
 
 
-def per_day(amount: int) -> Rails:
-    return Rails(max_per_day={"USD": Decimal(amount)})
+def per_day(amount: int) -> GuardLimits:
+    return GuardLimits(max_per_day={"USD": Decimal(amount)})
 
 
 # The kill switch.
@@ -184,7 +184,7 @@ def test_a_dry_run_still_finds_what_was_sent_before_it(desk: Desk) -> None:
 
 
 def test_the_cap_per_refund_holds_on_entry(desk: Desk) -> None:
-    desk.restart(Rails(max_refund={"USD": Decimal(100)}))
+    desk.restart(GuardLimits(max_refund={"USD": Decimal(100)}))
     desk.enter()
     assert (desk.only().state, desk.only().reason) == (State.HELD, "over_cap")
     desk.enter(facts(amount="100.00"))
@@ -280,7 +280,7 @@ def test_a_refund_is_not_counted_twice_when_it_is_sent_again(desk: Desk) -> None
 
 
 def test_other_currencies_have_caps_of_their_own(desk: Desk) -> None:
-    desk.restart(Rails(max_per_day={"USD": Decimal(100), "EUR": Decimal(100)}))
+    desk.restart(GuardLimits(max_per_day={"USD": Decimal(100), "EUR": Decimal(100)}))
     pay_each(desk, "100.00")
     desk.store.write(
         "euro", lambda conn: conn.exec_driver_sql("UPDATE ledger SET currency = 'EUR'")
