@@ -42,10 +42,10 @@ from dispatch_returns.connector.writeback import Messenger
 from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, SupportsWebhooks
-from dispatch_returns.refunds.guard import Rails
+from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.pace import Pace
 from dispatch_returns.refunds.registry import build_adapter
+from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
@@ -111,7 +111,7 @@ class Connector:
         adapter: RefundAdapter | None = None,
         lookups: tuple[OrderLookup, ...] = (),
         workflow: Workflow | None = None,
-        pace: Pace | None = None,
+        retry_schedule: RetrySchedule | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self.settings = settings
@@ -128,7 +128,7 @@ class Connector:
         self.installation = Installation(
             self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
         )
-        pace = pace or Pace()
+        retry_schedule = retry_schedule or RetrySchedule()
         if settings.stripe_search:
             search: OrderLookup | None = getattr(self.adapter, "find_payment", None)
             if search is None:
@@ -150,7 +150,7 @@ class Connector:
             self.store,
             self.adapter,
             resolver,
-            Rails(
+            GuardLimits(
                 kill_switch=settings.kill_switch,
                 dry_run=settings.dry_run,
                 max_refund=settings.max_refund,
@@ -158,9 +158,9 @@ class Connector:
                 approve_above=settings.approve_above,
                 evidence=settings.evidence,
             ),
-            pace=pace,
+            schedule=retry_schedule,
             clock=clock,
-            announce=self._handlers.announce,
+            listener=self._handlers.refund_changed,
             taken_back=Rereading(
                 self.store,
                 tickets,
@@ -171,9 +171,9 @@ class Connector:
             workspace=self.installation.workspace,
         )
         timing: dict[str, Any] = {
-            "lease": pace.lease,
-            "first_retry": pace.first_retry,
-            "patience": pace.patience,
+            "lease": retry_schedule.lease,
+            "first_retry": retry_schedule.first_retry,
+            "patience": retry_schedule.patience,
             "clock": clock,
         }
         statuses = StatusNames(settings.statuses)
@@ -243,7 +243,7 @@ class Connector:
             workspace=self.installation.workspace,
             refunded_status=settings.refunded_status,
         )
-        self._upkeep = self._build_upkeep(pace)
+        self._upkeep = self._build_upkeep(retry_schedule)
         self._heartbeat = Heartbeat(self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers)
         self._wakes = [self.runner.wake]
@@ -258,10 +258,12 @@ class Connector:
         )
         telemetry.observe(self._standing)
 
-    def _build_upkeep(self, pace: Pace) -> list[Queue[Any]]:
+    def _build_upkeep(self, retry_schedule: RetrySchedule) -> list[Queue[Any]]:
         """Return the regular work that no event starts."""
         settings, clock = self.settings, self._clock
-        check = ClockCheck(self.store, self.client, clock, self._clock_wrong_by, pace=pace)
+        check = ClockCheck(
+            self.store, self.client, clock, self._clock_wrong_by, schedule=retry_schedule
+        )
         keep = None if settings.keep_events is None else timedelta(days=settings.keep_events)
         retention = Retention(self.store, keep, clock)
         upkeep: list[Queue[Any]] = [
