@@ -32,6 +32,7 @@ from dispatch_returns.cli import (
     setup,
     switch,
     trigger,
+    webhooks,
 )
 from dispatch_returns.cli.errors import explain, fail
 from dispatch_returns.cli.output import warn
@@ -68,6 +69,7 @@ app.command("reconcile")(reconcile.reconcile)
 app.command("health")(health.health)
 app.command("switch")(switch.switch)
 app.command("audit-log")(switch.audit_log)
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(events.app, name="events")
 app.command("receive")(returns.receive)
 app.command("timeline")(returns.timeline)

@@ -10,13 +10,13 @@ from functools import partial
 
 import httpx
 
-from dispatch_returns.cli import step_checks
+from dispatch_returns.cli import delivery_checks, step_checks
 from dispatch_returns.cli.check import Checkable, DoctorCheck, Outcome, attempt
 from dispatch_returns.cli.common import database_url, open_store
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.output import moment, span
 from dispatch_returns.cli.setup import client_for, planned, processor_webhook
-from dispatch_returns.client import DispatchClient
+from dispatch_returns.client import DispatchClient, Webhook
 from dispatch_returns.client.connections import open_client
 from dispatch_returns.connector.build import book_of
 from dispatch_returns.connector.connector import Connector
@@ -35,11 +35,15 @@ _CLOCK_WARNING = timedelta(seconds=30)
 _CLOCK_FAILURE = timedelta(minutes=5)
 """From this offset on, the receiver refuses a fresh delivery as one from the future."""
 _WAITS_TOO_LONG = timedelta(minutes=5)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _TIMEOUT_SECONDS = 10
 
 
-def run() -> list[DoctorCheck]:
-    """Check everything that can be checked with these settings."""
+def run(*, deliver: bool = False) -> list[DoctorCheck]:
+    """Check everything that can be checked with these settings.
+
+    With `deliver`, also send a test event to each webhook that is sent changes of tickets.
+    """
     try:
         settings = Settings.from_env()
     except ConfigurationError as error:
@@ -50,7 +54,7 @@ def run() -> list[DoctorCheck]:
             "settings", "ok", f"workspace {settings.workspace}, adapter {settings.adapter}"
         ),
         _paying(settings),
-        *_api(settings),
+        *_api(settings, deliver=deliver),
         _webhook_secret(settings),
         *_database(),
         *_installation(settings),
@@ -97,6 +101,11 @@ def _paying(settings: Settings) -> DoctorCheck:
 
 def _webhook_secret(settings: Settings) -> DoctorCheck:
     number = len(settings.webhook_secrets)
+    quoted = [it for it in settings.webhook_secrets if it.get_secret_value()[:1] in {'"', "'"}]
+    if quoted:
+        detail = "DISPATCH_WEBHOOK_SECRET is in quotes, which are taken for a part of it"
+        remedy = "Remove the quotes where the variable is set, and restart the receiver."
+        return DoctorCheck("webhook secret", "failed", detail, remedy)
     if number:
         return DoctorCheck("webhook secret", "ok", "set" if number == 1 else f"{number} are set")
     return DoctorCheck(
@@ -111,7 +120,7 @@ def _webhook_secret(settings: Settings) -> DoctorCheck:
 # The Dispatch API.
 
 
-def _api(settings: Settings) -> list[DoctorCheck]:
+def _api(settings: Settings, *, deliver: bool) -> list[DoctorCheck]:
     offsets: list[timedelta] = []
 
     def note_date(response: httpx.Response) -> None:
@@ -134,7 +143,10 @@ def _api(settings: Settings) -> list[DoctorCheck]:
         found = attempt("key and workspace", partial(_workspace, client, settings))
         if found.status == "failed":
             return [found, *_clock(offsets)]
-        return [found, *_clock(offsets), *_workflow(client, settings)]
+        checks = [found, *_clock(offsets), *_workflow(client, settings)]
+        if deliver:
+            checks += _deliveries(client, settings)
+        return checks
 
 
 def _workspace(client: DispatchClient, settings: Settings) -> DoctorCheck:
@@ -198,8 +210,9 @@ def _webhook(client: DispatchClient) -> DoctorCheck:
     listening = [hook for hook in client.webhooks.list() if listens(hook)]
     enabled = [hook for hook in listening if hook.enabled]
     if not enabled and listening:
-        remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
-        return DoctorCheck("webhook", "failed", f"{listening[0].url} is switched off", remedy)
+        return DoctorCheck(
+            "webhook", "failed", f"{listening[0].url} is switched off", _replace(listening[0])
+        )
     if not enabled:
         remedy = "Run: dispatch-returns setup --webhook-url https://..."
         return DoctorCheck("webhook", "failed", "there is none that is sent ticket.updated", remedy)
@@ -208,13 +221,40 @@ def _webhook(client: DispatchClient) -> DoctorCheck:
         # Failures before a later success have been retried.
         if hook.failure_count and (last is None or failed is None or failed >= last):
             detail = f"{hook.url} failed {hook.failure_count} times, last {moment(failed)}"
-            remedy = "Check that the receiver runs, can be reached and has the right secret."
+            remedy = delivery_checks.remedy_of(_last_answer(client, hook))
             return DoctorCheck("webhook", "warning", detail, remedy)
     if not any({"ticket.deleted", "*"}.intersection(hook.events) for hook in enabled):
         detail = f"{enabled[0].url} is not sent ticket.deleted: a deleted ticket's return ends late"
-        remedy = "Delete it, then run: dispatch-returns setup --webhook-url https://..."
-        return DoctorCheck("webhook", "warning", detail, remedy)
+        return DoctorCheck("webhook", "warning", detail, _replace(enabled[0]))
     return DoctorCheck("webhook", "ok", ", ".join(hook.url for hook in enabled))
+
+
+def _replace(hook: Webhook) -> str:
+    return (
+        f"Run: dispatch-returns webhooks delete {hook.id}, then: dispatch-returns setup"
+        f" --webhook-url {hook.url}"
+    )
+
+
+def _last_answer(client: DispatchClient, hook: Webhook) -> int | None:
+    """Return the status that the last failed delivery was answered with, if the API keeps it."""
+    try:
+        deliveries = client.webhooks.deliveries(hook.id)
+    except DispatchReturnsError:
+        return None
+    failed = [it for it in deliveries if it.response_code and not 200 <= it.response_code < 300]
+    last = max(failed, key=lambda it: (it.last_attempt or _LONG_AGO, it.id), default=None)
+    return None if last is None else last.response_code
+
+
+def _deliveries(client: DispatchClient, settings: Settings) -> list[DoctorCheck]:
+    """Send a test event to each webhook that is sent changes of tickets."""
+    try:
+        hooks = client.webhooks.list()
+    except DispatchReturnsError:
+        return []  # the check of the webhook reports it
+    urls = {hook.url for hook in hooks if hook.enabled and listens(hook)}
+    return [delivery_checks.deliver(url, settings) for url in sorted(urls)]
 
 
 # The database.

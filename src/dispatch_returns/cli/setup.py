@@ -170,7 +170,7 @@ def _step_document(step: ProvisionStep, settings: Settings, *, dry_run: bool) ->
     if step.kind == "webhook" and step.finding is Presence.EXISTS and not settings.webhook_secrets:
         note = (
             "its secret was shown when it was created, and DISPATCH_WEBHOOK_SECRET is not set: set"
-            " it, or delete the webhook and run this again"
+            f" it, or run dispatch-returns webhooks delete {step.id}, then this again"
         )
     return {"kind": step.kind, "key": step.key, "result": result, "note": note}
 

@@ -52,7 +52,7 @@ def trigger(
     body = _body(event, ticket, status, read_one("workspace") or "ws_test")
     signature = sign(body, secret)
     with working(f"Sending {event} to {url}"):
-        answer = _post(url, body, {HEADER: signature, "Content-Type": "application/json"})
+        answer = post(url, body, {HEADER: signature, "Content-Type": "application/json"})
     if isinstance(answer, str):
         fail("ConnectionError", f"{url} cannot be reached: {answer}", as_json=json)
         raise typer.Exit(UNREACHABLE)
@@ -90,7 +90,7 @@ def _body(event: str, ticket: str, status: str, workspace: str) -> bytes:
     return jsonlib.dumps(envelope).encode()
 
 
-def _post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response | str:
+def post(url: str, body: bytes, headers: dict[str, str]) -> httpx.Response | str:
     """Return the answer, or why there was none."""
     import httpx
 

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from dispatch_returns.errors import ConflictError
 from dispatch_returns.returns.steps.assignment import find_category
@@ -125,7 +126,7 @@ def plan(
             ProvisionStep("queue", name, finding, id=None if category is None else category.id)
         )
     if url is not None:
-        steps.append(_webhook(url, [hook for hook in webhooks if hook.url == url]))
+        steps.append(_webhook(url, [hook for hook in webhooks if same_url(hook.url, url)]))
     return steps
 
 
@@ -152,6 +153,17 @@ def apply(client: DispatchClient, step: ProvisionStep) -> Webhook | None:
     return None
 
 
+def same_url(first: str, second: str) -> bool:
+    """Return whether two URLs lead to the same receiver: a trailing slash makes no difference."""
+    one, other = urlsplit(first), urlsplit(second)
+    return (one.scheme.lower(), one.netloc.lower(), one.path.rstrip("/"), one.query) == (
+        other.scheme.lower(),
+        other.netloc.lower(),
+        other.path.rstrip("/"),
+        other.query,
+    )
+
+
 def listens(webhook: Webhook) -> bool:
     """Return whether this webhook is sent the event that starts a refund."""
     return bool({"ticket.updated", "*"}.intersection(webhook.events))
@@ -174,9 +186,13 @@ def _webhook(url: str, known: Sequence[Webhook]) -> ProvisionStep:
     for hook in known:
         missing = set[str]() if "*" in hook.events else {*EVENTS}.difference(hook.events)
         if not hook.enabled:
-            notes.append("it is switched off: delete it and run again")
+            notes.append(f"it is switched off: {_delete(hook)}")
         elif missing:
-            notes.append(f"it is not sent {', '.join(sorted(missing))}: delete it and run again")
+            notes.append(f"it is not sent {', '.join(sorted(missing))}: {_delete(hook)}")
         else:
             return ProvisionStep("webhook", url, Presence.EXISTS, id=known[0].id)
     return ProvisionStep("webhook", url, Presence.DIFFERS, id=known[0].id, note=notes[0])
+
+
+def _delete(hook: Webhook) -> str:
+    return f"run dispatch-returns webhooks delete {hook.id}, then this again"

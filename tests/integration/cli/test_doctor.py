@@ -393,6 +393,7 @@ def test_a_webhook_whose_last_delivery_failed_is_a_warning(shop: Shop) -> None:
     found = checks(shop)
     assert found["webhook"]["status"] == "warning"
     assert "failed 3 times, last 2026-01-15 10:00:00 UTC" in found["webhook"]["detail"]
+    assert "can be reached at this URL" in found["webhook"]["remedy"]
     with shop.box.state.lock:
         record["lastTriggered"] = "2026-01-15T10:00:01.000Z"
     assert checks(shop)["webhook"]["status"] == "ok"
