@@ -26,6 +26,7 @@ from dispatch_returns.cli import (
     notices,
     policy,
     reconcile,
+    refund_runs,
     refunds,
     returns,
     serve,
@@ -74,6 +75,8 @@ app.add_typer(events.app, name="events")
 app.command("receive")(returns.receive)
 app.command("timeline")(returns.timeline)
 app.add_typer(returns.app, name="returns")
+refunds.app.command("pay")(refund_runs.pay)
+refunds.app.command("export")(refund_runs.export)
 app.add_typer(refunds.app, name="refunds")
 app.add_typer(policy.app, name="policy")
 app.add_typer(db.app, name="db")

@@ -1,4 +1,4 @@
-"""``refunds list|show|pay|retry|approve|cancel|confirm``: the ledger, and people's actions."""
+"""``refunds list|show|retry|approve|cancel|confirm``: the ledger, and people's actions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from dispatch_returns.store import Store
 
 app = typer.Typer(
-    help="List, show, pay, retry, approve, cancel, confirm refunds.\n\n"
-    "list and show need only the database; the others need the service's settings.",
+    help="List, show, pay, retry, approve, cancel, confirm, export refunds.\n\n"
+    "list, show and export need only the database; the others need the service's settings.",
     no_args_is_help=True,
 )
 
@@ -118,25 +118,6 @@ def show_refund(refund_id: _Id, *, json: Json = False) -> None:
 
 
 @app.command()
-def pay(
-    ticket_id: Annotated[str, typer.Argument(metavar="TICKET", help="The ticket's id.")],
-    *,
-    who: common.Who = None,
-    why: common.Why = None,
-    json: Json = False,
-) -> None:
-    """Pay back a ticket that is refunded, without an event.
-
-    Also one that was refunded before this installation went live. What was already paid is not
-    paid again.
-    """
-    who = common.person(who)
-    with open_connector() as connector, working(f"Paying back {ticket_id}"):
-        refund = connector.refund(ticket_id, who=who, why=why)
-    _report(refund, as_json=json)
-
-
-@app.command()
 def approve(
     refund_id: _Id,
     *,
@@ -155,7 +136,7 @@ def approve(
         found = _found(connector.store, refund_id)
         ticket = _facts(connector, found)
         refund = actions.approve(connector.refunds, found.id, who=who, facts=ticket, why=why)
-    _report(refund, as_json=json)
+    report(refund, as_json=json)
 
 
 @app.command()
@@ -169,7 +150,7 @@ def cancel(
     with open_connector() as connector:
         found = _found(connector.store, refund_id)
         refund = actions.cancel(connector.refunds, found.id, who=who, why=why)
-    _report(refund, as_json=json)
+    report(refund, as_json=json)
 
 
 @app.command()
@@ -190,7 +171,7 @@ def confirm(
     with open_connector() as connector:
         found = _found(connector.store, refund_id)
         refund = actions.confirm(connector.refunds, found.id, who=who, why=why, reference=reference)
-    _report(refund, as_json=json)
+    report(refund, as_json=json)
 
 
 @app.command()
@@ -229,7 +210,7 @@ def retry(
             facts=_facts(connector, found) if found.state in actions.EVALUATED_AGAIN else None,
             nothing_was_paid=nothing_was_paid,
         )
-    _report(refund, as_json=json)
+    report(refund, as_json=json)
 
 
 def _facts(connector: Connector, refund: Refund) -> TicketFacts:
@@ -263,7 +244,7 @@ def _find(conn: Connection, text: str) -> Refund:
     raise RefundStateError(f"{text} matches several refunds: {some}")
 
 
-def _report(refund: Refund, *, as_json: bool) -> None:
+def report(refund: Refund, *, as_json: bool) -> None:
     """Print the state of a refund after an action; one that is held is not a success."""
     from dispatch_returns.refunds.transitions import State as RefundState
 
