@@ -21,6 +21,7 @@ from dispatch_returns.cli import (
     db,
     doctor,
     events,
+    examples,
     health,
     labels,
     notices,
@@ -84,6 +85,7 @@ app.add_typer(customers.app, name="customers")
 app.add_typer(labels.app, name="labels")
 app.command("label", hidden=True)(labels.sample)
 app.add_typer(notices.app, name="notices")
+app.add_typer(examples.app, name="examples")
 
 
 _ENV_FILE = "--env-file"

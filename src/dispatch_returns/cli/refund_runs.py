@@ -73,7 +73,7 @@ def pay(
                 refund = connector.refund(ids[0], who=who, why=why)
             report(refund, as_json=json)
             return
-        results: list[Payment] = []
+        results: list[PaidTicket] = []
         for number, ticket in enumerate(ids, start=1):
             with working(f"{number} of {len(ids)}: {ticket}"), _or_refused(ticket, results):
                 if dry_run:
@@ -96,7 +96,7 @@ def pay(
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
+class PaidTicket:
     """What came of one ticket: `result` is the refund's state, or ``refused``."""
 
     ticket: str
@@ -114,7 +114,7 @@ class Payment:
 
 
 @contextlib.contextmanager
-def _or_refused(ticket: str, results: list[Payment]) -> Generator[None]:
+def _or_refused(ticket: str, results: list[PaidTicket]) -> Generator[None]:
     """Note an error that concerns this ticket alone; others end the run."""
     try:
         yield
@@ -122,32 +122,32 @@ def _or_refused(ticket: str, results: list[Payment]) -> Generator[None]:
         raise
     except DispatchReturnsError as error:
         why = error.message if isinstance(error, APIError) else str(error)
-        results.append(Payment(ticket, "refused", why=why))
+        results.append(PaidTicket(ticket, "refused", why=why))
 
 
-def _paid(connector: Connector, ticket: str, who: str, why: str | None) -> Payment:
+def _paid(connector: Connector, ticket: str, who: str, why: str | None) -> PaidTicket:
     before = {it.id for it in connector.refunds_of(ticket) if it.state == "succeeded"}
     refund = connector.refund(ticket, who=who, why=why)
     result = "paid before" if refund.id in before else str(refund.state)
-    return Payment(ticket, result, refund.amount, refund.detail, refund.id)
+    return PaidTicket(ticket, result, refund.amount, refund.detail, refund.id)
 
 
-def _would_pay(connector: Connector, ticket_id: str) -> Payment:
+def _would_pay(connector: Connector, ticket_id: str) -> PaidTicket:
     """Judge a ticket as a payment would, and write nothing."""
     ticket = connector.client.tickets.get(ticket_id)
     wanted = connector.settings.refunded_status
     if ticket.status != wanted:
-        return Payment(ticket_id, "refused", why=f"it is {ticket.status}, not {wanted}")
+        return PaidTicket(ticket_id, "refused", why=f"it is {ticket.status}, not {wanted}")
     decision = connector.refunds.intake.judge(connector.facts(ticket))
     known = [it for it in connector.refunds_of(ticket_id) if it.id == decision.row_id]
     if known and known[0].state not in {"held", "requested"}:
         refund = known[0]
         result = "paid before" if refund.state == "succeeded" else str(refund.state)
-        return Payment(ticket_id, result, refund.amount, refund.detail, refund.id)
+        return PaidTicket(ticket_id, result, refund.amount, refund.detail, refund.id)
     hold = decision.hold or next(iter(decision.doubts), None)
     if hold is not None:
-        return Payment(ticket_id, "would be held", decision.amount, hold.detail)
-    return Payment(ticket_id, "would be paid", decision.amount)
+        return PaidTicket(ticket_id, "would be held", decision.amount, hold.detail)
+    return PaidTicket(ticket_id, "would be paid", decision.amount)
 
 
 def _ids_in(name: str) -> Iterator[str]:
@@ -165,11 +165,11 @@ def _ids_in(name: str) -> Iterator[str]:
             yield cell
 
 
-def _document(payment: Payment) -> dict[str, Any]:
+def _document(payment: PaidTicket) -> dict[str, Any]:
     return {**asdict(payment), "amount": payment.amount}
 
 
-def _totals(results: Iterable[Payment]) -> list[dict[str, str]]:
+def _totals(results: Iterable[PaidTicket]) -> list[dict[str, str]]:
     """Return the sum of each result, by currency."""
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for it in results:
