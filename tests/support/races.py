@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,12 +27,20 @@ def inside(store: Store, work: Callable[[Connection], Any]) -> Iterator[Future[A
         assert go_on.wait(SOON)
         return result
 
-    future = store.submit("slow", slowly)
+    future = start(store, slowly)
     assert done.wait(SOON)
     try:
         yield future
     finally:
         go_on.set()
+
+
+def start(store: Store, work: Callable[[Connection], Any]) -> Future[Any]:
+    """Do `work` in a transaction of its own, in a thread of its own; give its future."""
+    thread = ThreadPoolExecutor(1)
+    future = thread.submit(store.write, "start", work)
+    thread.shutdown(wait=False)
+    return future
 
 
 def waits(future: Future[Any]) -> None:

@@ -27,19 +27,18 @@ from dispatch_returns.store import migrate
 from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.failures import DatabaseError, unavailable
 from dispatch_returns.store.schema import inbox
-from dispatch_returns.store.writer import Writer
+from dispatch_returns.store.writer import CLOSED, Writer
 
 T = TypeVar("T")
 
-_CLOSED = "the store is closed"
 _CANNOT = "the database cannot be used now"
 
 
 class Store:
     """An open database. Safe to share between threads; survives a fork (gunicorn's preload).
 
-    A write is a function that runs inside a transaction. On SQLite, all writes that are waiting
-    at the same moment share one commit, so a burst of deliveries costs one disk flush.
+    A write is a function that runs inside a transaction. All that are submitted and waiting at the
+    same moment share one commit, so a burst of deliveries costs one disk flush.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -83,15 +82,16 @@ class Store:
     def submit(self, name: str, work: Callable[[Connection], T]) -> Future[T]:  # noqa: ARG002 - for people and tests
         """Run `work` in a write transaction; the future resolves once it is on disk.
 
-        `work` must be quick and touch nothing but the connection. `name` identifies the write,
-        for people and for the crash tests. The future raises what `work` raised, or
+        `work` must be quick, touch nothing but the connection, and lock only rows that it adds:
+        it shares its transaction with others. `name` identifies the write, for people and for the
+        crash tests. The future raises what `work` raised, or
         `StoreUnavailableError` when the database did not confirm the commit.
         """
         with self._guard:  # so that nothing is queued after the writer has closed
             return self._open_writer().submit(work)
 
     def write(self, name: str, work: Callable[[Connection], T]) -> T:
-        """Like `submit`, but wait for the result and return it."""
+        """Like `submit`, but wait for the result and return it. `work` may lock what it needs."""
         with self._guard:
             writer = self._open_writer()
         done = writer.write_alone(work) or self.submit(name, work)
@@ -99,7 +99,7 @@ class Store:
 
     def _open_writer(self) -> Writer:
         if self._closed:
-            raise StoreUnavailableError(_CLOSED)
+            raise StoreUnavailableError(CLOSED)
         if self._writer is None:
             self._writer = backend(self._engine).writer(self._engine, self._check_identity)
         return self._writer
@@ -134,7 +134,7 @@ class Store:
     def read(self) -> Generator[Connection]:
         """Yield a connection for reading. Raises `StoreUnavailableError`."""
         if self._closed:
-            raise StoreUnavailableError(_CLOSED)
+            raise StoreUnavailableError(CLOSED)
         try:
             with self._engine.connect() as conn:
                 yield conn
@@ -165,12 +165,16 @@ class Store:
 
     def after_fork_in_child(self) -> None:
         """Start over: the other threads exist in the parent only."""
-        self._writer = None
+        if self._writer is not None:
+            _of_parents.append(self._writer)
+            self._writer = None
         self._engine.dispose(close=False)
         self._guard.release()
 
 
 _open_stores: WeakSet[Store] = WeakSet()
+_of_parents: list[Writer] = []
+"""Kept, because a writer that is deleted would roll back its parent's transaction."""
 _paused: list[Store] = []
 _one_fork = threading.RLock()
 

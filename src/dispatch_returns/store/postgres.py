@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import select
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
-from dispatch_returns.errors import ConfigurationError, MissingExtraError
+from dispatch_returns.errors import ConfigurationError, MissingExtraError, StoreUnavailableError
 from dispatch_returns.store.failures import LOGGING_NAME
-from dispatch_returns.store.writer import TransactionWriter
+from dispatch_returns.store.writer import SharedWriter
 
 if TYPE_CHECKING:
     from psycopg import Connection as PsycopgConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMA = "dispatch_returns"
 """Where our tables are, so that they can share a database with the merchant's own."""
@@ -27,8 +31,11 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 _OLDEST = 14
 _WRITES_AT_ONCE = 8
+"""One of them commits in groups what was submitted."""
 _READS_BESIDE = 8
 _CONNECT_SECONDS = 5
+_PING_AFTER = 1.0
+"""Seconds that a pooled connection may rest before it is asked whether it still works."""
 _SILENCE_SECONDS = 5
 """How long to wait for a network that does not answer. Webhook senders give up after ten."""
 
@@ -72,12 +79,12 @@ def create(url: URL) -> Engine:
             pool_size=_WRITES_AT_ONCE,
             max_overflow=_READS_BESIDE,
             pool_timeout=_CONNECT_SECONDS,
-            pool_pre_ping=True,  # after a restart of the server, the pool's connections are dead
             hide_parameters=True,  # customers' data, which errors and logs would show
             logging_name=LOGGING_NAME,
         )
     except ImportError:  # psycopg, or the libpq it needs
         raise MissingExtraError("postgres", "a store on PostgreSQL") from None
+    _Ping(engine)
     pooler = _Pooler()
     event.listen(engine, "do_connect", pooler.note)
     # Before SQLAlchemy's own first query on a new connection, which asks for the schema.
@@ -86,9 +93,65 @@ def create(url: URL) -> Engine:
     return engine
 
 
-def writer(engine: Engine, check: Callable[[], None]) -> TransactionWriter:  # noqa: ARG001 - a server's database is not replaced while open
+def writer(engine: Engine, check: Callable[[], None]) -> SharedWriter:  # noqa: ARG001 - a server's database is not replaced while open
     """Return this process's writer."""
-    return TransactionWriter(engine, BEGIN, _WRITES_AT_ONCE)
+    return SharedWriter(engine.connect, _begin, _check_intact, _WRITES_AT_ONCE - 1)
+
+
+def _begin(conn: Connection) -> None:
+    """Begin a transaction; on a new connection if the server has closed this one meanwhile."""
+    try:
+        conn.exec_driver_sql(BEGIN)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        conn.rollback()  # only SQLAlchemy's own state: nothing was sent
+        conn.exec_driver_sql(BEGIN)
+
+
+def _check_intact(conn: Connection) -> None:
+    """Raise `StoreUnavailableError` if a statement has failed: COMMIT would say nothing of it."""
+    from psycopg.pq import TransactionStatus
+
+    driver: Any = conn.connection.driver_connection
+    if driver.info.transaction_status != TransactionStatus.INTRANS:
+        raise StoreUnavailableError("the database has not kept the transaction")
+
+
+class _Ping:
+    """Asks whether a pooled connection still works, if there is reason to doubt it.
+
+    To ask at each use would double the round trips of a read. A server that goes down says so, and
+    its last words wait in the socket; a network that forgets a connection needs time.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._dialect = engine.dialect
+        event.listen(engine, "checkin", self._rest)
+        event.listen(engine, "checkout", self._ask)
+
+    def _rest(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    def _ask(self, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        since = record.info.pop("rests_since", None)
+        if since is None:
+            return  # it is new
+        if time.monotonic() - since < _PING_AFTER and not _has_words(connection.fileno()):
+            return
+        try:
+            self._dialect.do_ping(connection)
+        except self._dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error  # SQLAlchemy connects again
+
+
+def _has_words(socket: int) -> bool:
+    """Return whether something waits to be read, without waiting."""
+    if not hasattr(select, "poll"):  # on Windows
+        return bool(select.select([socket], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def begin_alone(conn: Connection) -> None:

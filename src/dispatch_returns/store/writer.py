@@ -1,20 +1,23 @@
-"""How writes are committed: in groups (SQLite), or each in its own transaction (PostgreSQL)."""
+"""How writes are committed: in groups, and on a server each write that waits by itself."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from dispatch_returns.errors import StoreUnavailableError
 from dispatch_returns.store.failures import DatabaseError, unavailable
 
 T = TypeVar("T")
 
+CLOSED = "the store is closed"
 _MOST_PER_COMMIT = 256
 
 
@@ -26,7 +29,10 @@ class Writer(Protocol):
         ...
 
     def write_alone(self, work: Callable[[Connection], T], /) -> Future[T] | None:
-        """Commit `work` in this thread and return it done; None if it must be queued."""
+        """Commit `work` in this thread and return it done; None if it must be queued.
+
+        `work` may lock what it needs.
+        """
         ...
 
     def close(self) -> None:
@@ -50,20 +56,26 @@ class _Job(NamedTuple):
 class GroupWriter:
     """Commits in groups: all writes that are queued when the disk is free share one flush.
 
-    One connection does it all, because another one would read again what this one has just
-    written. Nothing here is SQLite's own: its module passes in how to connect and to begin.
+    One connection does it all. On SQLite another one would read again what this one has just
+    written; on a server each commit would cost a flush and a round trip of its own. Nothing here
+    is a database's own: its module passes in how to connect and to begin.
     """
 
     def __init__(
         self,
         connect: Callable[[], Connection],
         begin: Callable[[Connection], None],
-        check: Callable[[], None],
+        check: Callable[[], None] = lambda: None,
+        check_intact: Callable[[Connection], None] = lambda _: None,
     ) -> None:
-        """`begin` starts a transaction on what `connect` returns; `check` raises if none may be."""
+        """`begin` starts a transaction on what `connect` returns; `check` raises if none may be.
+
+        `check_intact` raises if the current transaction can't be committed any more.
+        """
         self._connect = connect
         self._begin = begin
         self._check = check
+        self._check_intact = check_intact
         self._conn: Connection | None = None
         self._queued: deque[_Job] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()
@@ -128,32 +140,43 @@ class GroupWriter:
         If a job fails, commit each half on its own, so that it fails alone. A commit that fails
         is never repeated: it may be on disk.
         """
-        failure: BaseException | None = None
         try:
             self._check()
             self._conn = self._conn or self._connect()
-            with self._conn.begin() as transaction:
-                self._begin(self._conn)
-                try:
-                    results = [job.work(self._conn) for job in batch]
-                except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the job
-                    transaction.rollback()
-                    failure, results = error, []
+            failure = self._commit_on(self._conn, batch)
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
             self._disconnect()
             for job in batch:
                 job.future.set_exception(_as_store_error(error))
             return
-        if failure is None:
-            for job, result in zip(batch, results, strict=True):
-                job.future.set_result(result)
-        elif len(batch) == 1:
-            # It is not run again: that might succeed, and then a Ctrl-C would be lost.
-            batch[0].future.set_exception(_as_store_error(failure))
-        else:
+        if failure is not None:
             half = len(batch) // 2
             self._commit(batch[:half])
             self._commit(batch[half:])
+
+    def _commit_on(self, conn: Connection, batch: list[_Job]) -> BaseException | None:
+        """Commit `batch` in one transaction on `conn`, and resolve its futures.
+
+        Return what a job of several raised, after rolling back and without resolving any. Raises
+        what the database says of anything else.
+        """
+        self._begin(conn)
+        try:
+            results = [job.work(conn) for job in batch]
+            self._check_intact(conn)
+        except BaseException as error:
+            conn.rollback()
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
+                raise
+            if len(batch) > 1:
+                return error
+            # It is not run again: that might succeed, and then a Ctrl-C would be lost.
+            batch[0].future.set_exception(_as_store_error(error))
+            return None
+        conn.commit()
+        for job, result in zip(batch, results, strict=True):
+            job.future.set_result(result)
+        return None
 
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
@@ -162,47 +185,54 @@ class GroupWriter:
             conn.close()
 
 
-class TransactionWriter:
-    """Runs each write in a transaction of its own, several at a time: the server joins flushes."""
+class SharedWriter(GroupWriter):
+    """For a server, where several write at once: commits in groups only what is submitted.
 
-    def __init__(self, engine: Engine, begin: str, at_once: int) -> None:
-        self._engine = engine
-        self._begin = begin
-        self._threads = ThreadPoolExecutor(at_once, "dispatch-returns-writer")
+    A write that its caller waits for is committed by itself, in the caller's thread: it may wait
+    for a lock, and nothing else must wait with it. What is submitted locks only rows that it adds.
+    """
 
-    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Queue `work`; the future resolves after its commit."""
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        begin: Callable[[Connection], None],
+        check_intact: Callable[[Connection], None],
+        at_once: int,
+    ) -> None:
+        """At most `at_once` writes run next to the group, on connections of their own."""
+        super().__init__(connect, begin, check_intact=check_intact)
+        self._at_once = at_once
+        self._free = threading.BoundedSemaphore(at_once)
 
-        def run() -> T:
+    def write_alone(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Commit `work` in this thread and return it done."""
+        job = _new_job(work)
+        with self._free:
             try:
-                with self._engine.connect() as conn:
-                    conn.exec_driver_sql(self._begin)
-                    try:
-                        result = work(conn)
-                        conn.exec_driver_sql("COMMIT")
-                    except BaseException:
-                        # If the connection broke, the server has rolled back already.
-                        if not conn.invalidated:
-                            conn.exec_driver_sql("ROLLBACK")
-                        raise
-                    return result
-            except DatabaseError as error:
-                raise _as_store_error(error) from None
-
-        return self._threads.submit(run)
-
-    def write_alone(self, work: Callable[[Connection], T]) -> None:
-        """Return None: the number of threads limits the connections."""
+                self._check_open()
+                with self._connect() as conn:
+                    self._commit_on(conn, [job])
+            except Exception as error:  # noqa: BLE001 - the future raises it
+                job.future.set_exception(_as_store_error(error))
+        return job.future
 
     def close(self) -> None:
-        """Commit what is queued, then stop."""
-        self._threads.shutdown()
+        """Commit what is queued, wait for the writes that run, then stop."""
+        super().close()
+        for _ in range(self._at_once):
+            self._free.acquire()
+        for _ in range(self._at_once):  # those that come later find it closed
+            self._free.release()
 
     def pause(self) -> None:
         """Do nothing: a forked child does not use its parent's sockets."""
 
     def resume(self) -> None:
         """Do nothing, like `pause`."""
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(CLOSED)
 
 
 def _new_job(work: Callable[[Connection], Any]) -> _Job:

@@ -27,7 +27,7 @@ from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import Store
 from tests.support import postgres
 from tests.support.desk import WORKSPACE, Desk, facts, usd
-from tests.support.races import SOON, inside, waits
+from tests.support.races import SOON, inside, start, waits
 
 AMOUNT = usd("149.00")
 NOT_AGAIN = cast("TicketReader", None)
@@ -186,11 +186,9 @@ def test_a_ticket_is_entered_after_the_event_that_is_being_written(
     here, there = desks
     known = made_elsewhere(here)
     with inside(here.store, meeting(here, known)) as event:
-        entered = there.store.submit("event.done", entering(there, facts(amount="149.00")))
+        entered = start(there.store, entering(there, facts(amount="149.00")))
         waits(entered)
-        other = there.store.submit(
-            "event.done", entering(there, facts("tkt_2", payment_intent="pi_2"))
-        )
+        other = start(there.store, entering(there, facts("tkt_2", payment_intent="pi_2")))
         assert not other.result(SOON).adopted, "another payment waits for nobody"
     assert event.result(SOON) == [Met.NOTED]
     assert entered.result(SOON).processor_id == known.result.processor_id
@@ -205,7 +203,7 @@ def test_an_event_is_written_after_the_ticket_that_is_being_entered(
     decision = here.service.intake.judge(facts())
     known = made_elsewhere(there)
     with inside(here.store, lambda conn: here.service.intake.enter(conn, decision)) as entered:
-        event = there.store.submit("event.done", meeting(there, known))
+        event = start(there.store, meeting(there, known))
         waits(event)
     assert entered.result(SOON).state is State.REQUESTED
     assert event.result(SOON) == [Met.ADOPTED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -262,14 +263,21 @@ def test_a_million_returns_cost_50_milliseconds_at_most(kind: str, tmp_path: Pat
     with opened(kind, tmp_path) as empty, opened(kind, tmp_path / "full") as full:
         books.write(empty, 20)
         books.write(full, 1_000_000)
-        more = {name: best_of_three(full, name) - best_of_three(empty, name) for name in EVERYTHING}
-    assert {name: seconds for name, seconds in more.items() if seconds > 0.05} == {}
+        slow = {name: more for name in EVERYTHING if (more := costs(empty, full, name)) > _MOST}
+    assert slow == {}
 
 
-def best_of_three(store: Store, name: str) -> float:
-    times: list[float] = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        do(store, name)
-        times.append(time.perf_counter() - begun)
-    return min(times)
+_MOST = 0.05
+
+
+def costs(empty: Store, full: Store, name: str) -> float:
+    """How many seconds more the same takes in full books; the best of ten, as others work too."""
+    best = [math.inf, math.inf]
+    for _ in range(10):
+        for which, store in enumerate((empty, full)):
+            begun = time.perf_counter()
+            do(store, name)
+            best[which] = min(best[which], time.perf_counter() - begun)
+        if best[1] - best[0] < _MOST:
+            break
+    return best[1] - best[0]

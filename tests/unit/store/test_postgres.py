@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from dispatch_returns.errors import (
     ConfigurationError,
@@ -29,7 +32,7 @@ from dispatch_returns.store import Store, database, inbox, migrate, schema
 from dispatch_returns.store import postgres as dialect
 from tests.support import postgres
 from tests.support.desk import Desk, facts, usd
-from tests.support.races import SOON, inside, waits
+from tests.support.races import SOON, inside, start, waits
 from tests.support.relay import relay
 from tests.support.store_contract import (
     LEASE,
@@ -40,6 +43,7 @@ from tests.support.store_contract import (
     enter,
     events,
     find,
+    held_up,
     new_event,
     refund,
 )
@@ -321,6 +325,77 @@ def test_a_write_that_fails_while_its_connection_breaks_is_undone(store: Store, 
     assert events(store) == []
 
 
+# How deliveries are committed.
+
+
+def trips(store: Store) -> list[str]:
+    """Give a list that gets the first word of each statement, and every commit."""
+    seen: list[str] = []
+
+    @event.listens_for(store._engine, "before_cursor_execute")
+    def note(_conn: object, _cursor: object, text: str, *_: object) -> None:
+        seen.append(text.partition(" ")[0])
+
+    @event.listens_for(store._engine, "commit")
+    def note_commit(_conn: object) -> None:
+        seen.append("COMMIT")
+
+    return seen
+
+
+def test_a_delivery_costs_three_round_trips(store: Store) -> None:
+    assert store.submit("accept", accepting(1)).result(SOON)
+    seen = trips(store)
+    assert store.submit("accept", accepting(2)).result(SOON)
+    assert seen == ["BEGIN", "INSERT", "COMMIT"]
+
+
+def test_deliveries_that_wait_at_the_same_moment_share_a_commit(store: Store) -> None:
+    seen = trips(store)
+    with held_up(store):
+        futures = [store.submit("accept", accepting(number)) for number in range(200)]
+    assert all(future.result(SOON) for future in futures)
+    assert (seen.count("BEGIN"), seen.count("COMMIT")) == (2, 2)
+
+
+def test_a_write_waits_for_its_own_locks_alone(store: Store) -> None:
+    """What is submitted meanwhile is on disk before it."""
+    with inside(store, accepting(1)) as under_way:
+        assert store.submit("accept", accepting(2)).result(SOON)
+        assert not under_way.done()
+
+
+def test_what_a_failed_statement_took_with_it_is_not_acknowledged(store: Store) -> None:
+    """COMMIT says nothing about it: PostgreSQL answers that it has rolled back."""
+
+    def overlooks_it(conn: Connection) -> None:
+        with contextlib.suppress(DBAPIError):
+            conn.exec_driver_sql("SELECT 1 / 0")
+
+    with held_up(store):
+        good = store.submit("accept", accepting(1))
+        bad = store.submit("accept", overlooks_it)
+    assert good.result(SOON)
+    with pytest.raises(StoreUnavailableError, match="not kept"):
+        bad.result(SOON)
+    with pytest.raises(StoreUnavailableError, match="not kept"):
+        store.write("accept", overlooks_it)
+    assert [it.event_id for it in events(store)] == ["evt_1"]
+
+
+def test_a_used_connection_is_not_asked_whether_it_works(store: Store) -> None:
+    events(store)
+    seen = trips(store)
+    asked: list[object] = []
+    real = store._engine.dialect.do_ping
+    with mock.patch.object(
+        store._engine.dialect, "do_ping", lambda it: asked.append(1) or real(it)
+    ):
+        for _ in range(3):
+            events(store)
+    assert (seen, asked) == (["SELECT"] * 3, [])
+
+
 def test_a_pool_of_dead_connections_is_noticed_by_nobody(store: Store, url: str) -> None:
     together = threading.Barrier(6)
 
@@ -367,7 +442,7 @@ def test_a_commit_whose_answer_is_lost_may_be_made_again(url: str) -> None:
 
 def test_a_repeat_on_another_machine_waits_for_the_first_one(store: Store, other: Store) -> None:
     with inside(store, accepting(1)) as first:
-        second = other.submit("accept", accepting(1))
+        second = start(other, accepting(1))
         waits(second)
     assert (first.result(SOON), second.result(SOON)) == (True, False)
 
@@ -380,9 +455,9 @@ def test_a_repeat_is_kept_where_the_first_one_failed(store: Store, other: Store)
         raise KeyError("a mistake")
 
     inside_it, go_on = threading.Event(), threading.Event()
-    first = store.submit("accept", fails)
+    first = start(store, fails)
     assert inside_it.wait(SOON)
-    second = other.submit("accept", accepting(1))
+    second = start(other, accepting(1))
     waits(second)
     go_on.set()
     with pytest.raises(KeyError):
@@ -394,7 +469,7 @@ def test_a_claim_waits_for_nobody_elses(store: Store, other: Store) -> None:
     for number in range(4):
         store.write("accept", accepting(number))
     with inside(store, lambda conn: inbox.claim(conn, NOW, LEASE, 2)) as first:
-        second = other.submit("claim", lambda conn: inbox.claim(conn, NOW, LEASE, 9)).result(SOON)
+        second = start(other, lambda conn: inbox.claim(conn, NOW, LEASE, 9)).result(SOON)
     names = [event.event_id for claimed in (first.result(SOON), second) for event in claimed]
     assert sorted(names) == ["evt_0", "evt_1", "evt_2", "evt_3"]
 
@@ -450,7 +525,7 @@ def test_of_two_who_take_a_row_over_at_once_one_is_refused(store: Store, other: 
         return lambda conn: ledger.move(conn, held, NOW, state, by=by)
 
     with inside(store, move(State.CANCELED, RefundAction.CANCEL)) as first:
-        second = other.submit("act", move(State.SENDING, RefundAction.CALL))
+        second = start(other, move(State.SENDING, RefundAction.CALL))
         waits(second)
     assert first.result(SOON).claims == held.claims + 1
     with pytest.raises(LeaseLostError):
@@ -465,7 +540,7 @@ def test_what_is_decided_about_a_row_is_decided_about_it_as_it_is(
     assert row is not None
     hold = RefundAction.HOLD
     with inside(store, lambda conn: ledger.move(conn, row, NOW, State.HELD, by=hold)):
-        found = other.submit("act", lambda conn: ledger.lock(conn, row.id))
+        found = start(other, lambda conn: ledger.lock(conn, row.id))
         waits(found)
     locked = found.result(SOON)
     assert locked is not None
@@ -481,7 +556,7 @@ def test_two_receipts_noted_at_once_have_two_numbers(store: Store, other: Store)
         ).ordinal
 
     with inside(store, note) as first:
-        second = other.submit("note", note)
+        second = start(other, note)
         waits(second)
     assert (first.result(SOON), second.result(SOON)) == (1, 2)
 
@@ -504,7 +579,7 @@ def enter_and_begin(desk: Desk, ticket: str = "tkt_1", **fields: Any) -> Callabl
 def test_two_workers_that_enter_the_same_intent_at_once_pay_once(desks: tuple[Desk, Desk]) -> None:
     here, there = desks
     with inside(here.store, enter_and_begin(here)) as first:
-        second = there.store.submit("event.done", enter_and_begin(there))
+        second = start(there.store, enter_and_begin(there))
         waits(second)
     sending = first.result(SOON)
     assert sending is not None
@@ -521,9 +596,7 @@ def test_two_workers_do_not_exceed_the_days_cap_together(desks: tuple[Desk, Desk
     for desk in desks:
         desk.restart(limits)
     with inside(here.store, enter_and_begin(here)) as first:
-        second = there.store.submit(
-            "event.done", enter_and_begin(there, "tkt_2", payment_intent="pi_2")
-        )
+        second = start(there.store, enter_and_begin(there, "tkt_2", payment_intent="pi_2"))
         waits(second)
     assert first.result(SOON) is not None
     assert second.result(SOON) is None
@@ -533,9 +606,7 @@ def test_two_workers_do_not_exceed_the_days_cap_together(desks: tuple[Desk, Desk
 
 def test_caps_of_two_currencies_do_not_wait_for_each_other(store: Store, other: Store) -> None:
     with inside(store, lambda conn: ledger.count_alone(conn, "2024-01-15", "USD")):
-        other.submit("count", lambda conn: ledger.count_alone(conn, "2024-01-15", "EUR")).result(
-            SOON
-        )
+        start(other, lambda conn: ledger.count_alone(conn, "2024-01-15", "EUR")).result(SOON)
 
 
 def test_a_worker_that_was_only_slow_does_not_write_over_its_successor(
