@@ -388,9 +388,12 @@ def test_a_used_connection_is_not_asked_whether_it_works(store: Store) -> None:
     seen = trips(store)
     asked: list[object] = []
     real = store._engine.dialect.do_ping
-    with mock.patch.object(
-        store._engine.dialect, "do_ping", lambda it: asked.append(1) or real(it)
-    ):
+
+    def ask(connection: Any) -> bool:
+        asked.append(connection)
+        return real(connection)
+
+    with mock.patch.object(store._engine.dialect, "do_ping", ask):
         for _ in range(3):
             events(store)
     assert (seen, asked) == (["SELECT"] * 3, [])
