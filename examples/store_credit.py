@@ -91,7 +91,7 @@ class StoreCredit:
                 raise AdapterError(ErrorKind.KEY_CONFLICT, "This key gave another amount.")
             return known
 
-    def find(self, request: RefundRequest) -> RefundResult | None:
+    def find(self, request: RefundRequest, processor_id: str | None = None) -> RefundResult | None:
         """Return this refund's own credit, if it is there."""
         with self._transaction() as conn:
             return _credit(conn, request, "refund_id = ?", request.refund_id)

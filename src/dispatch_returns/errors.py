@@ -354,6 +354,8 @@ class ErrorKind(enum.StrEnum):
     INSUFFICIENT_BALANCE = "insufficient_balance"
     """The merchant's own balance does not cover it: nothing was carried out."""
     NOT_REFUNDABLE = "not_refundable"
+    NOT_SETTLED = "not_settled"
+    """The payment can't be refunded yet, but will be: ``retry_after`` says when, where known."""
     NOT_FOUND = "not_found"
     AUTH = "auth"
     CONFIG = "config"

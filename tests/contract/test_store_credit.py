@@ -28,6 +28,7 @@ class TestStoreCredit(RefundAdapterContract):
         "test_find_shows_that_our_refund_failed": _AT_ONCE,
         "test_find_leaves_an_earlier_attempts_failure_out": _AT_ONCE,
         "test_a_disputed_payment_is_refused": "store credit is not disputed with a bank",
+        "test_a_key_that_is_too_long_is_refused_before_it_is_sent": "any key fits",
         "test_an_unsigned_event_is_refused": "it has no webhooks",
         "test_a_payments_refunds_are_listed_with_whose_they_are": "it lists nothing",
         "test_all_refunds_are_listed_by_their_time": "it lists nothing",

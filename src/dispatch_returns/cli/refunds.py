@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 State = Literal[
-    "requested", "sending", "pending", "requires_action", "succeeded",
+    "requested", "sending", "pending", "requires_action", "succeeded", "voided",
     "failed", "canceled", "unknown", "held",
 ]  # fmt: skip
 """`refunds.transitions.State`, written out: its import would make ``--help`` slow."""

@@ -27,6 +27,7 @@ Handler = Callable[[Any, "Context"], Awaitable[None] | None]
 CommentEventName = Literal["ticket.comment.created", "comment.created"]
 RefundEventName = Literal[
     "refund.succeeded",
+    "refund.voided",
     "refund.failed",
     "refund.held",
     "refund.canceled",
@@ -62,7 +63,7 @@ class Context:
 class RefundEvent:
     """A refund's new state, for ``connector.on("refund.failed")``.
 
-    ``type`` is ``refund.`` and the state: succeeded, failed, held, canceled, pending,
+    ``type`` is ``refund.`` and the state: succeeded, voided, failed, held, canceled, pending,
     requires_action, unknown. ``id`` is the same at each delivery of the event. ``at`` is when it
     happened, in UTC. ``adopted``: the refund was made elsewhere. ``reason`` and ``detail`` say why
     a person must look, if one must.

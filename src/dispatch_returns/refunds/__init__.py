@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
     from dispatch_returns.refunds.adapter import (
         NO_MONEY_MOVED,
-        Capabilities,
         EventHead,
         KnownRefund,
         Payment,
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     )
     from dispatch_returns.refunds.adapters.manual import ManualAdapter
     from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+    from dispatch_returns.refunds.capabilities import Capabilities
+    from dispatch_returns.refunds.details import RefundDetails, RefundLine, RefundReason
     from dispatch_returns.refunds.guard import Reason
     from dispatch_returns.refunds.ledger import Refund
     from dispatch_returns.refunds.retry_schedule import RetrySchedule
@@ -51,7 +52,10 @@ __all__ = [
     "Reason",
     "Refund",
     "RefundAdapter",
+    "RefundDetails",
+    "RefundLine",
     "RefundNews",
+    "RefundReason",
     "RefundRequest",
     "RefundResult",
     "RefundStatus",
@@ -77,6 +81,8 @@ if not TYPE_CHECKING:
             "..errors": ["AdapterError", "ErrorKind", "UnsupportedFeatureError"],
             ".adapters.manual": ["ManualAdapter"],
             ".adapters.stripe": ["StripeAdapter"],
+            ".capabilities": ["Capabilities"],
+            ".details": ["RefundDetails", "RefundLine", "RefundReason"],
             ".guard": ["Reason"],
             ".ledger": ["Refund"],
             ".retry_schedule": ["RetrySchedule"],

@@ -1,7 +1,9 @@
 """What a payment processor must be able to do, and the types that describe it.
 
 An adapter translates. It makes one call, reports the result and decides nothing: retries, look-ups
-after an unknown outcome and the meaning of an error belong to the refund service.
+after an unknown outcome and the meaning of an error belong to the refund service. What its
+processor can do is in `Capabilities`; what it cannot do is `UnsupportedFeatureError`, and never
+imitated.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import CurrencyRule, Money
+from dispatch_returns.refunds.capabilities import Capabilities
+from dispatch_returns.refunds.details import NO_DETAILS, RefundDetails
 
-PaymentKind = Literal["payment_intent", "charge", "reference"]
+PaymentKind = Literal["payment_intent", "charge", "checkout_session", "invoice", "reference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,9 @@ class PaymentRef:
     """Which payment to refund.
 
     ``kind`` is Stripe's word where Stripe is the processor, and ``reference`` for any other
-    processor's own id. ``account`` is a connected account (Stripe Connect, direct charges);
-    ``reverse_transfer`` and ``refund_application_fee`` belong to destination charges.
+    processor's own id. A Checkout Session or an invoice is not what is refunded: `Payment.ref` is.
+    ``account`` is a connected account (Stripe Connect, direct charges); ``reverse_transfer`` and
+    ``refund_application_fee`` belong to destination charges.
     """
 
     kind: PaymentKind
@@ -43,7 +48,10 @@ class Payment:
     the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order id where the
     payment carries one (Stripe: ``metadata["order_id"]``). ``names`` are all ids of the payment
     (Stripe: the PaymentIntent's and the charge's). ``email`` is the payer's address, where the
-    processor has one.
+    processor has one. ``paid_at`` is in UTC, None where the processor does not tell.
+
+    ``ref`` is the payment that must be refunded, if it is another than the one that was asked for
+    (Stripe: the PaymentIntent of a Checkout Session). The ledger stores it.
     """
 
     currency: str
@@ -54,6 +62,8 @@ class Payment:
     order_id: str | None = None
     email: str | None = field(default=None, repr=False)
     names: frozenset[str] = frozenset()
+    ref: PaymentRef | None = None
+    paid_at: datetime | None = None
 
     @property
     def remaining(self) -> Money | None:
@@ -64,11 +74,13 @@ class Payment:
 
 
 class RefundStatus(enum.StrEnum):
-    """Where a refund stands, in the processor's words (Stripe's five)."""
+    """Where a refund stands: Stripe's five words, and one for a payment that was voided."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
     SUCCEEDED = "succeeded"
+    VOIDED = "voided"
+    """Nothing of the payment was settled yet, so it was voided as a whole, and nothing is taken."""
     FAILED = "failed"
     CANCELED = "canceled"
 
@@ -83,7 +95,8 @@ class RefundRequest:
 
     ``refund_id`` is the ledger's own id: adapters store it with the processor (in metadata), so
     that `RefundAdapter.find` can find the refund again. ``instructions_email`` is where the
-    processor writes to a customer who must act.
+    processor writes to a customer who must act. ``details`` say what the refund is for, as far as
+    that is known: a processor that needs more than is there raises `UnsupportedFeatureError`.
     """
 
     refund_id: str
@@ -93,6 +106,7 @@ class RefundRequest:
     workspace_id: str
     ticket_id: str
     order_id: str | None = None
+    details: RefundDetails = NO_DETAILS
     instructions_email: str | None = field(default=None, repr=False)
 
 
@@ -175,22 +189,6 @@ class RefundNews:
     refunds: tuple[KnownRefund, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What the processor can do.
-
-    ``key_lifetime``: how long it certainly remembers an idempotency key; None if it ignores keys.
-    ``lookup``: `find` is consistent right after a refund is made. ``asynchronous``: the outcome may
-    arrive after the answer. ``manual``: a person pays and confirms.
-    """
-
-    partial: bool = True
-    key_lifetime: timedelta | None = None
-    lookup: bool = False
-    asynchronous: bool = False
-    manual: bool = False
-
-
 @runtime_checkable
 class RefundAdapter(Protocol):
     """A payment processor. Each method makes at most one attempt and never retries.
@@ -219,8 +217,11 @@ class RefundAdapter(Protocol):
         """Request the refund with ``request.idempotency_key``; return the one that exists then."""
         ...
 
-    def find(self, request: RefundRequest) -> RefundResult | None:
-        """Return the refund that carries ``request.refund_id``, or None if there is none."""
+    def find(self, request: RefundRequest, processor_id: str | None = None) -> RefundResult | None:
+        """Return the refund that carries ``request.refund_id``, or None if there is none.
+
+        `processor_id` is the processor's own id of the refund, where the ledger knows it.
+        """
         ...
 
     def close(self) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dispatch_returns.refunds.adapter import Capabilities, PaymentRef, RefundRequest
+from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest
+from dispatch_returns.refunds.capabilities import Capabilities
+from dispatch_returns.refunds.details import RefundDetails
 from dispatch_returns.refunds.ledger import Refund
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -24,7 +27,28 @@ def request_of(refund: Refund) -> RefundRequest:
         workspace_id=refund.workspace_id,
         ticket_id=refund.ticket_id,
         order_id=refund.order_id,
+        details=RefundDetails.from_json(refund.details),
         instructions_email=refund.instructions_email,
+    )
+
+
+def check_key(request: RefundRequest, can: Capabilities) -> None:
+    """Raise `UnsupportedFeatureError` for a key that is longer than the processor's keys are."""
+    if len(request.idempotency_key) > can.longest_key:
+        raise UnsupportedFeatureError(
+            f"the processor's idempotency keys have at most {can.longest_key} characters"
+        )
+
+
+def not_shown_yet(refund: Refund, can: Capabilities, now: datetime) -> AdapterError | None:
+    """Return the error for a refund that the processor's look-up may still miss, if it may."""
+    rest = refund.updated_at + can.lookup_after - now
+    if not can.lookup or rest <= timedelta():
+        return None
+    return AdapterError(
+        ErrorKind.UNKNOWN_OUTCOME,
+        "The processor shows no refund, and may not show it yet.",
+        retry_after=rest.total_seconds(),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
+from dispatch_returns.refunds.details import RefundDetails
 from dispatch_returns.refunds.external import Outside
 from dispatch_returns.refunds.guard import Hold
 from dispatch_returns.refunds.ledger import RefundChanges
@@ -55,6 +56,13 @@ class RefundDecision:
         return Question(self.facts.workspace_id, self.facts.ticket_id, self.owner.subject)
 
     @property
+    def details(self) -> RefundDetails:
+        """What the refund is for; without shares where its amount is not the one granted."""
+        parcel = self.facts.parcel
+        same = parcel.granted is not None and parcel.granted == self.amount
+        return parcel.details if same else parcel.details.without_amounts()
+
+    @property
     def row_id(self) -> str:
         """The id of the ledger's row for this intent."""
         facts = self.facts
@@ -80,6 +88,7 @@ def entry(
         "amount": decision.amount,
         "payment": decision.payment_columns,
         "order_id": decision.facts.order_id,
+        "details": decision.details.to_json(),
         "instructions_email": decision.email,
         "ticket_status": decision.facts.status,
         "requested_at": decision.facts.requested_at,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from dispatch_returns.errors import MoneyError
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment, PaymentRef
+from dispatch_returns.refunds.capabilities import Capabilities
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
 from dispatch_returns.refunds.ticket_facts import ORDER_ID_LIMIT, Parcel, TicketFacts, digest_of
@@ -42,6 +44,7 @@ class Reason(enum.StrEnum):
     DISPUTED = "disputed"
     INSUFFICIENT_BALANCE = "insufficient_balance"
     NOT_REFUNDABLE = "not_refundable"
+    NOT_SETTLED = "not_settled"
     NOT_FOUND = "not_found"
     ALREADY_REFUNDED = "already_refunded"
     UNSUPPORTED = "unsupported"
@@ -174,6 +177,11 @@ REMEDIES: Mapping[Reason, str] = {
         "Nothing was paid. Look at that refund at the processor. If this one should still be paid,"
         " refund it there by hand, then run: dispatch-returns refunds cancel. Once that refund can"
         " be read, run: dispatch-returns refunds retry."
+    ),
+    Reason.NOT_SETTLED: (
+        "Look at this payment at the processor. Once it is settled, run: dispatch-returns refunds"
+        " retry. If it never will be, cancel the payment there, then run: dispatch-returns refunds"
+        " cancel."
     ),
     Reason.CHANGED_MEANWHILE: (
         "Nothing was paid. Check refund_amount and the payment's id, then set the status to"
@@ -432,6 +440,26 @@ def _payment(amount: Money, payment: Payment) -> Hold | None:
         Reason.EXCEEDS_REMAINING,
         f"refund_amount is {amount} and {remaining} is left on the payment.",
     )
+
+
+def processor_limits(
+    amount: Money, payment: Payment, refunds: int | None, can: Capabilities, now: datetime
+) -> Hold | None:
+    """Return a hold if the processor refuses `amount` whenever it is asked.
+
+    `refunds` is how many refunds the payment has, None where that is not known.
+    """
+    if not can.partial and payment.charged is not None and amount != payment.charged:
+        detail = f"The processor refunds {payment.charged} of this payment, and no part of it."
+        return Hold(Reason.UNSUPPORTED, detail)
+    oldest = can.refund_within
+    if oldest is not None and payment.paid_at is not None and now > payment.paid_at + oldest:
+        detail = f"The processor refunds a payment for {oldest.days} days, and this one is older."
+        return Hold(Reason.NOT_REFUNDABLE, detail)
+    if can.most_refunds is not None and refunds is not None and refunds >= can.most_refunds:
+        detail = f"The payment has {refunds} refunds, and the processor makes no more of one."
+        return Hold(Reason.NOT_REFUNDABLE, detail)
+    return None
 
 
 def _cap(amount: Money, limits: GuardLimits) -> Hold | None:

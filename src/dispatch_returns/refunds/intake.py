@@ -31,6 +31,7 @@ from dispatch_returns.refunds.listener import RefundListener, no_listener
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import Standing
 from dispatch_returns.refunds.ticket_facts import (
+    RESOLVED,
     OrderOf,
     PaymentResolver,
     TicketFacts,
@@ -98,6 +99,11 @@ class Intake:
         try:
             with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
                 payment = self.adapter.payment(ref)
+                ref = payment.ref or ref
+                differs = found.differs_from(payment)
+                if differs and found.expected is not None and found.expected.kind in RESOLVED:
+                    expected = self.adapter.payment(found.expected)
+                    differs = payment.names.isdisjoint(expected.names)
             listed = self.listed(ref, payment)
         except UnsupportedFeatureError as error:
             hold = Hold(Reason.UNSUPPORTED, f"{error}")
@@ -107,8 +113,7 @@ class Intake:
             if refused is None:
                 raise
             return RefundDecision(facts, ref, hold=refused, owner=owner)
-        differs = found.differs_from(payment)
-        if found.expected is not None and not differs:
+        if found.expected is not None and found.expected.kind not in RESOLVED and not differs:
             ref = found.expected
         if not differs and (found.expected is not None or order.is_called(payment.order_id)):
             # The shop's own record says which order it is; the note on the payment may be an older
@@ -126,6 +131,10 @@ class Intake:
             return replace(
                 decision, amount=None if isinstance(asked, Hold) else asked, hold=checked
             )
+        made = None if listed is None else len(listed)
+        limit = guard.processor_limits(checked, payment, made, self.adapter.capabilities, self._clock())
+        if limit is not None:
+            return replace(decision, amount=checked, hold=limit)
         if payment.refunded is None:
             look_first = self.adapter.capabilities.lookup
         else:

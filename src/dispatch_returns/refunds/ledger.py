@@ -62,6 +62,7 @@ class Refund:
     amount: Money | None
     payment: Mapping[str, Any] | None
     order_id: str | None
+    details: Mapping[str, Any] | None
     instructions_email: str | None = field(repr=False)
     ticket_status: str | None
     entered_at: datetime
@@ -124,6 +125,7 @@ class RefundChanges(TypedDict, total=False):
     amount: Money | None
     payment: Mapping[str, Any] | None
     order_id: str | None
+    details: Mapping[str, Any] | None
     instructions_email: str | None
     ticket_status: str | None
     entered_at: datetime
@@ -455,7 +457,7 @@ def failing(conn: Connection, before: datetime) -> tuple[int, int]:
 
 WAITS_FOR_ADAPTER = "waits for the adapter"
 """The start of a refund's detail where its adapter is not the one that is set."""
-_ENDED = (State.HELD, State.SUCCEEDED, State.FAILED, State.CANCELED)
+_ENDED = (State.HELD, State.SUCCEEDED, State.VOIDED, State.FAILED, State.CANCELED)
 
 
 def with_old_address(conn: Connection, before: datetime, limit: int) -> list[str]:

@@ -21,6 +21,10 @@ from dispatch_returns.store.outbox import NewMessage
 _FOR_CUSTOMER = {
     State.PENDING: "Your refund of {amount} is on its way to your original payment method.",
     State.SUCCEEDED: "Your refund of {amount} was sent to your original payment method.",
+    State.VOIDED: (
+        "Your payment of {amount} was canceled before it was taken from your original payment"
+        " method."
+    ),
     State.REQUIRES_ACTION: (
         "Your refund of {amount} needs a step from you: you have been sent an e-mail that says"
         " how to receive it."

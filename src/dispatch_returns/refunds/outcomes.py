@@ -21,6 +21,8 @@ class NextStep(enum.Enum):
 
     AGAIN = enum.auto()
     """It was not carried out: use the same key again, later."""
+    LATER = enum.auto()
+    """The processor refuses it until the payment is settled: use a new key, later."""
     UNKNOWN = enum.auto()
     """It may have been carried out: look it up, then use the same key again, later."""
     REFUSED = enum.auto()
@@ -33,6 +35,7 @@ _VERDICTS: Mapping[ErrorKind, NextStep] = {
     ErrorKind.NOT_SENT: NextStep.AGAIN,
     ErrorKind.RATE_LIMITED: NextStep.AGAIN,
     ErrorKind.AUTH: NextStep.AGAIN,
+    ErrorKind.NOT_SETTLED: NextStep.LATER,
     ErrorKind.UNKNOWN_OUTCOME: NextStep.UNKNOWN,
     ErrorKind.IN_PROGRESS: NextStep.UNKNOWN,
     ErrorKind.UNREADABLE_REFUND: NextStep.UNKNOWN,
@@ -45,6 +48,13 @@ _VERDICTS: Mapping[ErrorKind, NextStep] = {
     ErrorKind.NOT_FOUND: NextStep.REFUSED,
     ErrorKind.CONFIG: NextStep.REFUSED,
 }
+
+_AFTER_ANOTHER: Mapping[NextStep, NextStep] = {
+    NextStep.AGAIN: NextStep.UNKNOWN,
+    NextStep.LATER: NextStep.UNKNOWN,
+    NextStep.REFUSED: NextStep.LOOK,
+}
+"""What follows where an earlier call with the key may have been carried out."""
 
 _REASONS: Mapping[ErrorKind, Reason] = {
     ErrorKind.ALREADY_REFUNDED: Reason.ALREADY_REFUNDED,
@@ -67,7 +77,7 @@ def verdict(kind: ErrorKind, *, uncertain: bool) -> NextStep:
     found = _VERDICTS[kind]
     if not uncertain:
         return found
-    return {NextStep.AGAIN: NextStep.UNKNOWN, NextStep.REFUSED: NextStep.LOOK}.get(found, found)
+    return _AFTER_ANOTHER.get(found, found)
 
 
 def refusal(error: AdapterError) -> Hold:

@@ -46,6 +46,10 @@ _NOT_TOLD = Hold(
     Reason.STATUS_UNKNOWN,
     "The processor accepted this refund, and for a day it has not said how it stands.",
 )
+_NO_WORD = Hold(
+    Reason.STATUS_UNKNOWN,
+    "The processor accepted this refund, and its webhook has not said how it ended.",
+)
 _NOT_KNOWN = Hold(Reason.OUTCOME_UNKNOWN, "It is not known whether this refund was paid.")
 NOT_APPROVED: RefundChanges = {
     "approved_by": None,
@@ -127,8 +131,12 @@ class Recorder:
         )
         state, hold = outcomes.standing(refund, result)
         polls = refund.tries + 1 if state is refund.state else 0
-        followed = result.ours and self._adapter.capabilities.lookup
-        wait = self._schedule.next_poll(state, polls, self._jitter()) if followed else None
+        can = self._adapter.capabilities
+        wait: timedelta | None = None
+        if result.ours and can.follows:
+            wait = self._schedule.next_poll(state, polls, self._jitter())
+        elif result.ours and state in WAITING and not can.manual:
+            wait = self._schedule.word
         after = ledger.move(
             conn,
             refund,
@@ -205,6 +213,33 @@ class Recorder:
         else:
             self._try_later(refund, error, call, State.REQUESTED, RefundAction.POSTPONE)
 
+    def defer(self, refund: Refund, error: AdapterError) -> None:
+        """Ask again once the payment is settled, with a new key, for as long as the pace allows."""
+        now = self._now()
+        if now > refund.entered_at + self._schedule.settlement:
+            self.refuse(refund, Hold(Reason.NOT_SETTLED, error.message), error)
+            return
+
+        def write(conn: Connection) -> None:
+            _record_error(conn, refund, "refund", error, now)
+            ledger.move(
+                conn,
+                refund,
+                now,
+                State.REQUESTED,
+                by=RefundAction.DEFER,
+                new_key=True,
+                detail=error.message,
+                due_at=now + self._schedule.settled_in(error.retry_after),
+                failing_since=None,
+            )
+
+        self._store.write("refund.outcome", write)
+
+    def no_word(self, refund: Refund) -> None:
+        """Notify a person of an accepted refund whose outcome did not come; stop waiting for it."""
+        self._postpone(refund, _NO_WORD, detail=_NO_WORD.detail, due_at=None)
+
     def look_later(self, refund: Refund, error: AdapterError, call: str) -> None:
         """Look later for a refund that may have been carried out; after a day, say so."""
         self._try_later(refund, error, call, State.UNKNOWN, RefundAction.LOSE_TRACK)
@@ -280,7 +315,7 @@ class Recorder:
             f"It was begun with the adapter {refund.adapter}, and DISPATCH_RETURNS_ADAPTER is"
             f" {self._adapter.name} now."
         )
-        finished = refund.state in {State.SUCCEEDED, State.FAILED, State.CANCELED}
+        finished = refund.state in {State.SUCCEEDED, State.VOIDED, State.FAILED, State.CANCELED}
         told = now - since >= self._schedule.patience and not finished
         self._postpone(
             refund,

@@ -18,7 +18,9 @@ _SOONEST = timedelta(seconds=1)
 class RetrySchedule:
     """The delays of a refund: `lease` must be longer than three calls to the processor.
 
-    ``patience``: how long a processor may be unreachable before a person is notified.
+    ``patience``: how long a processor may be unreachable before a person is notified;
+    ``settlement``: how long it may say that a payment is not settled; ``word``: how long its
+    webhook may be the only outcome, and not come.
     ``follow_ups``: when a refund that succeeded is looked at again, each after the one before. The
     bank's tracing number arrives later, and a refund can still fail for 30 days
     (https://docs.stripe.com/refunds#failed-refunds).
@@ -28,6 +30,8 @@ class RetrySchedule:
     first_retry: timedelta = timedelta(seconds=5)
     longest_retry: timedelta = LONGEST_RETRY
     patience: timedelta = timedelta(hours=24)
+    settlement: timedelta = timedelta(days=10)
+    word: timedelta = timedelta(days=7)
     first_poll: timedelta = timedelta(minutes=5)
     longest_poll: timedelta = timedelta(hours=6)
     follow_ups: tuple[timedelta, ...] = (
@@ -47,6 +51,11 @@ class RetrySchedule:
         if retry_after is None:
             return backoff(tries, jitter, first=self.first_retry, longest=self.longest_retry)
         return min(max(timedelta(seconds=retry_after), _SOONEST), self.longest_retry)
+
+    def settled_in(self, retry_after: float | None) -> timedelta:
+        """Return how long to wait for a settlement: what the processor says, else an hour."""
+        said = timedelta(hours=1) if retry_after is None else timedelta(seconds=retry_after)
+        return min(max(said, self.first_poll), timedelta(days=1))
 
     def wait_on(self, waited: timedelta, first: timedelta) -> timedelta:
         """Return how long to wait after having `waited`: as long again, but at least `first`."""

@@ -42,7 +42,7 @@ from dispatch_returns.refunds.outcomes import NextStep
 from dispatch_returns.refunds.recorder import Recorder, ids_of
 from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
 from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, no_order_source
-from dispatch_returns.refunds.transitions import RefundAction, State
+from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
 from dispatch_returns.store import Store, switches
 from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
@@ -277,7 +277,9 @@ class RefundService:
             raise LeaseLostError(f"the lease of {sending.id} ended before the call was made")
         try:
             with telemetry.processor_call(self.adapter.name, "refund", **ids_of(sending)):
-                result = self.adapter.refund(calls.request_of(sending))
+                request = calls.request_of(sending)
+                calls.check_key(request, self.adapter.capabilities)
+                result = self.adapter.refund(request)
         except UnsupportedFeatureError as error:
             self.recorder.unsupported(sending, error)
         except AdapterError as error:
@@ -290,6 +292,8 @@ class RefundService:
         verdict = outcomes.verdict(error.kind, uncertain=refund.uncertain)
         if verdict is NextStep.AGAIN:
             self.recorder.retry(refund, error)
+        elif verdict is NextStep.LATER:
+            self.recorder.defer(refund, error)
         elif verdict is NextStep.UNKNOWN:
             self.recorder.look_later(refund, error, "refund")
         elif verdict is NextStep.LOOK:
@@ -334,15 +338,20 @@ class RefundService:
             self.recorder.record(refund, found, by=RefundAction.FIND)
         elif alive:
             self._send(refund)
+        elif not_shown := calls.not_shown_yet(refund, self.adapter.capabilities, self.now()):
+            self.recorder.look_later(refund, not_shown, "find")
         else:
             self.recorder.park(refund)
 
     def _find(self, refund: Refund) -> RefundResult | None:
         """Ask the processor for this refund; None where it has none, or has no look-up."""
-        if not self.adapter.capabilities.lookup:
+        can = self.adapter.capabilities
+        # Until the current key's refund has an id, the row carries that of an earlier one.
+        processor_id = refund.processor_id if refund.state in ACCEPTED else None
+        if not can.lookup and not (can.lookup_by_id and processor_id):
             return None
         with telemetry.processor_call(self.adapter.name, "find", **ids_of(refund)):
-            return self.adapter.find(calls.request_of(refund))
+            return self.adapter.find(calls.request_of(refund), processor_id)
 
     def _adopts(self, refund: Refund, *, waited: bool = False) -> bool:
         """Adopt an external refund that is exactly what was asked for; return whether there is one.
@@ -378,6 +387,9 @@ class RefundService:
 
     def _follow(self, refund: Refund) -> None:
         """Ask for the status of a refund that the processor has accepted."""
+        if not self.adapter.capabilities.follows:
+            self.recorder.no_word(refund)
+            return
         try:
             found = self._find(refund)
         except AdapterError as error:

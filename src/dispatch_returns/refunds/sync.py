@@ -34,7 +34,7 @@ from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
 
 log = logging.getLogger(__name__)
 
-_ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1}
+_ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1, State.VOIDED: 1}
 """An event's own word never moves a refund back in this order, because it may be old."""
 
 

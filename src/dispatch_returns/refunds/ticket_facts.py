@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import Payment, PaymentKind, PaymentRef
+from dispatch_returns.refunds.details import NO_DETAILS, RefundDetails
 from dispatch_returns.refunds.order_ids import plain_id
 from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
 
@@ -52,7 +53,7 @@ class Parcel:
     grant. ``without_order``: a person decided on it who knew that its order was not found.
     ``amount`` replaces the ticket's amount, which is for a later parcel. ``claimed`` are digests,
     by name, of the fields on the ticket when its request was recorded: a customer may have written
-    them, so they are no evidence.
+    them, so they are no evidence. ``details`` say what the refund is for.
     """
 
     ordinal: int = 1
@@ -63,6 +64,7 @@ class Parcel:
     without_order: bool = False
     amount: Money | None = None
     claimed: Mapping[str, str] = field(default_factory=dict[str, str])
+    details: RefundDetails = NO_DETAILS
 
 
 def digest_of(value: Any) -> str:
@@ -181,17 +183,25 @@ def payment_on_ticket(facts: TicketFacts) -> PaymentRef | None:
     for name, kind in _PAYMENT_FIELDS:
         value = _text(facts.fields.get(name))
         if value is not None and _ID.fullmatch(value):
-            return PaymentRef(_kind(value, kind), value)
+            return PaymentRef(kind_of(value, kind), value)
     return None
 
 
-def _kind(value: str, named: PaymentKind) -> PaymentKind:
-    """Read a reference that is visibly one of Stripe's ids as what it is."""
-    if named != "reference":
-        return named
-    if value.startswith("pi_"):
-        return "payment_intent"
-    return "charge" if value.startswith(("ch_", "py_")) else "reference"
+_PREFIXES: Mapping[str, PaymentKind] = {
+    "pi_": "payment_intent",
+    "ch_": "charge",
+    "py_": "charge",
+    "cs_": "checkout_session",
+    "in_": "invoice",
+}
+RESOLVED: Final = frozenset[PaymentKind]({"checkout_session", "invoice"})
+"""The kinds that are not refunded themselves: the adapter resolves them to their payment."""
+
+
+def kind_of(value: str, named: PaymentKind = "reference") -> PaymentKind:
+    """Return what a payment's id is: its prefix tells, where it is visibly one of Stripe's."""
+    found = _PREFIXES.get(value[:3], named)
+    return found if named == "reference" or found in RESOLVED else named
 
 
 def _text(value: Any) -> str | None:

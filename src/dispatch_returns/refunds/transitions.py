@@ -20,6 +20,8 @@ class State(enum.StrEnum):
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
     SUCCEEDED = "succeeded"
+    VOIDED = "voided"
+    """The payment was voided before anything of it was taken: the customer keeps the money."""
     FAILED = "failed"
     CANCELED = "canceled"
     UNKNOWN = "unknown"
@@ -52,6 +54,8 @@ class RefundAction(enum.StrEnum):
     """A guard rail, or the ticket as it is now, says no just before the call."""
     POSTPONE = "postponed"
     """The call was certainly not carried out: the same key again, later."""
+    DEFER = "deferred"
+    """The processor refuses it until the payment is settled: a new key, later."""
     LOSE_TRACK = "lost track of"
     """It may have been carried out, and the processor does not say."""
     CANCEL = "canceled"
@@ -60,7 +64,7 @@ class RefundAction(enum.StrEnum):
     """A person has looked at the processor, and says that nothing was paid."""
 
 
-ACCEPTED: Final = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED})
+ACCEPTED: Final = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED, State.VOIDED})
 """The processor has a refund that moves money, or has moved it."""
 UNPAID: Final = frozenset({State.HELD, State.FAILED, State.CANCELED})
 """Certainly nothing was paid."""
@@ -98,6 +102,8 @@ TRANSITIONS: Final = Transitions[State, RefundAction](
         _of(State.REQUESTED, State.SENDING),
         frozenset({State.REQUESTED}),
     ),
+    # The processor refuses the key, whose answer it may keep.
+    Transition(RefundAction.DEFER, _of(State.SENDING), frozenset({State.REQUESTED}), new_key=True),
     # From an accepted one: the processor shows another row's refund in its place.
     Transition(RefundAction.LOSE_TRACK, _UNDERWAY | ACCEPTED, frozenset({State.UNKNOWN})),
     Transition(RefundAction.CANCEL, _of(State.REQUESTED, State.HELD), frozenset({State.CANCELED})),

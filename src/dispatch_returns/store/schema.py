@@ -171,6 +171,7 @@ ledger = Table(
     Column("payment", JSON(none_as_null=True)),
     Column("payment_id", Text, index=True),
     Column("order_id", ForeignText),
+    Column("details", JSON(none_as_null=True)),
     Column("instructions_email", ForeignText),
     Column("ticket_status", ForeignText),
     Column("entered_at", Utc, nullable=False),

@@ -30,10 +30,14 @@ from datetime import timedelta
 import pytest
 
 from dispatch_returns.deliveries import WebhookRequest
-from dispatch_returns.errors import AdapterError, ErrorKind, SignatureError
+from dispatch_returns.errors import (
+    AdapterError,
+    ErrorKind,
+    SignatureError,
+    UnsupportedFeatureError,
+)
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
-    Capabilities,
     KnownRefund,
     PaymentRef,
     RefundAdapter,
@@ -44,6 +48,8 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
     readable_refunds,
 )
+from dispatch_returns.refunds.capabilities import Capabilities
+from dispatch_returns.refunds.details import RefundDetails, RefundLine, RefundReason
 from dispatch_returns.testing.hooks import AdapterHooks
 
 _WAIT = 60.0
@@ -85,6 +91,13 @@ class RefundAdapterContract(AdapterHooks):
         assert adapter.name
         assert isinstance(adapter.capabilities, Capabilities)
 
+    def test_its_capabilities_fit_together(self, adapter: RefundAdapter) -> None:
+        can = adapter.capabilities
+        assert can.longest_key >= len(f"rfd_{uuid.uuid4().hex}-g10"), "our keys do not fit"
+        assert not can.lookup_after or can.lookup, "without a look-up none can be late"
+        knows_the_end = can.follows or isinstance(adapter, SupportsWebhooks) or can.manual
+        assert knows_the_end or not can.asynchronous, "nothing says how its refunds end"
+
     def test_closing_twice_is_harmless(self, adapter: RefundAdapter) -> None:
         adapter.close()
         adapter.close()
@@ -98,6 +111,7 @@ class RefundAdapterContract(AdapterHooks):
     def test_a_payment_tells_what_was_charged(self, adapter: RefundAdapter) -> None:
         payment = adapter.payment(self.make_payment(self.money(14900)))
         assert payment.currency == self.currency
+        assert payment.rule == adapter.capabilities.currency_rule(self.currency)
         assert payment.charged == self.money(14900)
         assert payment.refunded == self.money(0)
         assert payment.remaining == self.money(14900)
@@ -105,6 +119,7 @@ class RefundAdapterContract(AdapterHooks):
 
     def test_a_payment_without_decimals_keeps_its_amount(self, adapter: RefundAdapter) -> None:
         payment = adapter.payment(self.make_payment(Money(500, "JPY", 0)))
+        assert payment.rule == adapter.capabilities.currency_rule("JPY")
         assert payment.rule.decimals == 0
         assert payment.charged == Money(500, "JPY", 0)
 
@@ -195,7 +210,36 @@ class RefundAdapterContract(AdapterHooks):
         assert len(answers - {ErrorKind.IN_PROGRESS}) == 1
         assert self._refunded(adapter, request.payment) == 4900
 
+    def test_a_key_that_is_too_long_is_refused_before_it_is_sent(
+        self, adapter: RefundAdapter
+    ) -> None:
+        request = self._new_request(14900)
+        key = "k" * (adapter.capabilities.longest_key + 1)
+        with pytest.raises(UnsupportedFeatureError):
+            adapter.refund(replace(request, idempotency_key=key))
+        assert self._refunded(adapter, request.payment) == 0
+
+    def test_what_a_refund_is_for_changes_nothing_about_its_amount(
+        self, adapter: RefundAdapter
+    ) -> None:
+        details = RefundDetails(
+            RefundReason.RETURN,
+            "R-7K3Q-X2M9-PD",
+            (RefundLine("SKU-1", 2, "A shirt", self.money(4400)),),
+            shipping=self.money(500),
+        )
+        request = replace(self._new_request(14900), amount=self.money(4900), details=details)
+        assert adapter.refund(request).amount == self.money(4900)
+        assert self._refunded(adapter, request.payment) == 4900
+
     # What a look-up finds.
+
+    def test_find_by_the_processors_id_returns_our_refund(self, adapter: RefundAdapter) -> None:
+        request = self._new_request(14900)
+        made = adapter.refund(request)
+        found = adapter.find(request, made.processor_id)
+        assert found is not None
+        assert (found.processor_id, found.amount) == (made.processor_id, request.amount)
 
     def test_find_returns_our_refund(self, adapter: RefundAdapter) -> None:
         request = self._new_request(14900)

@@ -24,7 +24,6 @@ from dispatch_returns.errors import (
 from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
-    Capabilities,
     EventHead,
     KnownRefund,
     Payment,
@@ -34,6 +33,8 @@ from dispatch_returns.refunds.adapter import (
     RefundResult,
     RefundStatus,
 )
+from dispatch_returns.refunds.capabilities import Capabilities
+from dispatch_returns.refunds.details import NO_DETAILS
 
 Fault = BaseException | Literal["lost_response", "stored_500", "stored_500_but_paid"]
 """What `FakeAdapter.fail_next` takes.
@@ -88,6 +89,7 @@ class _Answer:
 @dataclass(slots=True)
 class _Account:
     charged: Money
+    paid_at: datetime
     disputed: bool = False
 
 
@@ -121,7 +123,9 @@ class FakeAdapter:
         self.first_status = first_status
         self.requests: list[RefundRequest] = []
         """Every call of `refund`, in order, whatever its result."""
-        self._accounts = {payment_id: _Account(money) for payment_id, money in payments.items()}
+        self._accounts = {
+            payment_id: _Account(money, clock()) for payment_id, money in payments.items()
+        }
         self._made: dict[str, _Made] = {}
         self._answers: dict[str, _Answer] = {}
         self._faults: dict[Call, deque[Fault]] = {
@@ -148,7 +152,7 @@ class FakeAdapter:
     def add_payment(self, payment_id: str, charged: Money) -> None:
         """Add a payment that can be refunded."""
         with self._lock:
-            self._accounts[payment_id] = _Account(charged)
+            self._accounts[payment_id] = _Account(charged, self._clock())
 
     def fail_next(self, fault: Fault, *, call: Call = "refund") -> None:
         """Make the next such call fail; several faults apply in order."""
@@ -204,6 +208,7 @@ class FakeAdapter:
             charged = account.charged
             return Payment(
                 currency=charged.currency,
+                paid_at=account.paid_at,
                 rule=replace(stripe_rule(charged.currency), decimals=charged.decimals),
                 charged=account.charged,
                 refunded=self._refunded(ref.id),
@@ -212,6 +217,8 @@ class FakeAdapter:
 
     def refund(self, request: RefundRequest) -> RefundResult:
         """Make the refund, or repeat the key's earlier answer."""
+        if len(request.idempotency_key) > self.capabilities.longest_key:
+            raise UnsupportedFeatureError("the key is too long for this processor")
         with self._lock:
             self.requests.append(request)
             fault = self._take_fault("refund")
@@ -222,13 +229,15 @@ class FakeAdapter:
             raise AdapterError(outcome.kind, outcome.message)  # the kept one gathers no traceback
         return outcome
 
-    def find(self, request: RefundRequest) -> RefundResult | None:
+    def find(self, request: RefundRequest, processor_id: str | None = None) -> RefundResult | None:
         """Return our refund, None if there is none."""
         with self._lock:
             if self._take_fault("find"):
                 raise _unanswered()
             if not self.capabilities.lookup:
-                raise UnsupportedFeatureError("this processor cannot look a refund up")
+                if not self.capabilities.lookup_by_id or processor_id is None:
+                    raise UnsupportedFeatureError("this processor cannot look a refund up")
+                return self._made[processor_id].result
             self._account(request.payment.id)
             here = [m for m in self._made.values() if m.payment_id == request.payment.id]
             ours = [m for m in here if m.request and m.request.refund_id == request.refund_id]

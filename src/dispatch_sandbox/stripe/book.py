@@ -25,6 +25,18 @@ def moves_money(refund: Refund) -> bool:
     return refund["status"] not in _RETURNED
 
 
+def _session(payment_intent: str | None = None, invoice: str | None = None) -> dict[str, Any]:
+    return {
+        "id": new_id("cs_test"),
+        "object": "checkout.session",
+        "mode": "payment" if invoice is None else "subscription",
+        "payment_status": "paid",
+        "payment_intent": payment_intent,
+        "invoice": invoice,
+        "metadata": {},
+    }
+
+
 @dataclass(slots=True)
 class Book:
     """The objects of one account, oldest first."""
@@ -34,6 +46,8 @@ class Book:
     refunds: dict[str, Refund] = field(default_factory=dict[str, Refund])
     refunds_by_charge: dict[str, list[Refund]] = field(default_factory=dict[str, list[Refund]])
     disputes: list[Dispute] = field(default_factory=list[Dispute])
+    checkout_sessions: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    invoice_payments: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def payment_intent(self, object_id: str, param: str = "intent") -> PaymentIntent:
         """Return it, or raise Stripe's 404."""
@@ -48,6 +62,46 @@ class Book:
         if found is None:
             raise missing("charge", object_id, param)
         return found
+
+    def checkout_session(self, object_id: str) -> dict[str, Any]:
+        """Return it, or raise Stripe's 404."""
+        found = self.checkout_sessions.get(object_id)
+        if found is None:
+            raise missing("checkout.session", object_id, "id")
+        return found
+
+    def check_out(self, intent: PaymentIntent) -> str:
+        """Let a customer have paid on a Checkout page; return the session's id."""
+        made = _session(payment_intent=intent["id"])
+        self.checkout_sessions[made["id"]] = made
+        return str(made["id"])
+
+    def invoice(self, intent: PaymentIntent, now: int) -> tuple[str, str]:
+        """Let a customer have paid an invoice of a subscription that began on a Checkout page.
+
+        Return the ids of the invoice and of the session.
+        """
+        invoice = new_id("in")
+        made = _session(invoice=invoice)
+        self.checkout_sessions[made["id"]] = made
+        self.pay_invoice(invoice, intent, now)
+        return invoice, made["id"]
+
+    def pay_invoice(self, invoice: str, intent: PaymentIntent, now: int) -> None:
+        """Let (a part of) an invoice be paid."""
+        paid = {"type": "payment_intent", "payment_intent": intent["id"]}
+        self.invoice_payments.append(
+            {
+                "id": new_id("inpay"),
+                "object": "invoice_payment",
+                "amount_paid": intent["amount"],
+                "created": now,
+                "currency": intent["currency"],
+                "invoice": invoice,
+                "payment": paid,
+                "status": "paid",
+            }
+        )
 
     def refund(self, object_id: str, param: str = "id") -> Refund:
         """Return it, or raise Stripe's 404."""
@@ -128,6 +182,8 @@ class Book:
             "payment_intents": list(self.payment_intents.values()),
             "charges": list(self.charges.values()),
             "refunds": list(self.refunds.values()),
+            "checkout_sessions": list(self.checkout_sessions.values()),
+            "invoice_payments": self.invoice_payments,
         }
 
     @classmethod
@@ -137,6 +193,8 @@ class Book:
             {entry["id"]: entry for entry in data["payment_intents"]},
             {entry["id"]: entry for entry in data["charges"]},
             {entry["id"]: entry for entry in data["refunds"]},
+            checkout_sessions={it["id"]: it for it in data["checkout_sessions"]},
+            invoice_payments=data["invoice_payments"],
         )
         for refund in book.refunds.values():
             book.refunds_by_charge.setdefault(refund["charge"], []).append(refund)

@@ -164,6 +164,11 @@ ENDPOINTS: Mapping[EndpointName, StripeEndpoint] = {
     ),
     "GET /v1/charges/:id": _one("charge", queries.get_charge),
     "GET /v1/charges": _many("charge", queries.list_charges, {**_PAGE, "payment_intent": text}),
+    "GET /v1/checkout/sessions/:id": StripeEndpoint(queries.get_checkout_session),
+    "GET /v1/invoice_payments": StripeEndpoint(
+        queries.list_invoice_payments,
+        {**_PAGE, "invoice": text, "status": choice("canceled", "open", "paid")},
+    ),
     "GET /v1/balance": StripeEndpoint(queries.get_balance),
     "GET /v1/account": StripeEndpoint(queries.get_account),
 }
@@ -178,8 +183,9 @@ def find_endpoint(method: str, path: str) -> tuple[EndpointName, str]:
     if name in ENDPOINTS:
         return cast("EndpointName", name), ""
     parts = path.split("/")
-    if len(parts) > 3:
-        object_id, parts[3] = parts[3], ":id"
+    at = 4 if parts[2:3] == ["checkout"] else 3
+    if len(parts) > at:
+        object_id, parts[at] = parts[at], ":id"
         name = f"{method} {'/'.join(parts)}"
         if name in ENDPOINTS:
             return cast("EndpointName", name), object_id

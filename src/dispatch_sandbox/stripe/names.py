@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 EndpointName: TypeAlias = Literal[
     "GET /v1/account",
+    "GET /v1/checkout/sessions/:id",
+    "GET /v1/invoice_payments",
     "GET /v1/balance",
     "GET /v1/charges",
     "GET /v1/charges/:id",

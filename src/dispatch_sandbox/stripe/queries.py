@@ -72,6 +72,22 @@ def list_disputes(call: StripeCall) -> dict[str, Any]:
     return _page(call, "dispute", disputes)
 
 
+def get_checkout_session(call: StripeCall) -> dict[str, Any]:
+    """``GET /v1/checkout/sessions/:id``."""
+    return call.book.checkout_session(call.object_id)
+
+
+def list_invoice_payments(call: StripeCall) -> dict[str, Any]:
+    """``GET /v1/invoice_payments``, newest first, of one invoice if asked."""
+    invoice, status = call.params.get("invoice"), call.params.get("status")
+    found = [
+        it
+        for it in call.book.invoice_payments
+        if invoice in {None, it["invoice"]} and status in {None, it["status"]}
+    ]
+    return _page(call, "invoice_payment", found)
+
+
 def _page(call: StripeCall, kind: str, oldest_first: Iterable[Any]) -> dict[str, Any]:
     found = [entry for entry in oldest_first if _in_time(entry, call.params.get("created", {}))]
     found.reverse()

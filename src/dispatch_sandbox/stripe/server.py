@@ -23,7 +23,16 @@ from dispatch_sandbox.stripe.objects import DisputeStatus
 from dispatch_sandbox.stripe.state import StripeState
 
 MARK = {"x-sandbox": "dispatch-returns"}
-_RESOURCES = ("refunds", "payment_intents", "charges", "disputes", "balance", "account")
+_RESOURCES = (
+    "refunds",
+    "payment_intents",
+    "charges",
+    "disputes",
+    "balance",
+    "account",
+    "checkout",
+    "invoice_payments",
+)
 
 
 def routes(state: StripeState) -> list[BaseRoute]:

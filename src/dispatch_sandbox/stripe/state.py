@@ -94,6 +94,27 @@ class StripeState:
                 raise InvalidArgumentError("payment", "no charge of this account")
             return book.dispute(charge, status, int(self.now()))
 
+    def check_out(self, payment_intent: str, account: str = PLATFORM) -> str:
+        """Let a PaymentIntent have been paid on a Checkout page; return the session's id."""
+        with self.lock:
+            book = self.book(account)
+            return book.check_out(book.payment_intent(payment_intent))
+
+    def invoice(self, payment_intent: str, account: str = PLATFORM) -> tuple[str, str]:
+        """Let a PaymentIntent have paid an invoice of a subscription that began on such a page.
+
+        Return the ids of the invoice and of the session.
+        """
+        with self.lock:
+            book = self.book(account)
+            return book.invoice(book.payment_intent(payment_intent), int(self.now()))
+
+    def pay_invoice(self, invoice: str, payment_intent: str, account: str = PLATFORM) -> None:
+        """Let another PaymentIntent have paid a part of an invoice."""
+        with self.lock:
+            book = self.book(account)
+            book.pay_invoice(invoice, book.payment_intent(payment_intent), int(self.now()))
+
     def schedule(
         self, account: str, refund: Refund, after: float, change: Change, reason: str | None = None
     ) -> None:

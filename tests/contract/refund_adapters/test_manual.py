@@ -10,7 +10,11 @@ from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.testing import RefundAdapterContract
 
 DOES_NOT_APPLY = "there is no processor: a person pays"
-APPLIES = {"test_it_satisfies_the_protocol", "test_closing_twice_is_harmless"}
+APPLIES = {
+    "test_it_satisfies_the_protocol",
+    "test_its_capabilities_fit_together",
+    "test_closing_twice_is_harmless",
+}
 
 
 class TestManualAdapter(RefundAdapterContract):

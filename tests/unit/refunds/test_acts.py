@@ -17,8 +17,9 @@ from dispatch_returns.errors import (
     RefundStateError,
 )
 from dispatch_returns.refunds import actions, ledger
-from dispatch_returns.refunds.adapter import Capabilities, Payment, PaymentRef, RefundStatus
+from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundStatus
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
+from dispatch_returns.refunds.capabilities import Capabilities
 from dispatch_returns.refunds.guard import GuardLimits, Hold, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.transitions import RefundAction, State

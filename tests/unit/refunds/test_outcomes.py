@@ -17,6 +17,7 @@ TABLE = {
     ErrorKind.NOT_SENT: (A, U, None),
     ErrorKind.RATE_LIMITED: (A, U, None),
     ErrorKind.AUTH: (A, U, None),
+    ErrorKind.NOT_SETTLED: (NextStep.LATER, U, None),
     ErrorKind.UNKNOWN_OUTCOME: (U, U, None),
     ErrorKind.IN_PROGRESS: (U, U, None),
     ErrorKind.ALREADY_REFUNDED: (L, L, Reason.ALREADY_REFUNDED),

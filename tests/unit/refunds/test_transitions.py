@@ -77,7 +77,8 @@ def test_only_a_refusal_or_a_persons_word_leads_to_a_new_key() -> None:
         if TRANSITIONS.allows(source, target, by, new_key=True)
     }
     assert given == {(state, RefundAction.CHECK) for state in UNPAID} | {
-        (State.UNKNOWN, RefundAction.DENY)
+        (State.UNKNOWN, RefundAction.DENY),
+        (State.SENDING, RefundAction.DEFER),
     }
 
 

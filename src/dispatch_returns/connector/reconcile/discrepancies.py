@@ -14,7 +14,7 @@ from dispatch_returns.refunds.external import seen_of, settles_row
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.sync import moves
-from dispatch_returns.refunds.transitions import State
+from dispatch_returns.refunds.transitions import ACCEPTED, State
 
 
 class Cause(enum.StrEnum):
@@ -197,7 +197,6 @@ class Discrepancy:
         }
 
 
-_PAID = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED})
 _IN_PROGRESS = frozenset({State.REQUESTED, State.SENDING})
 _NOT_PAID = frozenset({State.FAILED, State.CANCELED})
 
@@ -214,7 +213,7 @@ def of_row(
     ours = [it for it in refunds if it.refund_id == row.id and moves(it)]
     own = next((it for it in refunds if it.result.processor_id == row.processor_id), None)
     more = [it for it in ours if it is not own]
-    if len(ours) > 1 or (more and row.state in _PAID and own is not None and moves(own)):
+    if len(ours) > 1 or (more and row.state in ACCEPTED and own is not None and moves(own)):
         ids = ", ".join(sorted({it.result.processor_id for it in [*ours, *([own] if own else [])]}))
         return _difference(Cause.PAID_TWICE, row, detail=ids)
     if more:
@@ -229,7 +228,7 @@ def of_row(
 
 def _of_own(row: Refund, own: KnownRefund | None) -> Discrepancy | None:
     """Return how a row and its own refund differ."""
-    if row.state not in _PAID:
+    if row.state not in ACCEPTED:
         # A refund that had failed may succeed later.
         if row.state not in _NOT_PAID | {State.HELD} or own is None or not moves(own):
             return None
@@ -264,7 +263,7 @@ def _of_external(
 
 def _may_be_of(known: KnownRefund, row: Refund) -> bool:
     """Return whether an external refund may be what this row has paid or will pay."""
-    if row.state in _PAID:
+    if row.state in ACCEPTED:
         return row.amount == known.result.amount
     return row.state not in _NOT_PAID and settles_row(seen_of(row.adapter, known), row)
 
@@ -298,7 +297,7 @@ def of_ticket(row: Refund | None, ticket_id: str, amount: str | None) -> Discrep
         return Discrepancy(Cause.NEVER_ENTERED, ticket_id)
     if _needs_nothing(row):
         return None
-    if row.state in _PAID:
+    if row.state in ACCEPTED:
         paid = row.amount and digits(row.amount.major)
         if row.adopted or amount is None or amount == paid:
             return None
@@ -313,7 +312,7 @@ def of_parcel(parcel: ParcelRow, ticket_id: str) -> Discrepancy | None:
     name = f"parcel {parcel.ordinal}, {(row and row.amount) or parcel.amount or 'no amount'}"
     if row is None:
         return Discrepancy(Cause.PARCEL_NOT_ENTERED, ticket_id, parcel.refund_id, detail=name)
-    if row.state in _PAID or _needs_nothing(row):
+    if row.state in ACCEPTED or _needs_nothing(row):
         return None
     if row.state is State.CANCELED and parcel.canceled:
         return None

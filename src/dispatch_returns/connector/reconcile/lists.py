@@ -37,7 +37,7 @@ CREATE INDEX rows_payment ON rows (payment_id);
 CREATE INDEX refunds_ours ON refunds (refund_id);
 CREATE INDEX tickets_payment ON tickets (payment);
 """
-_PAID = "('pending', 'requires_action', 'succeeded')"
+_PAID = "('pending', 'requires_action', 'succeeded', 'voided')"
 _IN_PROGRESS = "('requested', 'sending')"
 _MOVES = "f.status NOT IN ('failed', 'canceled')"
 _NO_ROWS = "NOT EXISTS (SELECT 1 FROM rows x WHERE x.processor_id = f.id)"

@@ -11,13 +11,13 @@ from dispatch_returns.errors import InvalidArgumentError, MoneyError, Unsupporte
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.plugins.options import PluginOptions
 from dispatch_returns.refunds.adapter import (
-    Capabilities,
     Payment,
     PaymentRef,
     RefundRequest,
     RefundResult,
     RefundStatus,
 )
+from dispatch_returns.refunds.capabilities import Capabilities
 
 _FOR_GOOD = timedelta(days=36_500)
 
@@ -69,7 +69,11 @@ class ManualAdapter:
             amount=request.amount,
         )
 
-    def find(self, request: RefundRequest) -> RefundResult | None:  # noqa: ARG002 - nothing is kept
+    def find(
+        self,
+        request: RefundRequest,  # noqa: ARG002 - nothing is kept
+        processor_id: str | None = None,  # noqa: ARG002
+    ) -> RefundResult | None:
         """Raise `UnsupportedFeatureError`: only the ledger knows whether a person has paid."""
         raise UnsupportedFeatureError("a person pays: there is no processor to look it up with")
 

@@ -23,6 +23,7 @@ from dispatch_returns.errors import InvalidArgumentError, MoneyError, OrderError
 from dispatch_returns.money import CurrencyRule, Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
 from dispatch_returns.refunds.order_ids import plain_id
+from dispatch_returns.refunds.ticket_facts import kind_of
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.orders.model import Order, OrderLine
 
@@ -299,11 +300,7 @@ def payment_of(record: Record) -> PaymentRef | None:
 
 def reference(value: str, kind: PaymentKind = "reference") -> PaymentRef:
     """Return a payment. The prefix of a Stripe id decides its kind."""
-    if kind == "reference" and value.startswith("pi_"):
-        return PaymentRef("payment_intent", value)
-    if kind == "reference" and value.startswith(("ch_", "py_")):
-        return PaymentRef("charge", value)
-    return PaymentRef(kind, value)
+    return PaymentRef(kind_of(value, kind), value)
 
 
 def records_of(value: Any) -> list[Record] | None:

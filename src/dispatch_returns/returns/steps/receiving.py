@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from sqlalchemy import Connection
 
 from dispatch_returns.refunds.adapter import PaymentKind, PaymentRef
+from dispatch_returns.refunds.details import RefundDetails, RefundLine, RefundReason
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import Parcel, TicketFacts, digest_of
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
+from dispatch_returns.returns.policy.verdict import SHIPPING, part_of
 from dispatch_returns.returns.receipts import Receipt, ReceiptChanges, ReceiptState
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.eligibility import breakdown_json, item_lines
@@ -325,12 +327,31 @@ def parcel_of(row: Return | None, receipt: Receipt | None) -> Parcel:
         accounted=None if refunded is None else money_of(refunded),
         claimed=claimed,
         without_order=receipt.detail == NO_ORDER,
+        details=_details(row, receipt),
+    )
+
+
+def _details(row: Return | None, receipt: Receipt) -> RefundDetails:
+    """Return what a receipt's refund is for; without shares where a fee belongs to no line."""
+    breakdown = receipt.breakdown or {}
+    parts = {} if breakdown.get("fees") else dict(breakdown.get("parts", ()))
+    amounts = {name: money_of(amount) for name, amount in parts.items()}
+    return RefundDetails(
+        reason=RefundReason.GOODWILL if receipt.returnless else RefundReason.RETURN,
+        reference=None if row is None else row.number,
+        lines=tuple(
+            RefundLine(line["sku"], line["quantity"], amount=amounts.get(part_of(line["sku"])))
+            for line in receipt.lines
+        ),
+        shipping=amounts.get(SHIPPING),
     )
 
 
 _PAYMENT_FIELDS: Mapping[PaymentKind, str] = {
     "payment_intent": "payment_intent",
     "charge": "charge_id",
+    "checkout_session": "payment_reference",
+    "invoice": "payment_reference",
     "reference": "payment_reference",
 }
 

@@ -22,7 +22,6 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.plugins.options import PluginOptions, Secrets
 from dispatch_returns.refunds.adapter import (
-    Capabilities,
     EventHead,
     KnownRefund,
     Payment,
@@ -33,6 +32,7 @@ from dispatch_returns.refunds.adapter import (
     UnreadableRefund,
 )
 from dispatch_returns.refunds.adapters.stripe import events, objects
+from dispatch_returns.refunds.capabilities import Capabilities
 
 if TYPE_CHECKING:
     import httpx
@@ -133,8 +133,13 @@ class StripeAdapter:
     def payment(self, ref: PaymentRef) -> Payment:
         """Return the payment as Stripe describes it, in one call; in two where it was disputed.
 
-        Raises `AdapterError`, also with not_refundable where nothing was captured.
+        A Checkout Session or an invoice takes one more call, to find its payment. Raises
+        `AdapterError`, also with not_refundable where nothing was captured.
         """
+        if ref.kind in {"checkout_session", "invoice"}:
+            paid_with = self._intent_of(ref)
+            payment = self.payment(paid_with)
+            return replace(payment, ref=paid_with, names=payment.names | {ref.id})
         kind = _stripe_kind(ref)
         path = f"/v1/{kind}s/{_checked_id(ref)}"
         if kind == "charge":
@@ -155,7 +160,11 @@ class StripeAdapter:
             lambda: objects.refund_result(answer.data, request_id=answer.request_id), answer
         )
 
-    def find(self, request: RefundRequest) -> RefundResult | None:
+    def find(
+        self,
+        request: RefundRequest,
+        processor_id: str | None = None,  # noqa: ARG002 - the list also shows a second one
+    ) -> RefundResult | None:
         """Look the refund up among all refunds of its payment (a consistent list, not a search).
 
         Raises `AdapterError` (key_conflict) when several of ours move money.
@@ -266,6 +275,21 @@ class StripeAdapter:
         ours = objects.our_refund(self._refunds(request.payment), request)
         return None if ours is None else objects.refund_result(ours)
 
+    def _intent_of(self, ref: PaymentRef) -> PaymentRef:
+        """Return the one PaymentIntent that a Checkout Session or an invoice was paid with.
+
+        Raises `AdapterError`. Source: https://docs.stripe.com/api/invoice-payment.
+        """
+        if ref.kind == "checkout_session":
+            answer = self._wire.get(f"/v1/checkout/sessions/{_checked_id(ref)}", ref.account)
+            kind, found = _understood(lambda: objects.payment_of_session(answer.data), answer)
+            paid_with = replace(ref, kind=kind, id=found)
+            return paid_with if kind == "payment_intent" else self._intent_of(paid_with)
+        which = {"invoice": _checked_id(ref), "status": "paid", "limit": 2}
+        page = self._wire.get("/v1/invoice_payments", ref.account, **which)
+        found = _understood(lambda: objects.payment_of_invoice(page.data), page)
+        return replace(ref, kind="payment_intent", id=found)
+
     def _is_over(self, ref: PaymentRef) -> bool:
         """Whether every dispute of a payment was won, or was an inquiry that was closed.
 
@@ -352,7 +376,7 @@ def _params(request: RefundRequest) -> dict[str, Any]:
 
 
 def _stripe_kind(ref: PaymentRef) -> str:
-    if ref.kind == "reference":
+    if ref.kind not in {"payment_intent", "charge"}:
         raise UnsupportedFeatureError(
             "Stripe refunds a PaymentIntent (pi_...) or a charge (ch_...), not another reference"
         )

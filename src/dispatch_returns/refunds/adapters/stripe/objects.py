@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeGuard, cast
+from typing import Any, Literal, TypeGuard, cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money, stripe_rule
@@ -77,6 +77,7 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
         raise _not_paid(what, state)
     # A partial capture releases the rest, which Stripe counts as refunded too.
     released = amount - captured
+    created = charge.get("created")
     refunded = max(0, charge["amount_refunded"] - released.minor)
     return Payment(
         currency=currency,
@@ -87,6 +88,7 @@ def _payment(charge: StripeObject, what: str, state: str) -> Payment:
         order_id=_order_id(charge),
         email=email_of(charge),
         names=frozenset(ref.id for ref in payments_of_charge(charge, None)),
+        paid_at=None if created is None else datetime.fromtimestamp(created, UTC),
     )
 
 
@@ -130,6 +132,37 @@ def disputes_are_over(page: StripeObject) -> bool:
     """Read a page of a payment's disputes; return whether none of them prevents a refund."""
     statuses = [dispute["status"] for dispute in page["data"]]
     return bool(statuses) and not page["has_more"] and _OVER.issuperset(statuses)
+
+
+def payment_of_session(session: StripeObject) -> tuple[Literal["payment_intent", "invoice"], str]:
+    """Read a Checkout Session; return what it was paid with: a subscription's has an invoice.
+
+    Raises `AdapterError` (not_refundable) where nothing was paid.
+    """
+    _expect(session, "checkout.session")
+    if session["payment_intent"] is not None:
+        return "payment_intent", _id(session["payment_intent"])
+    if session.get("invoice") is not None:
+        return "invoice", _id(session["invoice"])
+    raise _not_paid("Checkout Session", session["payment_status"])
+
+
+def payment_of_invoice(page: StripeObject) -> str:
+    """Read the paid InvoicePayments of an invoice; return the one PaymentIntent.
+
+    Raises `AdapterError` (not_refundable) where there is none, or more than one.
+    """
+    found = [it["payment"] for it in page["data"]]
+    intents = [_id(it["payment_intent"]) for it in found if it["type"] == "payment_intent"]
+    if len(intents) == 1 and len(found) == 1:
+        return intents[0]
+    if not found:
+        raise _not_paid("invoice", "open")
+    raise AdapterError(
+        ErrorKind.NOT_REFUNDABLE,
+        "The invoice was not paid with one PaymentIntent: put the id of the payment to refund"
+        " (pi_...) on the ticket.",
+    )
 
 
 def _not_paid(what: str, state: str) -> AdapterError:

@@ -113,6 +113,7 @@ def upgrade() -> None:
         sa.Column("payment", sa.JSON(), nullable=True),
         sa.Column("payment_id", sa.Text(), nullable=True),
         sa.Column("order_id", sa.Text(), nullable=True),
+        sa.Column("details", sa.JSON(), nullable=True),
         sa.Column("instructions_email", sa.Text(), nullable=True),
         sa.Column("ticket_status", sa.Text(), nullable=True),
         sa.Column("entered_at", _TIME, nullable=False),
