@@ -16,42 +16,10 @@ from dispatch_returns.refunds.registry import available, load_adapter
 
 PAGE = Path(__file__).parents[2] / "docs" / "processors.md"
 _TABLE = re.compile(r"^\| what it can do \|.*?(?=^$)", re.MULTILINE | re.DOTALL)
-_CURRENCIES = tuple(
-    [
-        "AED",
-        "BHD",
-        "BIF",
-        "CLP",
-        "CVE",
-        "DJF",
-        "EUR",
-        "GNF",
-        "HUF",
-        "IDR",
-        "IQD",
-        "ISK",
-        "JOD",
-        "JPY",
-        "KMF",
-        "KRW",
-        "KWD",
-        "LYD",
-        "MGA",
-        "MRU",
-        "OMR",
-        "PYG",
-        "RWF",
-        "TND",
-        "TWD",
-        "UGX",
-        "USD",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
+_CURRENCIES = re.findall(
+    "[A-Z]+",
+    "AED BHD BIF CLP CVE DJF EUR GNF HUF IDR IQD ISK JOD JPY KMF KRW KWD LYD MGA MRU OMR PYG RWF"
+    " TND TWD UGX USD UYI VND VUV XAF XOF XPF",
 )
 """Every currency that some processor or ISO 4217 counts with other than two decimals, and two."""
 Says = Callable[[Any, Capabilities], str]
