@@ -132,7 +132,9 @@ class Intake:
                 decision, amount=None if isinstance(asked, Hold) else asked, hold=checked
             )
         made = None if listed is None else len(listed)
-        limit = guard.processor_limits(checked, payment, made, self.adapter.capabilities, self._clock())
+        limit = guard.processor_limits(
+            checked, payment, made, self.adapter.capabilities, self._clock()
+        )
         if limit is not None:
             return replace(decision, amount=checked, hold=limit)
         if payment.refunded is None:
