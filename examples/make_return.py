@@ -53,7 +53,7 @@ def request(dispatch: DispatchClient, order_id: str, payment_intent: str, paid: 
             "items_to_return": ["SKU-001"],
             "original_order_total": paid.major,
             "payment_intent": payment_intent,
-            # What was bought, for a policy to judge by: see docs/orders.md.
+            # What was bought, which the policy needs: see docs/orders.md.
             "currency": paid.currency,
             "order_lines": [{"sku": "SKU-001", "price": paid.major}],
             "delivered_date": datetime.now(UTC).date().isoformat(),

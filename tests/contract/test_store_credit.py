@@ -46,6 +46,6 @@ class TestStoreCredit(RefundAdapterContract):
         self.shop.record_payment(payment_id, amount)
         return PaymentRef("reference", payment_id)
 
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:
+    def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
         request = self.request(ref, amount.minor)
         self.shop.refund(request)

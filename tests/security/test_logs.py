@@ -239,7 +239,7 @@ def shown(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[object]:
         facts = TicketFacts.of(ticket, "ws_1")
         yield from (connector, connector.client, connector.store, connector.adapter, facts)
         yield from connector.receivers.values()
-        yield connector.refunds.intake.judge(facts)
+        yield connector.refunds.intake.evaluate(facts)
         yield connector.refund(ticket_id)
         run.deliver(ticket_id, "evt_1")
         with connector.store.read() as conn:

@@ -8,7 +8,7 @@ from dispatch_returns.store import Store
 
 GROWING = frozenset(
     {
-        "acts", "attempts", "decisions", "inbox", "labels", "ledger", "outbox", "outside",
+        "acts", "attempts", "decisions", "inbox", "labels", "ledger", "outbox", "external_refunds",
         "receipts", "returns", "settled_before",
     }
 )  # fmt: skip
@@ -69,7 +69,7 @@ _TABLES = {
         finished_at, due_at
         => 'key ' || NO, 'note', 'ws_1', 'tkt_' || NO, 'rfd_' || NO, '{}',
         CASE WHEN OPEN THEN 'waiting' ELSE 'done' END, AT, AT, CASE WHEN OPEN THEN AT END""",
-    "outside": """
+    "external_refunds": """
         adapter, processor_id, payment_id, amount_minor, currency, decimals, status, made_at,
         seen_at => 'fake', 'ext_' || NO, 'pi_' || NO, 100, 'USD', 2, 'succeeded', AT, AT""",
     "settled_before": "workspace_id, ticket_id => 'ws_1', 'old_' || NO",

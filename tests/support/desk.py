@@ -154,7 +154,7 @@ class Desk:
     def enter(self, *given: TicketFacts) -> Refund:
         """Judge and enter what the tickets say, as the event processor does."""
         for it in given or (facts(),):
-            decision = self.service.intake.judge(it)
+            decision = self.service.intake.evaluate(it)
             row = self.store.write("enter", lambda conn: self.service.intake.enter(conn, decision))  # noqa: B023
         assert row is not None
         return row

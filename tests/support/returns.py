@@ -25,8 +25,8 @@ from dispatch_returns.returns.policy.verdict import (
     Item,
     Outcome,
     ReturnRequest,
+    RuleResult,
     ShippingPaid,
-    Spoken,
     Verdict,
 )
 from dispatch_returns.returns.steps.workflow import Workflow
@@ -91,7 +91,7 @@ class Rules:
         self.in_force_at.append(placed_at)
         return self
 
-    def judge(
+    def evaluate(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
         self.asked.append((request, order, history, now))
@@ -100,7 +100,7 @@ class Rules:
         expected = None if order is None else self.settle(order, request.items, request.reason)
         return Verdict(
             outcome=self.outcome,
-            spoken=(Spoken(self.rule, self.outcome, self.why),),
+            results=(RuleResult(self.rule, self.outcome, self.why),),
             facts={"order": request.order_id},
             policy=self.id,
             at=now,
@@ -125,13 +125,13 @@ class Rules:
         for item in (*settled, *accepted):
             left[item.sku] -= item.quantity
         more = [sku for sku, count in left.items() if count < 0]
-        spoken = tuple(
-            Spoken("too_many", Outcome.REVIEW, f"More of {sku} arrived than was announced.")
+        results = tuple(
+            RuleResult("too_many", Outcome.REVIEW, f"More of {sku} arrived than was announced.")
             for sku in more
         )
         return Inspection(
             Outcome.REVIEW if more else Outcome.APPROVE,
-            spoken,
+            results,
             self.settle(order, accepted, reason),
             pays=self.refund_on_receipt and not more,
         )

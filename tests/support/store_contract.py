@@ -851,12 +851,12 @@ class StoreContract:
     def test_a_refund_made_elsewhere_is_found_by_its_payment_until_a_row_has_it(
         self, store: Store
     ) -> None:
-        seen = external.Outside(
+        seen = external.ExternalRefund(
             "stripe", "re_1", "pi_1", "ch_1", None, None, Money(14900, "USD"), "pending", NOW
         )
 
-        def of(payment: str, adapter: str = "stripe") -> list[external.Outside]:
-            def look(conn: Connection) -> list[external.Outside]:
+        def of(payment: str, adapter: str = "stripe") -> list[external.ExternalRefund]:
+            def look(conn: Connection) -> list[external.ExternalRefund]:
                 external.look_alone(conn, adapter, ["ch_1", "pi_1"])
                 return external.of_no_row(conn, external.of_payment(conn, adapter, [payment]))
 

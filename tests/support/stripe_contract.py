@@ -71,7 +71,7 @@ class StripeContract(RefundAdapterContract):
     def lose_next_response(self) -> None:
         self.proxy.lose_next_response()
 
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:
+    def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
         self.post("/v1/refunds", {ref.kind: ref.id, "amount": str(amount.minor)})
 
     def pay(self, amount: Money, method: str) -> PaymentRef:

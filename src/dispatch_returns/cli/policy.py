@@ -73,7 +73,7 @@ def try_cases(
                 "name": result.name,
                 "differences": [plain(it) for it in result.differences],
                 "outcome": result.verdict.outcome,
-                "spoken": [plain(it) for it in result.verdict.spoken],
+                "results": [plain(it) for it in result.verdict.results],
             }
             for result in results
         ],
@@ -81,7 +81,7 @@ def try_cases(
     parts: list[Part] = []
     for result in wrong:
         rows = [(it.what, it.expected, it.got) for it in result.differences]
-        why = [(it.rule, it.outcome, it.why) for it in result.verdict.spoken]
+        why = [(it.rule, it.outcome, it.why) for it in result.verdict.results]
         parts += [
             Table(("", "expected", "got"), rows, title=result.name),
             Table(("rule", "outcome", "why"), why, empty="No rule applied."),
@@ -172,7 +172,7 @@ def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
     from dispatch_returns.connector.settings import Settings
     from dispatch_returns.returns import records
     from dispatch_returns.returns.orders import registry
-    from dispatch_returns.returns.owners import Owners
+    from dispatch_returns.returns.owner_lookup import Owners
     from dispatch_returns.returns.steps.eligibility import Eligibility, breakdown_json
     from dispatch_returns.returns.steps.request import request_of
     from dispatch_returns.returns.steps.workflow import Workflow
@@ -193,7 +193,7 @@ def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
     orders = registry.load(settings.orders, settings.order_options)
     with contextlib.closing(Workflow(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)
-        verdict = Eligibility(store, parts, owners).judge(row, ticket, now).verdict
+        verdict = Eligibility(store, parts, owners).evaluate(row, ticket, now).verdict
     expected = verdict.expected
     return verdict.to_json() | {"expected": None if expected is None else breakdown_json(expected)}
 
@@ -202,7 +202,7 @@ def _explanation(decision: Mapping[str, Any]) -> list[Part]:
     from dispatch_returns.returns.steps.plan import money_of
 
     facts: Mapping[str, Any] = decision["facts"]
-    rows = [(it["rule"], it["outcome"], it["why"]) for it in decision["spoken"]]
+    rows = [(it["rule"], it["outcome"], it["why"]) for it in decision["results"]]
     head: dict[str, object] = {
         "outcome": decision["outcome"],
         "policy": decision["policy"],

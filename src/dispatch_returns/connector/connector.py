@@ -49,7 +49,7 @@ from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
-from dispatch_returns.returns.owners import OrderRecords, Owners
+from dispatch_returns.returns.owner_lookup import OrderRecords, Owners
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.receiving import facts_of
@@ -391,7 +391,7 @@ class Connector:
             raise RefundStateError(
                 f"{ticket_id} is {ticket.status}: set it to {self.settings.refunded_status} first"
             )
-        decision = self.refunds.intake.judge(self.facts(ticket))
+        decision = self.refunds.intake.evaluate(self.facts(ticket))
 
         def enter(conn: Connection) -> Refund:
             entered = self.refunds.intake.enter(conn, decision, by_person=True)

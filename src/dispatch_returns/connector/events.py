@@ -226,7 +226,7 @@ class EventProcessor:
             return _Outcome(elsewhere=True)
         facts = TicketFacts.of(ticket, self._installation.workspace())
         try:
-            return _Outcome(refund=self._refunds.intake.judge(facts))
+            return _Outcome(refund=self._refunds.intake.evaluate(facts))
         except AdapterError as error:
             if not self._is_over(stored, error):
                 raise

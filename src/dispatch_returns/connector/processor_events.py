@@ -122,4 +122,4 @@ class LateNews:
             if not go_live.is_complete(conn, self._workspace()):
                 return None  # it is not known yet whether it was settled before
             facts = facts_of(conn, ticket, self._workspace())
-        return self._refunds.intake.judge(facts)
+        return self._refunds.intake.evaluate(facts)

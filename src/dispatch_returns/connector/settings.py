@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     )
     kill_switch: bool = Field(
         default=False,
-        description="accept and judge, but send nothing to a processor; also while it runs:"
+        description="accept and check refunds, but send nothing to a processor; also while it runs:"
         " `dispatch-returns switch kill on`",
     )
     dry_run: bool = Field(
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     policy: CommaSeparated = Field(
         default=(),
         description="the files of the [return policy](policy.md), separated by commas. Without"
-        " one, returns are not judged",
+        " one, returns are not evaluated",
     )
     orders: Annotated[CommaSeparated, Field(min_length=1)] = Field(
         default=("ticket",),

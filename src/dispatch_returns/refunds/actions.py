@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import InvalidArgumentError, RefundStateError
-from dispatch_returns.refunds import external, guard, ledger, messages, owners
+from dispatch_returns.refunds import external, guard, ledger, messages, owner_approvals
 from dispatch_returns.refunds.adapter import RefundResult, RefundStatus
 from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
@@ -67,9 +67,9 @@ def _agreed(
     """Record a person's approval of the ticket's customer, or hold what they were not asked."""
     if decision.owner.standing is not Standing.DIFFERS:
         return decision
-    if not owners.was_asked(conn, decision.question):
+    if not owner_approvals.was_asked(conn, decision.question):
         return replace(decision, hold=guard.owner_differs(decision.facts.order_id))
-    owners.approve(conn, decision.question, now, who=who)
+    owner_approvals.approve(conn, decision.question, now, who=who)
     return decision
 
 
@@ -184,7 +184,7 @@ def _evaluate_again(
     if (facts.workspace_id, facts.ticket_id) != (refund.workspace_id, refund.ticket_id):
         raise InvalidArgumentError("facts", f"{refund.id} belongs to another ticket")
     differs = act == "approve" and refund.reason == Reason.CUSTOMER_DIFFERS
-    decision = service.intake.judge(facts, agreed=differs)
+    decision = service.intake.evaluate(facts, agreed=differs)
 
     def change(conn: Connection, refund: Refund, now: datetime) -> Refund:
         agreed = _agreed(conn, decision, now, who=who) if differs else decision

@@ -10,11 +10,11 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
 from dispatch_returns.refunds.details import RefundDetails
-from dispatch_returns.refunds.external import Outside
+from dispatch_returns.refunds.external import ExternalRefund
 from dispatch_returns.refunds.guard import Hold
 from dispatch_returns.refunds.ledger import RefundChanges
 from dispatch_returns.refunds.owner import NOT_KNOWN, Owner
-from dispatch_returns.refunds.owners import Question
+from dispatch_returns.refunds.owner_approvals import Question
 from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store.schema import storable
@@ -75,7 +75,7 @@ class RefundDecision:
 
 
 def entry(
-    decision: RefundDecision, hold: Hold | None, elsewhere: Sequence[Outside]
+    decision: RefundDecision, hold: Hold | None, elsewhere: Sequence[ExternalRefund]
 ) -> RefundChanges:
     """Return the values of a row that is held, or waits to be sent.
 
@@ -97,7 +97,7 @@ def entry(
     }
 
 
-def adoption(decision: RefundDecision, elsewhere: Outside) -> tuple[State, RefundChanges]:
+def adoption(decision: RefundDecision, elsewhere: ExternalRefund) -> tuple[State, RefundChanges]:
     """Return the state and the values of a row that adopts an external refund."""
     values = entry(decision, None, ())
     values["processor_id"] = elsewhere.processor_id

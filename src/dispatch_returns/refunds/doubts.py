@@ -11,7 +11,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds import external, guard, ledger
 from dispatch_returns.refunds.adapter import Payment
 from dispatch_returns.refunds.decision import RefundDecision
-from dispatch_returns.refunds.external import Outside
+from dispatch_returns.refunds.external import ExternalRefund
 from dispatch_returns.refunds.guard import GuardLimits, Hold
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.order_ids import same_order
@@ -41,7 +41,7 @@ def before_approval(
     conn: Connection,
     adapter: str,
     decision: RefundDecision,
-    elsewhere: Sequence[Outside],
+    elsewhere: Sequence[ExternalRefund],
     *,
     entered_at: datetime,
     limits: GuardLimits,
@@ -67,7 +67,7 @@ def before_approval(
 
 
 def of_others(
-    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
+    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[ExternalRefund]
 ) -> list[Hold]:
     """Return the doubts of the check, and one more if `elsewhere` and this are too much."""
     found = list(decision.doubts)
@@ -84,7 +84,7 @@ def was_approved(known: Refund | None, amount: Money, doubt: Hold) -> bool:
 
 
 def _is_too_much(
-    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[Outside]
+    conn: Connection, adapter: str, decision: RefundDecision, elsewhere: Sequence[ExternalRefund]
 ) -> bool:
     """Whether the amount, with the refunds made `elsewhere`, is more than was granted.
 

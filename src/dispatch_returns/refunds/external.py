@@ -25,11 +25,11 @@ from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
-from dispatch_returns.store.schema import ledger, outside, storable
+from dispatch_returns.store.schema import external_refunds, ledger, storable
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ExternalRefund:
     """An external refund. ``refund_id`` is the ledger's id that it carries, if any."""
 
     adapter: str
@@ -43,19 +43,22 @@ class Outside:
     made_at: datetime
 
 
-def _outside(row: RowMapping) -> Outside:
+def _external_refund(row: RowMapping) -> ExternalRefund:
     values = gather({str(column): value for column, value in row.items()})
     del values["seen_at"]
-    return Outside(**values)
+    return ExternalRefund(**values)
 
 
-def note(conn: Connection, seen: Outside, now: datetime) -> bool:
+def note(conn: Connection, seen: ExternalRefund, now: datetime) -> bool:
     """Store a refund, or its current status; return whether it was new."""
     values = {field.name: getattr(seen, field.name) for field in fields(seen)}
-    new = queue.insert_new(conn, outside, spread(values) | {"seen_at": now})
+    new = queue.insert_new(conn, external_refunds, spread(values) | {"seen_at": now})
     if not new:
-        which = (outside.c.adapter == seen.adapter, outside.c.processor_id == seen.processor_id)
-        conn.execute(update(outside).where(*which).values(status=seen.status))
+        which = (
+            external_refunds.c.adapter == seen.adapter,
+            external_refunds.c.processor_id == seen.processor_id,
+        )
+        conn.execute(update(external_refunds).where(*which).values(status=seen.status))
     return new
 
 
@@ -70,19 +73,25 @@ def look_alone(conn: Connection, adapter: str, payment_ids: Collection[str]) -> 
         backend(conn).lock_until_the_end(conn, f"payment {adapter} {payment_id}")
 
 
-def of_payment(conn: Connection, adapter: str, payment_ids: Collection[str]) -> list[Outside]:
+def of_payment(
+    conn: Connection, adapter: str, payment_ids: Collection[str]
+) -> list[ExternalRefund]:
     """Return the refunds that were seen of a payment, by any of its ids, oldest first."""
-    found: dict[str, Outside] = {}
+    found: dict[str, ExternalRefund] = {}
     # One query for each column, and so for each index.
-    for name in (outside.c.payment_id, outside.c.payment_also):
-        query = select(outside).where(outside.c.adapter == adapter, name.in_(payment_ids))
-        found |= {row["processor_id"]: _outside(row) for row in conn.execute(query).mappings()}
+    for name in (external_refunds.c.payment_id, external_refunds.c.payment_also):
+        query = select(external_refunds).where(
+            external_refunds.c.adapter == adapter, name.in_(payment_ids)
+        )
+        found |= {
+            row["processor_id"]: _external_refund(row) for row in conn.execute(query).mappings()
+        }
     return sorted(found.values(), key=lambda it: (it.made_at, it.processor_id))
 
 
-def of_no_row(conn: Connection, seen: Iterable[Outside]) -> list[Outside]:
+def of_no_row(conn: Connection, seen: Iterable[ExternalRefund]) -> list[ExternalRefund]:
     """Return those of `seen` that no row of the ledger has made or adopted."""
-    found: list[Outside] = []
+    found: list[ExternalRefund] = []
     for it in seen:
         processor = storable(it.processor_id)
         named = {"adapter": it.adapter, "processor": processor, "refund": it.refund_id}
@@ -102,7 +111,7 @@ _ROW = select(ledger.c.id).where(
 )
 
 
-def refunded_elsewhere(seen: Sequence[Outside]) -> Hold:
+def refunded_elsewhere(seen: Sequence[ExternalRefund]) -> Hold:
     """Return the hold for a payment that was refunded elsewhere."""
     said = ", ".join(f"{it.amount} ({it.processor_id})" for it in seen)
     detail = f"This payment was already refunded elsewhere: {said}."
@@ -110,7 +119,7 @@ def refunded_elsewhere(seen: Sequence[Outside]) -> Hold:
 
 
 def settles(
-    seen: Outside, ticket_id: str, amount: Money | None, requested_at: datetime | None
+    seen: ExternalRefund, ticket_id: str, amount: Money | None, requested_at: datetime | None
 ) -> bool:
     """Whether an external refund is the one that a ticket asks for.
 
@@ -125,15 +134,15 @@ def settles(
     return seen.made_at >= requested_at.replace(microsecond=0)
 
 
-def settles_row(seen: Outside, row: Refund) -> bool:
+def settles_row(seen: ExternalRefund, row: Refund) -> bool:
     """Whether an external refund is the one that a row waits to pay."""
     return settles(seen, row.ticket_id, row.amount, row.requested_at)
 
 
-def seen_of(adapter: str, known: KnownRefund) -> Outside:
+def seen_of(adapter: str, known: KnownRefund) -> ExternalRefund:
     """Return the processor's refund in the form that the store keeps."""
     first, second = ([ref.id for ref in known.payments] + [None, None])[:2]
-    return Outside(
+    return ExternalRefund(
         adapter=adapter,
         processor_id=known.result.processor_id,
         payment_id=first,
@@ -153,7 +162,7 @@ def names_of(payment: PaymentRef, listed: Iterable[KnownRefund]) -> set[str]:
 
 def moved(
     conn: Connection, adapter: str, names: Collection[str], listed: Iterable[KnownRefund]
-) -> list[Outside]:
+) -> list[ExternalRefund]:
     """Return the refunds that moved money on the payment with these `names`, and no row has.
 
     They are those that the processor `listed`, and those that its webhook reported.
@@ -167,7 +176,7 @@ def moved(
 
 def beside(
     conn: Connection, adapter: str, row: Refund, listed: Sequence[KnownRefund]
-) -> list[Outside]:
+) -> list[ExternalRefund]:
     """Return the refunds that moved money on a row's payment, and no row has.
 
     The payment stays locked until the transaction ends.

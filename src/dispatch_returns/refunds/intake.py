@@ -12,7 +12,15 @@ from sqlalchemy import Connection
 from dispatch_returns import telemetry
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import AdapterError, ErrorKind, OrderError, UnsupportedFeatureError
-from dispatch_returns.refunds import doubts, external, guard, ledger, messages, outcomes, owners
+from dispatch_returns.refunds import (
+    doubts,
+    external,
+    guard,
+    ledger,
+    messages,
+    outcomes,
+    owner_approvals,
+)
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
@@ -24,7 +32,7 @@ from dispatch_returns.refunds.adapter import (
     unreadable_refunds,
 )
 from dispatch_returns.refunds.decision import RefundDecision, adoption, entry
-from dispatch_returns.refunds.external import Outside
+from dispatch_returns.refunds.external import ExternalRefund
 from dispatch_returns.refunds.guard import GuardLimits, Hold, Reason
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.listener import RefundListener, no_listener
@@ -66,7 +74,7 @@ class Intake:
         self._listener = listener
         self._just_entered: OrderedDict[tuple[str, int], datetime] = OrderedDict()
 
-    def judge(self, facts: TicketFacts, *, agreed: bool = False) -> RefundDecision:
+    def evaluate(self, facts: TicketFacts, *, agreed: bool = False) -> RefundDecision:
         """Return the decision on a ticket that says `facts`; write nothing.
 
         It asks the shop about the order, and the processor about the payment. `agreed`: a person
@@ -323,11 +331,11 @@ class Intake:
         self, conn: Connection, refund: Refund, decision: RefundDecision, hold: Hold, now: datetime
     ) -> None:
         if hold.reason is Reason.CUSTOMER_DIFFERS:
-            owners.ask(conn, decision.question, now)
+            owner_approvals.ask(conn, decision.question, now)
         messages.report_hold(conn, refund, hold, now)
         self._listener(conn, refund, now)
 
-    def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[Outside]:
+    def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[ExternalRefund]:
         """Return the payment's external refunds that no row has."""
         if decision.payment is None:
             return []
@@ -365,7 +373,7 @@ class Intake:
         self,
         conn: Connection,
         decision: RefundDecision,
-        elsewhere: Sequence[Outside],
+        elsewhere: Sequence[ExternalRefund],
         known: Refund | None,
         entered_at: datetime,
     ) -> Hold | None:
@@ -407,7 +415,9 @@ def _unapproved(known: Refund) -> Refund:
     return replace(known, approved_by=None, approved_minor=None, approved_detail=None)
 
 
-def _settling(elsewhere: Sequence[Outside], decision: RefundDecision) -> Outside | None:
+def _settling(
+    elsewhere: Sequence[ExternalRefund], decision: RefundDecision
+) -> ExternalRefund | None:
     """Return the external refund that is exactly this one.
 
     Adopting it moves no money, so nothing that holds a payment prevents it.

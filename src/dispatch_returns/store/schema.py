@@ -214,8 +214,8 @@ Index(
     postgresql_where=_CLAIMED,
 )
 
-outside = Table(
-    "outside",
+external_refunds = Table(
+    "external_refunds",
     metadata,
     Column("adapter", Text, primary_key=True),
     Column("processor_id", ForeignText, primary_key=True),
@@ -229,8 +229,8 @@ outside = Table(
     Column("status", Text, nullable=False),
     Column("made_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False),
-    Index("ix_outside_payment_id", "adapter", "payment_id"),
-    Index("ix_outside_payment_also", "adapter", "payment_also"),
+    Index("ix_external_refunds_payment_id", "adapter", "payment_id"),
+    Index("ix_external_refunds_payment_also", "adapter", "payment_also"),
 )
 
 schema_revisions = Table(

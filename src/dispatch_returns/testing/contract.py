@@ -261,12 +261,12 @@ class RefundAdapterContract(AdapterHooks):
 
     def test_find_ignores_a_part_refunded_by_somebody_else(self, adapter: RefundAdapter) -> None:
         request = self._new_request(14900)
-        self.refund_outside(request.payment, self.money(4900))
+        self.refund_externally(request.payment, self.money(4900))
         assert adapter.find(request) is None
 
     def test_find_ignores_all_of_it_refunded_by_somebody_else(self, adapter: RefundAdapter) -> None:
         request = self._new_request(14900)
-        self.refund_outside(request.payment, self.money(14900))
+        self.refund_externally(request.payment, self.money(14900))
         assert adapter.find(request) is None
 
     def test_find_shows_that_our_refund_failed(self, adapter: RefundAdapter) -> None:
@@ -339,7 +339,7 @@ class RefundAdapterContract(AdapterHooks):
         request = self._new_request(14900)
         assert _read(adapter.refunds_of(request.payment)) == []
         ours = adapter.refund(replace(request, amount=self.money(4900)))
-        self.refund_outside(request.payment, self.money(5000))
+        self.refund_externally(request.payment, self.money(5000))
         listed = _read(adapter.refunds_of(request.payment))
         others, first = sorted(listed, key=lambda refund: refund.result.ours)
         assert (first.result.processor_id, first.result.ours) == (ours.processor_id, True)

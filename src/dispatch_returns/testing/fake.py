@@ -159,7 +159,7 @@ class FakeAdapter:
         with self._lock:
             self._faults[call].append(fault)
 
-    def refund_outside(self, payment_id: str, amount: Money) -> RefundResult:
+    def refund_externally(self, payment_id: str, amount: Money) -> RefundResult:
         """Make a refund elsewhere, as a person does in the processor's dashboard."""
         with self._lock:
             return self._make(payment_id, amount, None)

@@ -66,9 +66,9 @@ class AdapterHooks(Cannot):
         """Make the processor carry out the next call, and lose its answer."""
         raise not_overridden("lose_next_response")
 
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
+    def refund_externally(self, ref: PaymentRef, amount: Money) -> None:  # noqa: ARG002 - a hook
         """Make a refund elsewhere, as a person does in the processor's dashboard."""
-        raise not_overridden("refund_outside")
+        raise not_overridden("refund_externally")
 
     def make_payment_that_bounces(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
         """Return a payment whose refunds are made, and fail soon after at the customer's bank."""

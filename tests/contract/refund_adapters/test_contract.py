@@ -52,7 +52,7 @@ def test_a_hook_that_is_missing_says_what_to_do() -> None:
         lambda: Acme().make_adapter_with_wrong_credential(),
         lambda: Acme().make_unreachable_adapter(),
         lambda: Acme().lose_next_response(),
-        lambda: Acme().refund_outside(PaymentRef("reference", "pi_1"), Money(1, "USD")),
+        lambda: Acme().refund_externally(PaymentRef("reference", "pi_1"), Money(1, "USD")),
         lambda: Acme().make_payment_that_bounces(Money(1, "USD")),
         lambda: Acme().make_disputed_payment(Money(1, "USD")),
     ):

@@ -34,8 +34,8 @@ class TestFakeAdapter(RefundAdapterContract):
     def lose_next_response(self) -> None:
         self.fake.fail_next("lost_response")
 
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:
-        self.fake.refund_outside(ref.id, amount)
+    def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
+        self.fake.refund_externally(ref.id, amount)
 
     def make_payment_that_bounces(self, amount: Money) -> PaymentRef:
         self.fake.first_status = RefundStatus.FAILED

@@ -94,7 +94,7 @@ lines = [{ sku = "A", price = "10", final_sale = true }]
         ("returnless = true", "yes", "no"),
         ('assignee = "joe"', "joe", "nothing"),
         ('version = "2"', "2", "1"),
-        ('spoken = ["window"]', "window", "final_sale, window"),
+        ('results = ["window"]', "window", "final_sale, window"),
     ],
 )
 def test_a_difference_ends_with_1_and_says_what_came_and_why(
@@ -147,7 +147,7 @@ def decide(shop: Shop, ticket: str) -> None:
         version="2026", restocking_fee="10%", max_value="5 EUR", assignee="joe"
     )
     asked = request(Item("A", 2), at=now, reason="Wrong size")
-    verdict = policy.judge(asked, order(line("A", 3)), History(), now)
+    verdict = policy.evaluate(asked, order(line("A", 3)), History(), now)
     assert verdict.expected is not None
     data = verdict.to_json() | {"expected": breakdown_json(verdict.expected)}
     decision = NewDecision("eligibility", str(verdict.outcome), "policy", data=data)
@@ -203,14 +203,14 @@ def ask(shop: Shop, write: Any, *arguments: str, **fields: Any) -> Said:
     return shop.run("policy", "explain", ticket, *arguments, **setting)
 
 
-def test_explain_judges_now_what_was_not_decided_and_says_so(shop: Shop, write: Any) -> None:
+def test_explain_evaluates_now_what_was_not_decided_and_says_so(shop: Shop, write: Any) -> None:
     said = ask(shop, write, order_lines=LINES, delivered_date="2026-01-01")
     assert said.code == 0
     assert "No decision is stored. Evaluated now, with the returns in the database:" in said.text
     assert "30.00 EUR requested, more than the limit of 20.00 EUR." in said.text
     document = ask(shop, write, "--json").json
     assert document["stored"] is False
-    assert [it["rule"] for it in document["decision"]["spoken"]] == ["unknown_order"]
+    assert [it["rule"] for it in document["decision"]["results"]] == ["unknown_order"]
     assert ask(shop, write, order_id=None).code == 0
 
 
@@ -243,7 +243,7 @@ def _earlier(shop: Shop, ticket: str, step: str, **values: Any) -> None:
         store.write("return.enter", write)
 
 
-def test_explain_judges_now_with_what_was_returned_before(shop: Shop, write: Any) -> None:
+def test_explain_evaluates_now_with_what_was_returned_before(shop: Shop, write: Any) -> None:
     """An empty history would promise what the workflow then does not give."""
     piece = [{"sku": "SKU-001", "quantity": 1}]
     jane = records.customer_digest("jane@example.com")
@@ -254,10 +254,10 @@ def test_explain_judges_now_with_what_was_returned_before(shop: Shop, write: Any
     decision = said.json["decision"]
     assert len(decision["facts"]["earlier_returns"]) == 1
     assert decision["facts"]["returned"] == {"SKU-001": 1}
-    assert "too_many" in [it["rule"] for it in decision["spoken"]]
+    assert "too_many" in [it["rule"] for it in decision["results"]]
 
 
-def test_explain_judges_now_as_the_workflow_does_with_an_open_return(
+def test_explain_evaluates_now_as_the_workflow_does_with_an_open_return(
     shop: Shop, write: Any
 ) -> None:
     piece = [{"sku": "SKU-001", "quantity": 1}]
@@ -267,7 +267,7 @@ def test_explain_judges_now_as_the_workflow_does_with_an_open_return(
     assert "tkt_open" in said.text
 
 
-def test_explain_judges_a_return_that_is_known_and_not_decided(shop: Shop, write: Any) -> None:
+def test_explain_evaluates_a_return_that_is_known_and_not_decided(shop: Shop, write: Any) -> None:
     fields = {"items_to_return": ["SKU-001"], "currency": "EUR", "order_lines": LINES}
     ticket = shop.ticket(**fields)
     _earlier(shop, ticket, "return_requested", order_id="1234")

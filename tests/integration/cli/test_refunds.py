@@ -209,7 +209,7 @@ def test_a_refund_of_a_processor_cannot_be_confirmed_by_hand(shop: Shop) -> None
     assert shop.run("refunds", "confirm", refund.id).code == 1
 
 
-def test_a_held_refund_is_judged_anew_from_its_ticket(shop: Shop) -> None:
+def test_a_held_refund_is_evaluated_again_from_its_ticket(shop: Shop) -> None:
     ticket = shop.ticket(payment_intent=shop.pay(), refund_amount=Decimal("999.00"))
     assert shop.refund(ticket).reason == "exceeds_remaining"
     still = shop.run("refunds", "retry", ticket)

@@ -192,7 +192,7 @@ def test_the_hash_is_the_same_in_every_process() -> None:
 
 def test_a_verdict_is_replayed_under_the_version_that_made_it() -> None:
     book = PolicyBook([version("1"), version("2", date(2025, 6, 1), window_days=5)])
-    verdict = book.in_force(PLACED).judge(request(), order(), History(), PLACED)
+    verdict = book.in_force(PLACED).evaluate(request(), order(), History(), PLACED)
     assert book.replay(verdict) == verdict
     assert PolicyBook([version("1")]).replay(verdict) is None
 

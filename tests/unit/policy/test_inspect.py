@@ -22,7 +22,7 @@ def inspect(*accepted: Item, settled: tuple[Item, ...] = (), **keys: Any) -> Ins
 @pytest.mark.parametrize("condition", ["good", "Like New", "NEW"])
 def test_what_was_announced_and_is_well_pays_at_once(condition: str) -> None:
     found = inspect(Item("A", 2, condition))
-    assert (found.outcome, found.pays, found.spoken) == (Outcome.APPROVE, True, ())
+    assert (found.outcome, found.pays, found.results) == (Outcome.APPROVE, True, ())
     assert found.breakdown.total.minor == 2000
 
 
@@ -44,7 +44,7 @@ def test_fewer_than_announced_pay_for_those_that_came() -> None:
 def test_others_more_or_worse_are_looked_at(accepted: Item, rule: str) -> None:
     found = inspect(accepted, assignee="all", checks={rule: {"assignee": "warehouse"}})
     assert (found.outcome, found.pays, found.assignee) == (Outcome.REVIEW, False, "warehouse")
-    assert found.spoken[0].rule == rule
+    assert found.results[0].rule == rule
 
 
 def test_more_in_a_second_parcel_is_more_too() -> None:
@@ -60,9 +60,9 @@ def test_a_condition_with_a_fee_pays_less_and_at_once() -> None:
 
 def test_nothing_to_pay_and_an_unnamed_currency_are_looked_at() -> None:
     nothing = inspect(Item("A", 2, "good"), restocking_fee="100%")
-    assert [it.rule for it in nothing.spoken] == ["nothing"]
+    assert [it.rule for it in nothing.results] == ["nothing"]
     unnamed = inspect(Item("A", 2, "good"), return_shipping="5 USD")
-    assert [it.rule for it in unnamed.spoken] == ["currency"]
+    assert [it.rule for it in unnamed.results] == ["currency"]
 
 
 def test_one_article_that_people_refund_leaves_the_whole_to_them() -> None:

@@ -36,10 +36,10 @@ def test_an_order_with_a_problem_is_reviewed_and_pays_nothing_by_itself(
     bought = order(*TWO, **known)
     policy = ReturnPolicy.of(version="1", checks={"unclear_order": {"outcome": "approve"}})
     assert inspect(bought, "A").outcome is Outcome.REVIEW
-    assert words in inspect(bought, "A").spoken[0].why
+    assert words in inspect(bought, "A").results[0].why
     assert not inspect(bought, "A").pays
-    verdict = ReturnPolicy.of(version="1").judge(request(), bought, History(), PLACED)
-    assert (verdict.outcome, verdict.spoken[0].rule) == (Outcome.REVIEW, "unclear_order")
+    verdict = ReturnPolicy.of(version="1").evaluate(request(), bought, History(), PLACED)
+    assert (verdict.outcome, verdict.results[0].rule) == (Outcome.REVIEW, "unclear_order")
     items = [Item("A", 1, "good")]
     assert not policy.inspect(bought, items, announced=items).pays  # whatever the check says
 
@@ -51,9 +51,9 @@ def test_what_was_charged_to_the_cent_is_paid_without_a_person() -> None:
 
 def test_a_piece_that_the_shop_removed_cannot_come_back() -> None:
     bought = order(TWO[0], line("B", price=4000, removed=1), refunded=money(4000))
-    verdict = ReturnPolicy.of(version="1").judge(request(Item("B")), bought, History(), PLACED)
+    verdict = ReturnPolicy.of(version="1").evaluate(request(Item("B")), bought, History(), PLACED)
     assert verdict.outcome is Outcome.REVIEW
-    assert verdict.spoken[0].why == (
+    assert verdict.results[0].why == (
         "1 of B requested; of 1 bought (the shop removed 1), 0 are not in another return."
     )
     assert str(inspect(bought, "A").breakdown.total) == "60.00 EUR"

@@ -264,7 +264,7 @@ def test_a_processors_refund_is_not_confirmed_by_a_person(desk: Desk) -> None:
 # Retry.
 
 
-def test_a_held_refund_is_judged_anew_from_its_ticket(desk: Desk) -> None:
+def test_a_held_refund_is_evaluated_again_from_its_ticket(desk: Desk) -> None:
     desk.enter(facts(amount=None))
     assert desk.retry(facts=facts(amount=None)).state is State.HELD
     assert desk.retry(facts=facts()).state is State.REQUESTED
@@ -547,7 +547,7 @@ def test_an_approval_covers_no_refund_made_elsewhere_later(desk: Desk, how: str)
     desk.act(actions.approve, facts=asked)
     fail(desk, ErrorKind.INSUFFICIENT_BALANCE)
     desk.step()
-    desk.fake.refund_outside("pi_2", usd("5.00"))
+    desk.fake.refund_externally("pi_2", usd("5.00"))
     held = desk.retry(facts=asked) if how == "retry" else desk.enter(asked)
     assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
     desk.act(actions.approve, facts=asked)

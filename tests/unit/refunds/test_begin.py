@@ -19,7 +19,7 @@ from tests.support.desk import Desk, facts
 def enter_and_begin(desk: Desk) -> Refund | None:
     """Judge, enter and begin, as the event processor does: in one transaction."""
     service = desk.service
-    decision = service.intake.judge(facts())
+    decision = service.intake.evaluate(facts())
     return desk.store.write("event.done", lambda conn: service.enter(conn, decision)[1])
 
 

@@ -98,7 +98,7 @@ def test_of_two_at_once_in_two_workers_one_waits(desk: Desk) -> None:
     together = Barrier(2, timeout=20)
 
     def work(asked: TicketFacts) -> Refund:
-        decision = desk.service.intake.judge(asked)
+        decision = desk.service.intake.evaluate(asked)
         together.wait()
         row = desk.store.write("enter", lambda conn: desk.service.intake.enter(conn, decision))
         assert row is not None

@@ -257,4 +257,4 @@ def test_an_event_while_it_is_unknown_changes_nothing(desk: Desk) -> None:
 def test_an_intake_has_defaults(desk: Desk) -> None:
     intake = Intake(desk.fake)
     assert intake.limits.evidence == {"received_date": frozenset()}
-    assert intake.judge(facts()).amount == usd("149.00")
+    assert intake.evaluate(facts()).amount == usd("149.00")

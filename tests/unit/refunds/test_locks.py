@@ -85,7 +85,7 @@ def test_an_approval_and_an_event_of_the_same_payment_do_not_lock_each_other_out
     given = facts(payment_intent="pi_2")
     held = here.enter(given)
     assert held.reason == "approval_needed"
-    here.fake.refund_outside("pi_2", AMOUNT)
+    here.fake.refund_externally("pi_2", AMOUNT)
     (known,) = here.fake.refunds_of(payment_of(here))
     crossing = Crossing(monkeypatch)
     crossing.after(ledger, "lock")
@@ -116,10 +116,10 @@ def test_two_events_of_the_same_payment_do_not_lock_each_other_out(
     here.enter(facts(payment_intent="pi_2"))
     here.step()
     assert here.only().state is State.PENDING
-    here.fake.refund_outside("pi_2", usd("20.00"))
+    here.fake.refund_externally("pi_2", usd("20.00"))
     here.fake.set_status(here.only().processor_id or "", RefundStatus.SUCCEEDED)
     first = here.fake.refunds_of(payment_of(here))
-    here.fake.refund_outside("pi_2", usd("30.00"))
+    here.fake.refund_externally("pi_2", usd("30.00"))
     second = here.fake.refunds_of(payment_of(here))
     assert (len(first), len(second)) == (2, 3)
     crossing = Crossing(monkeypatch)
@@ -141,10 +141,10 @@ def test_two_events_that_enter_a_ticket_of_the_others_payment_do_not_lock_each_o
     here.fake.add_payment("pi_1", usd("500.00"))
     found: list[Found] = []
     for payment, other in (("pi_1", "pi_2"), ("pi_2", "pi_1")):
-        here.fake.refund_outside(payment, usd("20.00"))
+        here.fake.refund_externally(payment, usd("20.00"))
         known = here.fake.refunds_of(PaymentRef("payment_intent", payment))
         lost = facts(f"tkt_{other}", payment_intent=other)
-        found.append(Found(known, [here.service.intake.judge(lost)]))
+        found.append(Found(known, [here.service.intake.evaluate(lost)]))
     Crossing(monkeypatch).after(external, "look_alone")
     with ThreadPoolExecutor(2) as workers:
         events = [
@@ -164,13 +164,13 @@ def writing(desk: Desk, found: Found) -> Callable[[Connection], list[Met]]:
 def made_elsewhere(desk: Desk) -> KnownRefund:
     for it in ("pi_1", "pi_2"):
         desk.fake.add_payment(it, usd("500.00"))
-    desk.fake.refund_outside("pi_1", AMOUNT)
+    desk.fake.refund_externally("pi_1", AMOUNT)
     (known,) = desk.fake.refunds_of(PaymentRef("payment_intent", "pi_1"))
     return known
 
 
 def entering(desk: Desk, given: TicketFacts) -> Callable[[Connection], Refund]:
-    decision = desk.service.intake.judge(given)
+    decision = desk.service.intake.evaluate(given)
 
     def enter(conn: Connection) -> Refund:
         entered, _sending = desk.service.enter(conn, decision)
@@ -200,7 +200,7 @@ def test_an_event_is_written_after_the_ticket_that_is_being_entered(
     here, there = desks
     for desk in desks:
         desk.restart(GuardLimits())
-    decision = here.service.intake.judge(facts())
+    decision = here.service.intake.evaluate(facts())
     known = made_elsewhere(there)
     with inside(here.store, lambda conn: here.service.intake.enter(conn, decision)) as entered:
         event = start(there.store, meeting(there, known))

@@ -129,11 +129,11 @@ class Returns(RuleBasedStateMachine):
 
     @rule(ticket=tickets, late=st.booleans())
     def event(self, ticket: str, late: bool) -> None:
-        """An event arrives; `late`: its worker is slow, and enters what it judged later on."""
+        """An event arrives; `late`: its worker is slow, and enters what it evaluation later on."""
         if not self.refunded[ticket]:
             return
         try:
-            decision = self.desk.service.intake.judge(self.facts(ticket))
+            decision = self.desk.service.intake.evaluate(self.facts(ticket))
         except AdapterError:
             return  # it is put off
         self.late_events.append(decision)
@@ -252,7 +252,7 @@ class Returns(RuleBasedStateMachine):
     def somebody_refunds_in_the_dashboard(self, ticket: str, amount: str) -> None:
         payment = f"pi_{ticket}"
         if self.fake._refunded(payment) + usd(amount) <= CHARGED:
-            self.fake.refund_outside(payment, usd(amount))
+            self.fake.refund_externally(payment, usd(amount))
 
     # People.
 

@@ -36,7 +36,7 @@ def test_keys_are_short_and_name_the_refund_its_generation_and_the_kind(desk: De
 
 def test_keys_are_the_same_in_every_version(desk: Desk) -> None:
     """An upgrade must not tell everybody everything again."""
-    desk.fake.refund_outside("pi_1", desk.fake._accounts["pi_1"].charged)
+    desk.fake.refund_externally("pi_1", desk.fake._accounts["pi_1"].charged)
     desk.enter()
     desk.step()
     assert [m.dedupe_key.rpartition("-g1-")[2] for m in desk.messages()][1:] == [
@@ -77,7 +77,7 @@ def test_a_write_back_that_was_refused_is_not_repeated_by_every_event(desk: Desk
 @pytest.mark.parametrize("refund_status", ["succeeded", "pending"])
 def test_an_adopted_refund_is_not_told_to_the_customer(desk: Desk, refund_status: str) -> None:
     desk.fake.first_status = RefundStatus(refund_status)
-    desk.fake.refund_outside("pi_1", desk.fake._accounts["pi_1"].charged)
+    desk.fake.refund_externally("pi_1", desk.fake._accounts["pi_1"].charged)
     desk.enter()
     desk.run(days=1)
     assert desk.only().adopted

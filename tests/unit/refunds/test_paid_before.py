@@ -31,7 +31,7 @@ def returned(granted: str, accounted: str | None = None) -> TicketFacts:
 
 
 def test_a_refund_made_before_the_request_settles_no_ticket(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.fake.refund_externally("pi_2", usd("9.00"))
     later = replace(
         facts(amount="9.00", payment_intent="pi_2"), requested_at=NOW + timedelta(minutes=1)
     )
@@ -44,7 +44,7 @@ def test_a_refund_made_before_the_request_settles_no_ticket(desk: Desk) -> None:
 
 def test_a_refund_of_just_the_amount_after_the_request_settles_the_ticket(desk: Desk) -> None:
     desk.clock.turn(hours=1)
-    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.fake.refund_externally("pi_2", usd("9.00"))
     adopted = desk.enter(facts(amount="9.00", payment_intent="pi_2"))
     assert (adopted.state, adopted.adopted) == (State.SUCCEEDED, True)
     desk.run(days=1)
@@ -69,7 +69,7 @@ def test_a_refund_that_names_another_ticket_settles_no_other_one(desk: Desk) -> 
 
 
 def test_a_person_may_pay_it_as_well(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("10.00"))
+    desk.fake.refund_externally("pi_2", usd("10.00"))
     asked = facts(amount="9.00", payment_intent="pi_2")
     held = desk.enter(asked)
     actions.approve(desk.service, held.id, who="Ann", facts=asked)
@@ -78,27 +78,27 @@ def test_a_person_may_pay_it_as_well(desk: Desk) -> None:
 
 
 def test_what_the_shops_own_order_knew_was_counted_when_it_was_granted(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("10.00"))
+    desk.fake.refund_externally("pi_2", usd("10.00"))
     desk.enter(returned("49.00", accounted="10.00"))
     desk.run(minutes=1)
     assert desk.paid == [usd("10.00"), usd("49.00")]
 
 
 def test_what_the_shops_own_order_did_not_know_holds(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("10.00"))
-    desk.fake.refund_outside("pi_2", usd("5.00"))
+    desk.fake.refund_externally("pi_2", usd("10.00"))
+    desk.fake.refund_externally("pi_2", usd("5.00"))
     assert desk.enter(returned("49.00", accounted="10.00")).reason == "refunded_elsewhere"
 
 
 def test_what_the_shop_knew_may_be_what_we_paid(desk: Desk) -> None:
     desk.enter(facts("tkt_2", "10.00", payment_intent="pi_2"))
     desk.step()
-    desk.fake.refund_outside("pi_2", usd("5.00"))
+    desk.fake.refund_externally("pi_2", usd("5.00"))
     assert desk.enter(returned("49.00", accounted="10.00")).reason == "refunded_elsewhere"
 
 
 def test_less_is_paid_where_both_are_not_more_than_was_granted(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("10.00"))
+    desk.fake.refund_externally("pi_2", usd("10.00"))
     asked = replace(facts(amount="39.00", payment_intent="pi_2"), parcel=returned("49.00").parcel)
     desk.enter(asked)
     desk.run(minutes=1)
@@ -106,9 +106,9 @@ def test_less_is_paid_where_both_are_not_more_than_was_granted(desk: Desk) -> No
 
 
 def test_a_refund_elsewhere_that_failed_is_none(desk: Desk) -> None:
-    made = desk.fake.refund_outside("pi_2", usd("10.00"))
+    made = desk.fake.refund_externally("pi_2", usd("10.00"))
     desk.fake.set_status(made.processor_id, made.status.FAILED)
-    desk.fake.refund_outside("pi_2", usd("1.00"))
+    desk.fake.refund_externally("pi_2", usd("1.00"))
     held = desk.enter(facts(payment_intent="pi_2"))
     assert held.detail == "This payment was already refunded elsewhere: 1.00 USD (fake_2)."
 
@@ -143,7 +143,7 @@ def test_of_two_adoptions_at_once_the_second_looks_again(
 ) -> None:
     """As under the two names of one payment, so that neither waits for the other."""
     desk.clock.turn(hours=1)
-    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.fake.refund_externally("pi_2", usd("9.00"))
     desk.enter(facts("tkt_1", "9.00", payment_intent="pi_2"))
     with monkeypatch.context() as patch:
         patch.setattr("dispatch_returns.refunds.external.of_no_row", lambda _conn, seen: list(seen))
@@ -213,7 +213,7 @@ def go_on(desk: Desk) -> Refund:
 def test_a_refund_of_just_its_amount_settles_what_waits_although_nobody_told(
     stopped: Desk,
 ) -> None:
-    stopped.fake.refund_outside("pi_2", usd("9.00"))
+    stopped.fake.refund_externally("pi_2", usd("9.00"))
     adopted = go_on(stopped)
     assert (adopted.state, adopted.adopted) == (State.SUCCEEDED, True)
     assert (stopped.paid, stopped.fake.requests) == ([usd("9.00")], [])
@@ -223,13 +223,13 @@ def test_a_refund_of_just_its_amount_settles_what_is_tried_again(desk: Desk) -> 
     desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "down"))
     desk.enter(facts(amount="9.00", payment_intent="pi_2"))
     desk.step()
-    desk.fake.refund_outside("pi_2", usd("9.00"))
+    desk.fake.refund_externally("pi_2", usd("9.00"))
     desk.run(hours=1)
     assert (desk.only().adopted, desk.paid) == (True, [usd("9.00")])
 
 
 def test_a_refund_of_another_amount_holds_what_waits_although_nobody_told(stopped: Desk) -> None:
-    stopped.fake.refund_outside("pi_2", usd("10.00"))
+    stopped.fake.refund_externally("pi_2", usd("10.00"))
     held = go_on(stopped)
     assert (held.state, held.reason) == (State.HELD, "refunded_elsewhere")
     assert held.detail == "This payment was already refunded elsewhere: 10.00 USD (fake_1)."
@@ -239,7 +239,7 @@ def test_a_refund_of_another_amount_holds_what_waits_although_nobody_told(stoppe
 
 
 def test_a_retry_of_what_waits_hides_no_refund_made_meanwhile(stopped: Desk) -> None:
-    stopped.fake.refund_outside("pi_2", usd("10.00"))
+    stopped.fake.refund_externally("pi_2", usd("10.00"))
     stopped.clock.turn(minutes=5)
     stopped.retry()
     assert go_on(stopped).reason == "refunded_elsewhere"
@@ -247,7 +247,7 @@ def test_a_retry_of_what_waits_hides_no_refund_made_meanwhile(stopped: Desk) -> 
 
 
 def test_what_was_counted_at_the_check_does_not_hold_what_waits(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("10.00"))
+    desk.fake.refund_externally("pi_2", usd("10.00"))
     desk.throw(Switch.KILL, is_on=True)
     desk.enter(returned("49.00", accounted="10.00"))
     desk.run(hours=1)
@@ -256,7 +256,7 @@ def test_what_was_counted_at_the_check_does_not_hold_what_waits(desk: Desk) -> N
 
 
 def test_where_the_list_cannot_be_had_what_waits_is_put_off(stopped: Desk) -> None:
-    stopped.fake.refund_outside("pi_2", usd("9.00"))
+    stopped.fake.refund_externally("pi_2", usd("9.00"))
     stopped.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "down"), call="refunds_of")
     stopped.throw(Switch.KILL, is_on=False)
     stopped.clock.turn(minutes=2)
@@ -282,7 +282,7 @@ def test_the_processor_is_asked_for_its_list_only_where_money_has_moved(desk: De
     desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "down"), call="refunds_of")
     assert desk.enter().state is State.REQUESTED
     with pytest.raises(AdapterError):
-        desk.fake.refunds_of(desk.service.intake.judge(facts()).payment)  # type: ignore[arg-type]
+        desk.fake.refunds_of(desk.service.intake.evaluate(facts()).payment)  # type: ignore[arg-type]
 
 
 def spoil(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def spoil(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_refund_that_cannot_be_read_holds_what_is_to_be_paid_of_its_payment(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.fake.refund_outside("pi_2", usd("1.00"))
+    desk.fake.refund_externally("pi_2", usd("1.00"))
     spoil(desk, monkeypatch)
     held = desk.enter(facts(amount="9.00", payment_intent="pi_2"))
     assert (held.state, held.reason) == (State.HELD, "refund_unreadable")

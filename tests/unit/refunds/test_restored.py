@@ -108,7 +108,7 @@ def test_an_event_that_is_faster_than_the_worker_pays_nothing_twice(
     paid_elsewhere(desk)
     desk.clock.turn(**KEYS_DIE)
     desk.throw(Switch.KILL, is_on=False)
-    decision = desk.service.intake.judge(facts(amount="50.00"))
+    decision = desk.service.intake.evaluate(facts(amount="50.00"))
     _, sending = desk.store.write("event.done", lambda conn: desk.service.enter(conn, decision))
     if sending is not None:
         desk.service.carry_out(sending)

@@ -283,7 +283,7 @@ def test_somebody_elses_refund_does_not_change_ours(desk: Desk) -> None:
     desk.enter()
     desk.step()
     desk.fake._made.clear()
-    desk.fake.refund_outside("pi_1", usd("149.00"))
+    desk.fake.refund_externally("pi_1", usd("149.00"))
     desk.run(hours=1)
     assert (desk.only().state, desk.only().adopted) == (State.PENDING, False)
 

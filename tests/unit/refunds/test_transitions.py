@@ -42,7 +42,7 @@ def move(desk: Desk, row: Refund, state: State, by: RefundAction, *, new_key: bo
 def test_a_refund_that_may_be_paid_is_not_checked_again(desk: Desk, state: State) -> None:
     """A paid row would be sent once more, under a new key."""
     row = put(desk, state)
-    decision = desk.service.intake.judge(facts())
+    decision = desk.service.intake.evaluate(facts())
     with pytest.raises(TransitionError, match=f"{row.id}.* from {state} to .*'checked again'"):
         desk.store.write(
             "test", lambda conn: desk.service.intake.evaluate_again(conn, row, decision)

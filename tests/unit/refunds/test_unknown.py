@@ -399,7 +399,7 @@ def test_our_own_refund_is_adopted_when_nothing_is_left(desk: Desk) -> None:
 
 
 def test_somebody_elses_refund_is_adopted_and_nothing_is_paid(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_1", usd("149.00"))
+    desk.fake.refund_externally("pi_1", usd("149.00"))
     desk.enter()
     desk.run(days=60)
     row = desk.only()
@@ -446,7 +446,7 @@ def test_when_that_look_up_fails_it_is_repeated(desk: Desk) -> None:
 
 def test_somebody_else_took_the_rest_while_we_did_not_know(desk: Desk) -> None:
     until_unknown(desk, error(ErrorKind.UNKNOWN_OUTCOME))
-    desk.fake.refund_outside("pi_1", usd("149.00"))
+    desk.fake.refund_externally("pi_1", usd("149.00"))
     desk.run(days=2)
     assert (desk.only().state, desk.only().adopted) == (State.SUCCEEDED, True)
     assert desk.paid == [usd("149.00")]
@@ -455,14 +455,14 @@ def test_somebody_else_took_the_rest_while_we_did_not_know(desk: Desk) -> None:
 def test_somebody_else_took_the_rest_and_our_key_is_dead(desk: Desk) -> None:
     until_unknown(desk, error(ErrorKind.UNKNOWN_OUTCOME))
     desk.clock.turn(days=2)
-    desk.fake.refund_outside("pi_1", usd("149.00"))
+    desk.fake.refund_externally("pi_1", usd("149.00"))
     desk.run(minutes=1)
     assert (desk.only().state, desk.only().adopted) == (State.SUCCEEDED, True)
     assert desk.keys == ["g1"]
 
 
 def test_somebody_elses_refund_of_a_part_does_not_stand_for_ours(desk: Desk) -> None:
-    desk.fake.refund_outside("pi_2", usd("100.00"))
+    desk.fake.refund_externally("pi_2", usd("100.00"))
     desk.enter(facts(payment_intent="pi_2"))
     desk.run(minutes=1)
     assert (desk.only().state, desk.only().reason) == (State.HELD, "refunded_elsewhere")
@@ -471,7 +471,7 @@ def test_somebody_elses_refund_of_a_part_does_not_stand_for_ours(desk: Desk) -> 
 
 def test_an_excess_that_somebody_else_caused_is_not_adopted(desk: Desk) -> None:
     until_unknown(desk, error(ErrorKind.UNKNOWN_OUTCOME))
-    desk.fake.refund_outside("pi_1", usd("149.00"))
+    desk.fake.refund_externally("pi_1", usd("149.00"))
     fail(desk, ErrorKind.EXCEEDS_REMAINING)
     desk.run(days=2)
     assert (desk.only().state, desk.only().reason) == (State.HELD, "exceeds_remaining")
@@ -479,7 +479,7 @@ def test_an_excess_that_somebody_else_caused_is_not_adopted(desk: Desk) -> None:
 
 def test_more_than_what_is_left_is_held(desk: Desk) -> None:
     desk.enter()
-    desk.fake.refund_outside("pi_1", usd("1.00"))
+    desk.fake.refund_externally("pi_1", usd("1.00"))
     desk.run(days=2)
     assert (desk.only().state, desk.only().reason) == (State.HELD, "exceeds_remaining")
     assert desk.paid == [usd("1.00")]

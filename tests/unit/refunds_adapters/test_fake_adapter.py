@@ -86,7 +86,7 @@ def test_a_forgotten_key_starts_a_new_refund() -> None:
 
 
 def test_a_rejection_is_stored_with_its_key_and_a_new_key_is_free(adapter: FakeAdapter) -> None:
-    outside = adapter.refund_outside("pi_1", Money(30000, "USD"))
+    outside = adapter.refund_externally("pi_1", Money(30000, "USD"))
     assert kind_of(adapter) is ErrorKind.ALREADY_REFUNDED
     adapter.set_status(outside.processor_id, RefundStatus.CANCELED)
     assert kind_of(adapter) is ErrorKind.ALREADY_REFUNDED
@@ -149,7 +149,7 @@ def test_an_event_tells_where_a_refund_stands(adapter: FakeAdapter) -> None:
 
 
 def test_an_event_about_somebody_elses_refund_has_no_id_of_ours(adapter: FakeAdapter) -> None:
-    made = adapter.refund_outside("pi_1", Money(100, "USD"))
+    made = adapter.refund_externally("pi_1", Money(100, "USD"))
     news = adapter.parse_event(adapter.event(made.processor_id)[0])
     assert news is not None
     (told,) = news.refunds

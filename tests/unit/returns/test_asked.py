@@ -121,6 +121,6 @@ def test_what_cannot_be_read_goes_to_a_person_with_the_reason(
     known = {"order_id": "1234", "items_to_return": ["A"], "return_reason": "x"} | fields
     asked = request_of(ticket(**known), NOW)
     checks = {"unclear_request": {"outcome": "approve"}, "no_items": {"outcome": "approve"}}
-    verdict = ReturnPolicy.of(version="1", checks=checks).judge(asked, order(), History(), NOW)
+    verdict = ReturnPolicy.of(version="1", checks=checks).evaluate(asked, order(), History(), NOW)
     assert verdict.outcome is Outcome.REVIEW
-    assert any(words in it.why for it in verdict.spoken)
+    assert any(words in it.why for it in verdict.results)

@@ -473,7 +473,7 @@ def refunding_in_between(
 
     def slow(request: RefundRequest) -> RefundResult:
         result = pay(request) if after else None
-        shop.fake.refund_outside(payment_of(ticket), PAID)
+        shop.fake.refund_externally(payment_of(ticket), PAID)
         arrived.set()
         assert written.wait(10)
         return result or pay(request)
@@ -522,7 +522,7 @@ def test_a_refund_from_the_dashboard_settles_the_ticket_that_waits_for_it(shop: 
     ticket = shop.ticket(received_date=None)
     shop.run(ticket)
     assert row(shop, ticket).reason == "evidence_missing"
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id, "refund.created")
     shop.work()
     adopted = row(shop, ticket)
@@ -538,7 +538,7 @@ def test_a_refund_from_the_dashboard_settles_the_ticket_that_waits_for_it(shop: 
 def test_an_adopted_refund_that_fails_comes_back_to_a_person(shop: Workshop) -> None:
     ticket = shop.ticket(received_date=None)
     shop.run(ticket)
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id)
     shop.work()
     shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
@@ -550,7 +550,7 @@ def test_an_adopted_refund_that_fails_comes_back_to_a_person(shop: Workshop) -> 
 def test_an_adopted_refund_that_fails_settles_no_other_ticket(shop: Workshop) -> None:
     ticket = shop.ticket()
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id)
     shop.work()
     shop.run(ticket)
@@ -574,7 +574,7 @@ def test_a_dry_run_takes_nothing_over(shop: Workshop) -> None:
     shop.run(ticket)
     held = row(shop, ticket)
     assert held.reason == "dry_run"
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id)
     shop.work()
     assert row(shop, ticket) == held
@@ -593,7 +593,7 @@ def test_in_a_dry_run_what_waits_to_be_sent_is_held_without_a_word_on_the_ticket
     shop.run(ticket)
     assert row(shop, ticket).state is State.REQUESTED
     throw(shop, Switch.DRY_RUN, is_on=True)
-    shop.news(shop.fake.refund_outside(payment_of(ticket), usd("50.00")).processor_id)
+    shop.news(shop.fake.refund_externally(payment_of(ticket), usd("50.00")).processor_id)
     shop.work()
     assert (row(shop, ticket).state, row(shop, ticket).reason) == (State.HELD, "dry_run")
     assert (shop.now(ticket).status, shop.comments(ticket)) == ("refunded", [])
@@ -618,7 +618,7 @@ def test_a_refund_from_the_dashboard_is_seen_by_the_ticket_that_comes_later(
 ) -> None:
     ticket = shop.ticket()
     shop.fake.add_payment(payment_of(ticket), usd(charged))
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     event = shop.news(made.processor_id)
     shop.work()
     assert shop.found(event, "fake").state is EventState.DONE
@@ -634,7 +634,7 @@ def test_one_refund_from_the_dashboard_settles_one_ticket(shop: Workshop) -> Non
     first = shop.ticket()
     shop.fake.add_payment(payment_of(first), usd("500.00"))
     second = shop.ticket(payment_intent=payment_of(first))
-    made = shop.fake.refund_outside(payment_of(first), PAID)
+    made = shop.fake.refund_externally(payment_of(first), PAID)
     shop.news(made.processor_id)
     shop.work()
     shop.run(first)
@@ -648,7 +648,7 @@ def test_one_refund_from_the_dashboard_settles_one_ticket(shop: Workshop) -> Non
 def test_another_amount_from_the_dashboard_is_for_a_person_to_judge(shop: Workshop) -> None:
     ticket = shop.ticket()
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
-    made = shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
+    made = shop.fake.refund_externally(payment_of(ticket), usd("120.00"))
     shop.news(made.processor_id)
     shop.work()
     shop.run(ticket)
@@ -668,7 +668,7 @@ def test_another_amount_from_the_dashboard_is_for_a_person_to_judge(shop: Worksh
 
 def test_a_refund_from_the_dashboard_that_failed_stands_in_nobodys_way(shop: Workshop) -> None:
     ticket = shop.ticket()
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id)
     shop.fake.set_status(made.processor_id, RefundStatus.FAILED)
     shop.news(made.processor_id)
@@ -685,7 +685,7 @@ def test_what_waits_to_be_sent_is_held_when_the_dashboard_was_quicker(
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
     shop.run(ticket)
     assert row(shop, ticket).state is State.REQUESTED
-    shop.news(shop.fake.refund_outside(payment_of(ticket), usd("50.00")).processor_id)
+    shop.news(shop.fake.refund_externally(payment_of(ticket), usd("50.00")).processor_id)
     shop.work()
     assert row(shop, ticket).reason == "refunded_elsewhere"
     shop.close()
@@ -696,7 +696,7 @@ def test_the_same_amount_again_from_the_dashboard_is_shown_to_a_person(shop: Wor
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
     shop.run(ticket)
     before = row(shop, ticket)
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     for _ in range(2):
         shop.news(made.processor_id)
         shop.work()
@@ -713,7 +713,7 @@ def test_the_same_amount_elsewhere_is_shown_though_the_outcome_of_ours_was_not_k
     shop.fake.fail_next("lost_response")
     shop.run(ticket)
     assert row(shop, ticket).state is State.UNKNOWN
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.news(made.processor_id)
     shop.work()
     assert row(shop, ticket).state is State.SUCCEEDED
@@ -788,7 +788,7 @@ def test_a_refund_of_another_workspaces_ledger_is_left_to_it(shop: Workshop) -> 
     shop.work()
     assert shop.found(event, "fake").state is EventState.DONE
     with shop.store.read() as conn:
-        assert conn.exec_driver_sql("SELECT count(*) FROM outside").scalar() == 0
+        assert conn.exec_driver_sql("SELECT count(*) FROM external_refunds").scalar() == 0
     assert row(shop, ticket) == refund
 
 
@@ -854,7 +854,7 @@ def test_the_threads_of_the_runner_deal_with_news(shop: Workshop) -> None:
 
 def test_a_noted_refund_keeps_how_it_stands_now(shop: Workshop) -> None:
     shop.fake.add_payment("pi_noted", usd("10.00"))
-    made = shop.fake.refund_outside("pi_noted", usd("10.00"))
+    made = shop.fake.refund_externally("pi_noted", usd("10.00"))
     shop.news(made.processor_id)
     shop.fake.set_status(made.processor_id, RefundStatus.CANCELED)
     shop.news(made.processor_id)
@@ -872,7 +872,7 @@ def test_of_two_tickets_that_adopt_one_refund_at_once_the_second_is_looked_at_ag
     first = shop.ticket()
     second = shop.ticket(payment_intent=first.custom_fields["payment_intent"])
     shop.clock.turn(minutes=1)
-    shop.fake.refund_outside(first.custom_fields["payment_intent"], PAID)
+    shop.fake.refund_externally(first.custom_fields["payment_intent"], PAID)
     shop.run(first)
     event = shop.event(second.id)
     with monkeypatch.context() as patch:
@@ -891,7 +891,7 @@ def test_an_old_refund_of_the_same_amount_that_a_person_approved_beside_is_not_p
 ) -> None:
     ticket = shop.ticket()
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
     shop.clock.turn(hours=1)
     later = shop.ticket(payment_intent=payment_of(ticket))
     shop.fake.add_payment(payment_of(ticket), usd("500.00"))

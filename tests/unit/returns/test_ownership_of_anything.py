@@ -18,7 +18,7 @@ from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.emails import same_email
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.returns.labels.provider import Address
-from dispatch_returns.returns.owners import OrderRecords, Owners
+from dispatch_returns.returns.owner_lookup import OrderRecords, Owners
 from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.store import Store

@@ -98,7 +98,7 @@ def test_books_that_agree_have_no_difference(shop: Workshop) -> None:
         paid(shop)
     shop.run(shop.ticket("item_received"))
     shop.fake.add_payment("pi_other", usd("20.00"))
-    shop.fake.refund_outside("pi_other", usd("20.00"))  # nobody's return
+    shop.fake.refund_externally("pi_other", usd("20.00"))  # nobody's return
     told: list[tuple[str, int]] = []
     report = shop.connector.reconciler.run(lambda _: None, progress=lambda *it: told.append(it))
     assert (report.lines, report.discrepancies) == ({"tickets": 3, "rows": 3, "refunds": 4}, 0)
@@ -324,7 +324,7 @@ def test_a_ticket_that_asks_for_another_amount_now_is_shown(shop: Workshop) -> N
 
 def test_a_refund_made_elsewhere_is_adopted_by_the_ticket_that_waits(shop: Workshop) -> None:
     ticket, _ = paid(shop, received_date=None)
-    made = shop.fake.refund_outside(str(ticket.custom_fields["payment_intent"]), PAID)
+    made = shop.fake.refund_externally(str(ticket.custom_fields["payment_intent"]), PAID)
     assert only(shop, Cause.MADE_ELSEWHERE, fix=True).settled
     assert (row(shop, ticket).processor_id, row(shop, ticket).adopted) == (made.processor_id, True)
 
@@ -338,7 +338,7 @@ def test_in_a_dry_run_a_refund_made_elsewhere_stays_in_the_list(
         shop.client.statuses.create(key=key, name=key)
     ticket, held = paid(shop)
     assert held.reason == "dry_run"
-    shop.fake.refund_outside(payment_of(ticket), PAID)
+    shop.fake.refund_externally(payment_of(ticket), PAID)
     assert only(shop, Cause.MADE_ELSEWHERE, fix=True).fixed is False
     assert row(shop, ticket) == held
     shop.close()
@@ -348,7 +348,7 @@ def test_a_refund_made_elsewhere_is_seen_before_its_ticket_is_entered(shop: Work
     ticket = shop.ticket()
     payment = str(ticket.custom_fields["payment_intent"])
     shop.fake.add_payment(payment, usd("500.00"))
-    made = shop.fake.refund_outside(payment, PAID)
+    made = shop.fake.refund_externally(payment, PAID)
     causes = [it.cause for it in compare(shop, fix=True)]
     assert causes == [Cause.MADE_ELSEWHERE, Cause.NEVER_ENTERED]
     shop.work()
@@ -364,11 +364,11 @@ def test_a_refund_of_another_amount_made_elsewhere_is_shown_where_a_row_was_paid
     shop.fake.add_payment(payment, usd("500.00"))
     shop.run(ticket)
     before = row(shop, ticket)
-    made = shop.fake.refund_outside(payment, usd("20.00"))
-    found = only(shop, Cause.REFUNDED_ELSEWHERE)
+    made = shop.fake.refund_externally(payment, usd("20.00"))
+    found = only(shop, Cause.EXTERNAL_REFUND)
     assert (found.ticket_id, found.processor_id) == (ticket.id, made.processor_id)
     assert found.detail == "20.00 USD"
-    assert only(shop, Cause.REFUNDED_ELSEWHERE, fix=True).fixed is False
+    assert only(shop, Cause.EXTERNAL_REFUND, fix=True).fixed is False
     assert row(shop, ticket) == before
     # What a lost event would have done is done: the next refund of this payment waits.
     other = shop.ticket(payment_intent=payment, refund_amount=Decimal(30))
@@ -380,8 +380,8 @@ def test_a_refund_of_another_amount_made_elsewhere_is_shown_where_a_row_waits(
     shop: Workshop,
 ) -> None:
     ticket, held = paid(shop, received_date=None)
-    made = shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
-    found = only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    made = shop.fake.refund_externally(payment_of(ticket), usd("120.00"))
+    found = only(shop, Cause.EXTERNAL_REFUND, fix=True)
     assert (found.ticket_id, found.processor_id) == (ticket.id, made.processor_id)
     assert row(shop, ticket) == held
 
@@ -395,8 +395,8 @@ def test_a_refund_made_elsewhere_stops_what_waits_to_be_sent(
         shop.client.statuses.create(key=key, name=key)
     ticket, waits = paid(shop)
     assert waits.state is State.REQUESTED
-    shop.fake.refund_outside(payment_of(ticket), usd("120.00"))
-    only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    shop.fake.refund_externally(payment_of(ticket), usd("120.00"))
+    only(shop, Cause.EXTERNAL_REFUND, fix=True)
     assert row(shop, ticket).reason == "refunded_elsewhere"
     shop.close()
 
@@ -406,8 +406,8 @@ def test_a_failed_refund_that_was_made_again_by_hand_was_not_paid_twice(shop: Wo
     shop.fake.set_status(refund.processor_id or "", RefundStatus.FAILED)
     shop.news(refund.processor_id or "")
     shop.work()
-    made = shop.fake.refund_outside(payment_of(ticket), PAID)
-    only(shop, Cause.REFUNDED_ELSEWHERE, fix=True)
+    made = shop.fake.refund_externally(payment_of(ticket), PAID)
+    only(shop, Cause.EXTERNAL_REFUND, fix=True)
     # As its remedy says: tried again, the row takes over what was made by hand.
     facts = TicketFacts.of(shop.now(ticket), dispatch_sandbox.WORKSPACE)
     actions.retry(shop.connector.refunds, refund.id, who="Ann", facts=facts)
@@ -418,7 +418,7 @@ def test_a_failed_refund_that_was_made_again_by_hand_was_not_paid_twice(shop: Wo
 
 
 @pytest.mark.parametrize(
-    ("amount", "cause"), [("20.00", Cause.REFUNDED_ELSEWHERE), ("149.00", Cause.PAID_TWICE)]
+    ("amount", "cause"), [("20.00", Cause.EXTERNAL_REFUND), ("149.00", Cause.PAID_TWICE)]
 )
 @pytest.mark.parametrize("touched", [False, True])
 def test_a_refund_made_elsewhere_long_after_its_row_is_shown(
@@ -431,7 +431,7 @@ def test_a_refund_made_elsewhere_long_after_its_row_is_shown(
         shop.fake.add_payment(payment_of(ticket), usd("500.00"))
         shop.run(ticket)
         shop.clock.turn(days=20)
-        shop.fake.refund_outside(payment_of(ticket), usd(amount))
+        shop.fake.refund_externally(payment_of(ticket), usd(amount))
         if touched:
             shop.set(ticket, note="looked at again")
         found = only(shop, cause, since=shop.clock() - timedelta(days=7))
@@ -445,7 +445,7 @@ def test_what_may_have_been_paid_twice_is_left_to_a_person(shop: Workshop) -> No
     payment = str(ticket.custom_fields["payment_intent"])
     shop.fake.add_payment(payment, usd("500.00"))
     shop.run(ticket)
-    shop.fake.refund_outside(payment, PAID)
+    shop.fake.refund_externally(payment, PAID)
     assert not only(shop, Cause.PAID_TWICE, fix=True).settled
     request = shop.fake.requests[0]
     shop.fake.refund(replace(request, idempotency_key="another"))
@@ -527,7 +527,7 @@ def test_every_cause_is_explained_and_only_the_safe_ones_are_fixed() -> None:
         Cause.TICKET_AMOUNT_DIFFERS,
         Cause.OUTCOME_UNKNOWN,
         Cause.PAID_TWICE,
-        Cause.REFUNDED_ELSEWHERE,
+        Cause.EXTERNAL_REFUND,
         Cause.PARCEL_NOT_ENTERED,
         Cause.PARCEL_NOT_PAID,
         Cause.CLAIMED_TWICE,

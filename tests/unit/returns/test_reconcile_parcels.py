@@ -189,7 +189,7 @@ def test_a_second_refund_of_a_parcels_amount_is_shown_with_that_parcel(
     shop: ReturnsShop, amount: str, parcel: int
 ) -> None:
     ticket = two_parcels(shop)
-    made = shop.fake.refund_outside("pi_1234", usd(amount))
+    made = shop.fake.refund_externally("pi_1234", usd(amount))
     (found,) = compare(shop, fix=True)
     assert (found.cause, found.fixed) == (Cause.PAID_TWICE, False)
     assert found.refund_id == shop.refunds(ticket)[parcel - 1].id
@@ -198,9 +198,9 @@ def test_a_second_refund_of_a_parcels_amount_is_shown_with_that_parcel(
 
 def test_a_refund_of_neither_parcels_amount_is_shown(shop: ReturnsShop) -> None:
     ticket = two_parcels(shop)
-    made = shop.fake.refund_outside("pi_1234", usd("7.00"))
+    made = shop.fake.refund_externally("pi_1234", usd("7.00"))
     (found,) = compare(shop)
-    assert (found.cause, found.detail) == (Cause.REFUNDED_ELSEWHERE, "7.00 USD")
+    assert (found.cause, found.detail) == (Cause.EXTERNAL_REFUND, "7.00 USD")
     assert (found.ticket_id, found.processor_id) == (ticket.id, made.processor_id)
 
 
@@ -211,7 +211,7 @@ def test_a_refund_made_elsewhere_is_taken_over_by_the_parcel_that_was_never_ente
     second = shop.refunds(ticket)[1]
     forget_refund(shop.store, second.id)
     was_never_made(shop, second)
-    made = shop.fake.refund_outside("pi_1234", usd("20.00"))
+    made = shop.fake.refund_externally("pi_1234", usd("20.00"))
     found = compare(shop, fix=True)
     assert [it.cause for it in found] == [Cause.MADE_ELSEWHERE, Cause.NEVER_ENTERED]
     assert {it.ticket_id for it in found} == {ticket.id}

@@ -156,18 +156,18 @@ def test_of_two_requests_at_once_for_the_same_items_a_person_looks_at_one(
         early.append(one.request("A"))
         take(one)()
 
-    judge = take(two)
+    evaluate = take(two)
     before_decisions(two, lambda: None, ask)
-    judge()
+    evaluate()
     assert (one.status(early[0]), one.status(late)) == ("label_sent", "needs_review")
 
 
 def test_a_request_counts_as_approved_before_its_ticket_says_so(machines: Machines) -> None:
     one, two = machines()
     late = two.request("A")
-    judge = take(two)
+    evaluate = take(two)
     before_decisions(two, lambda: None, lambda: two.fault(match={"method": "PATCH"}))
-    judge()
+    evaluate()
     assert one.status(late) == "eligibility_check"
     one.clock.turn(seconds=-1)
     early = one.request("A")

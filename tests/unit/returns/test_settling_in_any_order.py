@@ -21,7 +21,7 @@ from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.policy.book import PolicyBook
 from dispatch_returns.returns.policy.facts import OrderFacts
 from dispatch_returns.returns.policy.policy import ReturnPolicy

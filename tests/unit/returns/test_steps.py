@@ -140,7 +140,7 @@ def test_the_verdict_is_kept_and_is_on_the_ticket_as_a_note(shop: ReturnsShop) -
     assert verdict.data["policy"] == "test@1"
     assert verdict.data["facts"] == {"order": "1234"}
     assert verdict.data["at"] == shop.clock().isoformat()
-    assert verdict.data["spoken"] == [
+    assert verdict.data["results"] == [
         {"rule": "window", "outcome": "approve", "why": "All is well."}
     ]
     assert verdict.data["expected"]["total"]["minor"] == 14900

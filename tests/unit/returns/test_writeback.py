@@ -432,7 +432,7 @@ def test_a_worker_that_lost_its_message_leaves_it_alone(
 def test_an_adopted_refund_is_shown(shop: Workshop) -> None:
     ticket = shop.ticket()
     payment = ticket.custom_fields["payment_intent"]
-    other = shop.fake.refund_outside(payment, usd("149.00"))
+    other = shop.fake.refund_externally(payment, usd("149.00"))
     shop.run(ticket)
     assert shop.now(ticket).custom_fields["refund_id"] == other.processor_id
     (note,) = shop.comments(ticket)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event
 
 from dispatch_returns.connector.health import Health
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import attempts, external, ledger, owners
+from dispatch_returns.refunds import attempts, external, ledger, owner_approvals
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import label_records, receipts, records, service
 from dispatch_returns.store import NewEvent, Store, audit_log, go_live, inbox, jobs, outbox
@@ -114,7 +114,7 @@ READS: dict[str, Act] = {
         receipts.of_others(conn, a_return(conn)),
     ),
     "whether a ticket was settled before": lambda conn: go_live.is_before(conn, "ws_1", A_TICKET),
-    "whether a person was asked": lambda conn: owners.unanswered(conn, "ws_1", [A_TICKET]),
+    "whether a person was asked": lambda conn: owner_approvals.unanswered(conn, "ws_1", [A_TICKET]),
     "addresses to forget": lambda conn: ledger.with_old_address(conn, NOW, 500),
     "labels to thin": lambda conn: label_records.thinnable(conn, NOW, 500),
     "refunds that a restore leaves": lambda conn: ledger.in_state(conn, State.REQUESTED),

@@ -575,7 +575,7 @@ def desks(store: Store, other: Store) -> tuple[Desk, Desk]:
 
 def enter_and_begin(desk: Desk, ticket: str = "tkt_1", **fields: Any) -> Callable[..., Any]:
     service = desk.service
-    decision = service.intake.judge(facts(ticket, **fields))
+    decision = service.intake.evaluate(facts(ticket, **fields))
     return lambda conn: service.enter(conn, decision)[1]
 
 

@@ -273,7 +273,7 @@ class Reconciler:
             found = discrepancies.of_refund(Cause.MADE_ELSEWHERE, known, refund.payment)
             yield replace(found, ticket_id=refund.ticket_id)
         elif (newest := discrepancies.newest_unrelated(rows, known)) is not None:
-            found = discrepancies.of_refund(Cause.REFUNDED_ELSEWHERE, known, refund.payment)
+            found = discrepancies.of_refund(Cause.EXTERNAL_REFUND, known, refund.payment)
             yield replace(found, ticket_id=newest.ticket_id)
 
     def _check_row(self, refund_id: str) -> Iterator[Discrepancy]:
@@ -352,7 +352,7 @@ class Reconciler:
     # Fixes.
 
     def _fix(self, found: Discrepancy) -> Discrepancy:
-        if found.cause not in FIXABLE | {Cause.REFUNDED_ELSEWHERE}:
+        if found.cause not in FIXABLE | {Cause.EXTERNAL_REFUND}:
             return replace(found, fixed=False)
         try:
             if found.cause in {Cause.NEVER_ENTERED, Cause.NOT_PAID}:

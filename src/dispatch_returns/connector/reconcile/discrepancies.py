@@ -33,7 +33,7 @@ class Cause(enum.StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     PAID_TWICE = "paid_twice"
     CLAIMED_TWICE = "claimed_twice"
-    REFUNDED_ELSEWHERE = "refunded_elsewhere"
+    EXTERNAL_REFUND = "external_refund"
     PARCEL_NOT_ENTERED = "parcel_not_entered"
     PARCEL_NOT_PAID = "parcel_not_paid"
     UNREADABLE_TICKET = "unreadable_ticket"
@@ -96,7 +96,7 @@ EXPLAINED: Mapping[Cause, tuple[str, str]] = {
             " other customer by hand. The database's index on it is missing: dispatch-returns db."
         ),
     ),
-    Cause.REFUNDED_ELSEWHERE: (
+    Cause.EXTERNAL_REFUND: (
         "The payment of a return was also refunded elsewhere (in the dashboard, for example).",
         (
             "Find out what that was for. If for a refund that waits here, cancel it:"

@@ -43,7 +43,7 @@ class Expected(_Keys):
     total: str | None = None
     assignee: Reviewer | None = None
     version: str | None = None
-    spoken: Annotated[frozenset[str], Field(strict=False)] | None = None
+    results: Annotated[frozenset[str], Field(strict=False)] | None = None
 
 
 class PolicyCase(_Keys):
@@ -129,13 +129,13 @@ def try_case(book: PolicyBook, case: PolicyCase) -> Result:
         returns_by_age=tuple(read.time("earlier_returns", it) for it in case.earlier_returns),
         returned=case.returned,
     )
-    verdict = policy.judge(request, order, history, requested_at)
+    verdict = policy.evaluate(request, order, history, requested_at)
     return Result(case.name, verdict, tuple(_differences(case, verdict, policy.version)))
 
 
 def _differences(case: PolicyCase, verdict: Verdict, version: str) -> list[Mismatch]:
     expect = case.expect
-    rules = frozenset(it.rule for it in verdict.spoken)
+    rules = frozenset(it.rule for it in verdict.results)
     total: Money | str | None = expect.total
     if total is not None and verdict.expected is not None:
         try:
@@ -147,7 +147,7 @@ def _differences(case: PolicyCase, verdict: Verdict, version: str) -> list[Misma
         ("returnless", expect.returnless, verdict.returnless),
         ("assignee", expect.assignee, verdict.assignee),
         ("version", expect.version, version),
-        ("spoken", _listed(expect.spoken), _listed(rules)),
+        ("results", _listed(expect.results), _listed(rules)),
         ("total", total, verdict.expected and verdict.expected.total),
     ]
     return [

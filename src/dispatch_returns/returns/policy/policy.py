@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.returns.orders.model import Order
+from dispatch_returns.returns.policy.evaluation import decide
 from dispatch_returns.returns.policy.facts import (
     FactItem,
     Listed,
@@ -20,7 +21,6 @@ from dispatch_returns.returns.policy.facts import (
     list_entries,
     merged,
 )
-from dispatch_returns.returns.policy.judge import decide
 from dispatch_returns.returns.policy.keys import CheckName, word
 from dispatch_returns.returns.policy.model import Check, EarlierReturns, PolicyKeys, Rule
 from dispatch_returns.returns.policy.settle import Settling
@@ -32,8 +32,8 @@ from dispatch_returns.returns.policy.verdict import (
     Item,
     Outcome,
     ReturnRequest,
+    RuleResult,
     ShippingPaid,
-    Spoken,
     Verdict,
 )
 
@@ -85,7 +85,7 @@ class ReturnPolicy(PolicyKeys):
     Every key is described in ``docs/policy.md``. Example::
 
         policy = ReturnPolicy.of(version="2026", window_days=14, restocking_fee="10%")
-        verdict = policy.judge(request, order, History(), now)
+        verdict = policy.evaluate(request, order, History(), now)
     """
 
     @classmethod
@@ -104,7 +104,7 @@ class ReturnPolicy(PolicyKeys):
         except ValidationError as error:
             raise ConfigurationError(explain(error, place)) from None
 
-    def judge(
+    def evaluate(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
         """Return whether the items of `request` can be returned, and why.
@@ -203,7 +203,7 @@ class ReturnPolicy(PolicyKeys):
         assignees = (self.assignee_of(rule) for rule, _ in found)
         return Inspection(
             outcome=Outcome.REVIEW if found else Outcome.APPROVE,
-            spoken=tuple(Spoken(rule, Outcome.REVIEW, why) for rule, why in found),
+            results=tuple(RuleResult(rule, Outcome.REVIEW, why) for rule, why in found),
             breakdown=breakdown,
             pays=not found and settling.whole.refund_on_receipt,
             assignee=next((name for name in assignees if name), None),

@@ -73,7 +73,7 @@ class ShippingPaid:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class RuleResult:
     """The result of a check or a rule: its outcome, and why, for a person to read."""
 
     rule: str
@@ -105,13 +105,13 @@ class Breakdown:
 class Verdict:
     """An outcome with everything that explains it, so that it can be shown and replayed.
 
-    ``spoken`` are the rule results; ``facts`` are what the rules saw (JSON values, without
+    ``results`` are the rule results; ``facts`` are what the rules saw (JSON values, without
     customers' data); ``policy`` is the policy version; ``at`` is when it was decided.
     ``assignee`` is who reviews it.
     """
 
     outcome: Outcome
-    spoken: tuple[Spoken, ...]
+    results: tuple[RuleResult, ...]
     facts: Mapping[str, Any]
     policy: str
     at: datetime
@@ -147,7 +147,7 @@ class Inspection:
     """
 
     outcome: Outcome
-    spoken: tuple[Spoken, ...]
+    results: tuple[RuleResult, ...]
     breakdown: Breakdown
     pays: bool
     assignee: str | None = None

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from dispatch_returns.refunds import guard, owners
+from dispatch_returns.refunds import guard, owner_approvals
 from dispatch_returns.refunds.order_ids import order_key
 from dispatch_returns.refunds.owner import Owner, Standing
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.notifications.notice import NoticeKind
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
     Outcome,
     ReturnRequest,
-    Spoken,
+    RuleResult,
     Verdict,
 )
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
@@ -67,12 +67,12 @@ class Eligibility:
 
     def check(self, now: Situation) -> Plan:
         """Decide on the request, and store everything that the decision depends on."""
-        judged = self.judge(now.row, now.ticket, now.now)
-        order, policy, verdict = judged.order, judged.policy, judged.verdict
+        evaluation = self.evaluate(now.row, now.ticket, now.now)
+        order, policy, verdict = evaluation.order, evaluation.policy, evaluation.verdict
         review = verdict.outcome is Outcome.REVIEW
-        also = [unless_changed(judged.row, judged.before, before)]
-        if judged.owner.standing is Standing.DIFFERS:
-            also.append(asking(now, judged.owner))
+        also = [unless_changed(evaluation.row, evaluation.before, before)]
+        if evaluation.owner.standing is Standing.DIFFERS:
+            also.append(asking(now, evaluation.owner))
         request = request_of(now.ticket, now.row.requested_at, order)
         return Plan(
             move=Move(
@@ -93,7 +93,7 @@ class Eligibility:
             },
         )
 
-    def judge(self, row: Return, ticket: Ticket, now: datetime) -> Judged:
+    def evaluate(self, row: Return, ticket: Ticket, now: datetime) -> Evaluation:
         """Decide by the policy in force when the order was placed; nothing is written.
 
         A second open return for the same items, and an order of another customer, need a review
@@ -107,19 +107,19 @@ class Eligibility:
         policy = self._parts.book.in_force(placed_at)
         with self._store.read() as conn:
             seen = before(conn, row)
-        verdict = policy.judge(request, order, seen.history, now)
+        verdict = policy.evaluate(request, order, seen.history, now)
         if seen.same:
             others = ", ".join(f"{other.ticket_id} ({other.number})" for other in seen.same)
             why = f"Another open return asks for the same items: {others}."
-            duplicate = Spoken("open_return", Outcome.REVIEW, why)
+            duplicate = RuleResult("open_return", Outcome.REVIEW, why)
             outcome = Outcome.REVIEW if verdict.outcome is Outcome.APPROVE else verdict.outcome
-            verdict = replace(verdict, outcome=outcome, spoken=(*verdict.spoken, duplicate))
+            verdict = replace(verdict, outcome=outcome, results=(*verdict.results, duplicate))
         owner = self._owners.of(order, ticket, row.workspace_id, request.order_id)
         if owner.standing is Standing.DIFFERS:
             # The policy's results are about another customer's order: this one is not shown them.
-            differs = Spoken(RULE, Outcome.REVIEW, guard.owner_differs(request.order_id).detail)
-            verdict = replace(verdict, outcome=Outcome.REVIEW, spoken=(differs, *verdict.spoken))
-        return Judged(row, order, policy, verdict, seen, owner)
+            differs = RuleResult(RULE, Outcome.REVIEW, guard.owner_differs(request.order_id).detail)
+            verdict = replace(verdict, outcome=Outcome.REVIEW, results=(differs, *verdict.results))
+        return Evaluation(row, order, policy, verdict, seen, owner)
 
 
 def values_of(request: ReturnRequest, order: Order | None = None) -> ReturnChanges:
@@ -145,7 +145,7 @@ def key_of(order_id: str | None, order: Order | None) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Evaluation:
     """A verdict, with what it is about, the policy, and the other returns it depends on."""
 
     row: Return
@@ -186,7 +186,9 @@ def before(conn: Connection, row: Return) -> Before:
     # A stranger who asks for an order must not hold up the return of its owner.
     in_review = [r.ticket_id for r in counted if r.step is Step.REVIEW]
     strangers = (
-        owners.unanswered(conn, row.workspace_id, in_review) if in_review else frozenset[str]()
+        owner_approvals.unanswered(conn, row.workspace_id, in_review)
+        if in_review
+        else frozenset[str]()
     )
     counted = [r for r in counted if r.ticket_id not in strangers]
     mine = _skus(row)
@@ -212,8 +214,8 @@ def _skus(row: Return) -> set[str]:
 
 def _decision(verdict: Verdict) -> NewDecision:
     data = {
-        "spoken": [
-            {"rule": it.rule, "outcome": str(it.outcome), "why": it.why} for it in verdict.spoken
+        "results": [
+            {"rule": it.rule, "outcome": str(it.outcome), "why": it.why} for it in verdict.results
         ],
         "facts": dict(verdict.facts),
         "policy": verdict.policy,
@@ -238,8 +240,8 @@ def breakdown_json(breakdown: Breakdown) -> dict[str, Any]:
 
 def _why(verdict: Verdict) -> str | None:
     """Return the reasons of the rule results that decided the outcome."""
-    deciding = [it.why for it in verdict.spoken if it.outcome is verdict.outcome]
-    return " ".join(deciding or [it.why for it in verdict.spoken]) or None
+    deciding = [it.why for it in verdict.results if it.outcome is verdict.outcome]
+    return " ".join(deciding or [it.why for it in verdict.results]) or None
 
 
 def _for_the_customer(verdict: Verdict) -> str | None:
@@ -248,7 +250,7 @@ def _for_the_customer(verdict: Verdict) -> str | None:
         return None
     reasons = [
         it.why
-        for it in verdict.spoken
+        for it in verdict.results
         if it.outcome is Outcome.REJECT and it.rule not in _NOT_FOR_CUSTOMERS
     ]
     return " ".join(reasons) or None
@@ -261,12 +263,12 @@ def _note(verdict: Verdict, row: Return) -> str:
         Outcome.REJECT: "Rejected by the return policy",
     }[verdict.outcome]
     lines = [f"{title} {verdict.policy}. (Return {row.number})"]
-    lines += [f"- {it.rule}: {it.outcome}. {it.why}" for it in verdict.spoken]
+    lines += [f"- {it.rule}: {it.outcome}. {it.why}" for it in verdict.results]
     if verdict.expected is not None:
         lines.append(f"If everything arrives as announced: {verdict.expected.total}.")
     if verdict.returnless and verdict.outcome is not Outcome.REJECT:
         lines.append("The customer keeps the items.")
-    if any(it.rule == RULE for it in verdict.spoken):
+    if any(it.rule == RULE for it in verdict.results):
         lines.append(REMEDY)
     elif verdict.outcome is Outcome.REVIEW:
         lines.append(

@@ -40,7 +40,7 @@ from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ticket_facts import removal_of
 from dispatch_returns.returns import records
 from dispatch_returns.returns.label_records import LabelState
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.assignment import Reviewers
 from dispatch_returns.returns.steps.eligibility import Eligibility, values_of

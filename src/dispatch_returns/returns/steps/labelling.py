@@ -36,7 +36,7 @@ from dispatch_returns.returns.labels.provider import (
     PackingLine,
 )
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.records import NewDecision, Return
 from dispatch_returns.returns.steps.plan import US, Move, Plan, Situation
 from dispatch_returns.returns.steps.terms import ReturnTerms

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from dispatch_returns.errors import OrderError
-from dispatch_returns.refunds import guard, owners
+from dispatch_returns.refunds import guard, owner_approvals
 from dispatch_returns.refunds.owner import Owner, Standing
-from dispatch_returns.refunds.owners import Question
+from dispatch_returns.refunds.owner_approvals import Question
 from dispatch_returns.returns import records
-from dispatch_returns.returns.owners import Owners
+from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.records import NewDecision
 from dispatch_returns.returns.steps.plan import SOMEBODY, US, Move, Plan, Situation
 from dispatch_returns.returns.steps.request import text_of
@@ -54,14 +54,14 @@ class Ownership:
             return None
         question = question_of(now, owner)
         with self._store.read() as conn:
-            was_asked = owners.was_asked(conn, question)
+            was_asked = owner_approvals.was_asked(conn, question)
         in_review = now.row.step is Step.REVIEW
         if was_asked and in_review:
             return wait_for_a_decision(now, terms)
         if was_asked and now.arrived and now.before is Step.REVIEW and now.row.step in _AGREED:
 
             def approve(conn: Connection) -> None:
-                owners.approve(conn, question, now.now, who=SOMEBODY)
+                owner_approvals.approve(conn, question, now.now, who=SOMEBODY)
                 why = "A person moved the return on from its review."
                 approved = NewDecision("owner", "approved", SOMEBODY, why)
                 records.record(conn, now.row, approved, now.now)
@@ -86,4 +86,4 @@ def question_of(now: Situation, owner: Owner) -> Question:
 
 def asking(now: Situation, owner: Owner) -> Callable[[Connection], None]:
     """Return the write that asks a person."""
-    return lambda conn: owners.ask(conn, question_of(now, owner), now.now)
+    return lambda conn: owner_approvals.ask(conn, question_of(now, owner), now.now)

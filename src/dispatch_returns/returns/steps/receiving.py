@@ -36,7 +36,7 @@ from dispatch_returns.returns.steps.plan import (
 from dispatch_returns.returns.steps.request import RECEIPT, text_of
 from dispatch_returns.returns.steps.siblings import of_others, unless_changed
 from dispatch_returns.returns.steps.terms import ReturnTerms
-from dispatch_returns.returns.steps.valuation import NO_ORDER, WAREHOUSE, Worth, Worths
+from dispatch_returns.returns.steps.valuation import NO_ORDER, WAREHOUSE, Valuation, Worths
 from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.transitions import ReturnAction, Step
 from dispatch_returns.store import Store
@@ -87,7 +87,7 @@ class Receiving:
             now, receipt, self._valuations.of(now, receipt, self._earlier(now.row, receipt))
         )
 
-    def _put(self, now: Situation, receipt: Receipt, valuation: Worth) -> Plan:
+    def _put(self, now: Situation, receipt: Receipt, valuation: Valuation) -> Plan:
         fields: dict[str, str | None] = {
             "received_date": receipt.received_date,
             "condition": condition_of(receipt.lines),
@@ -223,7 +223,7 @@ class Receiving:
         facts = TicketFacts.of(
             now.ticket, row.workspace_id, parcel_of(row, latest), row.requested_at
         )
-        decision = self._intake.judge(facts)
+        decision = self._intake.evaluate(facts)
 
         def enter(conn: Connection) -> None:
             refund = self._intake.enter(conn, decision)
@@ -388,7 +388,7 @@ def review(row: Return, kind: str, why: str) -> Plan:
     )
 
 
-def _note(row: Return, receipt: Receipt, valuation: Worth) -> str:
+def _note(row: Return, receipt: Receipt, valuation: Valuation) -> str:
     lines = [f"Received: {item_lines(receipt.lines)}. (Return {row.number})"]
     if valuation.breakdown is not None:
         lines += [f"- {name}: {amount}" for name, amount in valuation.breakdown.parts]

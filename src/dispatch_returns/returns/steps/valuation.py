@@ -31,7 +31,7 @@ _REVIEW = "The return policy wants a review."
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class Valuation:
     """The refund amount of a receipt, given what `others` have settled, or its problem.
 
     With a ``problem`` a person must review it. ``row`` is the return with the key of the order
@@ -66,21 +66,21 @@ class Worths:
         self._store = store
         self._parts = parts
 
-    def of(self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt]) -> Worth:
+    def of(self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt]) -> Valuation:
         """Return the refund amount of a receipt, and whether it needs a review."""
         order = self._parts.order(now.row.order_id, now.ticket)
         row = _of_order(now.row, order)
         others = self.others(row)
         if order is None:
-            return Worth(others, row, problem=NO_ORDER)
+            return Valuation(others, row, problem=NO_ORDER)
         found = self._inspect(now, receipt, order, earlier, others)
         review = found.outcome is not Outcome.APPROVE
-        valuation = Worth(
+        valuation = Valuation(
             others,
             row,
             amount=_if_any(found.breakdown.total),
             breakdown=found.breakdown,
-            problem=" ".join(it.why for it in found.spoken) or _REVIEW if review else None,
+            problem=" ".join(it.why for it in found.results) or _REVIEW if review else None,
             pays=found.pays,
             payment=order.payment,
             refunded=order.refunded,
@@ -95,7 +95,7 @@ class Worths:
             before = [earlier[-1].amount, None if refund is None else refund.amount]
         return _by_the_warehouse(now, valuation, before)
 
-    def returnless(self, now: Situation, order: Order) -> Worth:
+    def returnless(self, now: Situation, order: Order) -> Valuation:
         """Return the refund amount if the customer keeps the items."""
         row = _of_order(now.row, order)
         others = self.others(row)
@@ -112,7 +112,7 @@ class Worths:
             problem = f"{problem} {_DECIDE}"
         elif breakdown.total.minor <= 0:
             problem = _NOTHING_LEFT
-        return Worth(
+        return Valuation(
             others,
             row,
             _if_any(breakdown.total),
@@ -124,7 +124,7 @@ class Worths:
 
     def anew(
         self, now: Situation, receipt: Receipt, earlier: Sequence[Receipt], others: Others
-    ) -> Worth | None:
+    ) -> Valuation | None:
         """Return the refund amount given `others`, if it is not the one that a person agreed to.
 
         None if the amount has not changed, or if the person has written one of their own.
@@ -144,7 +144,7 @@ class Worths:
         amount = total if agreed == money_of(kept["total"]) else min(agreed, total)
         if amount == agreed:
             return None
-        return Worth(
+        return Valuation(
             others,
             now.row,
             amount=_if_any(amount),
@@ -193,7 +193,9 @@ def _items(lines: Iterable[Mapping[str, Any]]) -> list[Item]:
     return [Item(it["sku"], it["quantity"], it.get("condition")) for it in lines]
 
 
-def _by_the_warehouse(now: Situation, valuation: Worth, before: Sequence[Money | None]) -> Worth:
+def _by_the_warehouse(
+    now: Situation, valuation: Valuation, before: Sequence[Money | None]
+) -> Valuation:
     """Take the amount that the warehouse wrote, if it is not more than the policy's.
 
     `before` are the amounts of the package before, which the warehouse did not write for this one.

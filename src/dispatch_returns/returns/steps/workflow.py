@@ -57,7 +57,7 @@ class Policy(Protocol):
         """For how many days a label can be used."""
         ...
 
-    def judge(
+    def evaluate(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
         """Return whether the items can be returned, and why."""

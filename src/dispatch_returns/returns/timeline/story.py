@@ -130,7 +130,7 @@ def _decision(it: Decision) -> Moment:
         tone = "look" if it.kind != "status" else tone
         return Moment(it.at, "step", it.outcome, it.who, tone, why)
     if it.kind == "eligibility":
-        lines = [f"{s['rule']}: {s['outcome']}. {s['why']}" for s in it.data["spoken"]]
+        lines = [f"{s['rule']}: {s['outcome']}. {s['why']}" for s in it.data["results"]]
         if expected := it.data.get("expected"):
             lines.append(f"If everything arrives: {money_of(expected['total'])}")
         return Moment(it.at, "decision", f"policy: {it.outcome}", it.who, tone, tuple(lines))

@@ -212,7 +212,7 @@ def upgrade() -> None:
     )
 
     op.create_table(
-        "outside",
+        "external_refunds",
         sa.Column("adapter", sa.Text(), nullable=False),
         sa.Column("processor_id", sa.Text(), nullable=False),
         sa.Column("payment_id", sa.Text(), nullable=True),
@@ -225,10 +225,20 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("made_at", _TIME, nullable=False),
         sa.Column("seen_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint("adapter", "processor_id", name=op.f("pk_outside")),
+        sa.PrimaryKeyConstraint("adapter", "processor_id", name=op.f("pk_external_refunds")),
     )
-    op.create_index("ix_outside_payment_also", "outside", ["adapter", "payment_also"], unique=False)
-    op.create_index("ix_outside_payment_id", "outside", ["adapter", "payment_id"], unique=False)
+    op.create_index(
+        "ix_external_refunds_payment_also",
+        "external_refunds",
+        ["adapter", "payment_also"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_external_refunds_payment_id",
+        "external_refunds",
+        ["adapter", "payment_id"],
+        unique=False,
+    )
 
     op.create_table(
         "returns",

@@ -19,12 +19,18 @@ from dispatch_returns.returns.policy.terms import (
     fitting,
     terms_of,
 )
-from dispatch_returns.returns.policy.verdict import SHIPPING, Breakdown, Outcome, Spoken, Verdict
+from dispatch_returns.returns.policy.verdict import (
+    SHIPPING,
+    Breakdown,
+    Outcome,
+    RuleResult,
+    Verdict,
+)
 
 _BY_STRICTNESS = (Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT)
 
 
-def strictest(results: tuple[Spoken, ...]) -> Outcome:
+def strictest(results: tuple[RuleResult, ...]) -> Outcome:
     """Return the outcome that counts."""
     return max((it.outcome for it in results), key=_BY_STRICTNESS.index, default=Outcome.APPROVE)
 
@@ -47,8 +53,8 @@ def _local(policy: PolicyKeys, moment: datetime) -> date:
 
 def decide(policy: PolicyKeys, facts: PolicyFacts, now: datetime) -> Verdict:
     """Return the verdict on `facts`. The same facts always give the same verdict."""
-    judging = Judging(policy, facts)
-    results = tuple(judging.results())
+    evaluator = Evaluator(policy, facts)
+    results = tuple(evaluator.results())
     outcome = strictest(results)
     assignee = None
     if outcome is Outcome.REVIEW:
@@ -58,18 +64,18 @@ def decide(policy: PolicyKeys, facts: PolicyFacts, now: datetime) -> Verdict:
         assignee = next(named, policy.assignee)
     return Verdict(
         outcome=outcome,
-        spoken=results,
+        results=results,
         facts=facts.model_dump(mode="json"),
         policy=policy.id,
         at=now,
         assignee=assignee,
-        expected=judging.expected,
-        returnless=outcome is not Outcome.REJECT and judging.returnless,
+        expected=evaluator.expected,
+        returnless=outcome is not Outcome.REJECT and evaluator.returnless,
     )
 
 
 @dataclass(frozen=True)
-class Judging:
+class Evaluator:
     """One request under one policy: the result of each check and rule that applies."""
 
     policy: PolicyKeys
@@ -120,7 +126,7 @@ class Judging:
             return None
         return replace(self.settling, free=self.returnless).between((), self.facts.items)
 
-    def results(self) -> Iterator[Spoken]:
+    def results(self) -> Iterator[RuleResult]:
         """Return every result, in the order in which the checks and rules are applied."""
         if self.facts.listed == "block":
             yield self._objects("blocked", "The customer is on the block list.")
@@ -129,7 +135,7 @@ class Judging:
             outcome = max(
                 Outcome.REVIEW, self.policy.outcome_of("unclear_request"), key=_BY_STRICTNESS.index
             )
-            yield Spoken("unclear_request", outcome, self.facts.unclear)
+            yield RuleResult("unclear_request", outcome, self.facts.unclear)
         if not self.facts.items:
             yield self._objects("no_items", "The request names no items.")
         if self.facts.order is None:
@@ -142,13 +148,15 @@ class Judging:
         fit = {rule.name for case in self.cases.values() for rule in fitting(self.policy, case)}
         for rule in self.policy.rules:
             if rule.name in fit and rule.outcome is not None:
-                yield Spoken(rule.name, rule.outcome, rule.why or f"The rule {rule.name} applies.")
+                yield RuleResult(
+                    rule.name, rule.outcome, rule.why or f"The rule {rule.name} applies."
+                )
         yield from self._of_the_whole()
 
-    def _objects(self, check: CheckName, why: str) -> Spoken:
-        return Spoken(check, self.policy.outcome_of(check), why)
+    def _objects(self, check: CheckName, why: str) -> RuleResult:
+        return RuleResult(check, self.policy.outcome_of(check), why)
 
-    def _item(self, sku: str, order: OrderFacts) -> Iterator[Spoken]:
+    def _item(self, sku: str, order: OrderFacts) -> Iterator[RuleResult]:
         article, policy, terms = order.article(sku), self.policy, self.terms[sku]
         if article is None:
             yield self._objects("unknown_item", f"{sku} is not in order {order.id}.")
@@ -179,7 +187,7 @@ class Judging:
                 if condition is not None and condition not in accepted:
                     yield self._objects("condition", f"{sku} is {condition.replace('_', ' ')}.")
 
-    def _window(self, sku: str, order: OrderFacts) -> Spoken:
+    def _window(self, sku: str, order: OrderFacts) -> RuleResult:
         """Return the result of the window: always one, as agents ask for it first."""
         terms = self.terms[sku]
         end = last_day(self.policy, order, terms.window_days)
@@ -188,16 +196,16 @@ class Judging:
         day = _local(self.policy, self.facts.requested_at)
         if day <= end:
             why = f"{sku} can be returned until {end}; requested on {day}."
-            return Spoken("window", Outcome.APPROVE, why)
+            return RuleResult("window", Outcome.APPROVE, why)
         why = f"{sku} could be returned until {end}; requested on {day}."
         if day <= end + timedelta(days=terms.grace_days):
             outcome = min(
                 Outcome.REVIEW, self.policy.outcome_of("window"), key=_BY_STRICTNESS.index
             )
-            return Spoken("window", outcome, f"{why} This is within the grace period.")
+            return RuleResult("window", outcome, f"{why} This is within the grace period.")
         return self._objects("window", why)
 
-    def _of_the_whole(self) -> Iterator[Spoken]:
+    def _of_the_whole(self) -> Iterator[RuleResult]:
         """Return the results for the return as a whole: earlier returns, currency, value."""
         often = self.policy.earlier_returns
         if often is not None and not self._waives("earlier_returns"):

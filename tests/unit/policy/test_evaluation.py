@@ -23,21 +23,21 @@ def policy(**keys: Any) -> ReturnPolicy:
     return ReturnPolicy.of(version="1", **keys)
 
 
-def judge(asked: Any = None, bought: Any = None, history: Any = None, **keys: Any) -> Verdict:
-    return policy(**keys).judge(
+def evaluate(asked: Any = None, bought: Any = None, history: Any = None, **keys: Any) -> Verdict:
+    return policy(**keys).evaluate(
         asked or request(), bought or order(), history or History(), PLACED + DAY
     )
 
 
 def said(verdict: Verdict) -> list[tuple[str, str]]:
-    return [(it.rule, str(it.outcome)) for it in verdict.spoken]
+    return [(it.rule, str(it.outcome)) for it in verdict.results]
 
 
 def test_an_ordinary_return_is_approved_and_says_until_when_it_could_come() -> None:
-    verdict = judge()
+    verdict = evaluate()
     assert verdict.outcome is Outcome.APPROVE
-    (spoken,) = verdict.spoken
-    assert spoken.why == "A can be returned until 2026-01-31; requested on 2026-01-01."
+    (result,) = verdict.results
+    assert result.why == "A can be returned until 2026-01-31; requested on 2026-01-01."
     assert verdict.expected is not None
     assert verdict.expected.total.minor == 1000
 
@@ -101,24 +101,26 @@ def test_the_last_day_counts_whole_in_the_stores_time_zone(
     bought = order(delivered_at=datetime.fromisoformat(delivered))
     for moment, outcome in ((last, Outcome.APPROVE), (first_late, Outcome.REJECT)):
         asked = request(at=datetime.fromisoformat(moment))
-        assert judge(asked, bought, time_zone=zone).outcome is outcome, moment
+        assert evaluate(asked, bought, time_zone=zone).outcome is outcome, moment
 
 
 def test_where_only_the_shipment_is_known_the_transit_is_added() -> None:
     bought = order(delivered_at=None, shipped_at=PLACED)
-    assert judge(request(at=PLACED + 35 * DAY), bought).outcome is Outcome.APPROVE
-    assert judge(request(at=PLACED + 36 * DAY), bought).outcome is Outcome.REJECT
-    assert judge(request(at=PLACED + 30 * DAY), bought, transit_days=0).outcome is Outcome.APPROVE
-    assert judge(request(at=PLACED + 31 * DAY), bought, transit_days=0).outcome is Outcome.REJECT
+    assert evaluate(request(at=PLACED + 35 * DAY), bought).outcome is Outcome.APPROVE
+    assert evaluate(request(at=PLACED + 36 * DAY), bought).outcome is Outcome.REJECT
+    assert (
+        evaluate(request(at=PLACED + 30 * DAY), bought, transit_days=0).outcome is Outcome.APPROVE
+    )
+    assert evaluate(request(at=PLACED + 31 * DAY), bought, transit_days=0).outcome is Outcome.REJECT
 
 
 def test_what_was_not_sent_is_looked_at() -> None:
-    assert said(judge(bought=order(delivered_at=None))) == [("not_delivered", "review")]
+    assert said(evaluate(bought=order(delivered_at=None))) == [("not_delivered", "review")]
 
 
 def test_after_the_window_come_the_days_of_grace() -> None:
     for days, outcome in ((30, "approve"), (31, "review"), (37, "review"), (38, "reject")):
-        assert judge(request(at=PLACED + days * DAY), grace_days=7).outcome == outcome
+        assert evaluate(request(at=PLACED + days * DAY), grace_days=7).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -139,11 +141,11 @@ def test_after_the_window_come_the_days_of_grace() -> None:
 )
 def test_each_check_objects(keys: dict[str, Any], asked: Item, expected: tuple[str, str]) -> None:
     bought = order(line("A", 3), line("OUT-1"), line("FINAL", final_sale=True))
-    verdict = judge(request(asked, customer="jane@example.com"), bought, **keys)
+    verdict = evaluate(request(asked, customer="jane@example.com"), bought, **keys)
     assert expected in said(verdict)
     assert verdict.outcome == expected[1]
     changed = {"checks": {expected[0]: {"outcome": "approve"}}}
-    assert judge(
+    assert evaluate(
         request(asked, customer="jane@example.com"), bought, **keys, **changed
     ).outcome == ("approve")
 
@@ -162,38 +164,40 @@ def test_each_check_objects(keys: dict[str, Any], asked: Item, expected: tuple[s
 def test_each_check_has_its_edge(keys: dict[str, Any], asked: Item) -> None:
     bought = order(line("A", 3), line("OUT-1"))
     asked_by = request(asked, customer="jane@example.com")
-    assert judge(asked_by, bought, **keys).outcome is Outcome.APPROVE
+    assert evaluate(asked_by, bought, **keys).outcome is Outcome.APPROVE
 
 
 def test_without_items_or_an_order_a_person_looks() -> None:
-    bare = policy().judge(request(), None, History(), PLACED)
+    bare = policy().evaluate(request(), None, History(), PLACED)
     assert said(bare) == [("unknown_order", "review")]
     assert bare.expected is None
-    nothing = policy().judge(request(Item("A", 0)), order(), History(), PLACED)
+    nothing = policy().evaluate(request(Item("A", 0)), order(), History(), PLACED)
     assert said(nothing) == [("no_items", "review")]
 
 
 def test_pieces_in_other_returns_are_not_there_twice() -> None:
     bought = order(line("A", 3))
-    assert judge(request(Item("A", 2)), bought, History(returned={"A": 1})).outcome == "approve"
-    verdict = judge(request(Item("A", 2)), bought, History(returned={"A": 2}))
+    assert evaluate(request(Item("A", 2)), bought, History(returned={"A": 1})).outcome == "approve"
+    verdict = evaluate(request(Item("A", 2)), bought, History(returned={"A": 2}))
     assert said(verdict)[0] == ("too_many", "review")
-    assert "of 3 bought, 1 are not in another return" in verdict.spoken[0].why
+    assert "of 3 bought, 1 are not in another return" in verdict.results[0].why
 
 
 def test_more_earlier_returns_than_usual_are_looked_at_but_not_of_the_allowed() -> None:
     ages = (PLACED - DAY, PLACED - 80 * DAY, PLACED - 100 * DAY, PLACED + DAY)
     keys: dict[str, Any] = {"earlier_returns": {"count": 1, "days": 90}}
     asked = request(customer="cus_1")
-    assert said(judge(asked, None, History(ages), **keys)) == [
+    assert said(evaluate(asked, None, History(ages), **keys)) == [
         ("window", "approve"),
         ("earlier_returns", "review"),
     ]
     keys["earlier_returns"]["count"] = 2
-    assert judge(asked, None, History(ages), **keys).outcome == "approve"
+    assert evaluate(asked, None, History(ages), **keys).outcome == "approve"
     keys["earlier_returns"]["count"] = 0
-    assert judge(asked, None, History(ages), allow=["CUS_1"], **keys).outcome == "approve"
-    assert judge(asked, None, History(ages), allow=["cus_1"], block=["cus_1"]).outcome == "reject"
+    assert evaluate(asked, None, History(ages), allow=["CUS_1"], **keys).outcome == "approve"
+    assert (
+        evaluate(asked, None, History(ages), allow=["cus_1"], block=["cus_1"]).outcome == "reject"
+    )
 
 
 FAULTY = {
@@ -212,8 +216,8 @@ def test_a_reason_can_waive_what_otherwise_counts() -> None:
         "earlier_returns": {"count": 0, "days": 999},
     }
     bought, history = order(line("OUT")), History((PLACED,))
-    assert len(judge(asked, bought, history, **keys).spoken) == 6
-    assert judge(asked, bought, history, rules=[FAULTY], **keys).spoken == ()
+    assert len(evaluate(asked, bought, history, **keys).results) == 6
+    assert evaluate(asked, bought, history, rules=[FAULTY], **keys).results == ()
 
 
 def test_the_first_rule_that_sets_a_key_decides_it_and_all_speak() -> None:
@@ -224,7 +228,7 @@ def test_the_first_rule_that_sets_a_key_decides_it_and_all_speak() -> None:
         {"name": "nothing", "countries": ["FR"], "outcome": "reject"},
     ]
     bought = order(line("A", category=" SHOES "), country="CH")
-    verdict = judge(request(at=PLACED + 80 * DAY), bought, rules=rules, assignee="all")
+    verdict = evaluate(request(at=PLACED + 80 * DAY), bought, rules=rules, assignee="all")
     assert said(verdict) == [("window", "approve"), ("shoes", "review"), ("swiss", "review")]
     assert verdict.assignee == "customs"
 
@@ -244,33 +248,33 @@ def test_a_rule_fits_only_what_it_names_wholly() -> None:
     for changed in changes:
         it = {**fitting, **changed}
         bought = order(line(it["sku"], category=it["category"]), country=it["country"])
-        verdict = judge(request(Item(it["sku"]), reason=it["reason"]), bought, rules=[rule])
+        verdict = evaluate(request(Item(it["sku"]), reason=it["reason"]), bought, rules=[rule])
         assert (verdict.outcome == "reject") is (not changed)
 
 
 def test_who_reviews_is_who_the_check_names_or_else_the_policys_own() -> None:
     checks = {"max_value": {"assignee": "money"}}
     keys: dict[str, Any] = {"max_value": "1 EUR", "assignee": "all"}
-    assert judge(**keys).assignee == "all"
-    assert judge(checks=checks, **keys).assignee == "money"
+    assert evaluate(**keys).assignee == "all"
+    assert evaluate(checks=checks, **keys).assignee == "money"
     worn = request(Item("A", 1, "worn"))
-    assert judge(worn, checks=checks, **keys).assignee == "money"
-    assert judge(assignee="all").assignee is None
+    assert evaluate(worn, checks=checks, **keys).assignee == "money"
+    assert evaluate(assignee="all").assignee is None
 
 
 def test_little_things_need_not_be_sent_back_and_cost_no_fee() -> None:
     keys: dict[str, Any] = {"return_shipping": "5 EUR", "restocking_fee": "50%"}
-    verdict = judge(returnless_under="10.01 EUR", **keys)
+    verdict = evaluate(returnless_under="10.01 EUR", **keys)
     assert verdict.returnless
     assert verdict.expected is not None
     assert (verdict.expected.total.minor, verdict.expected.fees) == (1000, ())
     for other in ("10 EUR", "99 USD", "0"):
-        verdict = judge(returnless_under=other, **keys)
+        verdict = evaluate(returnless_under=other, **keys)
         assert not verdict.returnless
         assert verdict.expected is not None
         assert verdict.expected.total.minor == 0
     late = request(at=PLACED + 99 * DAY)
-    assert not judge(late, returnless_under="99 EUR").returnless
+    assert not evaluate(late, returnless_under="99 EUR").returnless
 
 
 def test_of_several_articles_the_strictest_terms_count_for_the_whole() -> None:
@@ -279,7 +283,7 @@ def test_of_several_articles_the_strictest_terms_count_for_the_whole() -> None:
         {"name": "dear", "skus": ["B"], "returnless_under": "0", "shipping": "never"},
     ]
     bought = order(line("A", price=9000), line("B", category="big"), shipping=500)
-    verdict = judge(
+    verdict = evaluate(
         request(Item("A"), Item("B")),
         bought,
         rules=rules,
@@ -295,20 +299,20 @@ def test_of_several_articles_the_strictest_terms_count_for_the_whole() -> None:
 def test_what_holds_for_one_article_alone_does_not_hold_for_the_whole() -> None:
     bought, both = order(line("A"), line("B")), request(Item("A"), Item("B"))
     only_a = {"name": "a", "skus": ["A"]}
-    verdict = judge(both, bought, rules=[only_a | {"returnless_under": "99 EUR"}])
+    verdict = evaluate(both, bought, rules=[only_a | {"returnless_under": "99 EUR"}])
     assert not verdict.returnless
-    verdict = judge(both, bought, max_value="1 EUR", rules=[only_a | {"waive": ["max_value"]}])
+    verdict = evaluate(both, bought, max_value="1 EUR", rules=[only_a | {"waive": ["max_value"]}])
     assert ("max_value", "review") in said(verdict)
 
 
 def test_an_article_is_a_final_sale_if_one_line_of_it_was() -> None:
     bought = order(line("A", id="1"), line("A", id="2", final_sale=True))
-    assert judge(bought=bought).outcome is Outcome.REJECT
+    assert evaluate(bought=bought).outcome is Outcome.REJECT
 
 
 def test_no_customers_data_is_kept() -> None:
     asked = request(customer="jane@example.com")
-    verdict = judge(asked, order(customer_email="jane@example.com"), allow=["jane@example.com"])
+    verdict = evaluate(asked, order(customer_email="jane@example.com"), allow=["jane@example.com"])
     kept = json.dumps(verdict.to_json())
     assert "jane" not in kept
     assert verdict.facts["listed"] == "allow"
@@ -318,18 +322,18 @@ def test_no_customers_data_is_kept() -> None:
 
 def test_a_list_can_name_customers_by_their_hash() -> None:
     entry = f"sha256:{hashlib.sha256(b'jane@example.com').hexdigest()}"
-    assert judge(request(customer=" Jane@Example.com"), block=[entry]).outcome == "reject"
-    assert judge(request(customer="joe@example.com"), block=[entry]).outcome == "approve"
+    assert evaluate(request(customer=" Jane@Example.com"), block=[entry]).outcome == "reject"
+    assert evaluate(request(customer="joe@example.com"), block=[entry]).outcome == "approve"
 
 
 def test_a_list_compares_addresses_as_addresses() -> None:
     for name in ("john-doe", "john doe", "johndoe"):
         asked = request(customer=f"{name}@example.com")
-        assert judge(asked, block=["john_doe@example.com"]).outcome == "approve"
-    assert judge(
+        assert evaluate(asked, block=["john_doe@example.com"]).outcome == "approve"
+    assert evaluate(
         request(customer="John_Doe@EXAMPLE.com"), block=["john_doe@example.com"]
     ).outcome == ("reject")
-    assert judge(request(customer="j@straße.example"), block=["j@strasse.example"]).outcome == (
+    assert evaluate(request(customer="j@straße.example"), block=["j@strasse.example"]).outcome == (
         "approve"
     )
 
@@ -337,14 +341,14 @@ def test_a_list_compares_addresses_as_addresses() -> None:
 def test_a_list_can_name_the_orders_customer_by_the_shops_id() -> None:
     bought = order(customer_id="cus_4711", customer_email="joe@example.com")
     asked = request(customer="relay@market.example")
-    assert judge(asked, bought, block=["cus_4711"]).outcome == "reject"
-    assert judge(asked, bought, block=["joe@example.com"]).outcome == "reject"
+    assert evaluate(asked, bought, block=["cus_4711"]).outcome == "reject"
+    assert evaluate(asked, bought, block=["joe@example.com"]).outcome == "reject"
 
 
 def test_what_is_not_a_verdict_is_refused() -> None:
     with pytest.raises(WorkflowError, match="not a stored verdict"):
         Verdict.from_json({"outcome": "approve"})
-    verdict = judge()
+    verdict = evaluate()
     broken = Verdict.from_json(verdict.to_json() | {"facts": {"items": "x"}})
     with pytest.raises(WorkflowError, match="written by another version"):
         policy().replay(broken)
@@ -377,13 +381,13 @@ def test_judging_again_from_what_was_kept_says_the_same(
         reason=reason,
         customer=customer,
     )
-    verdict = policy(**keys).judge(asked, bought, History(tuple(ages), {"A": 1}), PLACED)
+    verdict = policy(**keys).evaluate(asked, bought, History(tuple(ages), {"A": 1}), PLACED)
     kept = Verdict.from_json(json.loads(json.dumps(verdict.to_json())))
     assert kept == verdict
     assert policy(**keys).replay(kept) == verdict
     order_of = [Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT].index
     assert order_of(verdict.outcome) == max(
-        (order_of(it.outcome) for it in verdict.spoken), default=0
+        (order_of(it.outcome) for it in verdict.results), default=0
     )
 
 
@@ -394,19 +398,19 @@ def test_judging_again_from_what_was_kept_says_the_same(
     st.integers(0, 20),
     st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia"]),
 )
-def test_a_later_request_is_never_judged_more_kindly(
+def test_a_later_request_is_never_evaluated_more_kindly(
     delivered: datetime, asked: tuple[datetime, datetime], window: int, grace: int, zone: str
 ) -> None:
     book = policy(window_days=window, grace_days=grace, time_zone=zone)
     bought = order(delivered_at=delivered)
     rank = [Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT].index
     early, late = (
-        rank(book.judge(request(at=at), bought, History(), at).outcome) for at in sorted(asked)
+        rank(book.evaluate(request(at=at), bought, History(), at).outcome) for at in sorted(asked)
     )
     assert early <= late
 
 
 def test_the_clock_changes_nothing_but_what_is_noted() -> None:
     much_later = datetime(2030, 1, 1, tzinfo=UTC)
-    verdict = policy().judge(request(), order(), History(), much_later)
+    verdict = policy().evaluate(request(), order(), History(), much_later)
     assert (verdict.outcome, verdict.at) == (Outcome.APPROVE, much_later)

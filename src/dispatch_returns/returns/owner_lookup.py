@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from dispatch_returns.clock import Clock
 from dispatch_returns.emails import same_email
-from dispatch_returns.refunds import owners
+from dispatch_returns.refunds import owner_approvals
 from dispatch_returns.refunds.orders import NOT_ASKED, OrderRecord
 from dispatch_returns.refunds.owner import NOT_KNOWN, PROOF, Owner, Standing, proves, sign
-from dispatch_returns.refunds.owners import Question
+from dispatch_returns.refunds.owner_approvals import Question
 from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.orders.registry import is_shop
@@ -29,10 +29,12 @@ class Owners:
     def proof(self, order_id: str) -> str:
         """Return the proof that a ticket for this order has in its field `PROOF`."""
         with self._store.read() as conn:
-            key = owners.proof_key(conn)
+            key = owner_approvals.proof_key(conn)
         if key is None:
             now = self._clock()
-            key = self._store.write("owner.key", lambda conn: owners.make_proof_key(conn, now))
+            key = self._store.write(
+                "owner.key", lambda conn: owner_approvals.make_proof_key(conn, now)
+            )
         return sign(key, order_id)
 
     def of(
@@ -44,18 +46,18 @@ class Owners:
         """
         if order is None:
             return NOT_KNOWN
-        subject = owners.subject_of(order.id, ticket.customer_email)
+        subject = owner_approvals.subject_of(order.id, ticket.customer_email)
         email = order.customer_email
         if same_email(email, ticket.customer_email):
             return Owner(Standing.OWNER, subject, email)
         proof = ticket.custom_fields.get(PROOF)
         with self._store.read() as conn:
-            key = owners.proof_key(conn) if proof else None
+            key = owner_approvals.proof_key(conn) if proof else None
             if key is not None and proves(key, proof, (order_id, order.id, order.number)):
                 standing = Standing.PROVEN
             elif email is None:
                 standing = Standing.UNKNOWN
-            elif owners.is_approved(conn, Question(workspace_id, ticket.id, subject)):
+            elif owner_approvals.is_approved(conn, Question(workspace_id, ticket.id, subject)):
                 standing = Standing.APPROVED
             else:
                 standing = Standing.DIFFERS
