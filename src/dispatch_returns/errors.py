@@ -39,7 +39,7 @@
     └── WorkflowError                 a step of a return could not be done
         ├── OrderError                the shop system did not say what was bought
         ├── LabelError                a label was not bought, or nobody knows
-        ├── NoticeError               the customer could not be told
+        ├── NotificationError               the customer could not be told
         └── ReturnStateError          this act does not fit the return's step
 
 No message or ``repr`` holds a key, a signature, a body or a customer's data.
@@ -74,7 +74,7 @@ __all__ = [
     "NotFoundError",
     "NotShownError",
     "NotVerifiableYetError",
-    "NoticeError",
+    "NotificationError",
     "OrderError",
     "OutcomeUnknownError",
     "PaginationError",
@@ -418,7 +418,7 @@ class LabelError(WorkflowError):
         self.unknown = unknown
 
 
-class NoticeError(WorkflowError):
+class NotificationError(WorkflowError):
     """The customer could not be notified."""
 
 

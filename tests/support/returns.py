@@ -1,4 +1,4 @@
-"""A merchant's policy, orders, labels and notices, as simple as they can be, for tests.
+"""A merchant's policy, orders, labels and notifications, as simple as they can be, for tests.
 
 They keep to the protocols and do as they are told; what the real ones do is tested elsewhere.
 """
@@ -16,7 +16,7 @@ from dispatch_returns.client import Ticket
 from dispatch_returns.errors import LabelError
 from dispatch_returns.money import Money
 from dispatch_returns.returns.labels.provider import Address, Label, LabelRequest
-from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.returns.notifications.notification import Notification
 from dispatch_returns.returns.orders.model import Order, OrderLine
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
@@ -217,20 +217,20 @@ class Notifier:
     """Keeps what it is told to tell."""
 
     name: str = "fake"
-    told: list[Notice] = field(default_factory=list[Notice])
+    told: list[Notification] = field(default_factory=list[Notification])
     again: list[bool] = field(default_factory=list[bool])
     error: Exception | None = None
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
+    def send(self, notification: Notification, *, again: bool = False) -> None:
         if self.error is not None:
             raise self.error
-        self.told.append(notice)
+        self.told.append(notification)
         self.again.append(again)
 
     @property
     def kinds(self) -> list[str]:
         """What was told, in order."""
-        return [str(notice.kind) for notice in self.told]
+        return [str(notification.kind) for notification in self.told]
 
     def close(self) -> None:
         pass
@@ -239,9 +239,9 @@ class Notifier:
 class CarefulNotifier(Notifier):
     """Tells nothing again that it has told, as a look into the ticket's comments shows."""
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        if not (again and notice.key in {it.key for it in self.told}):
-            super().send(notice, again=again)
+    def send(self, notification: Notification, *, again: bool = False) -> None:
+        if not (again and notification.key in {it.key for it in self.told}):
+            super().send(notification, again=again)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The checks of what the six steps use: policy, orders, labels and notices.
+"""The checks of what the six steps use: policy, orders, labels and notifications.
 
 Each service is asked through its own protocol for something that does not exist. So its key,
 address and query are tried as they will be used, and a plugin is checked like our own.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatch_returns.cli.check import Checkable, DoctorCheck, attempt
-from dispatch_returns.cli.notices import problems_of
+from dispatch_returns.cli.notifications import problems_of
 from dispatch_returns.cli.setup import client_for
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.clock import utc_now
@@ -59,7 +59,7 @@ def run(settings: Settings) -> list[DoctorCheck]:
     ]
     # An error in the settings of the client is reported by the check of the API.
     with contextlib.suppress(DispatchReturnsError), client_for(settings) as client:
-        checks += [_notice(settings, client, name) for name in settings.notices]
+        checks += [_notification(settings, client, name) for name in settings.notifications]
     return checks
 
 
@@ -135,8 +135,8 @@ def _labels(settings: Settings) -> DoctorCheck:
     return attempt("labels", check, f"Check {given}." if given else None)
 
 
-def _notice(settings: Settings, client: DispatchClient, name: str) -> DoctorCheck:
-    folder = settings.notice_templates
+def _notification(settings: Settings, client: DispatchClient, name: str) -> DoctorCheck:
+    folder = settings.notification_templates
 
     def check() -> DoctorCheck:
         smtp = settings.smtp_options
@@ -148,11 +148,11 @@ def _notice(settings: Settings, client: DispatchClient, name: str) -> DoctorChec
             )
         wrong = problems_of(Templates(folder=folder), Path(folder)) if folder else []
         if wrong:
-            remedy = f"Run: dispatch-returns notices check {folder}."
-            return DoctorCheck(f"notices: {name}", "warning", wrong[0], remedy)
-        return DoctorCheck(f"notices: {name}", "ok", detail)
+            remedy = f"Run: dispatch-returns notifications check {folder}."
+            return DoctorCheck(f"notifications: {name}", "warning", wrong[0], remedy)
+        return DoctorCheck(f"notifications: {name}", "ok", detail)
 
-    return attempt(f"notices: {name}", check)
+    return attempt(f"notifications: {name}", check)
 
 
 def _call(service: Callable[[], object]) -> None:

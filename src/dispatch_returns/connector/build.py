@@ -8,7 +8,7 @@ from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.returns import notifications
 from dispatch_returns.returns.labels import registry as label_providers
 from dispatch_returns.returns.labels.provider import Address, LabelProvider
-from dispatch_returns.returns.notifications.notice import Notifier
+from dispatch_returns.returns.notifications.notification import Notifier
 from dispatch_returns.returns.orders import registry as order_sources
 from dispatch_returns.returns.orders.registry import Orders
 from dispatch_returns.returns.policy.book import PolicyBook
@@ -65,11 +65,11 @@ def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
 def notifier_of(settings: Settings, client: DispatchClient) -> Notifier | None:
     """Return the notifier of the settings. Raises `ConfigurationError`."""
     return notifications.load(
-        settings.notices,
+        settings.notifications,
         client,
         smtp=settings.smtp_options,
         shop=settings.shop,
-        templates=settings.notice_templates,
+        templates=settings.notification_templates,
     )
 
 

@@ -275,9 +275,9 @@ class EventProcessor:
             requested_at = event.timestamp
             if event.type == "ticket.created":
                 requested_at = min(requested_at, outcome.returned.created_at or requested_at)
-            self._returns.notice(conn, outcome.returned, requested_at)
+            self._returns.note_change(conn, outcome.returned, requested_at)
         if outcome.deleted and self._returns is not None and event.ticket_id is not None:
-            self._returns.notice_deleted(conn, event.ticket_id)
+            self._returns.note_deletion(conn, event.ticket_id)
         for name in self._handlers.names(event.type):
             message = outbox.NewMessage(
                 dedupe_key=f"event-{stored.id}-{name}",

@@ -163,11 +163,11 @@ class Settings(BaseSettings):
         description="of labels and notifications, where the ticket's field `language` says no"
         " other",
     )
-    notices: CommaSeparated = Field(
+    notifications: CommaSeparated = Field(
         default=("comments",),
-        description="how customers are told: `comments`, `smtp`, or [both](notices.md)",
+        description="how customers are notified: `comments`, `smtp`, or [both](notifications.md)",
     )
-    notice_templates: str | None = Field(
+    notification_templates: str | None = Field(
         default=None, description="a folder of your own templates, used before ours"
     )
     shop: str = Field(default="", description="the name that notifications are signed with")

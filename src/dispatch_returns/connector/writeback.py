@@ -1,4 +1,4 @@
-"""Delivers the outbox: the ticket's fields, comments and notes, notices, and handlers.
+"""Delivers the outbox: the ticket's fields, comments and notes, notifications, and handlers.
 
 A delivery may be repeated after a crash, so each is idempotent: fields are set to the ledger's
 current values, a comment carries an idempotency key and is searched for before it is written
@@ -25,7 +25,7 @@ from dispatch_returns.errors import (
     APIError,
     LeaseLostError,
     NotFoundError,
-    NoticeError,
+    NotificationError,
     NotShownError,
     TicketDeletedError,
     ValidationError,
@@ -36,7 +36,7 @@ from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.ticket_facts import removal_of
 from dispatch_returns.returns import records
 from dispatch_returns.returns.notifications import comments
-from dispatch_returns.returns.notifications.notice import Notifier
+from dispatch_returns.returns.notifications.notification import Notifier
 from dispatch_returns.returns.steps import messages
 from dispatch_returns.returns.tickets import PATIENCE, TicketReader
 from dispatch_returns.store import Store, inbox, outbox, restores
@@ -152,7 +152,7 @@ class Messenger:
 
     def _deliver(self, message: Message) -> None:
         # The notifier also reports a refund that was paid, in place of the comment.
-        is_notice = message.kind == "notice" or (
+        is_notification = message.kind == "notification" or (
             message.kind == "comment" and "told" in message.payload and self._notifier is not None
         )
         try:
@@ -160,10 +160,10 @@ class Messenger:
                 self._update_ticket(message)
             elif message.kind == "handler":
                 self._call_handler(message)
-            elif is_notice and self._may_repeat_lost_notice(message):
+            elif is_notification and self._may_repeat_lost_notification(message):
                 self._leave_to_a_person(message)
                 return
-            elif is_notice:
+            elif is_notification:
                 self._notify(message)
             else:
                 assert message.ticket_id is not None
@@ -185,7 +185,7 @@ class Messenger:
             self._finish(message, MessageState.REFUSED, str(error))
         except APIError as error:
             self._postpone(message, type(error).__name__, str(error))
-        except NoticeError as error:
+        except NotificationError as error:
             if error.retryable:
                 self._postpone(message, str(error), str(error))
             else:
@@ -293,38 +293,40 @@ class Messenger:
     def _notify(self, message: Message) -> None:
         """Notify the customer, at the address that the ticket has now."""
         if self._notifier is None:
-            raise NoticeError("no notifier is set any more, so the customer was not notified")
+            raise NotificationError("no notifier is set any more, so the customer was not notified")
         assert message.ticket_id is not None
         with self._store.read() as conn:
             row = records.get(conn, records.return_id(message.workspace_id, message.ticket_id))
         ticket = self._tickets.get(message.ticket_id)
         if message.kind == "comment":
             refund = self._refund(message)
-            notice = messages.refund_notice(message, refund, row, ticket, self._language)
+            notification = messages.refund_notification(
+                message, refund, row, ticket, self._language
+            )
         else:
-            assert row is not None, "a notice was written with its return"
+            assert row is not None, "a notification was written with its return"
             if (how := removal_of(ticket)) is not None:
-                raise NoticeError(f"the ticket {how}, so the customer was not notified")
+                raise NotificationError(f"the ticket {how}, so the customer was not notified")
             attached = self._notifier.name == "smtp"
-            notice = messages.notice_of(
+            notification = messages.notification_of(
                 self._store, message, row, ticket, self._language, attached=attached
             )
         again = _may_be_delivered(message) or self._lost_by_restore(message) is not None
-        self._notifier.send(notice, again=again)
+        self._notifier.send(notification, again=again)
 
     def _lost_by_restore(self, message: Message) -> Restore | None:
-        """Return the restore before which a notice may have been sent already, None if none."""
+        """Return the restore before which a message may have been sent already, None if none."""
         with self._store.read() as conn:
             restore = restores.newest(conn)
         if restore is None or restore.completed_at is None:
             return restore
         return restore if message.created_at < restore.completed_at + _CATCHES_UP else None
 
-    def _may_repeat_lost_notice(self, message: Message) -> bool:
-        """Return whether a notice may have been sent before the restore, and can't be looked for.
+    def _may_repeat_lost_notification(self, message: Message) -> bool:
+        """Return whether a notification may have been sent before the restore and can't be found.
 
-        A comment is found on its ticket by its key, but the key of a step's notice contains the
-        time of the step: taken again, it has another one. A mail leaves no trace (D-137).
+        A comment is found on its ticket by its key, but the key of a step's notification contains
+        the time of the step: taken again, it has another one. A mail leaves no trace (D-137).
         """
         restore = self._lost_by_restore(message)
         if restore is None or self._notifier is None:

@@ -37,7 +37,7 @@ class CeleryOrders:
     points: str | None = None
     """A folder with an empty file for each point."""
     merchant: str | None = None
-    """Where the merchant's labels and notices are, where returns walk their steps."""
+    """Where the merchant's labels and notifications are, where returns walk their steps."""
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Write the orders down; return the variable that leads to them."""

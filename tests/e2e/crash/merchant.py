@@ -1,4 +1,4 @@
-"""A merchant whose labels and notices are lines in files: they outlive a worker that is killed."""
+"""A merchant whose labels and notifications are lines in files, which outlive a killed worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dispatch_returns.returns.labels.provider import Label, LabelRequest
-from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.returns.notifications.notification import Notification
 from dispatch_returns.returns.steps.workflow import Workflow
 from tests.support.returns import WAREHOUSE, Orders, Rules, order
 
@@ -18,7 +18,7 @@ def parts(folder: Path) -> Workflow:
         orders=Orders({"1234": order()}),
         labels=LabelsInAFile(folder / "labels"),
         recipient=WAREHOUSE,
-        notifier=NotifierInAFile(folder / "notices"),
+        notifier=NotifierInAFile(folder / "notifications"),
     )
 
 
@@ -58,10 +58,10 @@ class NotifierInAFile:
 
     path: Path
     name: str = "file"
-    told: list[Notice] = field(default_factory=list[Notice])
+    told: list[Notification] = field(default_factory=list[Notification])
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        line = f"{notice.kind} {notice.key}"
+    def send(self, notification: Notification, *, again: bool = False) -> None:
+        line = f"{notification.kind} {notification.key}"
         if again and line in lines(self.path):
             return
         with self.path.open("a", encoding="utf-8") as file:

@@ -242,7 +242,7 @@ def agreed_to(shop: ReturnsShop) -> None:
     assert len(shop.labels(ticket)) == 1
 
 
-def late_notice(shop: ReturnsShop) -> None:
+def late_notification(shop: ReturnsShop) -> None:
     """A return of which the customer cannot be told at first."""
     shop.fault(status=503, times=4, match={"path": "*/comments"})
     ticket = ask(shop)
@@ -257,7 +257,7 @@ def late_event(shop: ReturnsShop) -> None:
 
 
 def walked(shop: ReturnsShop, ticket: Ticket, path: list[str], told: list[str]) -> None:
-    """Each status once on the ticket, one label and one file, each note and each notice once."""
+    """Each status once on the ticket, one label, one file, and each note and notification once."""
     comments = shop.client.comments.list(ticket.id)
     assert [c.body.split()[-1] for c in comments if c.author_type == "SYSTEM"] == path
     assert set(Counter(c.body for c in comments if c.internal).values()) == {1}
@@ -281,7 +281,7 @@ SCENARIOS: dict[str, list[Callable[[ReturnsShop], None]]] = {
     "label.wanted": [paid],
     "message.claim": [paid],
     "message.done": [paid],
-    "message.postpone": [late_notice],
+    "message.postpone": [late_notification],
     "refund.claim": [paid],
     "refund.outcome": [paid],
     "refund.sending": [paid],

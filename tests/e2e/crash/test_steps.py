@@ -1,4 +1,4 @@
-"""Wherever a worker dies on the way of the six steps: one label, decision, notice, refund each.
+"""Wherever a worker dies in the six steps: one label, decision, notification and refund each.
 
 At most points a worker "dies" by an exception that nothing catches: what it leaves behind, in
 the store and with others, is what a killed process leaves. The points around what costs money

@@ -91,7 +91,7 @@ class Walk:
             "status return_requested",
             *(f"status {step}" for step in PATH),
         ]
-        told = [line.split()[0] for line in merchant.lines(self.folder / "notices")]
+        told = [line.split()[0] for line in merchant.lines(self.folder / "notifications")]
         assert sorted(told) == sorted(TOLD)
         with client_of(self.dispatch) as client:
             assert client.tickets.get(self.ticket_id).status == "refunded"

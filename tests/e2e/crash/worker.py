@@ -24,7 +24,7 @@ from tests.e2e.crash import merchant
 class Orders:
     """What a worker is told: its settings, where to die, how far its clock is ahead (seconds).
 
-    `folder` is where the merchant's labels and notices are, where returns walk their steps.
+    `folder` is where the merchant's labels and notifications are, where returns walk their steps.
     """
 
     settings: dict[str, Any]

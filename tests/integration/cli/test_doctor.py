@@ -173,7 +173,7 @@ def with_policy(shop: Shop, text: str = 'version = "1"\n', **changed: str) -> di
 def test_without_a_policy_nothing_of_the_steps_is_looked_at(shop: Shop) -> None:
     found = checks(shop)
     assert found["policy"]["detail"] == "none is set: no return is evaluated, and `refunded` pays"
-    assert not any(name.startswith(("orders", "labels", "notices")) for name in found)
+    assert not any(name.startswith(("orders", "labels", "notifications")) for name in found)
 
 
 def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
@@ -185,8 +185,8 @@ def test_the_parts_of_the_steps_are_tried(shop: Shop) -> None:
         "it answers; set: STRIPE_API_KEY, STRIPE_BASE_URL, STRIPE_WEBHOOK_SECRET"
     )
     assert found["labels"]["detail"] == "printable answers"
-    assert found["notices: comments"]["detail"] == "written on the ticket"
-    names = ("policy", "orders: ticket", "orders: stripe", "labels", "notices: comments")
+    assert found["notifications: comments"]["detail"] == "written on the ticket"
+    names = ("policy", "orders: ticket", "orders: stripe", "labels", "notifications: comments")
     assert {found[name]["status"] for name in names} == {"ok"}
 
 
@@ -225,7 +225,7 @@ def test_without_a_return_address_people_send_the_labels(shop: Shop) -> None:
 
 
 NO_SHOP = {"SHOPIFY_SHOP": "http://127.0.0.1:1", "SHOPIFY_ACCESS_TOKEN": "shpat_s3cret"}
-NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.example>"}
+NO_MAIL = {"DISPATCH_RETURNS_NOTIFICATIONS": "smtp", "SMTP_FROM": "Acme <returns@acme.example>"}
 
 
 @pytest.mark.parametrize(
@@ -280,20 +280,24 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTICES": "smtp", "SMTP_FROM": "Acme <returns@acme.
         ({"DISPATCH_RETURNS_RETURN_ADDRESS": "Acme"}, "labels", "RETURN_ADDRESS: write"),
         ({"PRINTABLE_FONT": "nowhere.ttf"}, "labels", "the font nowhere.ttf cannot be used"),
         (
-            {"DISPATCH_RETURNS_NOTICE_TEMPLATES": "nowhere"},
-            "notices: comments",
-            "the folder of notice templates nowhere does not exist",
+            {"DISPATCH_RETURNS_NOTIFICATION_TEMPLATES": "nowhere"},
+            "notifications: comments",
+            "the folder of templates nowhere does not exist",
         ),
-        ({"DISPATCH_RETURNS_NOTICES": "pigeon"}, "notices: pigeon", "unknown notifier pigeon"),
-        (NO_MAIL, "notices: smtp", "SMTP_HOST: is not set"),
+        (
+            {"DISPATCH_RETURNS_NOTIFICATIONS": "pigeon"},
+            "notifications: pigeon",
+            "unknown notifier pigeon",
+        ),
+        (NO_MAIL, "notifications: smtp", "SMTP_HOST: is not set"),
         (
             {**NO_MAIL, "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1"},
-            "notices: smtp",
+            "notifications: smtp",
             "127.0.0.1:1 cannot be reached (ConnectionRefusedError): check SMTP_HOST",
         ),
         (
             {**NO_MAIL, "SMTP_HOST": "nowhere.invalid"},
-            "notices: smtp",
+            "notifications: smtp",
             "nowhere.invalid:587 cannot be reached (gaierror)",
         ),
     ],
@@ -341,7 +345,7 @@ def test_the_mail_server_lets_us_in_and_is_sent_nothing(shop: Shop, tmp_path: Pa
         }
 
         def found(**changed: str) -> str:
-            check = with_policy(shop, **{**server, **changed})["notices: smtp"]
+            check = with_policy(shop, **{**server, **changed})["notifications: smtp"]
             assert PASSWORD not in str(check)
             return str(check["detail"])
 
@@ -359,9 +363,9 @@ def test_the_mail_server_lets_us_in_and_is_sent_nothing(shop: Shop, tmp_path: Pa
 def test_a_template_that_is_wrong_is_a_warning(shop: Shop) -> None:
     (shop.folder / "en").mkdir()
     (shop.folder / "en" / "refunded.txt").write_text("Paid\n\n{{ amuont }}", encoding="utf-8")
-    found = with_policy(shop, DISPATCH_RETURNS_NOTICE_TEMPLATES=str(shop.folder))
-    assert found["notices: comments"]["status"] == "warning"
-    assert "'amuont' is undefined" in found["notices: comments"]["detail"]
+    found = with_policy(shop, DISPATCH_RETURNS_NOTIFICATION_TEMPLATES=str(shop.folder))
+    assert found["notifications: comments"]["status"] == "warning"
+    assert "'amuont' is undefined" in found["notifications: comments"]["detail"]
 
 
 def test_a_webhook_must_be_there_switched_on_and_sent_changes_of_tickets(shop: Shop) -> None:

@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(returning: Shop) -> None:
         assert "cannot be written (" in said.text
         assert run("labels", "sample", "--out", out).code == 2
         assert returning.offline("timeline", ticket, "--html", out).code == 2
-        assert run("notices", "preview", "--out", f"{returning.folder}/policy.toml").code == 2
+        assert run("notifications", "preview", "--out", f"{returning.folder}/policy.toml").code == 2
 
 
 def test_a_printed_label_is_voided_and_another_one_made(returning: Shop) -> None:

@@ -1,4 +1,4 @@
-"""Notices as comments on a ticket, through a real Dispatch stand-in."""
+"""Notifications as comments on a ticket, through a real Dispatch stand-in."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns import DispatchClient
-from dispatch_returns.errors import ConfigurationError, NotFoundError, NoticeError
+from dispatch_returns.errors import ConfigurationError, NotFoundError, NotificationError
 from dispatch_returns.returns import notifications
-from dispatch_returns.returns.notifications.notice import Notice, NoticeKind, sample
+from dispatch_returns.returns.notifications.notification import (
+    Notification,
+    NotificationKind,
+    sample,
+)
 from tests.support.mail_server import mail_server
 
 
@@ -29,23 +33,23 @@ def client(box: dispatch_sandbox.Sandbox) -> Iterator[DispatchClient]:
         yield client
 
 
-def notice_about(ticket_id: str) -> Notice:
-    found = sample(NoticeKind.APPROVED, "de")
-    return Notice(found.key, found.kind, ticket_id, found.language, found.facts)
+def notification_about(ticket_id: str) -> Notification:
+    found = sample(NotificationKind.APPROVED, "de")
+    return Notification(found.key, found.kind, ticket_id, found.language, found.facts)
 
 
-def test_a_notice_is_one_public_comment(
+def test_a_notification_is_one_public_comment(
     box: dispatch_sandbox.Sandbox, client: DispatchClient
 ) -> None:
     ticket = client.tickets.create(subject="Return")
     notifier = notifications.load(["comments"], client, smtp={}, shop="Acme")
     assert notifier is not None
-    notice = notice_about(ticket.id)
-    notifier.send(notice)
-    notifier.send(notice, again=True)
+    notification = notification_about(ticket.id)
+    notifier.send(notification)
+    notifier.send(notification, again=True)
     box.state.faults.add(dispatch_sandbox.FaultRule("api", "status", match={"method": "POST"}))
-    other = Notice("other", notice.kind, ticket.id, "en", notice.facts)
-    with pytest.raises(NoticeError) as caught:
+    other = Notification("other", notification.kind, ticket.id, "en", notification.facts)
+    with pytest.raises(NotificationError) as caught:
         notifier.send(other)
     assert caught.value.retryable
     box.state.faults.clear()
@@ -53,14 +57,14 @@ def test_a_notice_is_one_public_comment(
     german, english = client.comments.list(ticket.id)
     assert "Ihre Rücksendung zur Bestellung 1234 ist genehmigt" in german.body
     assert "€149.00" in english.body
-    assert german.metadata == {"dispatch_returns": notice.key}
+    assert german.metadata == {"dispatch_returns": notification.key}
 
 
 def test_a_ticket_that_is_not_found_is_left_to_who_delivers(client: DispatchClient) -> None:
     notifier = notifications.load(["comments"], client, smtp={})
     assert notifier is not None
     with pytest.raises(NotFoundError):  # one 404 is no answer: the messenger decides
-        notifier.send(notice_about("tkt_gone"))
+        notifier.send(notification_about("tkt_gone"))
 
 
 def test_a_notifier_that_is_none_is_named(client: DispatchClient) -> None:
@@ -87,19 +91,19 @@ def test_a_comment_comes_before_the_mail_so_that_no_mail_is_sent_twice(
         both = notifications.load(["smtp", "comments"], client, smtp=smtp)
         assert both is not None
         assert both.name == "comments+smtp"
-        notice = replace(notice_about(ticket.id), email="jane@example.com")
+        notification = replace(notification_about(ticket.id), email="jane@example.com")
         box.state.faults.add(dispatch_sandbox.FaultRule("api", "status", match={"method": "POST"}))
-        with pytest.raises(NoticeError):
-            both.send(notice)
+        with pytest.raises(NotificationError):
+            both.send(notification)
         assert mailbox.mails == []
         mailbox.answers["DATA"] = "451 later"
-        with pytest.raises(NoticeError):
-            both.send(notice, again=True)
+        with pytest.raises(NotificationError):
+            both.send(notification, again=True)
         mailbox.answers.clear()
-        both.send(notice, again=True)
+        both.send(notification, again=True)
         assert len(mailbox.mails) == 1
         assert len(client.comments.list(ticket.id)) == 1
         with pytest.raises(NotFoundError):
-            both.send(replace(notice, ticket_id="tkt_gone", key="other"))
+            both.send(replace(notification, ticket_id="tkt_gone", key="other"))
         assert len(mailbox.mails) == 1
         both.close()

@@ -1,4 +1,4 @@
-"""Notices as e-mail, through a real SMTP server on loopback."""
+"""Notifications as e-mail, through a real SMTP server on loopback."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
-from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.errors import ConfigurationError, NotificationError
 from dispatch_returns.plugins.options import named_by_variable, read_options
-from dispatch_returns.returns.notifications.notice import NoticeAttachment, NoticeKind, sample
+from dispatch_returns.returns.notifications.notification import (
+    NotificationAttachment,
+    NotificationKind,
+    sample,
+)
 from dispatch_returns.returns.notifications.rendering import Templates
 from dispatch_returns.returns.notifications.smtp import SmtpNotifier, SmtpOptions
 from tests.support.mail_server import PASSWORD, USER, Mailbox, certificate, mail_server
 from tests.support.ports import free_port
 
-NOTICE = sample(NoticeKind.LABEL_SENT, "de")
+NOTIFICATION = sample(NotificationKind.LABEL_SENT, "de")
 
 
 def notifier(number: int, **options: str) -> SmtpNotifier:
@@ -40,9 +44,11 @@ def box() -> Iterator[Mailbox]:
         yield box
 
 
-def test_a_notice_is_one_mail_in_text_and_html_with_its_file(box: Mailbox) -> None:
-    label = NoticeAttachment("Etikett ü.pdf", "application/pdf", b"%PDF-1.4")
-    notifier(box.port, reply_to="help@acme.example").send(replace(NOTICE, attachments=(label,)))
+def test_a_notification_is_one_mail_in_text_and_html_with_its_file(box: Mailbox) -> None:
+    label = NotificationAttachment("Etikett ü.pdf", "application/pdf", b"%PDF-1.4")
+    notifier(box.port, reply_to="help@acme.example").send(
+        replace(NOTIFICATION, attachments=(label,))
+    )
     (mail,) = box.mails
     assert box.recipients == ["jane@example.com"]
     assert mail["from"] == "Acme Rücksendungen <returns@acme.example>"
@@ -62,9 +68,9 @@ def test_a_notice_is_one_mail_in_text_and_html_with_its_file(box: Mailbox) -> No
 
 def test_the_same_key_has_the_same_message_id(box: Mailbox) -> None:
     sender = notifier(box.port)
-    sender.send(NOTICE)
-    sender.send(NOTICE, again=True)
-    sender.send(replace(NOTICE, key="another"))
+    sender.send(NOTIFICATION)
+    sender.send(NOTIFICATION, again=True)
+    sender.send(replace(NOTIFICATION, key="another"))
     first, again, other = (mail["message-id"] for mail in box.mails)
     assert first == again != other
     assert first.endswith("@acme.example>")
@@ -73,14 +79,16 @@ def test_the_same_key_has_the_same_message_id(box: Mailbox) -> None:
 @pytest.mark.parametrize("field", ["name", "subject", "file"])
 def test_no_header_can_be_slipped_in(field: str, box: Mailbox) -> None:
     evil = "x\r\nBcc: evil@example.com\r\n\r\nbody"
-    notice = sample(NoticeKind.REJECTED, "en")
+    notification = sample(NotificationKind.REJECTED, "en")
     if field == "name":
-        notice = replace(notice, name=evil)
+        notification = replace(notification, name=evil)
     elif field == "subject":
-        notice = replace(notice, facts={"order_id": evil})
+        notification = replace(notification, facts={"order_id": evil})
     else:
-        notice = replace(notice, attachments=(NoticeAttachment(evil, "text/plain", b"x"),))
-    notifier(box.port).send(notice)
+        notification = replace(
+            notification, attachments=(NotificationAttachment(evil, "text/plain", b"x"),)
+        )
+    notifier(box.port).send(notification)
     (mail,) = box.mails
     assert box.recipients == ["jane@example.com"]
     assert "bcc" not in mail
@@ -91,8 +99,8 @@ def test_no_header_can_be_slipped_in(field: str, box: Mailbox) -> None:
     [None, "", "jane", "jane@", "@example.com", "a@b\r\nBcc: evil@example.com", "a@b.c, d@e.f"],
 )
 def test_what_is_no_address_is_refused_and_not_shown(email: str | None, box: Mailbox) -> None:
-    with pytest.raises(NoticeError, match="address") as caught:
-        notifier(box.port).send(replace(NOTICE, email=email))
+    with pytest.raises(NotificationError, match="address") as caught:
+        notifier(box.port).send(replace(NOTIFICATION, email=email))
     assert not caught.value.retryable
     assert "jane" not in str(caught.value)
     assert box.mails == []
@@ -103,12 +111,14 @@ def test_it_is_encrypted_and_authenticated(security: str, tmp_path: Path) -> Non
     file = certificate(tmp_path)
     options = {"security": security, "user": USER, "password": PASSWORD, "ca_file": str(file)}
     with mail_server(security, file) as box:
-        notifier(box.port, **options).send(NOTICE)
+        notifier(box.port, **options).send(NOTIFICATION)
         assert len(box.mails) == 1
-        with pytest.raises(NoticeError, match="user and password") as wrong:
-            notifier(box.port, **options | {"password": "s3cret-wrong"}).send(NOTICE)
-        with pytest.raises(NoticeError, match="SSLCertVerificationError") as untrusted:
-            notifier(box.port, **{k: v for k, v in options.items() if k != "ca_file"}).send(NOTICE)
+        with pytest.raises(NotificationError, match="user and password") as wrong:
+            notifier(box.port, **options | {"password": "s3cret-wrong"}).send(NOTIFICATION)
+        with pytest.raises(NotificationError, match="SSLCertVerificationError") as untrusted:
+            notifier(box.port, **{k: v for k, v in options.items() if k != "ca_file"}).send(
+                NOTIFICATION
+            )
     for caught in (wrong, untrusted):
         assert caught.value.retryable
         assert "s3cret" not in str(caught.value)
@@ -116,8 +126,8 @@ def test_it_is_encrypted_and_authenticated(security: str, tmp_path: Path) -> Non
 
 
 def test_without_starttls_nothing_is_sent(box: Mailbox) -> None:
-    with pytest.raises(NoticeError, match="does not support it"):
-        notifier(box.port, security="starttls").send(NOTICE)
+    with pytest.raises(NotificationError, match="does not support it"):
+        notifier(box.port, security="starttls").send(NOTIFICATION)
     assert box.mails == []
 
 
@@ -133,7 +143,7 @@ def test_without_starttls_nothing_is_sent(box: Mailbox) -> None:
 def test_an_address_is_sent_to_in_the_form_that_every_server_takes(
     email: str, sent_to: str, box: Mailbox
 ) -> None:
-    notifier(box.port).send(replace(NOTICE, email=email))
+    notifier(box.port).send(replace(NOTIFICATION, email=email))
     assert box.recipients == [sent_to]  # the server takes off the quotes that RFC 5321 wants
     (to,) = box.mails[0]["to"].addresses
     assert f"{to.username}@{to.domain}" == sent_to
@@ -143,19 +153,19 @@ def test_an_address_is_sent_to_in_the_form_that_every_server_takes(
     "name", ["Ж" * 200, 'A "quoted" <b@c.d> name, Inc. ' + "very long " * 12, "\ud83d half", "\0"]
 )
 def test_whatever_the_name_is_there_is_one_mailbox(name: str, box: Mailbox) -> None:
-    notifier(box.port).send(replace(NOTICE, name=name))
+    notifier(box.port).send(replace(NOTIFICATION, name=name))
     (to,) = box.mails[0]["to"].addresses
     assert to.addr_spec == "jane@example.com"
     assert len(to.display_name.replace(" ", "")) <= 60
 
 
 def test_letters_beyond_ascii_before_the_at_need_a_server_that_takes_them() -> None:
-    notice = replace(NOTICE, email="jürgen@example.de")
-    with mail_server() as box, pytest.raises(NoticeError, match="SMTPUTF8") as caught:
-        notifier(box.port).send(notice)
+    notification = replace(NOTIFICATION, email="jürgen@example.de")
+    with mail_server() as box, pytest.raises(NotificationError, match="SMTPUTF8") as caught:
+        notifier(box.port).send(notification)
     assert not caught.value.retryable
     with mail_server(utf8=True) as box:
-        notifier(box.port).send(notice)
+        notifier(box.port).send(notification)
         assert box.recipients == ["jürgen@example.de"]
 
 
@@ -175,8 +185,8 @@ def test_a_refusal_says_whether_it_is_for_good(
     command: str, answer: str, retryable: bool, box: Mailbox
 ) -> None:
     box.answers[command] = answer
-    with pytest.raises(NoticeError, match=answer[:3]) as caught:
-        notifier(box.port).send(NOTICE)
+    with pytest.raises(NotificationError, match=answer[:3]) as caught:
+        notifier(box.port).send(NOTIFICATION)
     assert caught.value.retryable is retryable
     assert "jane" not in str(caught.value)
 
@@ -184,8 +194,8 @@ def test_a_refusal_says_whether_it_is_for_good(
 def test_a_server_that_is_away_or_silent_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (free_port(), silent.getsockname()[1]):
-            with pytest.raises(NoticeError, match="did not accept the mail") as caught:
-                notifier(port, timeout="0.3").send(NOTICE)
+            with pytest.raises(NotificationError, match="did not accept the mail") as caught:
+                notifier(port, timeout="0.3").send(NOTIFICATION)
             assert caught.value.retryable
 
 

@@ -86,7 +86,12 @@ def test_it_shows_the_whole_story_and_asks_nothing_of_elsewhere(
         for kind in ("step", "decision", "parcel", "money", "message"):
             assert page.locator(f"ol.moments li.{kind}").count() > 0, kind
         shown = page.locator("main").inner_text()
-        for words in ("policy: approve", "74.50 USD", "Bob, gate 3", "notice sent: label sent"):
+        for words in (
+            "policy: approve",
+            "74.50 USD",
+            "Bob, gate 3",
+            "notification sent: label sent",
+        ):
             assert words in shown
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, "it is wider than a phone"

@@ -1,4 +1,4 @@
-"""The words of notices: complete in each language, safe in HTML, and never in the way."""
+"""The words of notifications: complete in each language, safe in HTML, and never in the way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.errors import ConfigurationError, NotificationError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.notifications.notice import NoticeItem, NoticeKind, every_case, sample
+from dispatch_returns.returns.notifications.notification import (
+    NotificationItem,
+    NotificationKind,
+    every_case,
+    sample,
+)
 from dispatch_returns.returns.notifications.rendering import Templates
 
-REFUNDED = sample(NoticeKind.REFUNDED, "en")
+REFUNDED = sample(NotificationKind.REFUNDED, "en")
 
 
 def overriding(folder: Path, name: str, text: str) -> Templates:
@@ -25,10 +30,10 @@ def overriding(folder: Path, name: str, text: str) -> Templates:
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-@pytest.mark.parametrize("kind", NoticeKind)
-def test_every_kind_is_said_in_every_language(kind: NoticeKind, language: str) -> None:
-    for notice in every_case(kind, language):
-        message = Templates(shop="Acme").render_strictly(notice)
+@pytest.mark.parametrize("kind", NotificationKind)
+def test_every_kind_is_said_in_every_language(kind: NotificationKind, language: str) -> None:
+    for notification in every_case(kind, language):
+        message = Templates(shop="Acme").render_strictly(notification)
         assert message.language == language
         assert message.subject
         for said in (message.subject, message.text, message.html):
@@ -40,7 +45,7 @@ def test_every_kind_is_said_in_every_language(kind: NoticeKind, language: str) -
 
 
 def test_the_languages_differ_in_every_kind() -> None:
-    for kind in NoticeKind:
+    for kind in NotificationKind:
         english, german = (Templates().render(sample(kind, it)) for it in ("en", "de"))
         assert english.subject != german.subject
         assert english.text != german.text
@@ -77,9 +82,11 @@ def test_a_language_we_do_not_speak_is_english(language: str) -> None:
 
 
 def test_what_a_customer_wrote_is_no_html() -> None:
-    facts = {"items": [NoticeItem("<script>alert(1)</script>")], "reason": "<b>&"}
-    notice = replace(sample(NoticeKind.REQUESTED, "en"), name="<img src=x>", facts=facts)
-    message = Templates(shop="<i>Acme").render(notice)
+    facts = {"items": [NotificationItem("<script>alert(1)</script>")], "reason": "<b>&"}
+    notification = replace(
+        sample(NotificationKind.REQUESTED, "en"), name="<img src=x>", facts=facts
+    )
+    message = Templates(shop="<i>Acme").render(notification)
     assert "<script>" not in message.html
     assert "<img" not in message.html
     assert "<i>Acme" not in message.html
@@ -87,8 +94,10 @@ def test_what_a_customer_wrote_is_no_html() -> None:
 
 
 def test_a_line_break_in_a_fact_makes_no_second_line_of_the_subject() -> None:
-    notice = replace(sample(NoticeKind.REJECTED, "en"), facts={"order_id": "1\nBcc: all"})
-    assert "\n" not in Templates().render(notice).subject
+    notification = replace(
+        sample(NotificationKind.REJECTED, "en"), facts={"order_id": "1\nBcc: all"}
+    )
+    assert "\n" not in Templates().render(notification).subject
 
 
 def test_one_file_replaces_one_template_of_one_language(tmp_path: Path) -> None:
@@ -99,7 +108,9 @@ def test_one_file_replaces_one_template_of_one_language(tmp_path: Path) -> None:
     assert (message.subject, message.text) == ("Paid: €149.00", "By Acme.\n")
     assert "Paid: €149.00" in message.html
     assert templates.render(replace(REFUNDED, language="de")).subject == "Ihr Geld ist unterwegs"
-    assert templates.render(sample(NoticeKind.EXPIRED, "en")).subject == "Your return has ended"
+    assert (
+        templates.render(sample(NotificationKind.EXPIRED, "en")).subject == "Your return has ended"
+    )
 
 
 def test_an_html_file_replaces_the_page(tmp_path: Path) -> None:
@@ -134,7 +145,7 @@ def test_a_mistake_is_an_error_when_looked_at_and_no_crash_when_sent(
     text: str, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     templates = overriding(tmp_path, "en/refunded.txt", text)
-    with pytest.raises(NoticeError) as caught:
+    with pytest.raises(NotificationError) as caught:
         templates.render_strictly(REFUNDED)
     assert says in str(caught.value)
     assert not caught.value.retryable
@@ -145,7 +156,7 @@ def test_a_mistake_is_an_error_when_looked_at_and_no_crash_when_sent(
 
 
 def test_a_fact_of_the_wrong_type_ends_in_one_error() -> None:
-    with pytest.raises(NoticeError, match="en/refunded failed") as caught:
+    with pytest.raises(NotificationError, match="en/refunded failed") as caught:
         Templates().render(replace(REFUNDED, facts={"amount": "secret"}))
     assert not caught.value.retryable
     assert "secret" not in str(caught.value)
@@ -157,4 +168,4 @@ def test_a_folder_that_is_not_there_is_named() -> None:
 
 
 def test_a_message_shows_nothing_of_a_customer() -> None:
-    assert repr(Templates().render(REFUNDED)) == "RenderedNotice(language='en')"
+    assert repr(Templates().render(REFUNDED)) == "RenderedNotification(language='en')"

@@ -375,7 +375,7 @@ def test_a_rate_limit_tells_how_long_to_wait(server: Stripe, adapter: StripeAdap
 
 def test_a_notice_of_stripes_is_no_failure(server: Stripe, adapter: StripeAdapter) -> None:
     # The SDK's typed services turn this header into a warning: an error in a strict program.
-    server.will(httpx.Response(200, json=REFUND, headers={"Stripe-Notice": "Please upgrade"}))
+    server.will(httpx.Response(200, json=REFUND, headers={"Stripe-Notification": "Please upgrade"}))
     assert adapter.refund(REQUEST).processor_id == "re_1"
 
 

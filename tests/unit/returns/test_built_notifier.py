@@ -16,18 +16,18 @@ SMTP = {"host": "mail.acme.example", "from": "returns@acme.example"}
 
 
 @pytest.mark.parametrize(
-    ("notices", "name"),
+    ("notifications", "name"),
     [((), None), (("comments",), "comments"), (("smtp", "comments"), "comments+smtp")],
 )
-def test_it_is_built_by_name(notices: tuple[str, ...], name: str | None) -> None:
-    parts = parts_of(_settings(notices=notices, smtp_options=SMTP), _client())
+def test_it_is_built_by_name(notifications: tuple[str, ...], name: str | None) -> None:
+    parts = parts_of(_settings(notifications=notifications, smtp_options=SMTP), _client())
     assert parts is not None
     assert (parts.notifier and parts.notifier.name) == name
 
 
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="pigeons"):
-        parts_of(_settings(notices=("pigeons",)), _client())
+        parts_of(_settings(notifications=("pigeons",)), _client())
 
 
 def _client() -> DispatchClient:

@@ -211,9 +211,9 @@ def test_a_comment_says_attached_only_where_the_label_is_on_the_ticket(
         )
     with closing(ReturnsShop(box, tmp_path)) as shop:
         ticket = shop.ask("SKU-001")
-        notice = next(it for it in shop.merchant.notifier.told if it.kind == "label_sent")
-        assert notice.facts.get("label_attached") is (True if kept else None)
-        TicketComments(shop.client, Templates(shop="Acme")).send(notice)
+        notification = next(it for it in shop.merchant.notifier.told if it.kind == "label_sent")
+        assert notification.facts.get("label_attached") is (True if kept else None)
+        TicketComments(shop.client, Templates(shop="Acme")).send(notification)
         body = next(it.body for it in shop.comments(ticket) if "label" in it.body)
         assert ("attached" in body) is kept
 

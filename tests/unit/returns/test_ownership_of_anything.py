@@ -124,7 +124,7 @@ def test_another_than_the_owner_gets_no_money_and_no_address_without_a_person(
         assert merchant.labels.bought == []
         assert set(entered) <= {"held"}
         assert not any("Secret" in it or JANE in it.lower() for it in sent)
-        assert not any(f'"notice": "{kind}"' in it for kind in TOLD for it in sent)
+        assert not any(f'"notification": "{kind}"' in it for kind in TOLD for it in sent)
 
 
 TOLD = ("approved", "label_sent", "received", "refunded", "rejected")

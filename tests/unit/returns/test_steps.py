@@ -13,7 +13,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.client import Ticket
-from dispatch_returns.errors import NoticeError, OrderError
+from dispatch_returns.errors import NotificationError, OrderError
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import records
@@ -420,7 +420,7 @@ def mark(shop: ReturnsShop, ticket: Ticket, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("how", REMOVED, ids=["spam", "merged"])
-def test_a_return_whose_ticket_was_taken_away_gets_no_label_and_no_notice(
+def test_a_return_whose_ticket_was_taken_away_gets_no_label_and_no_notification(
     shop: ReturnsShop, how: dict[str, Any]
 ) -> None:
     ticket = shop.ask_only("SKU-001")
@@ -454,8 +454,10 @@ def test_a_return_goes_on_when_its_ticket_is_no_spam_any_more(shop: ReturnsShop)
     assert shop.status(ticket) == "label_sent"
 
 
-def test_a_notice_that_waits_is_not_sent_to_whom_a_spam_ticket_names(shop: ReturnsShop) -> None:
-    shop.merchant.notifier.error = NoticeError("away", retryable=True)
+def test_a_notification_that_waits_is_not_sent_to_whom_a_spam_ticket_names(
+    shop: ReturnsShop,
+) -> None:
+    shop.merchant.notifier.error = NotificationError("away", retryable=True)
     ticket = shop.ask()
     shop.merchant.notifier.error = None
     mark(shop, ticket, isSpam=True)
@@ -850,12 +852,12 @@ def test_without_a_notifier_nobody_is_said_to_have_been_told(
 
 def test_the_customer_is_told_in_the_tickets_language(shop: ReturnsShop) -> None:
     shop.ask(language="de")
-    assert {notice.language for notice in shop.merchant.notifier.told} == {"de"}
+    assert {notification.language for notification in shop.merchant.notifier.told} == {"de"}
     assert shop.merchant.labels.bought[0].language == "de"
 
 
 def test_a_customer_who_cannot_be_told_now_is_told_later_and_once(shop: ReturnsShop) -> None:
-    shop.merchant.notifier.error = NoticeError("the mail server is away", retryable=True)
+    shop.merchant.notifier.error = NotificationError("the mail server is away", retryable=True)
     ticket = shop.ask()
     assert shop.status(ticket) == "label_sent", "telling holds nothing up"
     shop.merchant.notifier.error = None
@@ -865,7 +867,7 @@ def test_a_customer_who_cannot_be_told_now_is_told_later_and_once(shop: ReturnsS
 
 
 @pytest.mark.parametrize("outcome", [Outcome.APPROVE, Outcome.REVIEW, Outcome.REJECT])
-def test_a_notice_of_an_unproven_request_repeats_nothing_that_is_written_in_it(
+def test_a_notification_of_an_unproven_request_repeats_nothing_that_is_written_in_it(
     shop: ReturnsShop, outcome: Outcome
 ) -> None:
     shop.merchant.rules.outcome = outcome
@@ -878,13 +880,13 @@ def test_a_notice_of_an_unproven_request_repeats_nothing_that_is_written_in_it(
 
 
 def test_agents_are_told_of_a_customer_who_cannot_be_told(shop: ReturnsShop) -> None:
-    shop.merchant.notifier.error = NoticeError("the SMTP server refused the recipient (550)")
+    shop.merchant.notifier.error = NotificationError("the SMTP server refused the recipient (550)")
     ticket = shop.ask()
     said = "The customer was not notified: the SMTP server refused the recipient (550)."
     assert [note.startswith(said) for note in shop.notes(ticket)].count(True) == 3
 
 
-def test_the_label_goes_with_its_notice(shop: ReturnsShop) -> None:
+def test_the_label_goes_with_its_notification(shop: ReturnsShop) -> None:
     shop.ask()
     told = shop.merchant.notifier.told[-1]
     (attached,) = told.attachments

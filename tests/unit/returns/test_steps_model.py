@@ -35,7 +35,7 @@ from dispatch_returns.refunds.adapter import RefundRequest, RefundResult
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts
 from dispatch_returns.returns.label_records import OVER
-from dispatch_returns.returns.notifications.notice import NoticeKind
+from dispatch_returns.returns.notifications.notification import NotificationKind
 from dispatch_returns.returns.policy.verdict import Outcome
 from dispatch_returns.returns.receipts import ReceiptState
 from dispatch_returns.returns.records import Return
@@ -258,7 +258,7 @@ class Returns(RuleBasedStateMachine):
             )
             for step, kind in ON_ARRIVAL.items():
                 assert told[kind] <= story[f"status {step}"], kind
-            assert told[NoticeKind.REMINDER] <= story["reminder customer"]
+            assert told[NotificationKind.REMINDER] <= story["reminder customer"]
 
     def each_accepted_parcel_is_one_refund(self) -> None:
         for ticket in self.tickets:

@@ -62,7 +62,7 @@ def test_the_story_has_every_step_decision_parcel_payment_and_message(shop: Retu
         "parcel: package 1: accepted",
         "money: refund of 74.50 USD entered",
         "money: refund: succeeded",
-        "message: notice sent: approved",
+        "message: notification sent: approved",
         "message: note for agents",
     ):
         assert wanted in titles
@@ -82,7 +82,12 @@ def test_the_page_needs_nothing_else_and_escapes_what_comes_from_outside(
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in html
     assert re.findall(r"(?:src|href|url)\s*[=(]", html) == []
     assert EMAIL not in html
-    for wanted in ("74.50 USD", "Bob, gate 3", "notice sent: label sent", "1 return requested"):
+    for wanted in (
+        "74.50 USD",
+        "Bob, gate 3",
+        "notification sent: label sent",
+        "1 return requested",
+    ):
         assert wanted in html
 
 

@@ -8,14 +8,19 @@ from dispatch_returns._faces import lazy
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.notifications.comments import TicketComments
-    from dispatch_returns.returns.notifications.notice import Notice, NoticeKind, Notifier, sample
+    from dispatch_returns.returns.notifications.notification import (
+        Notification,
+        NotificationKind,
+        Notifier,
+        sample,
+    )
     from dispatch_returns.returns.notifications.rendering import Templates
     from dispatch_returns.returns.notifications.several import Several, load
     from dispatch_returns.returns.notifications.smtp import SmtpNotifier
 
 __all__ = [
-    "Notice",
-    "NoticeKind",
+    "Notification",
+    "NotificationKind",
     "Notifier",
     "Several",
     "SmtpNotifier",
@@ -29,7 +34,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         __all__,
-        ".notice",
+        ".notification",
         {
             ".comments": ["TicketComments"],
             ".rendering": ["Templates"],

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.errors import APIError, NotFoundError, NoticeError, ValidationError
-from dispatch_returns.returns.notifications.notice import Notice
+from dispatch_returns.errors import APIError, NotFoundError, NotificationError, ValidationError
+from dispatch_returns.returns.notifications.notification import Notification
 from dispatch_returns.returns.notifications.rendering import Templates
 
 
 class TicketComments:
     """A `Notifier` that writes public comments. The client is the caller's, and not closed here.
 
-    A comment has no files: the attachments of a notice belong on the ticket.
+    A comment has no files: the attachments of a notification belong on the ticket.
     """
 
     name = "comments"
@@ -23,23 +23,28 @@ class TicketComments:
     def __repr__(self) -> str:
         return "TicketComments()"
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Write the comment, once for each key. Raises `NoticeError`.
+    def send(self, notification: Notification, *, again: bool = False) -> None:
+        """Write the comment, once for each key. Raises `NotificationError`.
 
         Raises `NotFoundError` if the API does not know the ticket, which can be so for a moment.
         """
-        body = self._templates.render(notice).text
+        body = self._templates.render(notification).text
         try:
             write_once(
-                self._client, notice.ticket_id, body, notice.key, internal=False, again=again
+                self._client,
+                notification.ticket_id,
+                body,
+                notification.key,
+                internal=False,
+                again=again,
             )
         except NotFoundError:
             raise
         except ValidationError as error:
-            raise NoticeError(f"the comment was refused: {error}") from None
+            raise NotificationError(f"the comment was refused: {error}") from None
         except APIError as error:
             # Also for a wrong API key: once it is corrected, the customer still gets the message.
-            raise NoticeError(
+            raise NotificationError(
                 f"the comment could not be written: {error}", retryable=True
             ) from None
 

@@ -1,4 +1,4 @@
-"""Renders a notice with Jinja2 templates, built-in or the merchant's, in the notice's language.
+"""Renders a notification in its language, with Jinja2 templates: built-in or the merchant's.
 
 A language is a folder with a text template for each kind, whose first line is the subject, and
 with ``words.toml``. The HTML is made from the same text by ``layout.html``, unless the language
@@ -15,9 +15,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dispatch_returns.errors import ConfigurationError, MissingExtraError, NoticeError
+from dispatch_returns.errors import ConfigurationError, MissingExtraError, NotificationError
 from dispatch_returns.money import Money
-from dispatch_returns.returns.notifications.notice import FACTS, Notice, NoticeKind
+from dispatch_returns.returns.notifications.notification import (
+    FACTS,
+    Notification,
+    NotificationKind,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,8 +34,8 @@ DEFAULT_LANGUAGE = "en"
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedNotice:
-    """A rendered notice. It has a customer's data, so its ``repr`` shows none of it."""
+class RenderedNotification:
+    """A rendered notification. It has a customer's data, so its ``repr`` shows none of it."""
 
     language: str
     subject: str
@@ -39,11 +43,11 @@ class RenderedNotice:
     html: str
 
     def __repr__(self) -> str:
-        return f"RenderedNotice(language={self.language!r})"
+        return f"RenderedNotification(language={self.language!r})"
 
 
 class Templates:
-    """Renders notices, signed with ``shop``; ``folder`` has the merchant's own templates.
+    """Renders notifications, signed with ``shop``; ``folder`` has the merchant's own templates.
 
     Raises `MissingExtraError` without the extra, `ConfigurationError` if `folder` is missing.
     """
@@ -52,7 +56,7 @@ class Templates:
         self._shop = shop
         self._folder = None if folder is None else Path(folder)
         if self._folder is not None and not self._folder.is_dir():
-            raise ConfigurationError(f"the folder of notice templates {folder} does not exist")
+            raise ConfigurationError(f"the folder of templates {folder} does not exist")
         self._ours = _environment([_OURS])
         self._merged = _environment([self._folder, _OURS]) if self._folder else self._ours
 
@@ -63,58 +67,62 @@ class Templates:
         found = {it.name for folder in folders for it in folder.iterdir() if it.is_dir()}
         return sorted(name for name in found if re.fullmatch(r"[a-z]{2,3}", name))
 
-    def render(self, notice: Notice) -> RenderedNotice:
-        """Return the rendered `notice`. If the merchant's template fails, the built-in one is used.
+    def render(self, notification: Notification) -> RenderedNotification:
+        """Return the rendered `notification`, with the built-in template if the merchant's fails.
 
-        Raises `NoticeError`, not retryable, if that fails too.
+        Raises `NotificationError`, not retryable, if that fails too.
         """
         if self._merged is not self._ours:
             try:
-                return self.render_strictly(notice)
-            except NoticeError as error:
+                return self.render_strictly(notification)
+            except NotificationError as error:
                 log.error(  # noqa: TRY400 - a traceback can have a customer's data
-                    "notice %s: %s; the built-in template is used instead",
-                    notice.kind,
+                    "notification %s: %s; the built-in template is used instead",
+                    notification.kind,
                     error,
                     extra=ids(),
                 )
-        return self._render(self._ours, notice, self._language(notice, ours=True))
+        return self._render(self._ours, notification, self._language(notification, ours=True))
 
-    def render_strictly(self, notice: Notice) -> RenderedNotice:
-        """Return the rendered `notice`. Raises `NoticeError` for a mistake in any template."""
-        return self._render(self._merged, notice, self._language(notice))
+    def render_strictly(self, notification: Notification) -> RenderedNotification:
+        """Like `render`, but raise `NotificationError` for a mistake in any template."""
+        return self._render(self._merged, notification, self._language(notification))
 
-    def _language(self, notice: Notice, *, ours: bool = False) -> str:
-        wanted = notice.language.replace("_", "-").partition("-")[0].lower()
+    def _language(self, notification: Notification, *, ours: bool = False) -> str:
+        wanted = notification.language.replace("_", "-").partition("-")[0].lower()
         known = [it.name for it in _OURS.iterdir()] if ours else self.languages
         return wanted if wanted in known else DEFAULT_LANGUAGE
 
-    def _render(self, environment: Environment, notice: Notice, language: str) -> RenderedNotice:
+    def _render(
+        self, environment: Environment, notification: Notification, language: str
+    ) -> RenderedNotification:
         try:
-            return _Rendering(environment, notice, language, self._shop).message()
+            return _Rendering(environment, notification, language, self._shop).message()
         except Exception as error:  # noqa: BLE001 - a template may fail in any way
-            raise NoticeError(_where(error, language, notice.kind)) from None
+            raise NotificationError(_where(error, language, notification.kind)) from None
 
 
 class _Rendering:
-    def __init__(self, environment: Environment, notice: Notice, language: str, shop: str) -> None:
+    def __init__(
+        self, environment: Environment, notification: Notification, language: str, shop: str
+    ) -> None:
         self._environment = environment
-        self._notice = notice
+        self._notification = notification
         self._language = language
         assert environment.loader is not None
         words, _, _ = environment.loader.get_source(environment, f"{language}/words.toml")
         self._values: dict[str, Any] = {
             **dict.fromkeys(FACTS),
-            **notice.facts,
-            "kind": str(notice.kind),
+            **notification.facts,
+            "kind": str(notification.kind),
             "language": language,
-            "name": notice.name,
+            "name": notification.name,
             "shop": shop,
             "words": tomllib.loads(words),
         }
 
-    def message(self) -> RenderedNotice:
-        written = self._render(f"{self._language}/{self._notice.kind}.txt").strip()
+    def message(self) -> RenderedNotification:
+        written = self._render(f"{self._language}/{self._notification.kind}.txt").strip()
         subject, _, text = written.partition("\n")
         subject, text = " ".join(subject.split()), re.sub(r"\n(\s*\n)+", "\n\n", text.strip())
         if not subject or not text:
@@ -127,9 +135,9 @@ class _Rendering:
             else:
                 blocks.append(("text", lines))
         self._values |= {"subject": subject, "blocks": blocks}
-        own = f"{self._language}/{self._notice.kind}.html"
+        own = f"{self._language}/{self._notification.kind}.html"
         page = own if own in self._environment.list_templates() else "layout.html"
-        return RenderedNotice(self._language, subject, f"{text}\n", self._render(page))
+        return RenderedNotification(self._language, subject, f"{text}\n", self._render(page))
 
     def _render(self, name: str) -> str:
         return self._environment.get_template(name).render(self._values)
@@ -141,7 +149,7 @@ def _environment(folders: list[Path]) -> Environment:
         from babel.dates import format_date
         from babel.numbers import format_currency
     except ImportError:
-        raise MissingExtraError("notices", "writing notices") from None
+        raise MissingExtraError("notifications", "writing notifications") from None
 
     @jinja2.pass_context
     def money(context: jinja2.runtime.Context, amount: Money) -> str:
@@ -172,7 +180,7 @@ def _environment(folders: list[Path]) -> Environment:
     return environment
 
 
-def _where(error: Exception, language: str, kind: NoticeKind) -> str:
+def _where(error: Exception, language: str, kind: NotificationKind) -> str:
     """Return which template is wrong and why, without the customer's data in it."""
     import jinja2
 

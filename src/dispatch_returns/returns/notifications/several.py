@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dispatch_returns.errors import ConfigurationError, NoticeError
+from dispatch_returns.errors import ConfigurationError, NotificationError
 from dispatch_returns.plugins.options import named_by_variable, read_options
-from dispatch_returns.returns.notifications.notice import Notice, Notifier
+from dispatch_returns.returns.notifications.notification import Notification, Notifier
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient
 
 
 class Several:
-    """A `Notifier` that sends a notice by several others, in their order.
+    """A `Notifier` that sends a notification by several others, in their order.
 
     The first that can't send it now ends the attempt, so that those after it have sent nothing
     when all are tried again. Put those that can look up what they have sent first.
@@ -31,13 +31,13 @@ class Several:
     def __repr__(self) -> str:
         return f"Several({', '.join(map(repr, self._notifiers))})"
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Send it by each. Raises the `NoticeError` of the first that failed."""
-        refused: NoticeError | None = None
+    def send(self, notification: Notification, *, again: bool = False) -> None:
+        """Send it by each. Raises the `NotificationError` of the first that failed."""
+        refused: NotificationError | None = None
         for each in self._notifiers:
             try:
-                each.send(notice, again=again)
-            except NoticeError as error:
+                each.send(notification, again=again)
+            except NotificationError as error:
                 if error.retryable:
                     raise
                 refused = refused or error

@@ -1,4 +1,4 @@
-"""Sends notices by e-mail, through any SMTP server."""
+"""Sends notifications by e-mail, through any SMTP server."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.errors import (
     InvalidArgumentError,
     MissingExtraError,
-    NoticeError,
+    NotificationError,
 )
 from dispatch_returns.plugins.options import PluginOptions
-from dispatch_returns.returns.notifications.notice import Notice
-from dispatch_returns.returns.notifications.rendering import RenderedNotice, Templates
+from dispatch_returns.returns.notifications.notification import Notification
+from dispatch_returns.returns.notifications.rendering import RenderedNotification, Templates
 from dispatch_returns.store.schema import storable
 
 Security = Literal["starttls", "tls", "none"]
@@ -65,7 +65,7 @@ class SmtpOptions(PluginOptions):
 
 
 class SmtpNotifier:
-    """A `Notifier` that sends each notice as one e-mail with a text and an HTML part.
+    """A `Notifier` that sends each notification as one e-mail with a text and an HTML part.
 
     ``sender`` is an address such as ``Acme Returns <returns@acme.com>``. ``security`` is
     ``starttls`` (a server without it is refused), ``tls`` from the first byte, or ``none`` for
@@ -73,7 +73,7 @@ class SmtpNotifier:
     ``ca_file`` is a certificate to trust in addition to the system's.
 
     SMTP can't look up what was sent. A mail sent again after a crash has the same
-    ``RenderedNotice-ID``, by which mail servers and programs drop the duplicate.
+    ``RenderedNotification-ID``, by which mail servers and programs drop the duplicate.
 
     Raises `InvalidArgumentError` for a bad argument.
     """
@@ -137,10 +137,10 @@ class SmtpNotifier:
     def __repr__(self) -> str:
         return f"SmtpNotifier(host={self._host!r}, port={self._port}, security={self._security!r})"
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:  # noqa: ARG002 - no look-up
-        """Send the mail. Raises `NoticeError`, retryable if the server may accept it later."""
-        address = _customers_address(notice)
-        mail = self._mail(notice, address, self._templates.render(notice))
+    def send(self, notification: Notification, *, again: bool = False) -> None:  # noqa: ARG002 - no look-up
+        """Send it. Raises `NotificationError`; retryable if the server may accept it later."""
+        address = _customers_address(notification)
+        mail = self._mail(notification, address, self._templates.render(notification))
         try:
             with self._connected() as server:
                 server.send_message(mail, self._sender.addr_spec, [address])
@@ -149,7 +149,7 @@ class SmtpNotifier:
             raise _refused("the recipient", code, said) from None
         except smtplib.SMTPAuthenticationError as error:
             # Retryable: once the merchant has corrected them, the customer still gets the mail.
-            raise NoticeError(
+            raise NotificationError(
                 f"the SMTP server refused user and password ({error.smtp_code})", retryable=True
             ) from None
         except smtplib.SMTPResponseException as error:
@@ -157,17 +157,17 @@ class SmtpNotifier:
         except smtplib.SMTPNotSupportedError as error:
             if not address.isascii():
                 why = "the SMTP server accepts no address with letters such as ü (SMTPUTF8)"
-                raise NoticeError(why) from None
-            raise NoticeError(f"the SMTP server does not support it: {error}") from None
+                raise NotificationError(why) from None
+            raise NotificationError(f"the SMTP server does not support it: {error}") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise NoticeError(
+            raise NotificationError(
                 f"the SMTP server did not accept the mail ({type(error).__name__})", retryable=True
             ) from None
 
     def check(self) -> str:
         """Connect and log in without sending a mail; return a sentence about the success.
 
-        For ``dispatch-returns doctor``. Raises `NoticeError`.
+        For ``dispatch-returns doctor``. Raises `NotificationError`.
         """
         place = f"{self._host}:{self._port}"
         try:
@@ -187,7 +187,7 @@ class SmtpNotifier:
             problem = f"cannot be reached ({type(error).__name__}): check SMTP_HOST and SMTP_PORT"
         else:
             return f"{place} accepts the login" if self._login else f"{place} answers"
-        raise NoticeError(f"the SMTP server {place} {problem}", retryable=True)
+        raise NotificationError(f"the SMTP server {place} {problem}", retryable=True)
 
     def close(self) -> None:
         """Do nothing: each mail has its own connection."""
@@ -210,16 +210,18 @@ class SmtpNotifier:
             raise
         return server
 
-    def _mail(self, notice: Notice, address: str, message: RenderedNotice) -> EmailMessage:
+    def _mail(
+        self, notification: Notification, address: str, message: RenderedNotification
+    ) -> EmailMessage:
         mail = EmailMessage()
         mail["From"] = self._sender
         # The name must not need quotes: folded inside quotes, it becomes a second mailbox. See
         # python/cpython#101034 and related issues.
-        name = _NOT_IN_NAMES.sub(" ", storable(notice.name or "").replace("\ufffd", " "))
+        name = _NOT_IN_NAMES.sub(" ", storable(notification.name or "").replace("\ufffd", " "))
         mail["To"] = f"{_one_line(name)[:_LONGEST_NAME].strip()} <{address}>".lstrip()
         mail["Subject"] = storable(message.subject)
         mail["Date"] = format_datetime(self._clock())
-        digest = hashlib.sha256(notice.key.encode()).hexdigest()[:32]
+        digest = hashlib.sha256(notification.key.encode()).hexdigest()[:32]
         mail["Message-ID"] = f"<{digest}@{self._sender.domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["Content-Language"] = message.language
@@ -227,7 +229,7 @@ class SmtpNotifier:
             mail["Reply-To"] = self._reply_to
         mail.set_content(storable(message.text))
         mail.add_alternative(storable(message.html), subtype="html")
-        for file in notice.attachments:
+        for file in notification.attachments:
             kind, _, subtype = file.content_type.partition("/")
             mail.add_attachment(
                 file.content,
@@ -238,13 +240,15 @@ class SmtpNotifier:
         return mail
 
 
-def _refused(what: str, code: int, said: bytes | str) -> NoticeError:
+def _refused(what: str, code: int, said: bytes | str) -> NotificationError:
     # The server's text may repeat the customer's address, so only its codes are shown.
     text = said.decode("ascii", "replace") if isinstance(said, bytes) else said
     enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}", text)
     shown = f"{code} {enhanced[0]}" if enhanced else f"{code}"
     today = enhanced is not None and enhanced[0] in _ONLY_FOR_TODAY
-    return NoticeError(f"the SMTP server refused {what} ({shown})", retryable=code < 500 or today)
+    return NotificationError(
+        f"the SMTP server refused {what} ({shown})", retryable=code < 500 or today
+    )
 
 
 def _our_address(argument: str, text: str) -> Address:
@@ -255,7 +259,7 @@ def _our_address(argument: str, text: str) -> Address:
         raise InvalidArgumentError(argument, "is not an e-mail address") from None
 
 
-def _customers_address(notice: Notice) -> str:
+def _customers_address(notification: Notification) -> str:
     """Return the customer's address in the form that mail servers accept.
 
     Some providers gave out addresses that RFC 5321 allows only in quotes, such as
@@ -265,16 +269,16 @@ def _customers_address(notice: Notice) -> str:
     try:
         import idna
     except ImportError:
-        raise MissingExtraError("notices", "writing notices") from None
-    if not notice.email:
-        raise NoticeError("the customer has no e-mail address")
-    local, _, domain = notice.email.strip().rpartition("@")
+        raise MissingExtraError("notifications", "writing notifications") from None
+    if not notification.email:
+        raise NotificationError("the customer has no e-mail address")
+    local, _, domain = notification.email.strip().rpartition("@")
     try:
         domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
         domain = ""
     if not _ATOMS.fullmatch(local) or not _DOMAIN.fullmatch(domain):
-        raise NoticeError("the customer's e-mail address is not valid")
+        raise NotificationError("the customer's e-mail address is not valid")
     quote = "" if _DOT_ATOM.fullmatch(local) else '"'
     return f"{quote}{local}{quote}@{domain}"
 

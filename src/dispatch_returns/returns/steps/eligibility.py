@@ -14,7 +14,7 @@ from dispatch_returns.refunds import guard, owner_approvals
 from dispatch_returns.refunds.order_ids import order_key
 from dispatch_returns.refunds.owner import Owner, Standing
 from dispatch_returns.returns import receipts, records
-from dispatch_returns.returns.notifications.notice import NoticeKind
+from dispatch_returns.returns.notifications.notification import NotificationKind
 from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
@@ -79,7 +79,7 @@ class Eligibility:
                 _NEXT[verdict.outcome],
                 ReturnAction.DECIDE,
                 assignee=verdict.assignee,
-                notice=NoticeKind.IN_REVIEW if review else None,
+                notification=NotificationKind.IN_REVIEW if review else None,
                 reason=None if verdict.outcome is Outcome.APPROVE else _why(verdict),
                 for_customer=_for_the_customer(verdict),
             ),

@@ -45,12 +45,16 @@ from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.assignment import Reviewers
 from dispatch_returns.returns.steps.eligibility import Eligibility, values_of
 from dispatch_returns.returns.steps.labelling import PATIENCE, Labelling
-from dispatch_returns.returns.steps.messages import add_note, add_notice, notice_on_arrival
+from dispatch_returns.returns.steps.messages import (
+    add_note,
+    add_notification,
+    notification_on_arrival,
+)
 from dispatch_returns.returns.steps.ownership import Ownership
 from dispatch_returns.returns.steps.plan import (
     SOMEBODY,
     US,
-    CustomerNotice,
+    CustomerNotification,
     Move,
     OutdatedError,
     Plan,
@@ -128,7 +132,9 @@ class ReturnsEngine:
             known = records.get(conn, records.return_id(self._workspace(), ticket.id))
         return known is not None or self._statuses.step(ticket.status) in BEGINS
 
-    def notice(self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None) -> None:
+    def note_change(
+        self, conn: Connection, ticket: Ticket, asked_at: datetime | None = None
+    ) -> None:
         """Make the return of `ticket` due if the ticket has changed.
 
         Runs in the caller's transaction. Our own writes to the ticket come back as events, and
@@ -150,7 +156,7 @@ class ReturnsEngine:
         ):
             records.wake(conn, row.id, self._clock())
 
-    def notice_deleted(self, conn: Connection, ticket_id: str) -> None:
+    def note_deletion(self, conn: Connection, ticket_id: str) -> None:
         """Make the return of a deleted ticket due, to end it. In the caller's transaction."""
         row = records.get(conn, records.return_id(self._workspace(), ticket_id))
         if row is not None and row.step is not Step.GONE:
@@ -224,8 +230,8 @@ class ReturnsEngine:
             # The refund of a removed ticket that is refunded is held, with its own note.
             if how is not None and self._statuses.step(walk.ticket.status) is not Step.REFUNDED:
                 note = (
-                    f"The ticket {how}, so this return stops: no label, no notice and no refund."
-                    f" If it should go on, restore the ticket. (Return {row.number})"
+                    f"The ticket {how}, so this return stops: no label, no message to the customer,"
+                    f" no refund. If it should go on, restore the ticket. (Return {row.number})"
                 )
                 self._gone(row, NewDecision("status", how, SOMEBODY), note)
                 return
@@ -343,7 +349,7 @@ class ReturnsEngine:
         }
 
         def write(conn: Connection) -> Return:
-            notices = list(plan.notices)
+            notifications = list(plan.notifications)
             if now.arrived:
                 kind = "status" if row.step is not Step.ELSEWHERE else "unexpected status"
                 # A refund that is held moves the ticket to review itself.
@@ -351,12 +357,12 @@ class ReturnsEngine:
                 ours = row.step is Step.REVIEW and bool(newest) and newest[0].reason is not None
                 who, why = (US, newest[0].detail) if ours else (SOMEBODY, None)
                 records.record(conn, row, NewDecision(kind, row.status, who, why), now.now)
-                notices += self._on_arrival(row) if plan.welcomes else []
+                notifications += self._on_arrival(row) if plan.welcomes else []
             for decision in plan.decisions:
                 records.record(conn, row, decision, now.now)
             for body in plan.notes:
                 add_note(conn, row, body, now.now)
-            self._notify(conn, row, notices, now.now)
+            self._notify(conn, row, notifications, now.now)
             for work in plan.also:
                 work(conn)
             if plan.move is None:
@@ -367,14 +373,18 @@ class ReturnsEngine:
         walk.row = self._store.write("return.decided", write)
 
     def _notify(
-        self, conn: Connection, row: Return, notices: list[CustomerNotice], now: datetime
+        self,
+        conn: Connection,
+        row: Return,
+        notifications: list[CustomerNotification],
+        now: datetime,
     ) -> None:
-        for notice in notices if self._notifies else ():
-            add_notice(conn, row, notice, now)
+        for notification in notifications if self._notifies else ():
+            add_notification(conn, row, notification, now)
 
-    def _on_arrival(self, row: Return, move: Move | None = None) -> list[CustomerNotice]:
-        notice = notice_on_arrival(row, self._terms(row), move)
-        return [] if notice is None else [notice]
+    def _on_arrival(self, row: Return, move: Move | None = None) -> list[CustomerNotification]:
+        notification = notification_on_arrival(row, self._terms(row), move)
+        return [] if notification is None else [notification]
 
     def _make_move(self, walk: _Walk) -> None:
         """Write the planned move onto the ticket, unless it is there or a person has moved it.
@@ -398,17 +408,17 @@ class ReturnsEngine:
         moved = replace(row, step=move.step, status=target, entered_at=now)
 
         def write(conn: Connection) -> Return:
-            notices: list[CustomerNotice] = []
+            notifications: list[CustomerNotification] = []
             if unassigned is not None:
                 add_note(conn, moved, f"{unassigned} (Return {row.number})", now)
             if target != row.status:
                 why = " ".join(filter(None, (move.reason, unassigned))) or None
                 change = NewDecision("status", target, US, why)
                 records.record(conn, moved, change, now)
-                notices += self._on_arrival(moved, move)
-            if move.notice is not None:
-                notices.append(CustomerNotice(move.notice))
-            self._notify(conn, moved, notices, now)
+                notifications += self._on_arrival(moved, move)
+            if move.notification is not None:
+                notifications.append(CustomerNotification(move.notification))
+            self._notify(conn, moved, notifications, now)
             return records.change(
                 conn,
                 row,

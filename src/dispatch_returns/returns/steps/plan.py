@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.client.exact_json import dumps
 from dispatch_returns.money import Money
-from dispatch_returns.returns.notifications.notice import NoticeKind
+from dispatch_returns.returns.notifications.notification import NotificationKind
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.transitions import ReturnAction, Step
 
@@ -33,7 +33,7 @@ class Move:
     """The ticket's next status, the action that leads to it, and the custom fields to write.
 
     An `amount` goes into ``refund_amount`` with its ``currency``; None in `fields` empties a field.
-    `notice` is the customer's notice once the ticket is there, if the step has none of its own.
+    `notification` goes to the customer once the ticket is there, if the step has none of its own.
     `reason` is for agents, `for_customer` is the reason for the customer. `seen` are digests of the
     fields' values at the time of the decision: see `still_written`.
     """
@@ -43,7 +43,7 @@ class Move:
     fields: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     amount: Money | None = None
     assignee: str | None = None
-    notice: NoticeKind | None = None
+    notification: NotificationKind | None = None
     reason: str | None = None
     for_customer: str | None = None
     seen: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -56,7 +56,7 @@ class Move:
             "fields": dict(self.fields),
             "amount": None if self.amount is None else money_json(self.amount),
             "assignee": self.assignee,
-            "notice": self.notice and str(self.notice),
+            "notification": self.notification and str(self.notification),
             "reason": self.reason,
             "for_customer": self.for_customer,
             "seen": dict(self.seen),
@@ -71,7 +71,9 @@ class Move:
             fields=stored["fields"],
             amount=stored["amount"] and money_of(stored["amount"]),
             assignee=stored["assignee"],
-            notice=NoticeKind(stored["notice"]) if stored["notice"] else None,
+            notification=NotificationKind(stored["notification"])
+            if stored["notification"]
+            else None,
             reason=stored["reason"],
             for_customer=stored["for_customer"],
             seen=stored["seen"],
@@ -112,10 +114,10 @@ def _digest(value: JsonValue) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerNotice:
-    """A notice for the customer; ``facts`` are JSON values (see `messages`)."""
+class CustomerNotification:
+    """A notification for the customer; ``facts`` are JSON values (see `messages`)."""
 
-    kind: NoticeKind
+    kind: NotificationKind
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -124,14 +126,14 @@ class Plan:
     """What follows for a return. `also` are further writes of the same commit.
 
     Without a `move` the return rests until `due_at`, or until its ticket changes. If `welcomes` is
-    false, the customer gets no notice that the return has come to this step.
+    false, the customer gets no notification that the return has come to this step.
     """
 
     move: Move | None = None
     due_at: datetime | None = None
     decisions: tuple[NewDecision, ...] = ()
     notes: tuple[str, ...] = ()
-    notices: tuple[CustomerNotice, ...] = ()
+    notifications: tuple[CustomerNotification, ...] = ()
     also: tuple[Callable[[Connection], object], ...] = ()
     values: ReturnChanges = field(default_factory=ReturnChanges)
     welcomes: bool = True

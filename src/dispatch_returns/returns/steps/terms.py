@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from dispatch_returns.returns.notifications.notice import NoticeKind
+from dispatch_returns.returns.notifications.notification import NotificationKind
 from dispatch_returns.returns.policy.verdict import Verdict
 from dispatch_returns.returns.records import NewDecision
-from dispatch_returns.returns.steps.plan import US, CustomerNotice, Move, Plan, Situation
+from dispatch_returns.returns.steps.plan import US, CustomerNotification, Move, Plan, Situation
 from dispatch_returns.returns.steps.workflow import Policy
 from dispatch_returns.returns.transitions import ReturnAction, Step
 
@@ -118,6 +118,8 @@ def wait_for_the_package(now: Situation, terms: ReturnTerms) -> Plan:
     return Plan(
         due_at=end,
         decisions=(NewDecision("reminder", "customer", US, "The package has not arrived yet."),),
-        notices=(CustomerNotice(NoticeKind.REMINDER, {"expires_on": end.date().isoformat()}),),
+        notifications=(
+            CustomerNotification(NotificationKind.REMINDER, {"expires_on": end.date().isoformat()}),
+        ),
         values={"reminded_at": now.now},
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from dispatch_returns.returns.labels.provider import Address, LabelProvider
-from dispatch_returns.returns.notifications.notice import Notifier
+from dispatch_returns.returns.notifications.notification import Notifier
 from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,

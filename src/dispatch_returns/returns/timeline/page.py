@@ -25,7 +25,7 @@ def render(story: Story, statuses: StatusNames, now: datetime) -> str:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError:
-        raise MissingExtraError("notices", "a page of the timeline") from None
+        raise MissingExtraError("notifications", "a page of the timeline") from None
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

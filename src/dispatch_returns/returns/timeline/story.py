@@ -182,9 +182,12 @@ def _refund(conn: Connection, refund: Refund) -> Iterator[Moment]:
 def _messages(messages: Iterable[Message]) -> Iterator[Moment]:
     titles = {"note": "note for agents", "comment": "comment for the customer"}
     for it in messages:
-        if it.kind not in {"note", "comment", "notice"}:
+        if it.kind not in {"note", "comment", "notification"}:
             continue
-        title = titles.get(it.kind) or f"notice sent: {it.payload['notice'].replace('_', ' ')}"
+        title = (
+            titles.get(it.kind)
+            or f"notification sent: {it.payload['notification'].replace('_', ' ')}"
+        )
         waits = it.state is MessageState.WAITING
         tone: Tone = "look" if waits else _TONES.get(it.state, "")
         lines = [*str(it.payload.get("body", "")).splitlines()]

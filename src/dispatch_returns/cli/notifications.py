@@ -1,4 +1,4 @@
-"""``notices preview|check``."""
+"""``notifications preview|check``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from dispatch_returns.cli import common
 from dispatch_returns.cli.output import Json, Table, show
-from dispatch_returns.errors import NoticeError
+from dispatch_returns.errors import NotificationError
 
 if TYPE_CHECKING:
     from dispatch_returns.returns.notifications.rendering import Templates
@@ -27,11 +27,11 @@ def preview(
     shop: Annotated[str, typer.Option(help="The name they are signed with.")] = "Your shop",
     json: Json = False,
 ) -> None:
-    """Write every notice about a made-up return to files.
+    """Write every notification about a made-up return to files.
 
     With a page that shows them all.
     """
-    from dispatch_returns.returns.notifications.notice import NoticeKind, sample
+    from dispatch_returns.returns.notifications.notification import NotificationKind, sample
     from dispatch_returns.returns.notifications.rendering import Templates
 
     found = Templates(shop=shop, folder=templates)
@@ -39,7 +39,7 @@ def preview(
         raise typer.BadParameter(f"there are templates for {', '.join(found.languages)}")
     sections: list[str] = []
     for code in [language] if language else found.languages:
-        for kind in NoticeKind:
+        for kind in NotificationKind:
             message = found.render_strictly(sample(kind, code))
             common.write(out / code / f"{kind}.txt", f"{message.subject}\n\n{message.text}")
             common.write(out / code / f"{kind}.html", message.html)
@@ -47,8 +47,8 @@ def preview(
             sections.append(_SECTION.format(kind=kind, code=code, **shown))
     index = out / "index.html"
     common.write(index, _INDEX.format(sections="\n".join(sections)))
-    document = {"index": str(index), "notices": len(sections)}
-    show(document, f"Wrote {len(sections)} notices. Open {index}", as_json=json)
+    document = {"index": str(index), "notifications": len(sections)}
+    show(document, f"Wrote {len(sections)} notifications. Open {index}", as_json=json)
 
 
 @app.command()
@@ -73,20 +73,20 @@ def check(
 
 def problems_of(templates: Templates, folder: Path) -> list[str]:
     """Return what is wrong with the templates in a merchant's folder."""
-    from dispatch_returns.returns.notifications.notice import NoticeKind, every_case
+    from dispatch_returns.returns.notifications.notification import NotificationKind, every_case
 
     found: dict[str, None] = {}
     for code in templates.languages:
-        for kind in NoticeKind:
-            for notice in every_case(kind, code):
+        for kind in NotificationKind:
+            for notification in every_case(kind, code):
                 try:
-                    templates.render_strictly(notice)
-                except NoticeError as error:
+                    templates.render_strictly(notification)
+                except NotificationError as error:
                     found[str(error)] = None
-    known = {"layout", "words", "_parts", *NoticeKind}
+    known = {"layout", "words", "_parts", *NotificationKind}
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith(".") and file.stem not in known:
-            found[f"{file.relative_to(folder)} is not the template of any notice"] = None
+            found[f"{file.relative_to(folder)} is not the template of any notification"] = None
     return list(found)
 
 
@@ -99,7 +99,7 @@ _INDEX = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>Notices</title>
+<title>Notifications</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px;
 padding: 0 1rem; }}
@@ -114,7 +114,7 @@ border-radius: 8px; white-space: pre-wrap; overflow: auto; height: 528px; }}
 </style>
 </head>
 <body>
-<h1>Notices to customers</h1>
+<h1>Notifications to customers</h1>
 <p>About a made-up return.</p>
 {sections}
 </body>

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from dispatch_returns.money import Money
 
 
-class NoticeKind(enum.StrEnum):
+class NotificationKind(enum.StrEnum):
     """The step that a message is about. Each has its own template."""
 
     REQUESTED = "requested"
@@ -27,8 +27,8 @@ class NoticeKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeAttachment:
-    """A file sent with a notice."""
+class NotificationAttachment:
+    """A file sent with a notification."""
 
     filename: str
     content_type: str
@@ -36,7 +36,7 @@ class NoticeAttachment:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeItem:
+class NotificationItem:
     """An article of a return, as the customer knows it."""
 
     title: str
@@ -45,7 +45,7 @@ class NoticeItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One message to one customer. Each notifier sends the same ``key`` once.
 
     ``facts`` are the values for the templates: see `FACTS`; unknown ones are left out.
@@ -53,13 +53,13 @@ class Notice:
     """
 
     key: str
-    kind: NoticeKind
+    kind: NotificationKind
     ticket_id: str
     language: str
     facts: Mapping[str, Any] = field(repr=False)
     email: str | None = field(default=None, repr=False)
     name: str | None = field(default=None, repr=False)
-    attachments: tuple[NoticeAttachment, ...] = ()
+    attachments: tuple[NotificationAttachment, ...] = ()
 
 
 FACTS: Mapping[str, str] = {
@@ -78,13 +78,13 @@ FACTS: Mapping[str, str] = {
     "label_url": "text: where the label can be downloaded",
     "label_attached": "true if the label is attached to this message or to the ticket",
 }
-"""Each value and its type. In a template, one that a notice does not have is None."""
+"""Each value and its type. In a template, one that a notification does not have is None."""
 
 
 class Notifier(Protocol):
-    """Sends messages to customers. After a crash it may get the same notice again.
+    """Sends messages to customers. After a crash it may get the same notification again.
 
-    Raises `NoticeError`, ``retryable`` if the notice can't be sent now.
+    Raises `NotificationError`, ``retryable`` if the notification can't be sent now.
     """
 
     @property
@@ -92,8 +92,8 @@ class Notifier(Protocol):
         """A name for people and records, such as ``smtp``."""
         ...
 
-    def send(self, notice: Notice, *, again: bool = False) -> None:
-        """Send `notice`. With `again` it may already have been sent: look it up, if possible."""
+    def send(self, notification: Notification, *, again: bool = False) -> None:
+        """Send it. With `again` it may have been sent already: look it up if possible."""
         ...
 
     def close(self) -> None:
@@ -107,8 +107,8 @@ _ALL: dict[str, object] = {
     "order_id": "1234",
     "return_number": "RET-2026-001234",
     "items": [
-        NoticeItem("Wool jumper, navy", 2, "SKU-001"),
-        NoticeItem("Leather belt", 1, "SKU-002"),
+        NotificationItem("Wool jumper, navy", 2, "SKU-001"),
+        NotificationItem("Leather belt", 1, "SKU-002"),
     ],
     "amount": Money(14900, "EUR"),
     "expires_on": date(2026, 2, 14),
@@ -125,11 +125,11 @@ _ALL: dict[str, object] = {
 assert _ALL.keys() == FACTS.keys()
 
 _OF_KIND = {
-    NoticeKind.REQUESTED: ("items",),
-    NoticeKind.APPROVED: ("items", "amount", "deduction"),
-    NoticeKind.IN_REVIEW: ("reason",),
-    NoticeKind.REJECTED: ("reason",),
-    NoticeKind.LABEL_SENT: (
+    NotificationKind.REQUESTED: ("items",),
+    NotificationKind.APPROVED: ("items", "amount", "deduction"),
+    NotificationKind.IN_REVIEW: ("reason",),
+    NotificationKind.REJECTED: ("reason",),
+    NotificationKind.LABEL_SENT: (
         "items",
         "expires_on",
         "label_attached",
@@ -137,31 +137,31 @@ _OF_KIND = {
         "tracking_number",
         "tracking_url",
     ),
-    NoticeKind.REMINDER: ("expires_on", "label_url"),
-    NoticeKind.EXPIRED: (),
-    NoticeKind.RECEIVED: ("items", "amount", "received_on"),
-    NoticeKind.REFUNDED: ("amount", "deduction"),
+    NotificationKind.REMINDER: ("expires_on", "label_url"),
+    NotificationKind.EXPIRED: (),
+    NotificationKind.RECEIVED: ("items", "amount", "received_on"),
+    NotificationKind.REFUNDED: ("amount", "deduction"),
 }
 
 
-def sample(kind: NoticeKind, language: str) -> Notice:
-    """Return a notice with the values that its step usually has."""
+def sample(kind: NotificationKind, language: str) -> Notification:
+    """Return a notification with the values that its step usually has."""
     names = ("order_id", "return_number", *_OF_KIND[kind])
-    return _notice(kind, language, {name: _ALL[name] for name in names}, "Jane Doe")
+    return _notification(kind, language, {name: _ALL[name] for name in names}, "Jane Doe")
 
 
-def every_case(kind: NoticeKind, language: str) -> Iterator[Notice]:
-    """Yield notices with the usual values, with all, with none, and with items to keep."""
+def every_case(kind: NotificationKind, language: str) -> Iterator[Notification]:
+    """Yield notifications with the usual values, with all, with none, and with items to keep."""
     yield sample(kind, language)
-    yield _notice(kind, language, _ALL, "Jane Doe")
-    yield _notice(kind, language, {}, None)
-    yield _notice(kind, language, {**_ALL, "keep_items": True}, "Jane Doe")
+    yield _notification(kind, language, _ALL, "Jane Doe")
+    yield _notification(kind, language, {}, None)
+    yield _notification(kind, language, {**_ALL, "keep_items": True}, "Jane Doe")
 
 
-def _notice(
-    kind: NoticeKind, language: str, facts: Mapping[str, object], name: str | None
-) -> Notice:
-    return Notice(
+def _notification(
+    kind: NotificationKind, language: str, facts: Mapping[str, object], name: str | None
+) -> Notification:
+    return Notification(
         key=f"sample:{kind}",
         kind=kind,
         ticket_id="tkt_sample",
