@@ -24,7 +24,7 @@ from dispatch_returns.cli import (
     examples,
     health,
     labels,
-    notices,
+    notifications,
     policy,
     reconcile,
     refund_runs,
@@ -84,7 +84,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(customers.app, name="customers")
 app.add_typer(labels.app, name="labels")
 app.command("label", hidden=True)(labels.sample)
-app.add_typer(notices.app, name="notices")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(examples.app, name="examples")
 
 

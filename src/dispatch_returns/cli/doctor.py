@@ -22,9 +22,9 @@ def doctor(
     """Check that everything is right; say what to do.
 
     Checks settings, key, workspace, clock, statuses, webhook, database and payments; with a policy
-    also the policy, orders, labels and notices. Changes nothing, sends no mail, shows no secret.
-    Nothing follows from the event of --deliver. Exits with 1 if a check failed; a warning is not a
-    failure.
+    also the policy, orders, labels and notifications. Changes nothing, sends no mail, shows no
+    secret. Nothing follows from the event of --deliver. Exits with 1 if a check failed; a warning
+    is not a failure.
     """
     from dispatch_returns.cli import checks
 

@@ -138,7 +138,7 @@ def _would_pay(connector: Connector, ticket_id: str) -> PaidTicket:
     wanted = connector.settings.refunded_status
     if ticket.status != wanted:
         return PaidTicket(ticket_id, "refused", why=f"it is {ticket.status}, not {wanted}")
-    decision = connector.refunds.intake.judge(connector.facts(ticket))
+    decision = connector.refunds.intake.evaluate(connector.facts(ticket))
     known = [it for it in connector.refunds_of(ticket_id) if it.id == decision.row_id]
     if known and known[0].state not in {"held", "requested"}:
         refund = known[0]
