@@ -39,7 +39,7 @@ def remedy_of(status: int | None) -> str:
 
 
 def deliver(url: str, settings: Settings) -> DoctorCheck:
-    """Send two signed events that nothing follows from, and judge the answers.
+    """Send two signed events that nothing follows from, and check the answers.
 
     One body would survive being decoded and encoded again, the other would not: so a wrong secret
     and a proxy that rewrites bodies look different.

@@ -49,7 +49,7 @@ def test_a_payment_that_is_too_old_is_held_before_it_is_sent(desk: Desk) -> None
 
 def test_a_payment_with_as_many_refunds_as_it_takes_is_held(desk: Desk) -> None:
     can(desk, most_refunds=1)
-    desk.fake.refund_outside("pi_1", usd("1.00"))
+    desk.fake.refund_externally("pi_1", usd("1.00"))
     desk.enter(facts(amount="2.00"))
     row = desk.only()
     assert (row.state, row.reason) == (State.HELD, Reason.NOT_REFUNDABLE)
