@@ -1,11 +1,12 @@
 """A FastAPI backend with the receiver mounted, and a handler of its own.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup --webhook-url http://127.0.0.1:8000/webhooks/dispatch
-    export DISPATCH_WEBHOOK_SECRET=whsec_...    # printed by setup
-    uvicorn --app-dir examples fastapi_app:app
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env --write-env shop.env \\
+        --webhook-url http://127.0.0.1:8000/webhooks/dispatch
+    set -a; . ./shop.env; set +a                        # in each terminal
+    uvicorn fastapi_app:app
 
-Then, in another terminal: python examples/make_return.py 149.00
+Then, in another terminal: python make_return.py 149.00
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ app.include_router(webhooks.fastapi.router(connector), prefix="/webhooks")
 
 @connector.on("ticket.updated")
 def tell_warehouse(event: TicketUpdated, context: Context) -> None:
-    """Run in a worker, at least once for each event: so it must do no harm twice."""
+    """Run in a worker, at least once for each event: so it must be idempotent."""
     if event.data.status == "label_sent":
         order_id = context.ticket().custom_fields["order_id"]
         logging.getLogger("shop").warning("expect a parcel for order %s", order_id)

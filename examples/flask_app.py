@@ -1,14 +1,15 @@
 """A Flask backend with the receiver mounted.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup --webhook-url http://127.0.0.1:5000/webhooks/dispatch
-    export DISPATCH_WEBHOOK_SECRET=whsec_...    # printed by setup
-    flask --app examples/flask_app run
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env --write-env shop.env \\
+        --webhook-url http://127.0.0.1:5000/webhooks/dispatch
+    set -a; . ./shop.env; set +a                        # in each terminal
+    flask --app flask_app run
 
-Then, in another terminal: python examples/make_return.py 149.00
+Then, in another terminal: python make_return.py 149.00
 
 Flask has no lifespan, so the workers start with the first request of each process, also under
-gunicorn, and drain at its end. `flask --app examples/flask_app routes` starts none. A process
+gunicorn, and drain at its end. `flask --app flask_app routes` starts none. A process
 that is sent no request for days keeps no time: run `dispatch-returns worker` beside it.
 """
 

@@ -1,9 +1,10 @@
 """Make a paid order and its return in the sandbox, up to the status `refunded`.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup                      # creates the statuses
-    python examples/make_return.py 149.00
-    python examples/make_return.py --request    # only the request: your policy does the rest
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env          # creates the statuses
+    set -a; . ./shop.env; set +a                        # in each terminal
+    python make_return.py 149.00
+    python make_return.py --request     # only the request: your policy does the rest
 
 Prints the ticket's id. With a receiver running (see fastapi_app.py or flask_app.py) the refund
 follows by itself; without one, hand the id to refund_script.py. Where the receiver has a policy
@@ -82,11 +83,7 @@ def main(*arguments: str) -> None:
     amounts = [it for it in arguments if not it.startswith("--")]
     paid = Money.from_decimal(Decimal(amounts[0] if amounts else "149.00"), "USD")
     payment_intent = take_payment(paid, order_id="1234")
-    with DispatchClient(
-        api_key=os.environ["DISPATCH_API_KEY"],
-        workspace=os.environ["DISPATCH_WORKSPACE"],
-        base_url=os.environ["DISPATCH_BASE_URL"],
-    ) as dispatch:
+    with DispatchClient() as dispatch:
         ticket_id = request(dispatch, "1234", payment_intent, paid)
         if "--request" not in arguments:
             walk(dispatch, ticket_id, paid)

@@ -1,8 +1,9 @@
 """Pay back one ticket now, without a webhook: for a cron job, or by hand.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup
-    python examples/refund_script.py $(python examples/make_return.py 149.00)
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env
+    set -a; . ./shop.env; set +a                        # in each terminal
+    python refund_script.py $(python make_return.py 149.00)
 
 Run it twice: the second time it finds the refund and pays nothing.
 """

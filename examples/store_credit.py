@@ -1,9 +1,10 @@
 """Another processor in one class: refunds as store credit, kept in the shop's own database.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env
+    set -a; . ./shop.env; set +a                        # in each terminal
     export DISPATCH_RETURNS_DATABASE_URL=sqlite:///store-credit.db   # one processor, one database
-    python examples/store_credit.py $(python examples/make_return.py 149.00)
+    python store_credit.py $(python make_return.py 149.00)
 
 Here it is handed to the connector; docs/adapters.md shows the entry point that makes it one of
 the installed adapters. tests/contract/test_store_credit.py holds it to the same contract suite

@@ -1,12 +1,12 @@
 """A Django shop with the receiver mounted; threads or Celery do the work.
 
-    dispatch-returns sandbox                    # in another terminal; export what it prints
-    dispatch-returns setup --webhook-url http://127.0.0.1:8000/webhooks/dispatch
-    export DISPATCH_WEBHOOK_SECRET=whsec_...    # printed by setup
-    cd examples/django_shop
-    python manage.py runserver
+    dispatch-returns sandbox --write-env shop.env       # in another terminal
+    dispatch-returns setup --env-file shop.env --write-env shop.env \\
+        --webhook-url http://127.0.0.1:8000/webhooks/dispatch
+    set -a; . ./shop.env; set +a                        # in each terminal
+    python django_shop/manage.py runserver
 
-Then, in another terminal: python examples/make_return.py 149.00
+Then, in another terminal: python make_return.py 149.00
 
 That is with threads. To have Celery do the work, export the broker's URL before both of these,
 in two terminals:

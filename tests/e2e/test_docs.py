@@ -71,7 +71,12 @@ def _create_statuses(**workspace: str) -> None:
             client.statuses.create(key=key, name=key)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.stem)
+QUICKSTART = ROOT / "docs" / "quickstart.md"
+"""Its blocks are whole files, which tests/e2e/test_examples.py runs."""
+WITH_PYTHON = [page for page in PAGES if page != QUICKSTART and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
 def test_the_python_examples_run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PRELUDE],
@@ -85,11 +90,23 @@ def test_the_python_examples_run(page: Path, environment: dict[str, str], tmp_pa
     assert done.returncode == 0, done.stderr
 
 
+def test_the_code_of_the_quickstart_is_that_of_the_examples() -> None:
+    shown = re.findall(
+        r"`([\w/]+\.py)`:\n\n```python\n(.*?)```\n", QUICKSTART.read_text("utf-8"), re.DOTALL
+    )
+    assert len(shown) == len(blocks(QUICKSTART, "python"))
+    for name, code in shown:
+        file = (ROOT / "examples" / name).read_text("utf-8")
+        assert file.endswith(f"\n{code}"), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_the_commands_exist(page: Path) -> None:
-    for line in "".join(blocks(page, "console")).splitlines():
-        if line.startswith("$ dispatch-returns "):
-            words = shlex.split(line.removeprefix("$ dispatch-returns "), comments=True)
+    shown = [*blocks(page, "console"), *blocks(page, "sh")]
+    for line in "".join(shown).splitlines():
+        command = line.removeprefix("$ ")
+        if command.startswith("dispatch-returns "):
+            words = shlex.split(command.removeprefix("dispatch-returns "), comments=True)
             known = _help([w for w in words[:2] if re.fullmatch(r"[a-z]+", w)])
             options = {word for word in words if word.startswith("--")} - {"--env-file"}
             assert all(option in known for option in options), line

@@ -5,6 +5,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -44,6 +45,17 @@ def test_a_shop_that_is_set_up_is_well(shop: Shop) -> None:
         "installation",
         "processor events", "policy",
     }  # fmt: skip
+
+
+def test_the_documented_way_from_an_empty_folder_ends_green(bare_shop: Shop) -> None:
+    file = str(bare_shop.folder / "shop.env")
+    url = "http://127.0.0.1:9/webhooks/dispatch"
+    settings = {k: v for k, v in bare_shop.settings.items() if not k.endswith("WEBHOOK_SECRET")}
+    shop = replace(bare_shop, settings=settings)
+    assert shop.run("setup", "--write-env", file, "--webhook-url", url).code == 0
+    said = shop.run("doctor", "--env-file", file, "--json")
+    assert [it for it in said.json["checks"] if it["status"] == "failed"] == []
+    assert said.code == 0
 
 
 def test_for_people_it_ends_with_what_to_do(bare_shop: Shop) -> None:
