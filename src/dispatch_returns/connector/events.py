@@ -18,7 +18,7 @@ from dispatch_returns.client import Ticket
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.handlers import Handlers
 from dispatch_returns.connector.installation import Installation
-from dispatch_returns.connector.processor_events import LateNews
+from dispatch_returns.connector.processor_events import ProcessorEvents
 from dispatch_returns.errors import (
     AdapterError,
     APIError,
@@ -92,7 +92,7 @@ class EventProcessor:
         self._first_retry = first_retry
         self._patience = patience
         self._clock = clock
-        self.processor_events = LateNews(
+        self.processor_events = ProcessorEvents(
             tickets, refunds, workspace=installation.workspace, refunded_status=refunded_status
         )
 

@@ -19,7 +19,7 @@ from dispatch_returns.refunds import external
 from dispatch_returns.refunds.adapter import KnownRefund, SupportsWebhooks
 from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.service import RefundService
-from dispatch_returns.refunds.sync import Met, News, PaymentRefunds, moves
+from dispatch_returns.refunds.sync import PaymentRefunds, Reconciled, RefundSync, moves
 from dispatch_returns.returns.steps.receiving import facts_of
 from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import go_live
@@ -38,7 +38,7 @@ class Found:
     claims: Mapping[str, int] | None = None
 
 
-class LateNews:
+class ProcessorEvents:
     """Looks up what a processor's event is about, and writes what follows."""
 
     def __init__(
@@ -54,7 +54,7 @@ class LateNews:
         self.adapter = refunds.adapter
         self._workspace = workspace
         self._refunded_status = refunded_status
-        self.news = News(refunds, workspace)
+        self.sync = RefundSync(refunds, workspace)
 
     def look_up(self, stored: StoredEvent, *, patient: bool = True) -> Found:
         """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`.
@@ -65,10 +65,10 @@ class LateNews:
         adapter = self._refunds.adapter
         if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
             raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
-        news = adapter.parse_event(stored.body)
-        if news is None:
+        update = adapter.parse_event(stored.body)
+        if update is None:
             return Found([], [])
-        return self.found(self.news.ask(news), patient=patient)
+        return self.found(self.sync.ask(update), patient=patient)
 
     def found(self, answer: PaymentRefunds, *, patient: bool = True) -> Found:
         """Return what to write for the processor's answer. `patient`: see `look_up`.
@@ -76,7 +76,7 @@ class LateNews:
         Raises `APIError`, `AdapterError`.
         """
         entries: list[RefundDecision] = []
-        for ticket_id in sorted(self.news.missing(answer.refunds)):
+        for ticket_id in sorted(self.sync.missing(answer.refunds)):
             try:
                 decision = self.decide(ticket_id)
             except NotShownError:
@@ -87,7 +87,7 @@ class LateNews:
                 entries.append(decision)
         return Found(answer.refunds, entries, answer.claims)
 
-    def write(self, conn: Connection, found: Found) -> list[Met]:
+    def write(self, conn: Connection, found: Found) -> list[Reconciled]:
         """Write what follows, inside a transaction; return the result for each refund.
 
         Raises `LeaseLostError` if a call is running, whose outcome must be written first, or if
@@ -102,10 +102,10 @@ class LateNews:
         # Failed refunds come first, so that an attempt made after one stands. External refunds
         # come last, when the rows already show the state of ours.
         refunds = sorted(found.refunds, key=lambda it: (moves(it), it.refund_id is None))
-        met = [self.news.meet(conn, known, found.claims) for known in refunds]
-        if Met.BUSY in met:
+        reconciled = [self.sync.reconcile(conn, known, found.claims) for known in refunds]
+        if Reconciled.BUSY in reconciled:
             raise LeaseLostError("a call for this payment is running, or its row has just changed")
-        return met
+        return reconciled
 
     def decide(self, ticket_id: str) -> RefundDecision | None:
         """Decide about a ticket as its own event would, because the store may have lost its row.

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.clock import Clock, utc_now
 from dispatch_returns.connector.go_live import GoLive
-from dispatch_returns.connector.processor_events import LateNews
+from dispatch_returns.connector.processor_events import ProcessorEvents
 from dispatch_returns.errors import AdapterError, APIError, LeaseLostError
 from dispatch_returns.refunds import ledger, messages
 from dispatch_returns.refunds.adapter import (
@@ -43,7 +43,7 @@ class Restored:
     def __init__(
         self,
         store: Store,
-        processor_events: LateNews,
+        processor_events: ProcessorEvents,
         go_live: GoLive,
         *,
         workspace: Callable[[], str],
@@ -94,9 +94,9 @@ class Restored:
         listed = readable_refunds(adapter.refunds_between(since, None), say_unreadable)
         while batch := list(islice(listed, _BATCH)):
             for known in batch:
-                if not events.news.agrees(known):
+                if not events.sync.agrees(known):
                     entry = events.found(PaymentRefunds([known]))
-                    self._store.write("restored.meet", partial(events.write, found=entry))
+                    self._store.write("restored.reconcile", partial(events.write, found=entry))
 
     def _complete(self, conn: Connection, found: Restore) -> None:
         if not self._processor_events.adapter.capabilities.lookup:

@@ -178,7 +178,7 @@ class EventHead:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundNews:
+class RefundUpdate:
     """What a processor's event is about: the refunds of a payment.
 
     ``refunds`` are those that the event shows, as they were when it was created; the event may be
@@ -258,7 +258,7 @@ class SupportsWebhooks(Protocol):
         """
         ...
 
-    def parse_event(self, body: bytes) -> RefundNews | None:
+    def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Return what a verified event says about refunds, or None if it says nothing.
 
         `body` is the event's own: see `EventHead`.

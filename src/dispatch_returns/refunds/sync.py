@@ -20,8 +20,8 @@ from dispatch_returns.refunds import external, guard, ledger, messages
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
-    RefundNews,
     RefundStatus,
+    RefundUpdate,
     SupportsListing,
     UnreadableRefund,
     readable_refunds,
@@ -38,7 +38,7 @@ _ORDER = {State.PENDING: 0, State.REQUIRES_ACTION: 0, State.SUCCEEDED: 1, State.
 """An event's own word never moves a refund back in this order, because it may be old."""
 
 
-class Met(enum.Enum):
+class Reconciled(enum.Enum):
     """The result of reconciling a processor's refund with the ledger."""
 
     AGREES = enum.auto()
@@ -56,7 +56,7 @@ class Met(enum.Enum):
     """Money may have moved twice. The ticket has a note."""
 
 
-_FIRST = (Met.BUSY, Met.FOR_A_PERSON, Met.APPLIED)
+_FIRST = (Reconciled.BUSY, Reconciled.FOR_A_PERSON, Reconciled.APPLIED)
 """What takes precedence where several rows concern the same refund."""
 
 
@@ -72,35 +72,35 @@ class PaymentRefunds:
     claims: Mapping[str, int] | None = None
 
 
-class News:
+class RefundSync:
     """Reconciles the ledger with what the processor says. It never pays."""
 
     def __init__(self, service: RefundService, workspace: Callable[[], str]) -> None:
         self._service = service
         self._workspace = workspace
 
-    def ask(self, news: RefundNews) -> PaymentRefunds:
+    def ask(self, update: RefundUpdate) -> PaymentRefunds:
         """Return the refunds that an event is about, as the processor has them now.
 
         It does not ask about what agrees with the ledger already, and takes an adapter that cannot
         list refunds at its event's word. Raises `AdapterError`.
         """
-        if news.refunds and self._all_agree(news.refunds):
+        if update.refunds and self._all_agree(update.refunds):
             return PaymentRefunds([])
         adapter = self._service.adapter
-        if not (news.payments and isinstance(adapter, SupportsListing)):
-            return PaymentRefunds(list(news.refunds))
+        if not (update.payments and isinstance(adapter, SupportsListing)):
+            return PaymentRefunds(list(update.refunds))
         with self._service.store.read() as conn:
-            rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in news.payments])
+            rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in update.payments])
         claims = {row.id: row.claims for row in rows}
         try:
             with telemetry.processor_call(adapter.name, "refunds_of"):
-                listed = adapter.refunds_of(news.payments[0])
+                listed = adapter.refunds_of(update.payments[0])
             return PaymentRefunds(list(readable_refunds(listed, say_unreadable)), claims)
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
-            said = "there is news of a payment that the processor does not know"
+            said = "an event is about a payment that the processor does not know"
             log.warning(said, extra=telemetry.ids())
             return PaymentRefunds([])
 
@@ -115,9 +115,9 @@ class News:
                 and ledger.get(conn, known.refund_id or "") is None
             }
 
-    def meet(
+    def reconcile(
         self, conn: Connection, known: KnownRefund, claims: Mapping[str, int] | None = None
-    ) -> Met:
+    ) -> Reconciled:
         """Reconcile one refund of the processor with the ledger; `claims` as in `PaymentRefunds`.
 
         Call it inside a transaction that has locked the payment (`external.look_alone`). Raises
@@ -125,19 +125,19 @@ class News:
         """
         rows = self._rows(conn, known)
         if rows:
-            met = {self._meet_row(conn, row, known, claims) for row in rows}
+            reconciled = {self._reconcile_row(conn, row, known, claims) for row in rows}
             if known.refund_id is None and any(row.adopted for row in rows):
                 # When the row goes on to another refund, this one belongs to no row again.
                 self._note(conn, known)
-            return next((it for it in _FIRST if it in met), Met.AGREES)
+            return next((it for it in _FIRST if it in reconciled), Reconciled.AGREES)
         if known.refund_id is not None and not self._is_ours(known):
-            return Met.ANOTHERS
+            return Reconciled.ANOTHERS
         if known.refund_id is None and moves(known):
-            found = self._meet_payment(conn, known)
+            found = self._reconcile_payment(conn, known)
             if found is not None:
                 return found
         self._note(conn, known)
-        return Met.NOTED
+        return Reconciled.NOTED
 
     def agrees(self, known: KnownRefund) -> bool:
         """Whether the ledger says the same about a refund as the processor."""
@@ -166,28 +166,28 @@ class News:
 
     # A refund that has a row.
 
-    def _meet_row(
+    def _reconcile_row(
         self,
         conn: Connection,
         row: Refund,
         known: KnownRefund,
         claims: Mapping[str, int] | None,
-    ) -> Met:
+    ) -> Reconciled:
         if row.adapter != self._service.adapter.name or _agrees(row, known):
-            return Met.AGREES
+            return Reconciled.AGREES
         if row.state is State.SENDING:
-            return Met.BUSY
+            return Reconciled.BUSY
         if not moves(known):
-            return self._meet_failure(conn, row, known)
+            return self._reconcile_failure(conn, row, known)
         if row.processor_id == known.result.processor_id:
-            return self._meet_progress(conn, row, known, claims)
+            return self._reconcile_progress(conn, row, known, claims)
         if row.processor_id is not None and row.state in ACCEPTED:
             detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
             return self._for_a_person(conn, row, detail)
         # Unknown, never sent as far as this store shows, or canceled: and yet it was made.
-        return self._apply(conn, row, known, Met.APPLIED)
+        return self._apply(conn, row, known, Reconciled.APPLIED)
 
-    def _meet_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Met:
+    def _reconcile_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Reconciled:
         """Reconcile a failure; one of an earlier attempt says nothing about the current attempt.
 
         Until the current attempt has an id, the row carries the earlier one's: only the key tells
@@ -198,39 +198,39 @@ class News:
         else:
             under_way = row.state in {State.UNKNOWN, State.REQUESTED}
             present = under_way and known.idempotency_key == row.idempotency_key
-        return self._apply(conn, row, known, Met.APPLIED) if present else Met.AGREES
+        return self._apply(conn, row, known, Reconciled.APPLIED) if present else Reconciled.AGREES
 
-    def _meet_progress(
+    def _reconcile_progress(
         self,
         conn: Connection,
         row: Refund,
         known: KnownRefund,
         claims: Mapping[str, int] | None,
-    ) -> Met:
+    ) -> Reconciled:
         """Reconcile progress: a step forward is new; a step back may be old, unless we asked."""
         state = State(known.result.status)
         ahead = row.state in ACCEPTED and _ORDER[state] >= _ORDER[row.state]
         if ahead or row.state is State.UNKNOWN:
-            return self._apply(conn, row, known, Met.APPLIED)
+            return self._apply(conn, row, known, Reconciled.APPLIED)
         if claims is None or row.id not in claims:
-            return Met.AGREES
+            return Reconciled.AGREES
         if claims[row.id] != row.claims:
-            return Met.BUSY
-        return self._apply(conn, row, known, Met.APPLIED)
+            return Reconciled.BUSY
+        return self._apply(conn, row, known, Reconciled.APPLIED)
 
     # A refund that was made elsewhere, and no row has.
 
-    def _meet_payment(self, conn: Connection, known: KnownRefund) -> Met | None:
+    def _reconcile_payment(self, conn: Connection, known: KnownRefund) -> Reconciled | None:
         """Settle the row that waits on its payment: exactly one row, with exactly its amount."""
         ids = [ref.id for ref in known.payments]
         rows = ledger.of_payments(conn, self._service.adapter.name, ids)
         if any(row.state is State.SENDING for row in rows):
-            return Met.BUSY
+            return Reconciled.BUSY
         dry = self._service.intake.is_dry(conn)
         seen = seen_of(self._service.adapter.name, known)
         waiting = [row for row in rows if _waits(row) and settles_row(seen, row)]
         if len(waiting) == 1 and not dry:
-            return self._apply(conn, waiting[0], known, Met.ADOPTED)
+            return self._apply(conn, waiting[0], known, Reconciled.ADOPTED)
         for row in rows:
             if self._was_approved_beside(row, known):
                 continue
@@ -255,16 +255,18 @@ class News:
         was_listed = isinstance(self._service.adapter, SupportsListing)
         return was_listed and row.approved_by is not None and known.created_at < row.created_at
 
-    def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Met:
+    def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Reconciled:
         messages.add_agent_note(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())
-        return Met.FOR_A_PERSON
+        return Reconciled.FOR_A_PERSON
 
-    def _apply(self, conn: Connection, row: Refund, known: KnownRefund, met: Met) -> Met:
+    def _apply(
+        self, conn: Connection, row: Refund, known: KnownRefund, reconciled: Reconciled
+    ) -> Reconciled:
         result = known.result
         if known.refund_id is not None and known.refund_id != row.id:
             result = replace(result, ours=False)
         self._service.recorder.apply(conn, row, result, by=RefundAction.REPORT)
-        return met
+        return reconciled
 
     def _note(self, conn: Connection, known: KnownRefund) -> None:
         seen = seen_of(self._service.adapter.name, known)

@@ -28,10 +28,10 @@ from dispatch_returns.refunds.adapter import (
     KnownRefund,
     Payment,
     PaymentRef,
-    RefundNews,
     RefundRequest,
     RefundResult,
     RefundStatus,
+    RefundUpdate,
 )
 from dispatch_returns.refunds.capabilities import Capabilities
 from dispatch_returns.refunds.details import NO_DETAILS
@@ -257,13 +257,13 @@ class FakeAdapter:
         envelope: dict[str, str] = json.loads(request.body)
         return (EventHead(envelope["id"], envelope["type"]),)
 
-    def parse_event(self, body: bytes) -> RefundNews | None:
+    def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Return the refund as it was when `event` was called. Raises `EventError`."""
         with self._lock:
             known = self._told.get(body)
         if known is None:
             raise EventError("the event is about a refund that does not exist")
-        return RefundNews(known.payments, (known,))
+        return RefundUpdate(known.payments, (known,))
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund]:
         """Return all refunds of a payment, newest first."""

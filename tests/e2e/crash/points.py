@@ -46,7 +46,7 @@ ELSEWHERE = {
     "statuses.list": "it only reads, where the status may be missing",
     "tickets.list_page": "it only reads, to know what was settled before",
     "restored.claim": "what a dead worker had claimed, another one claims when its lease ends",
-    "restored.meet": "one transaction that writes down what the processor says",
+    "restored.reconcile": "one transaction that writes down what the processor says",
     "restored.done": "the hold on payments ends with it, or it is compared again",
     "restored.later": "a comparison that is made again does no harm",
     "reconcile.claim": "what a dead worker had claimed, another one claims when its lease ends",

@@ -15,12 +15,12 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
-from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.connector.processor_events import Found, ProcessorEvents
 from dispatch_returns.refunds import actions, external, ledger
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus
 from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.sync import Met
+from dispatch_returns.refunds.sync import Reconciled
 from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.tickets import TicketReader
@@ -43,13 +43,13 @@ def desks() -> Iterator[tuple[Desk, Desk]]:
         yield here, Desk(two, here.fake, clock=here.clock, limits=limits)
 
 
-def news(desk: Desk) -> LateNews:
-    return LateNews(
+def news(desk: Desk) -> ProcessorEvents:
+    return ProcessorEvents(
         NOT_AGAIN, desk.service, workspace=lambda: WORKSPACE, refunded_status="refunded"
     )
 
 
-def meeting(desk: Desk, *known: KnownRefund) -> Callable[[Connection], list[Met]]:
+def meeting(desk: Desk, *known: KnownRefund) -> Callable[[Connection], list[Reconciled]]:
     """What an event about these refunds writes."""
     return writing(desk, Found(list(known), []))
 
@@ -93,12 +93,12 @@ def test_an_approval_and_an_event_of_the_same_payment_do_not_lock_each_other_out
     with ThreadPoolExecutor(2) as people:
         approval = people.submit(actions.approve, here.service, held.id, who="Ann", facts=given)
         event = people.submit(there.store.write, "event.done", meeting(there, known))
-        (met,) = event.result(SOON)
+        (reconciled,) = event.result(SOON)
         refused = approval.exception(SOON)
     # The first adopts the refund; the second finds that it is adopted already.
-    assert met in {Met.ADOPTED, Met.AGREES}
+    assert reconciled in {Reconciled.ADOPTED, Reconciled.AGREES}
     assert refused is None or "does not wait for an approval" in str(refused)
-    assert met is Met.ADOPTED or refused is None, "one of the two has adopted it"
+    assert reconciled is Reconciled.ADOPTED or refused is None, "one of the two has adopted it"
     settled = here.only()
     assert (settled.state, settled.adopted) == (State.SUCCEEDED, True)
     here.run(days=1)
@@ -130,7 +130,7 @@ def test_two_events_of_the_same_payment_do_not_lock_each_other_out(
             workers.submit(desk.store.write, "event.done", meeting(desk, *known))
             for desk, known in ((here, first), (there, second))
         ]
-        assert {event.result(SOON)[-1] for event in events} == {Met.NOTED}
+        assert {event.result(SOON)[-1] for event in events} == {Reconciled.NOTED}
     assert here.only().state is State.SUCCEEDED
 
 
@@ -151,10 +151,10 @@ def test_two_events_that_enter_a_ticket_of_the_others_payment_do_not_lock_each_o
             workers.submit(desk.store.write, "event.done", writing(desk, it))
             for desk, it in zip(desks, found, strict=True)
         ]
-        assert [event.result(SOON) for event in events] == [[Met.NOTED]] * 2
+        assert [event.result(SOON) for event in events] == [[Reconciled.NOTED]] * 2
 
 
-def writing(desk: Desk, found: Found) -> Callable[[Connection], list[Met]]:
+def writing(desk: Desk, found: Found) -> Callable[[Connection], list[Reconciled]]:
     return lambda conn: news(desk).write(conn, found)
 
 
@@ -190,7 +190,7 @@ def test_a_ticket_is_entered_after_the_event_that_is_being_written(
         waits(entered)
         other = start(there.store, entering(there, facts("tkt_2", payment_intent="pi_2")))
         assert not other.result(SOON).adopted, "another payment waits for nobody"
-    assert event.result(SOON) == [Met.NOTED]
+    assert event.result(SOON) == [Reconciled.NOTED]
     assert entered.result(SOON).processor_id == known.result.processor_id
 
 
@@ -206,7 +206,7 @@ def test_an_event_is_written_after_the_ticket_that_is_being_entered(
         event = start(there.store, meeting(there, known))
         waits(event)
     assert entered.result(SOON).state is State.REQUESTED
-    assert event.result(SOON) == [Met.ADOPTED]
+    assert event.result(SOON) == [Reconciled.ADOPTED]
     assert here.only().processor_id == known.result.processor_id
 
 

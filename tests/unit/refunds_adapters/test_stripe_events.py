@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import EventError, InvalidArgumentError, SignatureError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundNews, RefundStatus
+from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef, RefundStatus, RefundUpdate
 from dispatch_returns.refunds.adapters.stripe import StripeAdapter
 from dispatch_returns.refunds.adapters.stripe.events import (
     EVENTS,
     read_head,
-    refund_news,
+    refund_update,
     verify,
 )
 
@@ -49,7 +49,7 @@ def an_event(kind: str, **data: Any) -> bytes:
 
 def told(body: bytes) -> KnownRefund:
     """The one refund that an event shows."""
-    news = refund_news(body)
+    news = refund_update(body)
     assert news is not None
     (refund,) = news.refunds
     return refund
@@ -214,13 +214,13 @@ def test_a_refunded_charge_is_named_whatever_its_version_says_of_its_refunds(
     refunds: dict[str, Any],
 ) -> None:
     charge = {"object": "charge", "id": "ch_1", "payment_intent": "pi_1"}
-    news = refund_news(an_event("charge.refunded", **charge, **refunds))
-    assert news == RefundNews(PAYMENTS, ())
+    news = refund_update(an_event("charge.refunded", **charge, **refunds))
+    assert news == RefundUpdate(PAYMENTS, ())
 
 
 @pytest.mark.parametrize("kind", ["charge.succeeded", "refund.something_new", "payout.paid"])
 def test_other_events_tell_nothing(kind: str) -> None:
-    assert refund_news(an_event(kind, object="whatever")) is None
+    assert refund_update(an_event(kind, object="whatever")) is None
     assert read_head(an_event(kind, object="whatever")).type == kind
 
 
@@ -253,7 +253,7 @@ def test_an_event_of_a_connected_account_names_it() -> None:
 )
 def test_an_event_that_makes_no_sense_is_an_event_error(body: bytes) -> None:
     with pytest.raises(EventError):
-        refund_news(body)
+        refund_update(body)
 
 
 @pytest.mark.parametrize(
@@ -293,14 +293,14 @@ def test_a_ticket_that_cannot_be_one_is_left_out(ticket: Any) -> None:
 )
 def test_no_content_makes_another_error(content: Any, kind: str) -> None:
     body = json.dumps({"id": "evt_1", "type": kind, "data": {"object": content}}).encode()
-    for read in (refund_news, read_head):
+    for read in (refund_update, read_head):
         with contextlib.suppress(EventError):
             read(body)
 
 
 @pytest.mark.parametrize("status", [None, "a_new_status"])
 def test_a_status_that_is_not_known_is_no_failure(status: str | None) -> None:
-    news = refund_news(an_event("refund.updated", **REFUND | {"status": status}))
+    news = refund_update(an_event("refund.updated", **REFUND | {"status": status}))
     assert news is not None
     assert news.refunds[0].result.status == "pending"
 

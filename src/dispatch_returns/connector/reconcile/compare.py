@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.client.operation import UnreadableItem
-from dispatch_returns.connector.processor_events import Found, LateNews
+from dispatch_returns.connector.processor_events import Found, ProcessorEvents
 from dispatch_returns.connector.reconcile import discrepancies
 from dispatch_returns.connector.reconcile.discrepancies import (
     FIXABLE,
@@ -47,13 +47,13 @@ from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import (
     KnownRefund,
     PaymentRef,
-    RefundNews,
+    RefundUpdate,
     SupportsListing,
     UnreadableRefund,
     readable_refunds,
 )
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.sync import Met
+from dispatch_returns.refunds.sync import Reconciled
 from dispatch_returns.refunds.ticket_facts import TicketFacts, payment_on_ticket
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.receipts import ReceiptState
@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_FIXED = frozenset({Met.APPLIED, Met.ADOPTED, Met.AGREES})
+_FIXED = frozenset({Reconciled.APPLIED, Reconciled.ADOPTED, Reconciled.AGREES})
 _FIRST_ONLY = (1,)
 """The parcels of a ticket without receipts: its refund is the first."""
 _PAGE = 100
@@ -92,7 +92,7 @@ class Reconciler:
         self,
         store: Store,
         client: DispatchClient,
-        processor_events: LateNews,
+        processor_events: ProcessorEvents,
         *,
         workspace: Callable[[], str],
         refunded_status: str,
@@ -380,17 +380,17 @@ class Reconciler:
         """Record the refund of a discrepancy as the processor has it now."""
         if found.payment is None:
             return False
-        answer = self._processor_events.news.ask(RefundNews((found.payment,), ()))
+        answer = self._processor_events.sync.ask(RefundUpdate((found.payment,), ()))
         refunds = [it for it in answer.refunds if it.result.processor_id == found.processor_id]
         if not refunds:
             return False
-        news = self._processor_events.found(replace(answer, refunds=refunds))
-        met = self._store.write(
-            "reconcile.fix", lambda conn: self._processor_events.write(conn, news)
+        update = self._processor_events.found(replace(answer, refunds=refunds))
+        results = self._store.write(
+            "reconcile.fix", lambda conn: self._processor_events.write(conn, update)
         )
         # The ticket that waits for it has no row yet, and finds it when it is entered.
         for_no_row = found.cause is Cause.MADE_ELSEWHERE and found.refund_id is None
-        return (for_no_row and met == [Met.NOTED]) or all(it in _FIXED for it in met)
+        return (for_no_row and results == [Reconciled.NOTED]) or all(it in _FIXED for it in results)
 
 
 def _in_pages(items: Iterator[T]) -> Iterator[list[T]]:

@@ -26,9 +26,9 @@ from dispatch_returns.refunds.adapter import (
     KnownRefund,
     Payment,
     PaymentRef,
-    RefundNews,
     RefundRequest,
     RefundResult,
+    RefundUpdate,
     UnreadableRefund,
 )
 from dispatch_returns.refunds.adapters.stripe import events, objects
@@ -180,12 +180,12 @@ class StripeAdapter:
         events.verify(request.body, request.header(events.HEADER), self._secrets, self._clock())
         return (events.read_head(request.body),)
 
-    def parse_event(self, body: bytes) -> RefundNews | None:
+    def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Read ``refund.*``, ``charge.refund.updated`` and ``charge.refunded``; None for others.
 
         Raises `EventError` for an event that cannot be understood.
         """
-        return events.refund_news(body)
+        return events.refund_update(body)
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:
         """Return all refunds of a payment, newest first, from a consistent list."""

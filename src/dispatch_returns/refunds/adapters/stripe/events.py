@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from dispatch_returns.errors import EventError, ReplayError, SignatureError
-from dispatch_returns.refunds.adapter import EventHead, RefundNews
+from dispatch_returns.refunds.adapter import EventHead, RefundUpdate
 from dispatch_returns.refunds.adapters.stripe import objects
 
 HEADER = "stripe-signature"
@@ -25,7 +25,7 @@ EVENTS = (
     "charge.refunded",
     "charge.refund.updated",
 )
-"""The events that `refund_news` reads. The last two are the older names: see `NEEDED`."""
+"""The events that `refund_update` reads. The last two are the older names: see `NEEDED`."""
 NEEDED = EVENTS[:3]
 """The events to request from Stripe: API versions since 2024 report everything with these."""
 
@@ -94,14 +94,14 @@ def read_head(body: bytes) -> EventHead:
         raise _not_understood(error) from None
 
 
-def refund_news(body: bytes) -> RefundNews | None:
+def refund_update(body: bytes) -> RefundUpdate | None:
     """Return what an authentic event says about refunds; None if it is about something else.
 
     Raises `EventError` when it cannot be understood.
     """
     event = _decoded(body)
     try:
-        return _news(event)
+        return _update(event)
     except objects.MISFITS as error:
         raise _not_understood(error) from None
 
@@ -132,15 +132,15 @@ def _ticket_of(event: Mapping[str, Any]) -> str | None:
         return None
 
 
-def _news(event: Mapping[str, Any]) -> RefundNews | None:
+def _update(event: Mapping[str, Any]) -> RefundUpdate | None:
     kind, account = event["type"], event.get("account")
     if kind in _OBJECT_IS_A_REFUND:
         refund = objects.known_refund(event["data"]["object"], account)
-        return RefundNews(refund.payments, (refund,))
+        return RefundUpdate(refund.payments, (refund,))
     if kind != "charge.refunded":
         return None
     charge = event["data"]["object"]
     # The event only says which charge: the adapter asks Stripe how its refunds stand. What the
     # event shows of them depends on the API version: a list, a plain list, some without id or
     # status, none.
-    return RefundNews(objects.payments_of_charge(charge, account), ())
+    return RefundUpdate(objects.payments_of_charge(charge, account), ())
