@@ -245,7 +245,7 @@ class Connector:
         )
         self._upkeep = self._build_upkeep(retry_schedule)
         self._heartbeat = Heartbeat(self.store, clock)
-        self.runner = ThreadRunner(self.queues, settings.workers)
+        self.runner = ThreadRunner(self.queues, settings.workers, listen=self.store.listen)
         self._wakes = [self.runner.wake]
         self._accepted = False
         self.receivers = self._build_receivers()

@@ -264,13 +264,21 @@ class ThreadRunner:
 
     What a dead process had claimed is due again when its lease ends, so a start is all that is
     needed after a crash. `poll` (seconds) is how long work from other processes may wait; `wake`
-    signals that there is some now.
+    signals that there is some now, and `listen` calls it for other processes' work until its
+    result is called.
     """
 
-    def __init__(self, queues: Sequence[Queue[object]], workers: int, poll: float = 1.0) -> None:
+    def __init__(
+        self,
+        queues: Sequence[Queue[object]],
+        workers: int,
+        poll: float = 1.0,
+        listen: Callable[[Callable[[], None]], Callable[[], None]] = lambda _: lambda: None,
+    ) -> None:
         self._queues = queues
         self._workers = workers
         self._poll = poll
+        self._listen = listen
         self._wake = threading.Event()
         self._run: _Run | None = None
         self._pid: int | None = None
@@ -284,7 +292,7 @@ class ThreadRunner:
             self._pid = os.getpid()
             self._wake = threading.Event()
             self._run = _Run(self._queues, self._workers, self._poll, self._wake)
-            self._run.start()
+            self._run.start(self._listen)
             _started.add(self)
 
     @property
@@ -323,12 +331,14 @@ class _Run:
             target=self._claim_until_stopped, name="dispatch-returns-claimer", daemon=True
         )
 
-    def start(self) -> None:
+    def start(self, listen: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
         self._thread.start()
+        self._unlisten = listen(self._wake.set)
 
     def stop(self, timeout: float | None) -> bool:
         ends = None if timeout is None else time.monotonic() + timeout
         self._stopping = True
+        self._unlisten()
         self._wake.set()
         self._thread.join(timeout)  # so that nothing is started after `close`
         left = None if ends is None else max(0.0, ends - time.monotonic())

@@ -115,6 +115,13 @@ class Store:
                 " process"
             )
 
+    def listen(self, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` when another process has accepted a delivery, until the result is called.
+
+        Only PostgreSQL says so, and what it says may be lost: look regularly in any case.
+        """
+        return backend(self._engine).listen(self._engine, heard)
+
     def check_writable(self) -> None:
         """Write a row into the inbox, as a delivery does, and delete it, through to the disk.
 

@@ -26,6 +26,13 @@ class Dialect(Protocol):
         """Return this process's writer; `check` raises if nothing may be written."""
         ...
 
+    def listen(self, engine: Engine, heard: Callable[[], None]) -> Callable[[], None]:
+        """Call `heard` when another process has accepted something, until the result is called.
+
+        Notifications may be lost, and SQLite has none.
+        """
+        ...
+
     def begin_alone(self, conn: Connection) -> None:
         """Begin a transaction during which no other process changes the schema."""
         ...

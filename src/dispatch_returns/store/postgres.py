@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from dispatch_returns.errors import ConfigurationError, MissingExtraError, StoreUnavailableError
 from dispatch_returns.store.failures import LOGGING_NAME
+from dispatch_returns.store.listener import NOTIFY, Listener
 from dispatch_returns.store.writer import SharedWriter
 
 if TYPE_CHECKING:
@@ -95,7 +96,12 @@ def create(url: URL) -> Engine:
 
 def writer(engine: Engine, check: Callable[[], None]) -> SharedWriter:  # noqa: ARG001 - a server's database is not replaced while open
     """Return this process's writer."""
-    return SharedWriter(engine.connect, _begin, _check_intact, _WRITES_AT_ONCE - 1)
+    return SharedWriter(engine.connect, _begin, _check_intact, _commit, _WRITES_AT_ONCE - 1)
+
+
+def listen(engine: Engine, heard: Callable[[], None]) -> Callable[[], None]:
+    """Call `heard` when another process has accepted something, until the result is called."""
+    return Listener(engine, heard).stop
 
 
 def _begin(conn: Connection) -> None:
@@ -107,6 +113,12 @@ def _begin(conn: Connection) -> None:
             raise
         conn.rollback()  # only SQLAlchemy's own state: nothing was sent
         conn.exec_driver_sql(BEGIN)
+
+
+def _commit(conn: Connection) -> None:
+    """Commit a group, and notify the workers of other processes in the same round trip."""
+    conn.exec_driver_sql(f"{NOTIFY}; COMMIT", execution_options={"no_parameters": True})
+    conn.commit()  # only SQLAlchemy's own state
 
 
 def _check_intact(conn: Connection) -> None:

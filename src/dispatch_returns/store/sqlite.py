@@ -86,6 +86,11 @@ def _until_free(statement: Callable[[], object], pause: float = 0) -> None:
             return
 
 
+def listen(engine: Engine, heard: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG001 - SQLite notifies nobody
+    """Return a function that does nothing, as this one does."""
+    return lambda: None
+
+
 def begin_alone(conn: Connection) -> None:
     """Begin a transaction during which no other process writes."""
     conn.exec_driver_sql("BEGIN IMMEDIATE")

@@ -67,15 +67,18 @@ class GroupWriter:
         begin: Callable[[Connection], None],
         check: Callable[[], None] = lambda: None,
         check_intact: Callable[[Connection], None] = lambda _: None,
+        commit: Callable[[Connection], None] = Connection.commit,
     ) -> None:
         """`begin` starts a transaction on what `connect` returns; `check` raises if none may be.
 
-        `check_intact` raises if the current transaction can't be committed any more.
+        `check_intact` raises if the current transaction can't be committed any more; `commit`
+        commits that of a group.
         """
         self._connect = connect
         self._begin = begin
         self._check = check
         self._check_intact = check_intact
+        self._commit_group = commit
         self._conn: Connection | None = None
         self._queued: deque[_Job] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()
@@ -143,7 +146,7 @@ class GroupWriter:
         try:
             self._check()
             self._conn = self._conn or self._connect()
-            failure = self._commit_on(self._conn, batch)
+            failure = self._commit_on(self._conn, batch, self._commit_group)
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave every caller waiting
             self._disconnect()
             for job in batch:
@@ -154,7 +157,9 @@ class GroupWriter:
             self._commit(batch[:half])
             self._commit(batch[half:])
 
-    def _commit_on(self, conn: Connection, batch: list[_Job]) -> BaseException | None:
+    def _commit_on(
+        self, conn: Connection, batch: list[_Job], commit: Callable[[Connection], None]
+    ) -> BaseException | None:
         """Commit `batch` in one transaction on `conn`, and resolve its futures.
 
         Return what a job of several raised, after rolling back and without resolving any. Raises
@@ -173,7 +178,7 @@ class GroupWriter:
             # It is not run again: that might succeed, and then a Ctrl-C would be lost.
             batch[0].future.set_exception(_as_store_error(error))
             return None
-        conn.commit()
+        commit(conn)
         for job, result in zip(batch, results, strict=True):
             job.future.set_result(result)
         return None
@@ -197,10 +202,11 @@ class SharedWriter(GroupWriter):
         connect: Callable[[], Connection],
         begin: Callable[[Connection], None],
         check_intact: Callable[[Connection], None],
+        commit: Callable[[Connection], None],
         at_once: int,
     ) -> None:
         """At most `at_once` writes run next to the group, on connections of their own."""
-        super().__init__(connect, begin, check_intact=check_intact)
+        super().__init__(connect, begin, check_intact=check_intact, commit=commit)
         self._at_once = at_once
         self._free = threading.BoundedSemaphore(at_once)
 
@@ -211,7 +217,7 @@ class SharedWriter(GroupWriter):
             try:
                 self._check_open()
                 with self._connect() as conn:
-                    self._commit_on(conn, [job])
+                    self._commit_on(conn, [job], Connection.commit)
             except Exception as error:  # noqa: BLE001 - the future raises it
                 job.future.set_exception(_as_store_error(error))
         return job.future

@@ -14,9 +14,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
+from dispatch_returns.connector.workers import Queue, ThreadRunner
 from dispatch_returns.errors import (
     ConfigurationError,
     LeaseLostError,
@@ -325,6 +327,51 @@ def test_a_write_that_fails_while_its_connection_breaks_is_undone(store: Store, 
     assert events(store) == []
 
 
+# How workers hear of work.
+
+
+@pytest.fixture
+def listening(store: Store) -> Iterator[Callable[[], bool]]:
+    """Give a function that waits until a worker's process hears of something."""
+    heard = threading.Semaphore(0)
+    stop = store.listen(heard.release)
+    assert heard.acquire(timeout=SOON), "the start counts as one: of what was accepted before"
+    yield lambda: heard.acquire(timeout=SOON)
+    stop()
+
+
+def test_a_worker_hears_of_another_process_s_delivery(
+    listening: Callable[[], bool], other: Store
+) -> None:
+    assert other.submit("accept", accepting(1)).result(SOON)
+    assert listening()
+
+
+def test_a_worker_whose_connection_was_killed_hears_again(
+    listening: Callable[[], bool], other: Store, url: str
+) -> None:
+    kill_connections(url)
+    assert listening(), "it may have missed something meanwhile"
+    assert other.submit("accept", accepting(1)).result(SOON)
+    assert listening()
+
+
+def test_another_process_s_delivery_is_picked_up_at_once(store: Store, other: Store) -> None:
+    done = threading.Event()
+
+    def work(limit: int) -> list[inbox.StoredEvent]:
+        return store.write("claim", lambda conn: inbox.claim(conn, NOW, LEASE, limit))
+
+    queue: Queue[Any] = Queue("events", work, lambda _: done.set())
+    runner = ThreadRunner([queue], 1, poll=3600, listen=store.listen)
+    runner.start()
+    try:
+        assert other.submit("accept", accepting(1)).result(SOON)
+        assert done.wait(SOON)
+    finally:
+        runner.stop(SOON)
+
+
 # How deliveries are committed.
 
 
@@ -334,11 +381,13 @@ def trips(store: Store) -> list[str]:
 
     @event.listens_for(store._engine, "before_cursor_execute")
     def note(_conn: object, _cursor: object, text: str, *_: object) -> None:
-        seen.append(text.partition(" ")[0])
+        seen.append("COMMIT" if text.endswith("COMMIT") else text.partition(" ")[0])
 
     @event.listens_for(store._engine, "commit")
-    def note_commit(_conn: object) -> None:
-        seen.append("COMMIT")
+    def note_commit(conn: Connection) -> None:
+        driver: Any = conn.connection.driver_connection
+        if driver.info.transaction_status == TransactionStatus.INTRANS:
+            seen.append("COMMIT")
 
     return seen
 
