@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dispatch_sandbox.faults import FaultRule
     from dispatch_sandbox.resources.tickets import add_ticket
     from dispatch_sandbox.server import Sandbox, running
+    from dispatch_sandbox.shop import SandboxShop, ShiftedClock
     from dispatch_sandbox.state import API_KEY, WORKSPACE, SandboxState
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "DeliveryPolicy",
     "FaultRule",
     "Sandbox",
+    "SandboxShop",
     "SandboxState",
+    "ShiftedClock",
     "add_ticket",
     "create_app",
     "running",
@@ -41,7 +44,9 @@ _HOMES = {
     "DeliveryPolicy": "deliveries",
     "FaultRule": "faults",
     "Sandbox": "server",
+    "SandboxShop": "shop",
     "SandboxState": "state",
+    "ShiftedClock": "shop",
     "add_ticket": "resources.tickets",
     "create_app": "app",
     "running": "server",

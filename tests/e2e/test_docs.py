@@ -73,7 +73,10 @@ def _create_statuses(**workspace: str) -> None:
 
 QUICKSTART = ROOT / "docs" / "quickstart.md"
 """Its blocks are whole files, which tests/e2e/test_examples.py runs."""
-WITH_PYTHON = [page for page in PAGES if page != QUICKSTART and blocks(page, "python")]
+TESTING = ROOT / "docs" / "testing.md"
+"""Its blocks are files too, which tests/e2e/test_own_shop.py runs."""
+RUN_ELSEWHERE = {QUICKSTART, TESTING}
+WITH_PYTHON = [page for page in PAGES if page not in RUN_ELSEWHERE and blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)

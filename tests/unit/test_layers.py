@@ -33,7 +33,7 @@ EXTRAS = {
     "flask": {"dispatch_returns.webhooks.flask"},
     "opentelemetry": {"dispatch_returns.telemetry.otel"},
     "psycopg": {"dispatch_returns.store.postgres"},
-    "pytest": {"dispatch_returns.testing"},
+    "pytest": {"dispatch_returns.testing", "dispatch_sandbox.pytest_plugin"},
     "rich": {"dispatch_returns.cli", "dispatch_sandbox.demo"},
     "starlette": {SANDBOX, "dispatch_returns.webhooks.fastapi"},
     "stripe": {"dispatch_sandbox.demo", "dispatch_returns.refunds.adapters.stripe"},
