@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def dispatch_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxShop]:
     """A shop in a sandbox of its own. The environment points to it while the test runs."""
-    from dispatch_sandbox import running
+    from dispatch_sandbox.server import running
     from dispatch_sandbox.shop import SandboxShop
 
     with running() as box:

@@ -80,7 +80,7 @@ def test_a_condition_that_never_comes_says_what_came(
 
 def test_a_fault_is_found_by_its_name(shop: SandboxShop) -> None:
     for name in ("duplicate", "api_status", "fail_later"):
-        shop.fault(name)  # type: ignore[arg-type]
+        shop.fault(name)
     assert len(shop.box.state.faults.rules()) == 2
     with pytest.raises(InvalidArgumentError, match="name: must be one of duplicate, "):
         shop.fault("dupilcate")  # type: ignore[arg-type]
