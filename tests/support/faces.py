@@ -138,6 +138,16 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "PluginOptions",
         "Secrets",
     ),
+    "dispatch_returns.portal": (
+        "Objection",
+        "Quote",
+        "ReturnDraft",
+        "ReturnOptions",
+        "ReturnableItem",
+        "ReturnsPortal",
+        "options",
+        "quote",
+    ),
     "dispatch_returns.refunds": (
         "NO_MONEY_MOVED",
         "AdapterError",
@@ -269,27 +279,34 @@ FACES: Mapping[str, tuple[str, ...]] = {
     "dispatch_returns.webhooks.asgi": (
         "app",
         "health",
+        "portal",
     ),
     "dispatch_returns.webhooks.django": (
+        "async_portal_urls",
         "async_urls",
         "health_urls",
+        "portal_urls",
         "start_with_first_request",
         "urls",
     ),
     "dispatch_returns.webhooks.fastapi": (
         "health_router",
         "health_routes",
+        "portal_router",
+        "portal_routes",
         "route",
         "router",
     ),
     "dispatch_returns.webhooks.flask": (
         "blueprint",
         "health_blueprint",
+        "portal_blueprint",
         "start_with_first_request",
     ),
     "dispatch_returns.webhooks.wsgi": (
         "app",
         "health",
+        "portal",
     ),
     "dispatch_sandbox": (
         "API_KEY",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from dispatch_returns.money import Money
 from dispatch_returns.returns.labels.provider import Address, Label, LabelRequest
 from dispatch_returns.returns.notifications.notification import Notification
 from dispatch_returns.returns.orders.model import Order, OrderLine
+from dispatch_returns.returns.policy.model import ReasonChoice
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
@@ -86,6 +87,11 @@ class Rules:
     in_force_at: list[datetime] = field(default_factory=list[datetime])
     elsewhere: list[Mapping[str, int]] = field(default_factory=list[Mapping[str, int]])
     """What was said to be settled in other returns of the order, each time."""
+
+    reasons: tuple[ReasonChoice, ...] = ()
+
+    def return_by(self, order: Order, sku: str, reason: str | None = None) -> date | None:
+        return date(2024, 2, 1)
 
     def in_force(self, placed_at: datetime) -> Rules:
         self.in_force_at.append(placed_at)

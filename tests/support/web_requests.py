@@ -24,6 +24,8 @@ class Request:
     length: str | None = "true"
     piece: int = 65_536
     breaks_off: bool = False
+    query: str = ""
+    client: str = "127.0.0.1"
 
     def all_headers(self) -> list[tuple[str, str]]:
         if self.length is None:
@@ -89,11 +91,11 @@ async def ask_asgi_async(app: Any, request: Request, path: str) -> Reply:
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
-        "query_string": b"",
+        "query_string": request.query.encode(),
         "headers": [
             (k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in request.all_headers()
         ],
-        "client": ("127.0.0.1", 1),
+        "client": (request.client, 1),
         "server": ("127.0.0.1", 80),
     }
     await app(scope, receive, send)
@@ -135,7 +137,8 @@ def environ_of(request: Request, path: str, *, terminated: bool) -> dict[str, An
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": path,
-        "QUERY_STRING": "",
+        "QUERY_STRING": request.query,
+        "REMOTE_ADDR": request.client,
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",

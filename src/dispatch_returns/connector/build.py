@@ -59,6 +59,20 @@ def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
         recipient=address,
         notifier=notifier_of(settings, client),
         language=settings.language,
+        mailer=mailer_of(settings, client),
+    )
+
+
+def mailer_of(settings: Settings, client: DispatchClient) -> Notifier | None:
+    """Return what mails the portal's codes, None without a mail server. Raises the same."""
+    if not settings.smtp_options:
+        return None
+    return notifications.load(
+        ("smtp",),
+        client,
+        smtp=settings.smtp_options,
+        shop=settings.shop,
+        templates=settings.notification_templates,
     )
 
 

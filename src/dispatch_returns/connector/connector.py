@@ -49,6 +49,8 @@ from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
 from dispatch_returns.returns import records
+from dispatch_returns.returns.online.codes import Codes
+from dispatch_returns.returns.online.service import OnlineReturns
 from dispatch_returns.returns.owner_lookup import OrderRecords, Owners
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.engine import ReturnsEngine
@@ -200,6 +202,7 @@ class Connector:
             clock,
             workspace=self.installation.known_workspace,
         )
+        self.online = None if workflow is None else self._build_online(workflow)
         self.go_live = GoLive(
             self.store,
             self.client,
@@ -233,6 +236,7 @@ class Connector:
             handler_tracebacks=settings.handler_tracebacks,
             handler_limit=timedelta(seconds=settings.handler_limit),
             workspace=self.installation.workspace,
+            online=self.online,
             **notifying,
             **timing,
         )
@@ -257,6 +261,22 @@ class Connector:
             self.installation.differing_setting,
         )
         telemetry.observe(self._standing)
+
+    def _build_online(self, workflow: Workflow) -> OnlineReturns:
+        """Return what the portal needs."""
+        url, clock = self.settings.portal_url or "", self._clock
+        codes = Codes(self.store, workflow.orders, workflow.mailer, clock, url)
+        return OnlineReturns(
+            self.store,
+            self.client,
+            self.returns,
+            workflow,
+            self._owners,
+            codes=codes,
+            clock=clock,
+            workspace=self.installation.workspace,
+            wake=self.wake,
+        )
 
     def _build_upkeep(self, retry_schedule: RetrySchedule) -> list[Queue[Any]]:
         """Return the regular work that no event starts."""

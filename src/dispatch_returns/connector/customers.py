@@ -21,7 +21,7 @@ from dispatch_returns.returns.records import OVER as RETURN_OVER
 from dispatch_returns.returns.records import customer_digest
 from dispatch_returns.store import Store, audit_log
 from dispatch_returns.store.inbox import EventState
-from dispatch_returns.store.schema import inbox, labels, ledger, outbox, returns
+from dispatch_returns.store.schema import inbox, labels, ledger, online_requests, outbox, returns
 
 _BATCH = 500
 _IN_PROGRESS = frozenset({State.REQUESTED, State.SENDING, State.UNKNOWN})
@@ -53,6 +53,9 @@ def export(store: Store, address: str) -> dict[str, Any]:
             ],
             "refunds": [_plain(it) for it in conn.execute(_OF_TICKETS["ledger"], of)],
             "messages": [_plain(it) for it in conn.execute(_OF_TICKETS["outbox"], of)],
+            "online_requests": [
+                _plain(it) for it in conn.execute(_OF_TICKETS["online_requests"], of)
+            ],
         }
 
 
@@ -72,6 +75,7 @@ def erase(store: Store, address: str, now: datetime, *, who: str, why: str | Non
         erasure.labels()
         erasure.refunds()
         erasure.messages()
+        erasure.online_requests()
         subject = customer_digest(address)
         audit_log.record(conn, "erase customer", now, who=who, why=why, subject=subject)
         return Erased(erasure.removed, tuple(erasure.kept))
@@ -86,7 +90,7 @@ class _Erasure:
         self.conn = conn
         self.address = address
         self.of = {"tickets": tickets}
-        what = ("events", "returns", "labels", "refunds", "messages")
+        what = ("events", "returns", "labels", "refunds", "messages", "online_requests")
         self.removed: dict[str, int] = dict.fromkeys(what, 0)
         self.kept: list[str] = []
 
@@ -124,6 +128,11 @@ class _Erasure:
                 without = re.sub(re.escape(self.address), "[erased]", written, flags=re.IGNORECASE)
                 self._blank("messages", outbox, it, payload=json.loads(without))
 
+    def online_requests(self) -> None:
+        for it in self.conn.execute(_OF_TICKETS["online_requests"], self.of).all():
+            if it.note is not None or it.email is not None:
+                self._blank("online_requests", online_requests, it, note=None, email=None)
+
     def _blank(self, what: str, table: Table, row: Row[Any], **values: object) -> None:
         self.conn.execute(update(table).where(table.c.id == row.id).values(values))
         self.removed[what] += 1
@@ -131,7 +140,7 @@ class _Erasure:
 
 _OF_TICKETS = {
     table.name: select(table).where(table.c.ticket_id.in_(bindparam("tickets", expanding=True)))
-    for table in (inbox, returns, ledger, outbox)
+    for table in (inbox, returns, ledger, outbox, online_requests)
 }
 _OF_CUSTOMER = select(returns.c.ticket_id).where(returns.c.customer == bindparam("customer"))
 _LABELS = (

@@ -171,6 +171,22 @@ class Settings(BaseSettings):
         default=None, description="a folder of your own templates, used before ours"
     )
     shop: str = Field(default="", description="the name that notifications are signed with")
+    portal_url: str | None = Field(
+        default=None,
+        description="where customers reach the [portal](portal.md): `https://shop.example/returns`."
+        " Without it, mails carry a code and no link",
+    )
+    portal_logo: str | None = Field(
+        default=None, description="the portal's logo: a PNG, SVG, JPEG or WebP file"
+    )
+    portal_accent: str = Field(
+        default="#2f5bea",
+        pattern=r"^#[0-9A-Fa-f]{6}$",
+        description="the colour of the portal's buttons; the text on it is chosen to be readable",
+    )
+    portal_templates: str | None = Field(
+        default=None, description="a folder of your own templates and words, used before ours"
+    )
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(
         default=4, ge=1, le=64, description="how many of each kind of work are done at once"

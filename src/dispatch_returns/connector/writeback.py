@@ -27,6 +27,7 @@ from dispatch_returns.errors import (
     NotFoundError,
     NotificationError,
     NotShownError,
+    OrderError,
     TicketDeletedError,
     ValidationError,
 )
@@ -37,6 +38,7 @@ from dispatch_returns.refunds.ticket_facts import removal_of
 from dispatch_returns.returns import records
 from dispatch_returns.returns.notifications import comments
 from dispatch_returns.returns.notifications.notification import Notifier
+from dispatch_returns.returns.online.service import MESSAGES, OnlineReturns
 from dispatch_returns.returns.steps import messages
 from dispatch_returns.returns.tickets import PATIENCE, TicketReader
 from dispatch_returns.store import Store, inbox, outbox, restores
@@ -73,6 +75,7 @@ class Messenger:
         review_status: str = "needs_review",
         notifier: Notifier | None = None,
         language: str = "en",
+        online: OnlineReturns | None = None,
         handler_tracebacks: bool = True,
         handler_limit: timedelta = timedelta(minutes=1),
         lease: timedelta = timedelta(minutes=3),
@@ -89,6 +92,7 @@ class Messenger:
         self._review_status = review_status
         self._notifier = notifier
         self._language = language
+        self._online = online
         self._handler_tracebacks = handler_tracebacks
         self._handler_limit = handler_limit
         self._kept: dict[int, float] = {}
@@ -144,7 +148,10 @@ class Messenger:
         """Deliver a claimed message; postpone it if that is not possible now."""
         try:
             with telemetry.span("write_back", kind=message.kind, **_ids(message)):
-                self._deliver(message)
+                if message.kind in MESSAGES:
+                    self._deliver_online(message)
+                else:
+                    self._deliver(message)
         except LeaseLostError:
             log.info("message %s was taken over by another worker", message.id, extra=_ids(message))
         finally:
@@ -356,6 +363,28 @@ class Messenger:
         )
         why = "the database was restored: it may have been sent already"
         self._finish(message, MessageState.REFUSED, why, note)
+
+    def _deliver_online(self, message: Message) -> None:
+        """Mail a code, or open the ticket of a request.
+
+        A customer waits for the ticket, so nothing that can be mended ends it: not a workspace
+        without the status, and not an order system that is away.
+        """
+        if self._online is None:
+            why = "no return policy is set, so an online request waits"
+            self._postpone(message, why, why)
+            return
+        try:
+            self._online.deliver(message)
+        except NotificationError as error:
+            if error.retryable:
+                self._postpone(message, str(error), str(error))
+            else:
+                self._finish(message, MessageState.REFUSED, str(error))
+        except (APIError, OrderError) as error:
+            self._postpone(message, type(error).__name__, str(error))
+        else:
+            self._finish(message, MessageState.DONE, None)
 
     def _call_handler(self, message: Message) -> None:
         payload = message.payload

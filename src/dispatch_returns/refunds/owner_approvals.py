@@ -7,7 +7,6 @@ does not cover another order or another address.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +14,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from dispatch_returns.emails import email_key
-from dispatch_returns.store import queue
-from dispatch_returns.store.schema import keys, owners
+from dispatch_returns.store import keys, queue
+from dispatch_returns.store.schema import owners
 
 _PROOFS = "proofs"
 
@@ -80,14 +79,9 @@ def _of(question: Question) -> tuple[ColumnElement[bool], ...]:
 
 def proof_key(conn: Connection) -> bytes | None:
     """Return this installation's signing key, or None if it has none yet."""
-    found = conn.execute(select(keys.c.secret).where(keys.c.name == _PROOFS)).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    return keys.get(conn, _PROOFS)
 
 
 def make_proof_key(conn: Connection, now: datetime) -> bytes:
     """Return this installation's signing key; make it now if there is none."""
-    fresh = {"name": _PROOFS, "secret": secrets.token_bytes(32), "made_at": now}
-    queue.insert_new(conn, keys, fresh)
-    found = proof_key(conn)
-    assert found is not None
-    return found
+    return keys.make(conn, _PROOFS, now)

@@ -363,6 +363,16 @@ def of_order(conn: Connection, row: Return) -> list[Return]:
     return _others(conn, row, returns.c.order_key == row.order_key)
 
 
+def all_of_order(conn: Connection, workspace_id: str, order_key: str) -> list[Return]:
+    """Return every return of an order, newest first."""
+    query = (
+        select(returns)
+        .where(returns.c.workspace_id == workspace_id, returns.c.order_key == order_key)
+        .order_by(returns.c.created_at.desc(), returns.c.id)
+    )
+    return [_return(row) for row in conn.execute(query).mappings()]
+
+
 def of_customer(conn: Connection, row: Return) -> list[Return]:
     """Return the other returns of the same customer that were not refused, oldest first."""
     if row.customer is None:

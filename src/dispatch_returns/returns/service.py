@@ -73,13 +73,15 @@ class Returns:
         customer_name: str | None = None,
         original_order_total: Money | Decimal | None = None,
         fields: Mapping[str, JsonValue] | None = None,
+        body: str | None = None,
+        metadata: Mapping[str, JsonValue] | None = None,
         key: str | None = None,
     ) -> Ticket:
         """Create the ticket of a return, as in the returns guide, and return it.
 
-        `original_order_total` is in major units; `fields` are further custom fields. A repeated
-        call with the same `key` creates no second ticket. Raises `InvalidArgumentError` for
-        items that can't be read, `APIError` otherwise.
+        `original_order_total` is in major units; `fields` are further custom fields; `body` and
+        `metadata` are the ticket's. A repeated call with the same `key` creates no second ticket.
+        Raises `InvalidArgumentError` for items that can't be read, `APIError` otherwise.
         """
         wanted = [_item(item) for item in items]
         if not wanted:
@@ -98,6 +100,8 @@ class Returns:
             customer_name=customer_name,
             status=self._statuses.name(Step.REQUESTED),
             custom_fields=custom | dict(fields or {}),
+            body=body,
+            metadata=metadata,
             idempotency_key=key,
         )
         # While the workers do not know the workspace's id yet, the ticket's event enters it.

@@ -464,5 +464,34 @@ receipts = Table(
     UniqueConstraint("return_id", "key", name="uq_receipts_key"),
 )
 
+access_attempts = Table(
+    "access_attempts",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("at", Utc, nullable=False, index=True),
+    Index("ix_access_attempts_subject", "subject", "at"),
+)
+"""Attempts to prove an order, by what they are counted for: a digest, which names nobody."""
+
+online_requests = Table(
+    "online_requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace_id", Text, nullable=False),
+    Column("order_id", ForeignText, nullable=False),
+    Column("order_key", ForeignText, nullable=False),
+    Column("items", JSON, nullable=False),
+    Column("reason", ForeignText, nullable=False),
+    Column("detail", ForeignText),
+    Column("language", Text, nullable=False),
+    Column("email", ForeignText),
+    Column("note", ForeignText),
+    Column("ticket_id", Text, index=True),
+    Column("created_at", Utc, nullable=False),
+    Index("ix_online_requests_order_key", "workspace_id", "order_key"),
+)
+"""Returns that customers have asked for in the portal, until and after they have a ticket."""
+
 APPEND_ONLY = (attempts, acts, decisions)
 """Tables whose rows are never changed or deleted; triggers enforce it."""

@@ -17,7 +17,7 @@ from dispatch_returns.webhooks.http import (
 )
 from dispatch_returns.webhooks.receiver import Deliveries, HasReceivers
 
-__all__ = ["app", "health"]
+__all__ = ["app", "health", "portal"]
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -41,6 +41,11 @@ def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Mount:
     `max_lag` seconds.
     """
     return Mount(Probes(connector, max_lag))
+
+
+def portal(endpoint: Endpoint) -> Mount:
+    """Return an ASGI application that serves a `ReturnsPortal` at any path it is mounted at."""
+    return Mount(endpoint)
 
 
 class Mount:
@@ -90,9 +95,15 @@ class _Body:
 
 
 def _request(scope: Scope, body: _Body) -> AsyncRequest:
-    query = scope.get("query_string", b"").decode("latin-1")
-    headers = _headers(scope["headers"])
-    return AsyncRequest(scope["method"], scope["path"], query, headers, body.read)
+    client = scope.get("client")
+    return AsyncRequest(
+        scope["method"],
+        scope["path"],
+        scope.get("query_string", b"").decode("latin-1"),
+        _headers(scope["headers"]),
+        body.read,
+        client=client[0] if client else None,
+    )
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -34,7 +34,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("django", "the Django mount") from error
 
-__all__ = ["async_urls", "health_urls", "start_with_first_request", "urls"]
+__all__ = [
+    "async_portal_urls",
+    "async_urls",
+    "health_urls",
+    "portal_urls",
+    "start_with_first_request",
+    "urls",
+]
 
 
 def urls(connector: HasReceivers) -> list[URLPattern]:
@@ -61,6 +68,19 @@ def health_urls(connector: HasHealth, max_lag: float = MAX_LAG) -> list[URLPatte
     return [path(probe, view, name=f"dispatch_{probe}") for probe in PROBES]
 
 
+def portal_urls(endpoint: Endpoint) -> list[URLPattern]:
+    """Return URL patterns that serve a `ReturnsPortal`: ``path("returns/", include(...))``.
+
+    The views need no CSRF token of Django's, because the portal's forms carry its own.
+    """
+    return _portal(_view(endpoint))
+
+
+def async_portal_urls(endpoint: Endpoint) -> list[URLPattern]:
+    """Return the same with async views."""
+    return _portal(_async_view(endpoint))
+
+
 def start_with_first_request(connector: Startable) -> None:
     """Start the connector's threads in each process that serves requests, and in no other.
 
@@ -71,12 +91,19 @@ def start_with_first_request(connector: Startable) -> None:
     start_at_first(request_started, connector)
 
 
+def _portal(view: Callable[..., Any]) -> list[URLPattern]:
+    return [
+        path("", view, name="dispatch_portal"),
+        path("<path:page>", view, name="dispatch_portal_page"),
+    ]
+
+
 def _path(sender: str, view: Callable[[HttpRequest], Any]) -> URLPattern:
     return path(sender, view, name=f"{sender}_webhook")
 
 
-def _view(endpoint: Endpoint) -> Callable[[HttpRequest], HttpResponse]:
-    def view(request: HttpRequest) -> HttpResponse:
+def _view(endpoint: Endpoint) -> Callable[..., HttpResponse]:
+    def view(request: HttpRequest, **_: str) -> HttpResponse:
         return _response(endpoint.serve(_request(request)))
 
     vars(view)["csrf_exempt"] = True
@@ -85,15 +112,22 @@ def _view(endpoint: Endpoint) -> Callable[[HttpRequest], HttpResponse]:
 
 def _async_view(
     endpoint: Endpoint,
-) -> Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]:
-    async def view(request: HttpRequest) -> HttpResponse:
+) -> Callable[..., Coroutine[Any, Any, HttpResponse]]:
+    async def view(request: HttpRequest, **_: str) -> HttpResponse:
         asked = _request(request)
 
         async def read(limit: int, seconds: float) -> bytes | NoBody:
             return asked.read(limit, seconds)  # Django has read it already
 
         answer = await endpoint.serve_async(
-            AsyncRequest(asked.method, asked.path, asked.query, asked.headers, read)
+            AsyncRequest(
+                asked.method,
+                asked.path,
+                asked.query,
+                asked.headers,
+                read,
+                client=asked.client,
+            )
         )
         return _response(answer)
 

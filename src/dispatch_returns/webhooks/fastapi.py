@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import MissingExtraError
 from dispatch_returns.webhooks import asgi
-from dispatch_returns.webhooks.http import MAX_LAG, PROBES, HasHealth
+from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Endpoint, HasHealth
 from dispatch_returns.webhooks.receiver import DISPATCH, HasReceivers
 
 try:
@@ -23,7 +23,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-__all__ = ["health_router", "health_routes", "route", "router"]
+__all__ = ["health_router", "health_routes", "portal_router", "portal_routes", "route", "router"]
 
 
 def router(connector: HasReceivers) -> APIRouter:
@@ -57,6 +57,16 @@ def health_routes(connector: HasHealth, max_lag: float = MAX_LAG) -> list[Route]
     """Return the same as Starlette routes; they need no FastAPI."""
     probes = asgi.health(connector, max_lag)
     return [Route(f"/{probe}", probes, name=f"dispatch_{probe}") for probe in PROBES]
+
+
+def portal_router(endpoint: Endpoint) -> APIRouter:
+    """Return a router that serves a `ReturnsPortal` under its prefix, such as ``/returns``."""
+    return _router(portal_routes(endpoint))
+
+
+def portal_routes(endpoint: Endpoint) -> list[Route]:
+    """Return the same as Starlette routes; they need no FastAPI."""
+    return [Route("/{page:path}", asgi.portal(endpoint), name="dispatch_portal")]
 
 
 def _router(routes: Sequence[Route]) -> APIRouter:

@@ -27,7 +27,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("flask", "the Flask mount") from error
 
-__all__ = ["blueprint", "health_blueprint", "start_with_first_request"]
+__all__ = ["blueprint", "health_blueprint", "portal_blueprint", "start_with_first_request"]
 
 
 def blueprint(connector: HasReceivers) -> Blueprint:
@@ -64,6 +64,22 @@ def health_blueprint(connector: HasHealth, max_lag: float = MAX_LAG) -> Blueprin
     return mount
 
 
+def portal_blueprint(endpoint: Endpoint) -> Blueprint:
+    """Return a blueprint that serves a `ReturnsPortal` under its ``url_prefix`` (``/returns``).
+
+    If the application protects its forms against forged requests, exempt the blueprint: the
+    portal's forms carry its own token.
+    """
+    mount = Blueprint("dispatch_portal", __name__)
+
+    def add(state: BlueprintSetupState) -> None:
+        _add(state, "start", "", endpoint)
+        _add(state, "page", "<path:page>", endpoint)
+
+    mount.record(add)
+    return mount
+
+
 def start_with_first_request(connector: Startable) -> None:
     """Start the connector's threads in each process that serves requests, and in no other.
 
@@ -74,7 +90,7 @@ def start_with_first_request(connector: Startable) -> None:
 
 
 def _add(state: BlueprintSetupState, name: str, path: str, endpoint: Endpoint) -> None:
-    def view() -> Response:
+    def view(**_: str) -> Response:
         answer = endpoint.serve(request_of(request.environ, request.stream, request.get_data))
         return Response(answer.body, answer.status, list(answer.headers))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 PROBES = ("live", "ready", "lag")
@@ -20,7 +20,7 @@ MAX_LAG = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the web framework sends back: ``body`` is JSON."""
+    """What the web framework sends back."""
 
     status: int
     body: bytes
@@ -41,11 +41,16 @@ class _Head:
     path: str
     query: str
     headers: Mapping[str, str]
+    client: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Request(_Head):
     """A request. A header that was sent more than once is joined by ``", "``.
+
+    ``query`` is what follows the path's ``?``, as it was sent. ``client`` is the address that the
+    server says the request came from: behind a proxy, it is the proxy's unless the server or the
+    framework is told to trust it.
 
     ``read`` reads the body, if an endpoint needs it. Its arguments are a number of bytes and of
     seconds: it returns at least one byte more than that number if there are more, and takes not

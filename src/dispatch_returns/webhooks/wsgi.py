@@ -17,7 +17,7 @@ from dispatch_returns.webhooks.http import (
 )
 from dispatch_returns.webhooks.receiver import Deliveries, HasReceivers
 
-__all__ = ["app", "health"]
+__all__ = ["app", "health", "portal"]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., object]
@@ -40,6 +40,11 @@ def health(connector: HasHealth, max_lag: float = MAX_LAG) -> Application:
     `max_lag` seconds.
     """
     return _mount(Probes(connector, max_lag))
+
+
+def portal(endpoint: Endpoint) -> Application:
+    """Return a WSGI application that serves a `ReturnsPortal` at any path it is mounted at."""
+    return _mount(endpoint)
 
 
 def _mount(endpoint: Endpoint) -> Application:
@@ -93,8 +98,8 @@ def request_of(
         return NoBody("broken off", len(body)) if missing else body
 
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    query = environ.get("QUERY_STRING", "")
-    return Request(environ["REQUEST_METHOD"], path, query, headers, read)
+    query, client = environ.get("QUERY_STRING", ""), environ.get("REMOTE_ADDR")
+    return Request(environ["REQUEST_METHOD"], path, query, headers, read, client=client or None)
 
 
 def _read(stream: Readable, limit: int, seconds: float) -> bytes:

@@ -28,6 +28,8 @@ class TicketComments:
 
         Raises `NotFoundError` if the API does not know the ticket, which can be so for a moment.
         """
+        if not notification.ticket_id:
+            raise NotificationError("it belongs to no ticket, so it can only be mailed")
         body = self._templates.render(notification).text
         try:
             write_once(

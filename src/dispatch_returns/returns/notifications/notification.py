@@ -24,6 +24,8 @@ class NotificationKind(enum.StrEnum):
     EXPIRED = "expired"
     RECEIVED = "received"
     REFUNDED = "refunded"
+    ACCESS_CODE = "access_code"
+    """A customer wants to open the portal for their order. It belongs to no ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class NotificationItem:
 @dataclass(frozen=True, slots=True)
 class Notification:
     """One message to one customer. Each notifier sends the same ``key`` once.
+
+    ``ticket_id`` is empty where there is no ticket yet: such a notification can only be mailed.
 
     ``facts`` are the values for the templates: see `FACTS`; unknown ones are left out.
     ``language`` is a code such as ``en`` or ``de-AT``.
@@ -77,6 +81,8 @@ FACTS: Mapping[str, str] = {
     "tracking_url": "text: a page that shows where the package is",
     "label_url": "text: where the label can be downloaded",
     "label_attached": "true if the label is attached to this message or to the ticket",
+    "code": "text: the code that opens the portal",
+    "portal_link": "text: a link that opens the portal once",
 }
 """Each value and its type. In a template, one that a notification does not have is None."""
 
@@ -121,6 +127,8 @@ _ALL: dict[str, object] = {
     "deduction": Money(490, "EUR"),
     "reason": "The article is on sale & cannot be returned <final sale>.",
     "keep_items": False,
+    "code": "493025",
+    "portal_link": "https://example.com/returns/open?k=sample",
 }
 assert _ALL.keys() == FACTS.keys()
 
@@ -141,6 +149,7 @@ _OF_KIND = {
     NotificationKind.EXPIRED: (),
     NotificationKind.RECEIVED: ("items", "amount", "received_on"),
     NotificationKind.REFUNDED: ("amount", "deduction"),
+    NotificationKind.ACCESS_CODE: ("code", "portal_link"),
 }
 
 

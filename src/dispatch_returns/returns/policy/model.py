@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -31,6 +32,7 @@ from dispatch_returns.returns.policy.keys import (
     Reviewer,
     Shipping,
     Verdicts,
+    Word,
     Words,
     queue_of,
     word,
@@ -91,6 +93,25 @@ class EarlierReturns(Keys):
 
     count: Annotated[int, Field(ge=0)]
     days: Annotated[Days, Field(ge=1)]
+
+
+Translations = dict[Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")], Name]
+"""A text for customers by language: ``en``, ``de``."""
+
+
+class ReasonDetail(Keys):
+    """A follow-up answer to "Why are you sending it back?"."""
+
+    key: Word
+    words: Translations = Field(default_factory=dict[str, str])
+
+
+class ReasonChoice(Keys):
+    """A reason that customers can choose, and what they are asked next."""
+
+    key: Word
+    words: Translations = Field(default_factory=dict[str, str])
+    details: Annotated[tuple[ReasonDetail, ...], Field(strict=False)] = ()
 
 
 class Rule(Keys):
@@ -178,6 +199,7 @@ class PolicyKeys(Keys):
     expiry_days: Annotated[Days, Field(ge=1)] = 30
     label_days: Annotated[Days, Field(ge=1)] = 30
 
+    reasons: Annotated[tuple[ReasonChoice, ...], Field(strict=False)] = ()
     checks: dict[CheckName, Check] = Field(default_factory=dict[CheckName, Check])
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
 
@@ -206,6 +228,14 @@ class PolicyKeys(Keys):
                 raise ValueError(f"two rules, or a rule and a check, are called {rule.name!r}")
             seen.add(rule.name)
         return rules
+
+    @field_validator("reasons")
+    @classmethod
+    def _reasons_differ(cls, reasons: tuple[ReasonChoice, ...]) -> tuple[ReasonChoice, ...]:
+        for named in ([it.key for it in reasons], *([d.key for d in it.details] for it in reasons)):
+            if twice := {key for key in named if named.count(key) > 1}:
+                raise ValueError(f"two reasons are called {min(twice)!r}")
+        return reasons
 
     @property
     def zone(self) -> ZoneInfo:

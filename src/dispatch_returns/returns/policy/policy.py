@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, Self, get_args
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.returns.orders.model import Order
-from dispatch_returns.returns.policy.evaluation import decide
+from dispatch_returns.returns.policy.evaluation import decide, last_day
 from dispatch_returns.returns.policy.facts import (
     FactItem,
     Listed,
@@ -22,7 +22,14 @@ from dispatch_returns.returns.policy.facts import (
     merged,
 )
 from dispatch_returns.returns.policy.keys import CheckName, word
-from dispatch_returns.returns.policy.model import Check, EarlierReturns, PolicyKeys, Rule
+from dispatch_returns.returns.policy.model import (
+    Check,
+    EarlierReturns,
+    PolicyKeys,
+    ReasonChoice,
+    ReasonDetail,
+    Rule,
+)
 from dispatch_returns.returns.policy.settle import Settling
 from dispatch_returns.returns.policy.terms import case_of, terms_of
 from dispatch_returns.returns.policy.verdict import (
@@ -47,6 +54,8 @@ POLICY: Models = {
     "rules": Rule,
     "checks": Check,
     "earlier_returns": EarlierReturns,
+    "reasons": ReasonChoice,
+    "details": ReasonDetail,
 }
 
 # What pydantic adds to a path, and the merchant has not written.
@@ -119,6 +128,15 @@ class ReturnPolicy(PolicyKeys):
         if entries.intersection(self.block or ()):
             listed = "block"
         return decide(self, PolicyFacts.of(request, order, history, listed), now)
+
+    def return_by(self, order: Order, sku: str, reason: str | None = None) -> date | None:
+        """Return the last day on which `sku` can be returned; None if nothing was shipped.
+
+        It is a day in the policy's time zone, without the grace period.
+        """
+        facts = OrderFacts.of(order)
+        terms = terms_of(self, case_of(sku, facts, None if reason is None else word(reason)))
+        return last_day(self, facts, terms.window_days)
 
     def replay(self, verdict: Verdict) -> Verdict:
         """Decide again from the facts of `verdict` alone: the same policy gives the same."""

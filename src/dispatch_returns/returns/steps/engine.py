@@ -40,6 +40,7 @@ from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ticket_facts import removal_of
 from dispatch_returns.returns import records
 from dispatch_returns.returns.label_records import LabelState
+from dispatch_returns.returns.online import requests as online_requests
 from dispatch_returns.returns.owner_lookup import Owners
 from dispatch_returns.returns.records import NewDecision, Return, ReturnChanges
 from dispatch_returns.returns.steps.assignment import Reviewers
@@ -166,7 +167,8 @@ class ReturnsEngine:
         """Write the row of a ticket's return, once. It is due at once."""
         now = self._clock()
         step = self._statuses.step(ticket.status)
-        values = values_of(request_of(ticket, asked_at or now))
+        asked_at = online_requests.asked_at(conn, ticket.metadata) or asked_at or now
+        values = values_of(request_of(ticket, asked_at))
         # If the item was received already, a warehouse wrote the receipt's fields.
         values["claimed"] = None if step is Step.RECEIVED else claimed_by(ticket, self._evidence)
         values["status"] = ""  # so that the first look counts as an arrival

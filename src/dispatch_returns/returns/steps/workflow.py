@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from dispatch_returns.returns.labels.provider import Address, LabelProvider
 from dispatch_returns.returns.notifications.notification import Notifier
 from dispatch_returns.returns.orders.model import Order, OrderSource
+from dispatch_returns.returns.policy.model import ReasonChoice
 from dispatch_returns.returns.policy.verdict import (
     Breakdown,
     History,
@@ -57,10 +58,19 @@ class Policy(Protocol):
         """For how many days a label can be used."""
         ...
 
+    @property
+    def reasons(self) -> Sequence[ReasonChoice]:
+        """The reasons that customers can choose; empty for the usual ones."""
+        ...
+
     def evaluate(
         self, request: ReturnRequest, order: Order | None, history: History, now: datetime
     ) -> Verdict:
         """Return whether the items can be returned, and why."""
+        ...
+
+    def return_by(self, order: Order, sku: str, reason: str | None = None) -> date | None:
+        """Return the last day on which an article can be returned; None if it was not shipped."""
         ...
 
     def settle(
@@ -111,7 +121,8 @@ class Workflow:
     """What a merchant has configured.
 
     Without `labels` agents send them by hand; without `notifier` the customer gets only the comment
-    about the refund.
+    about the refund. `mailer` sends the portal's codes: they belong to no ticket, so only e-mail
+    can bring them.
     """
 
     book: Policies
@@ -120,10 +131,11 @@ class Workflow:
     recipient: Address | None = None
     notifier: Notifier | None = None
     language: str = "en"
+    mailer: Notifier | None = None
 
     def close(self) -> None:
         """Close all connections. May be called twice."""
-        for each in (self.orders, self.labels, self.notifier):
+        for each in (self.orders, self.labels, self.notifier, self.mailer):
             close = getattr(each, "close", None)
             if close is not None:
                 close()

@@ -448,6 +448,37 @@ def upgrade() -> None:
         sa.UniqueConstraint("return_id", "ordinal", name=op.f("uq_receipts_return_id")),
     )
 
+    op.create_table(
+        "access_attempts",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_attempts")),
+    )
+    op.create_index(op.f("ix_access_attempts_at"), "access_attempts", ["at"])
+    op.create_index("ix_access_attempts_subject", "access_attempts", ["subject", "at"])
+
+    op.create_table(
+        "online_requests",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("workspace_id", sa.Text(), nullable=False),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("order_key", sa.Text(), nullable=False),
+        sa.Column("items", sa.JSON(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("language", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("ticket_id", sa.Text(), nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_online_requests")),
+    )
+    op.create_index(op.f("ix_online_requests_ticket_id"), "online_requests", ["ticket_id"])
+    op.create_index(
+        "ix_online_requests_order_key", "online_requests", ["workspace_id", "order_key"]
+    )
+
     if op.get_bind().dialect.name == "postgresql":
         op.execute(
             "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS"

@@ -1,0 +1,55 @@
+"""Takes pictures of every page of the portal in every state: ``python3 dev.py screenshot portal``.
+
+They are to be looked at after each change of a page; only a few are kept in the docs.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import dispatch_sandbox
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.returns.steps.statuses import STEPS
+from tests.support.browser import CHROMIUM, browser_page, chromium
+from tests.support.portal_pages import PAGES, show, site
+
+WIDTHS = (360, 768, 1440)
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Write a picture of each page in light and dark, at three widths, into a folder."""
+    if CHROMIUM is None:
+        print("Chromium is not there. On Debian or Ubuntu: sudo apt install chromium")
+        return 1
+    folder = Path(arguments[0] if arguments else tempfile.mkdtemp(prefix="portal-pictures-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    names = arguments[1:] or PAGES
+    with (
+        dispatch_sandbox.running() as box,
+        tempfile.TemporaryDirectory() as place,
+        chromium() as browser,
+    ):
+        with DispatchClient(
+            dispatch_sandbox.API_KEY, dispatch_sandbox.WORKSPACE, base_url=box.api_url
+        ) as client:
+            for key in STEPS:
+                client.statuses.create(key=key, name=key)
+        with site(box, Path(place)) as opened:
+            for name in names:
+                for scheme in ("light", "dark"):
+                    opened.shop.clock.turn(hours=2)  # so that no limit is reached
+                    with browser_page(browser, scripts=False, scheme=scheme) as page:
+                        show(opened, page, name)
+                        for width in WIDTHS:
+                            page.set_viewport_size({"width": width, "height": 800})
+                            picture = folder / f"{name}-{scheme}-{width}.png"
+                            page.screenshot(path=picture, full_page=True)
+    print(f"{folder}: {len(names)} pages, in light and dark, {WIDTHS} pixels wide")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
