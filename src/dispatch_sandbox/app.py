@@ -23,6 +23,7 @@ from dispatch_sandbox.api import AccountApi, DispatchApi, PortalApi, Request
 from dispatch_sandbox.courier import Courier
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.naming import BRANDS, WORKSPACES
+from dispatch_sandbox.shops import shopify_routes, woocommerce_routes
 from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.stripe.courier import StripeCourier
 
@@ -59,6 +60,8 @@ def create_app(state: SandboxState) -> Starlette:
         *_dispatch_routes("portal", PortalApi(state, BRANDS)),
         *files.routes(state),
         *stripe.routes(state.stripe),
+        *shopify_routes(state.shopify),
+        *woocommerce_routes(state.woocommerce),
         *control.routes(state),
         *page.routes(state, _ABOUT),
         Route("/openapi.json", _openapi),

@@ -13,6 +13,8 @@ from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
 from dispatch_sandbox.seed import add_workspace
+from dispatch_sandbox.shops.shopify import ShopifyState
+from dispatch_sandbox.shops.woocommerce import WooState
 from dispatch_sandbox.stripe import StripeState
 from dispatch_sandbox.wire import Record
 from dispatch_sandbox.workspace import Workspace
@@ -55,6 +57,8 @@ class SandboxState(Memory):
         self.rate_limit = RateLimit(rate_limit)
         self.deliveries = Deliveries(self, deliveries or DeliveryPolicy())
         self.stripe = StripeState()
+        self.shopify = ShopifyState()
+        self.woocommerce = WooState()
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}
         self.magic_links: dict[str, Record] = {}

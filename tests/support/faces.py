@@ -171,6 +171,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "RefundStatus",
         "RefundUpdate",
         "RetrySchedule",
+        "ShopifyAdapter",
         "State",
         "StripeAdapter",
         "SupportsAccount",
@@ -180,6 +181,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "UnreadableRefund",
         "UnsupportedFeatureError",
         "WebhookRequest",
+        "WooCommerceAdapter",
     ),
     "dispatch_returns.returns": (
         "STEPS",
@@ -321,6 +323,16 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "create_app",
         "running",
         "stripe",
+    ),
+    "dispatch_sandbox.shops": (
+        "SHOPIFY_TOKEN",
+        "WOO_KEY",
+        "WOO_SECRET",
+        "ShopFault",
+        "ShopifyState",
+        "WooState",
+        "shopify_routes",
+        "woocommerce_routes",
     ),
     "dispatch_sandbox.stripe": (
         "API_KEY",

@@ -86,7 +86,10 @@ def test_only_the_plugins_own_variables_are_listed() -> None:
 
 
 def test_a_plugins_own_objection_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Plugins, "load", lambda *_: Acme)
+    def load(_plugins: object, _name: str) -> type[Acme]:
+        return Acme
+
+    monkeypatch.setattr(Plugins, "load", load)
     plugins_of_acme: Plugins[Acme] = Plugins("acme", "test")
     with pytest.raises(ConfigurationError, match=r"^ACME_API_KEY: is not one of Acme's") as caught:
         plugins_of_acme.build("acme", {"api_key": "s3cret"})

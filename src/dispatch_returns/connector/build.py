@@ -36,7 +36,7 @@ def orders_of(settings: Settings) -> Orders | None:
     """
     if settings.orders == ("ticket",):
         return None
-    return order_sources.load(settings.orders, settings.order_options)
+    return order_sources.load(settings.orders, settings.order_options, [settings.adapter])
 
 
 def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
@@ -54,7 +54,7 @@ def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
         labels = label_providers.load(settings.labels, settings.label_options)
     return Workflow(
         book=book,
-        orders=order_sources.load(settings.orders, settings.order_options),
+        orders=order_sources.load(settings.orders, settings.order_options, [settings.adapter]),
         labels=labels,
         recipient=address,
         notifier=notifier_of(settings, client),

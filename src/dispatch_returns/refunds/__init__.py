@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         UnreadableRefund,
     )
     from dispatch_returns.refunds.adapters.manual import ManualAdapter
+    from dispatch_returns.refunds.adapters.shopify import ShopifyAdapter
     from dispatch_returns.refunds.adapters.stripe import StripeAdapter
+    from dispatch_returns.refunds.adapters.woocommerce import WooCommerceAdapter
     from dispatch_returns.refunds.capabilities import Capabilities
     from dispatch_returns.refunds.details import RefundDetails, RefundLine, RefundReason
     from dispatch_returns.refunds.guard import Reason
@@ -60,6 +62,7 @@ __all__ = [
     "RefundStatus",
     "RefundUpdate",
     "RetrySchedule",
+    "ShopifyAdapter",
     "State",
     "StripeAdapter",
     "SupportsAccount",
@@ -69,6 +72,7 @@ __all__ = [
     "UnreadableRefund",
     "UnsupportedFeatureError",
     "WebhookRequest",
+    "WooCommerceAdapter",
 ]
 
 if not TYPE_CHECKING:
@@ -80,7 +84,9 @@ if not TYPE_CHECKING:
             "..deliveries": ["WebhookRequest"],
             "..errors": ["AdapterError", "ErrorKind", "UnsupportedFeatureError"],
             ".adapters.manual": ["ManualAdapter"],
+            ".adapters.shopify": ["ShopifyAdapter"],
             ".adapters.stripe": ["StripeAdapter"],
+            ".adapters.woocommerce": ["WooCommerceAdapter"],
             ".capabilities": ["Capabilities"],
             ".details": ["RefundDetails", "RefundLine", "RefundReason"],
             ".guard": ["Reason"],

@@ -29,6 +29,9 @@ class Capabilities:
     limit, or none is known. ``most_refunds``: how many refunds one payment takes.
 
     ``currency_rule``: how it counts each currency. A copied table pays a hundred times too much.
+
+    ``unverified`` names the fields above that were neither read in the vendor's documentation nor
+    tried against its test mode.
     """
 
     partial: bool = True
@@ -43,6 +46,7 @@ class Capabilities:
     refund_within: timedelta | None = None
     most_refunds: int | None = None
     currency_rule: Callable[[str], CurrencyRule] = stripe_rule
+    unverified: frozenset[str] = frozenset()
 
     @property
     def follows(self) -> bool:

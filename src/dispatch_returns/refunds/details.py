@@ -24,12 +24,17 @@ class RefundReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefundLine:
-    """An article that is refunded. ``amount`` is for the whole quantity, None where not known."""
+    """An article that is refunded. ``amount`` is for the whole quantity, None where not known.
+
+    ``condition`` is the state in which the goods arrived, in the merchant's words, None where they
+    did not arrive or nobody said.
+    """
 
     sku: str
     quantity: int = 1
     description: str | None = None
     amount: Money | None = None
+    condition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
 )
 ORDER_ID_LIMIT = 200
 """Characters. A longer text is not an order's id: no system is asked, and nothing is paid."""
-_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,255}|gid://shopify/Order/[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 
 

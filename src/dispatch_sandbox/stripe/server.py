@@ -5,7 +5,6 @@ Mounted as bare ASGI, because an answer that must be lost needs the connection i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from dispatch_returns.errors import InvalidArgumentError
+from dispatch_sandbox.cut import cut
 from dispatch_sandbox.stripe.exchange import StripeRequest, answer
 from dispatch_sandbox.stripe.faults import Fault, Seconds
 from dispatch_sandbox.stripe.objects import DisputeStatus
@@ -70,7 +70,7 @@ class _Stripe:
         )
         given = await answer(self._state, request)
         if given.lost:
-            await _cut(receive, send)
+            await cut(receive, send)
         else:
             headers = {
                 "content-type": "application/json",
@@ -101,22 +101,6 @@ async def _body(receive: Receive) -> bytes | None:
         chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(chunks)
-
-
-async def _cut(receive: Receive, send: Send) -> None:
-    """Close the connection without an answer.
-
-    ASGI has no word for that. uvicorn's ``receive`` belongs to an object that holds the
-    transport. Where something is wrapped around it, an answer is begun that promises more than
-    ever comes: a server must then close the connection, and no client takes it for an answer.
-    """
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if isinstance(transport, asyncio.Transport):
-        transport.abort()
-        await receive()  # returns when the server knows that the connection is gone
-        return
-    headers = [(b"content-length", b"1"), (b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
 
 
 class _Advance(BaseModel):

@@ -4,34 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from dispatch_returns.client.connections import Connections, quiet
 from dispatch_returns.client.exact_json import loads
-from dispatch_returns.errors import ConfigurationError, OrderError
+from dispatch_returns.errors import OrderError
 
 M = TypeVar("M", bound=BaseModel)
 
 TIMEOUT = 15.0
 """Seconds for each step of a call."""
-_LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-def checked_url(variable: str, url: str) -> str:
-    """Return `url` without its last slash. Raises `ConfigurationError` with the `variable`."""
-    split = urlsplit(url)
-    if split.scheme not in {"http", "https"} or not split.hostname or split.username:
-        raise ConfigurationError(
-            f"{variable}: write the complete address, such as https://shop.example.com"
-        )
-    if split.query or split.fragment:
-        raise ConfigurationError(f"{variable}: write the address without ? and #")
-    if split.scheme == "http" and split.hostname not in _LOCAL:
-        raise ConfigurationError(f"{variable}: use https, as the key is sent to it")
-    return url.rstrip("/")
 
 
 class ShopApi:

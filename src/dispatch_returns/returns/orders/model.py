@@ -66,6 +66,7 @@ class Order:
     where it was shipped to (ISO 3166-1, two letters, upper case), and ``address`` the complete
     address, from which a return is sent back. ``customer_email`` is the owner of the order: only
     they are shown it and get labels for it. It is None if the source does not know the owner.
+    ``as_payment`` is the order itself as a payment, where its shop can refund it (D-171).
     ``from_ticket``: everything comes from the ticket itself, so it proves no owner, and shows the
     ticket's customer nothing new. ``customer_id`` is the shop's own. All times are aware.
 
@@ -87,6 +88,7 @@ class Order:
     customer_id: str | None = field(default=None, repr=False)
     from_ticket: bool = False
     payment: PaymentRef | None = None
+    as_payment: PaymentRef | None = None
     address: Address | None = field(default=None, repr=False)
     fees: Money | None = None
     charged: Money | None = None

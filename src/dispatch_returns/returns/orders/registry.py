@@ -10,7 +10,8 @@ metadata::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from dispatch_returns.errors import ConfigurationError
@@ -40,15 +41,17 @@ class Orders:
     """Several sources, tried in order: the first that knows the order answers.
 
     A source that can't answer now ends the search: the next one might have another order with
-    that id.
+    that id. `refunded_by` names the shops that refund their orders themselves (D-171): there, the
+    order is the payment.
     """
 
     name = "several"
 
-    def __init__(self, sources: Sequence[OrderSource]) -> None:
+    def __init__(self, sources: Sequence[OrderSource], refunded_by: Collection[str] = ()) -> None:
         if not sources:
             raise ConfigurationError("orders: name at least one source")
         self.sources = tuple(sources)
+        self._refunded_by = frozenset(refunded_by)
 
     @property
     def is_shop(self) -> bool:
@@ -66,13 +69,23 @@ class Orders:
 
     def order(self, order_id: str, ticket: Ticket) -> Order | None:
         """Return the order of the first source that knows it. Raises `OrderError`."""
-        found = (source.order(order_id, ticket) for source in self.sources)
-        return next((order for order in found if order is not None), None)
+        for source in self.sources:
+            order = source.order(order_id, ticket)
+            if order is not None:
+                itself = order.as_payment if source.name in self._refunded_by else None
+                return order if itself is None else replace(order, payment=itself)
+        return None
 
 
-def load(names: Sequence[str], options: Mapping[str, Mapping[str, str]]) -> Orders:
+def load(
+    names: Sequence[str],
+    options: Mapping[str, Mapping[str, str]],
+    refunded_by: Collection[str] = (),
+) -> Orders:
     """Return the sources called `names`, each built from its own of the `options`.
 
+    `refunded_by` are the names of the refund adapters: see `Orders`.
     Raises `ConfigurationError` for an unknown name, and for missing or wrong options.
     """
-    return Orders([PLUGINS.build(name, options.get(name, {})) for name in names])
+    sources = [PLUGINS.build(name, options.get(name, {})) for name in names]
+    return Orders(sources, refunded_by)

@@ -13,13 +13,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from dispatch_returns.errors import ConfigurationError
 from dispatch_returns.money import Money
-from dispatch_returns.plugins.options import PluginOptions
-from dispatch_returns.returns.orders.http import ShopApi, checked_url
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.adapters.shop_api import checked_url
+from dispatch_returns.refunds.adapters.shopify.options import (
+    API_VERSION,
+    ShopifyOptions,
+    graphql_path,
+    shop_url,
+)
+from dispatch_returns.returns.orders.http import ShopApi
 from dispatch_returns.returns.orders.model import Order, OrderLine
 from dispatch_returns.returns.orders.records import Reader, reference, whole_address
 
@@ -27,9 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
     from dispatch_returns.client import Ticket
-    from dispatch_returns.refunds.adapter import PaymentRef
 
-API_VERSION = "2026-01"
 FINAL_SALE = "final-sale"
 """The product tag that makes an article a final sale."""
 _REMEDY = "check SHOPIFY_ACCESS_TOKEN and its scopes (read_orders, read_all_orders, read_products)"
@@ -258,16 +262,6 @@ class _GraphQL(_Answer):
     errors: tuple[_Error, ...] = ()
 
 
-class ShopifyOptions(PluginOptions):
-    """The options of `ShopifyOrders`."""
-
-    shop: str = Field(description="the shop: `acme.myshopify.com`, or a complete address")
-    access_token: SecretStr = Field(
-        description="the Admin API access token (`shpat_...`) of a custom app: Settings, Apps"
-    )
-    api_version: str = Field(default=API_VERSION, description="the version of the Admin API")
-
-
 class ShopifyOrders:
     """An `OrderSource` on Shopify, in the currency that the customer paid in.
 
@@ -288,13 +282,10 @@ class ShopifyOrders:
         api_version: str = API_VERSION,
         http_client: httpx.Client | None = None,
     ) -> None:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}|unstable", api_version, re.ASCII):
-            raise ConfigurationError("SHOPIFY_API_VERSION: write it as 2026-01")
-        shop = shop if "://" in shop else f"https://{shop}"
-        self._path = f"/admin/api/{api_version}/graphql.json"
+        self._path = graphql_path(api_version)
         self._api = ShopApi(
             "Shopify",
-            checked_url("SHOPIFY_SHOP", shop),
+            checked_url("shop", shop_url(shop)),
             remedy=_REMEDY,
             headers={"X-Shopify-Access-Token": access_token},
             http_client=http_client,
@@ -393,6 +384,7 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
         country=None if address is None else address.country_code_v2,
         customer_email=found.email or None,
         payment=taken.payment,
+        as_payment=PaymentRef("reference", found.id),
         address=None
         if address is None
         else whole_address(

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict
 
-from dispatch_returns.plugins.options import PluginOptions
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.adapters.shop_api import checked_url
+from dispatch_returns.refunds.adapters.woocommerce import WooCommerceOptions
 from dispatch_returns.refunds.order_ids import plain_id
-from dispatch_returns.returns.orders.http import ShopApi, checked_url
+from dispatch_returns.returns.orders.http import ShopApi
 from dispatch_returns.returns.orders.model import Order, OrderLine
 from dispatch_returns.returns.orders.records import (
     Reader,
@@ -148,16 +150,6 @@ class _Page(_Answer):
     entries: tuple[dict[str, Any], ...]
 
 
-class WooCommerceOptions(PluginOptions):
-    """The options of `WooCommerceOrders`."""
-
-    url: str = Field(description="the shop's address: `https://shop.example.com`")
-    key: str = Field(
-        description="the consumer key (`ck_...`): WooCommerce, Settings, Advanced, REST API"
-    )
-    secret: SecretStr = Field(description="its consumer secret (`cs_...`)")
-
-
 class WooCommerceOrders:
     """An `OrderSource` on a WooCommerce shop: its ``url``, and a consumer key and its secret.
 
@@ -174,7 +166,7 @@ class WooCommerceOrders:
     ) -> None:
         self._api = ShopApi(
             "WooCommerce",
-            f"{checked_url('WOOCOMMERCE_URL', url)}/wp-json/wc/v3",
+            f"{checked_url('url', url)}/wp-json/wc/v3",
             remedy=_REMEDY,
             auth=(key, secret),
             http_client=http_client,
@@ -278,6 +270,7 @@ def _order(
         country=found.shipping.country or found.billing.country or None,
         customer_email=found.billing.email or None,
         payment=reference(found.transaction_id) if found.transaction_id else None,
+        as_payment=PaymentRef("reference", str(found.id)),
         address=_sent_to(found.shipping) or _sent_to(found.billing),
         fees=read.minor(fees),
         charged=read.minor(charged),

@@ -340,7 +340,12 @@ def _details(row: Return | None, receipt: Receipt) -> RefundDetails:
         reason=RefundReason.GOODWILL if receipt.returnless else RefundReason.RETURN,
         reference=None if row is None else row.number,
         lines=tuple(
-            RefundLine(line["sku"], line["quantity"], amount=amounts.get(part_of(line["sku"])))
+            RefundLine(
+                line["sku"],
+                line["quantity"],
+                amount=amounts.get(part_of(line["sku"])),
+                condition=line.get("condition"),
+            )
             for line in receipt.lines
         ),
         shipping=amounts.get(SHIPPING),
