@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from dispatch_returns.connector.workers import Crew, Queue, Work
+from dispatch_returns.connector.workers import Crew, Queue, Work, due_safely
 from dispatch_returns.errors import InvalidArgumentError, MissingExtraError
 from dispatch_returns.telemetry import ids
 
@@ -102,7 +102,7 @@ def take_turn(
     begun: list[Work] = []
     while True:
         found = False
-        for queue in queues:
+        for queue in due_safely(queues):
             # No more than can be run: an item that waits in line would lose its lease.
             for item in queue.claim_safely(1) if crew.free(queue) else ():
                 if not begun:

@@ -58,7 +58,7 @@ from dispatch_returns.returns.steps.receiving import facts_of
 from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.tickets import TicketReader
-from dispatch_returns.store import Store, audit_log, heartbeats, inbox, outbox
+from dispatch_returns.store import Store, audit_log, heartbeats, inbox, outbox, queue, schema
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import (
     CommentCreated,
@@ -88,6 +88,16 @@ _DRAIN_SECONDS = 30
 _MOST_PARCELS = 1000
 
 log = logging.getLogger(__name__)
+LOOK = queue.look(
+    {
+        "events": (schema.inbox, None),
+        "returns": (schema.returns, None),
+        "refunds": (schema.ledger, None),
+        "messages": (schema.outbox, outbox.OTHERS),
+        "handlers": (schema.outbox, outbox.HANDLERS),
+    }
+)
+"""Which of these queues have something due ``now``: one read before all their claims."""
 
 
 class Connector:
@@ -333,14 +343,14 @@ class Connector:
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
         live, restored = self.go_live.is_complete, self.restored.is_over
-        events = Queue("events", self.events.claim, self.events.process)
+        events = Queue("events", self.events.claim, self.events.process, look=self._look)
         queues: list[Queue[Any]] = [
             Queue("go-live", self.go_live.claim, self.go_live.run),
             Queue("restored", self.restored.claim, self.restored.run),
             events.only_if(live).only_if(restored),
         ]
         if self._engine is not None:
-            returns = Queue("returns", self._engine.claim, self._engine.advance)
+            returns = Queue("returns", self._engine.claim, self._engine.advance, look=self._look)
             queues.append(returns.only_if(live).only_if(restored))
         queues += [*self._finishing, *self._upkeep]
         heartbeat = Queue("heartbeat", self._heartbeat.claim, self._heartbeat.run)
@@ -355,12 +365,20 @@ class Connector:
             self.messenger.claim_handlers,
             self.messenger.deliver,
             keep=self.messenger.keep_handler,
+            look=self._look,
         )
+        deliver = self.messenger.deliver
+        messages = Queue("messages", self.messenger.claim, deliver, look=self._look)
         return (
-            Queue("refunds", self.refunds.claim, self.refunds.advance),
-            Queue("messages", self.messenger.claim, self.messenger.deliver).only_if(restored),
+            Queue("refunds", self.refunds.claim, self.refunds.advance, look=self._look),
+            messages.only_if(restored),
             handlers.only_if(restored),
         )
+
+    def _look(self) -> frozenset[str]:
+        """Return the names of the queues that have something due."""
+        with self.store.read() as conn:
+            return frozenset(conn.scalars(LOOK, {"now": self._clock()}))
 
     @overload
     def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -44,13 +44,15 @@ class Queue(Generic[T]):
 
     `claim` claims up to so many items under a lease; `run` processes one. An item whose `run`
     raised, or whose worker died, is claimed again when its lease ends. If `run` may never return,
-    `keep` is called each second with the item and the seconds that it has run.
+    `keep` is called each second with the item and the seconds that it has run. `look` gives the
+    names of the queues that have something due; queues with the same one share a look.
     """
 
     name: str
     claim: Callable[[int], list[T]]
     run: Callable[[T], None]
     keep: Callable[[T, float], None] | None = None
+    look: Callable[[], Container[str]] | None = None
 
     def only_if(self, allowed: Callable[[], bool]) -> Queue[T]:
         """Return the same queue, from which nothing is claimed unless `allowed` returns True."""
@@ -99,6 +101,23 @@ class Queue(Generic[T]):
             )
 
 
+def due(queues: Sequence[Queue[Any]]) -> list[Queue[Any]]:
+    """Return those of `queues` that may have something due, after one look for all of them.
+
+    Raises `StoreUnavailableError`.
+    """
+    seen = {look: look() for look in {queue.look for queue in queues} if look is not None}
+    return [it for it in queues if it.look is None or it.name in seen[it.look]]
+
+
+def due_safely(queues: Sequence[Queue[Any]]) -> Sequence[Queue[Any]]:
+    """Like `due`; all of them if that is not possible now: their claims log why."""
+    try:
+        return due(queues)
+    except Exception:  # noqa: BLE001 - the next attempt may succeed
+        return queues
+
+
 def _ids(item: object) -> dict[str, str | None]:
     return {name: getattr(item, name, None) for name in ids()}
 
@@ -113,7 +132,7 @@ def work_off(queues: Sequence[Queue[object]], batch: int = 32) -> int:
     busy = True
     while busy:
         busy = False
-        for queue in queues:
+        for queue in due(queues):
             items = queue.claim(batch)
             for item in items:
                 queue.run_safely(item)
@@ -348,7 +367,7 @@ class _Run:
         while not self._stopping:
             self._wake.clear()
             found = False
-            for queue in self._queues:
+            for queue in due_safely(self._queues):
                 # No more than can be run: an item that waits in line would lose its lease.
                 free = self._crew.free(queue)
                 if not free or self._stopping:

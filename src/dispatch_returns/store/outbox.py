@@ -92,8 +92,9 @@ def _values(message: NewMessage, now: datetime) -> dict[str, Any]:
     }
 
 
-_HANDLERS = outbox.c.kind == "handler"
-_OTHERS = outbox.c.kind != "handler"
+HANDLERS = outbox.c.kind == "handler"
+"""The messages to the merchant's handlers."""
+OTHERS = outbox.c.kind != "handler"
 
 
 def claim(
@@ -109,7 +110,7 @@ def claim(
 
     If `handlers` is given: only those for the merchant's handlers (True), or only others (False).
     """
-    only = None if handlers is None else _HANDLERS if handlers else _OTHERS
+    only = None if handlers is None else HANDLERS if handlers else OTHERS
     rows = queue.claim(
         conn, outbox, now=now, lease=lease, limit=limit, only=only, workspace=workspace
     )
@@ -145,7 +146,7 @@ def handlers_waiting(conn: Connection) -> HandlersWaiting:
     """Count the handler calls that are not done."""
     untried = case((outbox.c.tries == 0, outbox.c.created_at))
     query = select(func.count(), func.min(untried), func.count(outbox.c.overdue_since)).where(
-        outbox.c.due_at.is_not(None), _HANDLERS
+        outbox.c.due_at.is_not(None), HANDLERS
     )
     waiting, oldest, overdue = conn.execute(query).one()
     return HandlersWaiting(int(waiting), oldest, int(overdue))

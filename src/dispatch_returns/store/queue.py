@@ -6,21 +6,26 @@ The statements are built once: building one takes longer than running it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Insert,
     RowMapping,
+    Select,
     Table,
     Update,
     and_,
     bindparam,
+    exists,
     insert,
+    literal,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -95,6 +100,19 @@ def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:
 @functools.cache
 def _append(table: Table) -> Insert:
     return insert(table).inline()
+
+
+def look(names: Mapping[str, tuple[Table, ColumnElement[bool] | None]]) -> CompoundSelect[str]:
+    """Return the statement that finds those of `names` whose table has a row due at ``now``.
+
+    `names` gives for each its table, and which rows are meant if not all are. A look at all queues
+    costs less than the claim of one that has nothing.
+    """
+    found: list[Select[str]] = []
+    for name, (table, only) in names.items():
+        due = exists().where(table.c.due_at <= bindparam("now", type_=table.c.due_at.type))
+        found.append(select(literal(name)).where(due if only is None else due.where(only)))
+    return union_all(*found)
 
 
 def claim(

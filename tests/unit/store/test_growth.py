@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from dispatch_returns.connector.connector import LOOK
 from dispatch_returns.connector.health import Health
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import attempts, external, ledger, owner_approvals
@@ -84,6 +85,7 @@ READS: dict[str, Act] = {
     "whether an event waits": lambda conn: inbox.newest(
         conn, limit=1, state=inbox.EventState.ACCEPTED, ticket_id=A_TICKET
     ),
+    "the look before the claims": lambda conn: conn.execute(LOOK, {"now": NOW}).all(),
     "what doctor counts": lambda conn: (
         inbox.strangers(conn),
         ledger.count_of_other_adapters(conn, "fake"),
