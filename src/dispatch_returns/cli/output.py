@@ -187,6 +187,15 @@ def printable(text: str) -> str:
     )
 
 
+def spreadsheet_cell(value: object) -> str:
+    """Return the text of a CSV cell, which no spreadsheet takes for a formula.
+
+    A customer may have written it: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    text = "" if value is None else printable(str(value))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def _cell(value: object) -> Text:
     from rich.text import Text
 

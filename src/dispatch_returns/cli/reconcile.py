@@ -18,7 +18,7 @@ import typer
 from dispatch_returns.cli import common
 from dispatch_returns.cli.common import open_connector
 from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.output import Json, Part, Table, printable, show
+from dispatch_returns.cli.output import Json, Part, Table, show, spreadsheet_cell
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -86,7 +86,7 @@ def reconcile(
             writer = csvlib.writer(sys.stdout, lineterminator="\n")
             writer.writerow(_COLUMNS)
             for it in found:
-                writer.writerow([_cell(it[name]) for name in _COLUMNS])
+                writer.writerow([spreadsheet_cell(it[name]) for name in _COLUMNS])
         elif json:
             head = {"lines": report.lines, "count": report.discrepancies, "open": report.open}
             sys.stdout.write(jsonlib.dumps(head)[:-1] + ', "discrepancies": [')
@@ -139,12 +139,6 @@ def _progress() -> Generator[Callable[[str, int], None]]:
             bars.update(tasks[name], completed=count)
 
         yield show_count
-
-
-def _cell(value: object) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    text = "" if value is None else printable(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _parts(report: ReconcileReport, found: Iterator[Any]) -> list[Part]:

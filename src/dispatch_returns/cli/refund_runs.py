@@ -19,7 +19,7 @@ import typer
 from dispatch_returns.cli import common
 from dispatch_returns.cli.common import open_connector, open_store
 from dispatch_returns.cli.errors import REFUSED
-from dispatch_returns.cli.output import Json, Table, printable, show, working
+from dispatch_returns.cli.output import Json, Table, show, spreadsheet_cell, working
 from dispatch_returns.cli.refunds import report
 from dispatch_returns.errors import (
     APIError,
@@ -81,7 +81,11 @@ def pay(
                 else:
                     results.append(_paid(connector, ticket, who, why))
     totals = _totals(results)
-    document = {"dry_run": dry_run, "tickets": [_document(it) for it in results], "totals": totals}
+    document = {
+        "dry_run": dry_run,
+        "tickets": [asdict(it) | {"amount": it.amount} for it in results],
+        "totals": totals,
+    }
     table = Table(
         ("ticket", "amount", "result", "why"),
         [(it.ticket, it.amount, it.result, it.why) for it in results],
@@ -165,10 +169,6 @@ def _ids_in(name: str) -> Iterator[str]:
             yield cell
 
 
-def _document(payment: PaidTicket) -> dict[str, Any]:
-    return {**asdict(payment), "amount": payment.amount}
-
-
 def _totals(results: Iterable[PaidTicket]) -> list[dict[str, str]]:
     """Return the sum of each result, by currency."""
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
@@ -220,7 +220,7 @@ def export(
     written = io.StringIO()
     table = csv.DictWriter(written, _COLUMNS, lineterminator="\n")
     table.writeheader()
-    table.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    table.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
     if file is None:
         sys.stdout.write(written.getvalue())
     else:
@@ -255,15 +255,6 @@ def _cells(refund: Refund) -> Sequence[str | None]:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _harmless(text: str | None) -> str | None:
-    """Return a cell that no spreadsheet takes for a formula: an order's number is a customer's.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    shown = printable(text or "")
-    return f"'{shown}" if shown[:1] in {"=", "+", "-", "@"} else shown
 
 
 def _every(conn: Any, since: datetime | None, until: datetime | None) -> Iterator[Refund]:

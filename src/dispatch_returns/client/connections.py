@@ -61,22 +61,18 @@ def open_client(client: type[C], timeout: float, **options: Any) -> C:
             " pip install 'httpx[socks]', or name a proxy that begins with http://"
         ) from None
     except (httpx.InvalidURL, ValueError):
-        raise _wrong_proxy() from None
-
-
-def _wrong_proxy() -> ConfigurationError:
-    for scheme, url in proxies().items():
-        try:
-            httpx.Proxy(url)
-        except (httpx.InvalidURL, ValueError):
-            return ConfigurationError(
-                f"{scheme.upper()}_PROXY: not the address of a proxy. Write it whole, such as"
-                " http://proxy.example.com:3128, or unset the variable"
-            )
-    return ConfigurationError(
-        "NO_PROXY: an entry can't be read. Leave out IPv6 networks (fd00::/8), and write an IPv6"
-        " address without brackets (::1)"
-    )
+        for scheme, url in proxies().items():
+            try:
+                httpx.Proxy(url)
+            except (httpx.InvalidURL, ValueError):
+                raise ConfigurationError(
+                    f"{scheme.upper()}_PROXY: not the address of a proxy. Write it whole, such as"
+                    " http://proxy.example.com:3128, or unset the variable"
+                ) from None
+        raise ConfigurationError(
+            "NO_PROXY: an entry can't be read. Leave out IPv6 networks (fd00::/8), and write an"
+            " IPv6 address without brackets (::1)"
+        ) from None
 
 
 class Connections:

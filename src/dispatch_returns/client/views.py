@@ -135,7 +135,9 @@ class _Attribute:
             return act(described)
 
         update_wrapper(method, build).__name__ = self.name
-        method.__dict__["__signature__"] = self._signature(kind)
+        if kind not in self._signatures:
+            self._signatures[kind] = signature(self.build, self._answers[kind])
+        method.__dict__["__signature__"] = self._signatures[kind]
         resource.__dict__[self.name] = method
         return method
 
@@ -151,11 +153,6 @@ class _Attribute:
                 method = f"{type(resource).__name__.lower()}.{self.name}"
                 problem = f"{method} has no such argument; {hint}"
                 raise InvalidArgumentError(name, problem) from None
-
-    def _signature(self, view: type) -> inspect.Signature:
-        if view not in self._signatures:
-            self._signatures[view] = signature(self.build, self._answers[view])
-        return self._signatures[view]
 
 
 class Method(_Attribute, Generic[P, T]):

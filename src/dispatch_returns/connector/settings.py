@@ -44,15 +44,14 @@ def _evidence(value: Any) -> Any:
     """Read ``received_date, condition=good|like_new``."""
     if not isinstance(value, str):
         return value
-    return dict(_required(part) for part in split(value) or [""])
-
-
-def _required(part: str) -> tuple[str, frozenset[str]]:
-    name, equals, values = part.partition("=")
-    accepted = frozenset(split(values, "|"))
-    if not re.fullmatch(r"[\w.-]+", name.strip()) or "=" in values or (equals and not accepted):
-        raise ValueError('write evidence as "received_date, condition=good|like_new"')
-    return name.strip(), accepted
+    evidence: dict[str, frozenset[str]] = {}
+    for part in split(value) or [""]:
+        name, equals, values = part.partition("=")
+        accepted = frozenset(split(values, "|"))
+        if not re.fullmatch(r"[\w.-]+", name.strip()) or "=" in values or (equals and not accepted):
+            raise ValueError('write evidence as "received_date, condition=good|like_new"')
+        evidence[name.strip()] = accepted
+    return evidence
 
 
 DATABASE_URL = "sqlite:///dispatch-returns.db"

@@ -231,9 +231,10 @@ class RefundSync:
         waiting = [row for row in rows if _waits(row) and settles_row(seen, row)]
         if len(waiting) == 1 and not dry:
             return self._apply(conn, waiting[0], known, Reconciled.ADOPTED)
+        listed = isinstance(self._service.adapter, SupportsListing)
         for row in rows:
-            if self._was_approved_beside(row, known):
-                continue
+            if listed and row.approved_by is not None and known.created_at < row.created_at:
+                continue  # whoever approved the row's payment saw this refund in the list
             if row.state in ACCEPTED and not row.adopted and row.amount == known.result.amount:
                 detail = f"{known.result.processor_id} refunded the same amount elsewhere."
                 self._for_a_person(conn, row, detail)
@@ -246,14 +247,6 @@ class RefundSync:
                     conn, row, hold, by=RefundAction.HOLD, keep_approval=False
                 )
         return None
-
-    def _was_approved_beside(self, row: Refund, known: KnownRefund) -> bool:
-        """Whether a person who approved a row's payment had seen this refund before.
-
-        A refund made before the row's entry was in the list at the approval's check.
-        """
-        was_listed = isinstance(self._service.adapter, SupportsListing)
-        return was_listed and row.approved_by is not None and known.created_at < row.created_at
 
     def _for_a_person(self, conn: Connection, row: Refund, detail: str) -> Reconciled:
         messages.add_agent_note(conn, row, Hold(Reason.PAID_TWICE, detail), self._service.now())

@@ -27,7 +27,7 @@ from dispatch_returns.errors import (
 from dispatch_returns.store import NewEvent, inbox
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.arrivals import Arrivals
-from dispatch_returns.webhooks.events import Event, parse
+from dispatch_returns.webhooks.events import parse
 from dispatch_returns.webhooks.fields import identifier, optional_identifier
 from dispatch_returns.webhooks.http import Answer, AsyncRequest, Endpoint, NoBody, Request
 from dispatch_returns.webhooks.signature import HEADER, verify
@@ -251,7 +251,12 @@ class BaseReceiver(ABC):
             return checked
         try:
             async with asyncio.timeout(self._max_wait):
-                new = await self._arrivals_here().wait_for(self._keep(checked))
+                # Nearly always the same loop runs here.
+                loop = asyncio.get_running_loop()
+                arrivals = self._arrivals
+                if arrivals is None or arrivals.loop is not loop:
+                    arrivals = self._arrivals = Arrivals(loop)
+                new = await arrivals.wait_for(self._keep(checked))
         except (StoreError, TimeoutError) as error:
             return _unavailable(self.source, checked, error)
         return self._kept(checked, new)
@@ -346,14 +351,6 @@ class BaseReceiver(ABC):
     def _add(self, conn: Connection, event: NewEvent, now: datetime) -> bool:
         return inbox.add(conn, event, now)
 
-    def _arrivals_here(self) -> Arrivals:
-        """Return the hand-over to the loop that runs here: nearly always it is the same one."""
-        loop = asyncio.get_running_loop()
-        arrivals = self._arrivals
-        if arrivals is None or arrivals.loop is not loop:
-            arrivals = self._arrivals = Arrivals(loop)
-        return arrivals
-
     def _kept(self, events: Sequence[NewEvent], new: Sequence[bool]) -> Answer:
         for event, is_new in zip(events, new, strict=True):
             _log.info(
@@ -372,14 +369,11 @@ class BaseReceiver(ABC):
             return _REPEATED if any(event.hint_of is None for event in events) else _ACCEPTED
         if not any(kept):
             return _UNREADABLE
-        self._tell()
-        return _ACCEPTED
-
-    def _tell(self) -> None:
         try:
             self._on_accept()
         except Exception as error:  # noqa: BLE001 - the event is on disk: it is accepted
             _log.error("on_accept failed: %s", type(error).__name__, extra=ids())
+        return _ACCEPTED
 
 
 class Receiver(BaseReceiver):
@@ -408,7 +402,9 @@ class Receiver(BaseReceiver):
     def _read(self, request: WebhookRequest) -> Sequence[NewEvent]:
         verify(request.body, request.header(HEADER), self._secrets)
         event = parse(request.body)
-        self._check_age(event)
+        age = self._clock() - event.timestamp
+        if age > self._max_age or -age > self._max_future:
+            raise ReplayError(f"event {event.id} is {age} old: taken for a replay")
         return (
             NewEvent(
                 source=self.source,
@@ -420,11 +416,6 @@ class Receiver(BaseReceiver):
                 occurred_at=event.timestamp,
             ),
         )
-
-    def _check_age(self, event: Event) -> None:
-        age = self._clock() - event.timestamp
-        if age > self._max_age or -age > self._max_future:
-            raise ReplayError(f"event {event.id} is {age} old: taken for a replay")
 
 
 class ProcessorReceiver(BaseReceiver):

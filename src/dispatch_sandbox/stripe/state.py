@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from dispatch_returns.errors import InvalidArgumentError
 from dispatch_sandbox.stripe.book import Book, moves_money
@@ -25,6 +25,8 @@ ARN_AFTER = 60.0
 _LOG_LENGTH = 1000
 
 Change: TypeAlias = Literal["succeeded", "failed", "arn"]
+_Turn: TypeAlias = tuple[float, int, str, str, Change, str | None]
+"""A change of a refund: when it is due, its number, account, refund, change and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class StripeState:
         self._clock = clock
         self._ahead = 0.0
         self._books: dict[str, Book] = {}
-        self._turns: list[tuple[float, int, str, str, Change, str | None]] = []
+        self._turns: list[_Turn] = []
         self._turn_count = 0
         self._log: deque[RequestRecord] = deque(maxlen=_LOG_LENGTH)
         self._requests = 0
@@ -227,16 +229,11 @@ class StripeState:
             self._books = {
                 name: Book.load(book) for name, book in copy.deepcopy(data["accounts"]).items()
             }
-            self._turns = [_loaded_turn(turn) for turn in data["turns"]]
+            self._turns = cast("list[_Turn]", [tuple(turn) for turn in data["turns"]])
             self._turn_count = max((turn[1] for turn in self._turns), default=0)
             self.keys.load(data["keys"])
             self.faults.load(data["faults"])
             self.events.load(data.get("webhooks", []))
-
-
-def _loaded_turn(turn: list[Any]) -> tuple[float, int, str, str, Change, str | None]:
-    due, count, account, refund_id, change, reason = turn
-    return due, count, account, refund_id, change, reason
 
 
 def new_request_id() -> str:

@@ -8,7 +8,7 @@ import io
 import httpx
 import pytest
 
-from dispatch_returns.cli.reconcile import _cell
+from dispatch_returns.cli.output import spreadsheet_cell
 from dispatch_sandbox.stripe import API_KEY
 from tests.support.cli import Shop
 
@@ -118,6 +118,6 @@ def test_looking_makes_no_database(bare_shop: Shop) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x"])
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert _cell(text).startswith("'")
-    assert _cell("tkt_1") == "tkt_1"
-    assert _cell("\t=1") == "\\x09=1", "what commands a terminal is shown"
+    assert spreadsheet_cell(text).startswith("'")
+    assert spreadsheet_cell("tkt_1") == "tkt_1"
+    assert spreadsheet_cell("\t=1") == "\\x09=1", "what commands a terminal is shown"

@@ -13,7 +13,7 @@ from dispatch_returns.returns.labels.text import Face, address_lines, language_o
 
 if TYPE_CHECKING:
     from reportlab.pdfgen.canvas import Canvas
-    from reportlab.platypus import Flowable, Frame
+    from reportlab.platypus import Flowable
 
 _MM = 72 / 25.4
 _MARGIN = 15 * _MM
@@ -186,7 +186,12 @@ class _Page:
                 bottomPadding=0,
             )
             first = rest[0]
-            self._fill(frame, rest)
+            # Move what fits into the frame, and split the first that does not.
+            while rest and frame.add(rest[0], self._canvas):
+                del rest[0]
+            pieces = frame.split(rest[0], self._canvas) if rest else []
+            if len(pieces) > 1 and frame.add(pieces[0], self._canvas):
+                rest[:1] = pieces[1:]
             stuck = bool(rest) and rest[0] is first and page > 1
             assert not stuck, "each paragraph fits on a page, or can be split"
             self._canvas.setFont(self._face.regular, 7)
@@ -194,14 +199,6 @@ class _Page:
             self._canvas.drawRightString(self._width - _MARGIN, 8 * _MM, foot)
             self._canvas.showPage()
             height, page = self._height - 2 * _MARGIN, page + 1
-
-    def _fill(self, frame: Frame, rest: list[Flowable]) -> None:
-        """Move from `rest` into `frame` what fits, splitting the first that does not."""
-        while rest and frame.add(rest[0], self._canvas):
-            del rest[0]
-        pieces = frame.split(rest[0], self._canvas) if rest else []
-        if len(pieces) > 1 and frame.add(pieces[0], self._canvas):
-            rest[:1] = pieces[1:]
 
     def _slip(self) -> list[Flowable]:
         from babel.dates import format_date

@@ -31,8 +31,22 @@ class PolicyBook:
 
     def __init__(self, versions: Iterable[ReturnPolicy]) -> None:
         ordered = tuple(sorted(versions, key=lambda it: it.since or _EVER))
-        if wrong := _disorder(ordered):
-            raise ConfigurationError(wrong)
+        if not ordered:
+            raise ConfigurationError("a policy needs at least one version")
+        if ordered[0].since is not None:
+            raise ConfigurationError(
+                f"valid_from: the oldest version, {ordered[0].version}, must not have one, as it"
+                " applies to all older orders: remove it"
+            )
+        for older, newer in itertools.pairwise(ordered):
+            if newer.since == older.since:
+                raise ConfigurationError(
+                    f"valid_from: {older.version} and {newer.version} begin at the same moment"
+                )
+        names = [it.version for it in ordered]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigurationError(f"version: two are called {twice!r}")
         object.__setattr__(self, "versions", ordered)
 
     @classmethod
@@ -65,22 +79,6 @@ class PolicyBook:
         """Decide again by the version that `verdict` names; None if that version is gone."""
         policy = self.by_id(verdict.policy)
         return None if policy is None else policy.replay(verdict)
-
-
-def _disorder(versions: Sequence[ReturnPolicy]) -> str | None:
-    if not versions:
-        return "a policy needs at least one version"
-    if versions[0].since is not None:
-        return (
-            f"valid_from: the oldest version, {versions[0].version}, must not have one, as it"
-            " applies to all older orders: remove it"
-        )
-    for older, newer in itertools.pairwise(versions):
-        if newer.since == older.since:
-            return f"valid_from: {older.version} and {newer.version} begin at the same moment"
-    names = [it.version for it in versions]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    return None if twice is None else f"version: two are called {twice!r}"
 
 
 def _versions_in(path: Path) -> list[ReturnPolicy]:

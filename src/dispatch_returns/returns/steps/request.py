@@ -104,8 +104,15 @@ def items_of(value: Any, skus: Collection[str] = ()) -> tuple[Item, ...]:
     ``quantity`` or ``qty``. ``skus`` are those of the order. Raises `UnreadError` for anything
     else, and for what is over a limit.
     """
+    if isinstance(value, str):
+        value = _split(value, skus)
+    entries: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType] - JSON
+    if len(entries) > ITEMS_LIMIT:
+        raise UnreadError(f"more than {ITEMS_LIMIT} entries")
     counts = Counter[str]()
-    for entry in _entries(value, skus):
+    for entry in entries:
+        if entry is None or entry == "":
+            continue
         if isinstance(entry, dict):
             sku, quantity = _of_object(cast("dict[str, Any]", entry))
         elif isinstance(entry, list):
@@ -126,17 +133,6 @@ def items_of(value: Any, skus: Collection[str] = ()) -> tuple[Item, ...]:
 def as_field(items: Iterable[Item]) -> list[str]:
     """Return `items` as the guide writes them: each SKU once for each piece."""
     return [item.sku for item in items for _ in range(item.quantity)]
-
-
-def _entries(value: Any, skus: Collection[str]) -> list[Any]:
-    if isinstance(value, str):
-        value = _split(value, skus)
-    if value is None:
-        return []
-    entries: list[Any] = value if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType] - JSON
-    if len(entries) > ITEMS_LIMIT:
-        raise UnreadError(f"more than {ITEMS_LIMIT} entries")
-    return [it for it in entries if it is not None and it != ""]
 
 
 def _split(text: str, skus: Collection[str]) -> Any:

@@ -42,10 +42,21 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetim
     """
     if not secrets:
         raise SignatureError("no Stripe webhook secret is configured, so nothing is accepted")
-    timestamp, signatures = _parts(header or "")
+    # t=…,v1=…,v1=…
+    pairs = [part.strip().partition("=") for part in (header or "").split(",")]
+    timestamps = [value for name, _, value in pairs if name == "t"]
+    # Only ASCII may reach compare_digest, which raises TypeError for other text.
+    signatures = [value for name, _, value in pairs if name == "v1" and value.isascii()]
+    timestamp = timestamps[0] if len(timestamps) == 1 else ""
+    digits = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _LONGEST_TIMESTAMP
+    if not digits or not signatures:
+        raise SignatureError("the Stripe-Signature header is missing or malformed")
     matches = False
     for secret in secrets:
-        ours = _digest(timestamp, body, secret)
+        mac = _keyed(secret).copy()
+        mac.update(timestamp.encode() + b".")
+        mac.update(body)
+        ours = mac.hexdigest()
         for given in signatures:
             matches |= hmac.compare_digest(given, ours)
     if not matches:
@@ -54,30 +65,10 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetim
         raise ReplayError("the Stripe signature is too old, or from the future")
 
 
-def _digest(timestamp: str, body: bytes, secret: str) -> str:
-    mac = _keyed(secret).copy()
-    mac.update(timestamp.encode() + b".")
-    mac.update(body)
-    return mac.hexdigest()
-
-
 @lru_cache
 def _keyed(secret: str) -> hmac.HMAC:
     # Cached, because preparing a key takes a quarter of the time of a verification.
     return hmac.new(secret.encode(), digestmod="sha256")
-
-
-def _parts(header: str) -> tuple[str, list[str]]:
-    """Return the timestamp and the v1 signatures of ``t=…,v1=…,v1=…``."""
-    pairs = [part.strip().partition("=") for part in header.split(",")]
-    timestamps = [value for name, _, value in pairs if name == "t"]
-    # Only ASCII may reach compare_digest, which raises TypeError for other text.
-    signatures = [value for name, _, value in pairs if name == "v1" and value.isascii()]
-    timestamp = timestamps[0] if len(timestamps) == 1 else ""
-    digits = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _LONGEST_TIMESTAMP
-    if not digits or not signatures:
-        raise SignatureError("the Stripe-Signature header is missing or malformed")
-    return timestamp, signatures
 
 
 def read_head(body: bytes) -> EventHead:
@@ -101,7 +92,17 @@ def refund_update(body: bytes) -> RefundUpdate | None:
     """
     event = _decoded(body)
     try:
-        return _update(event)
+        kind, account = event["type"], event.get("account")
+        if kind in _OBJECT_IS_A_REFUND:
+            refund = objects.known_refund(event["data"]["object"], account)
+            return RefundUpdate(refund.payments, (refund,))
+        if kind != "charge.refunded":
+            return None
+        charge = event["data"]["object"]
+        # The event only says which charge: the adapter asks Stripe how its refunds stand. What the
+        # event shows of them depends on the API version: a list, a plain list, some without id or
+        # status, none.
+        return RefundUpdate(objects.payments_of_charge(charge, account), ())
     except objects.MISFITS as error:
         raise _not_understood(error) from None
 
@@ -130,17 +131,3 @@ def _ticket_of(event: Mapping[str, Any]) -> str | None:
         return objects.noted(ticket)
     except ValueError:
         return None
-
-
-def _update(event: Mapping[str, Any]) -> RefundUpdate | None:
-    kind, account = event["type"], event.get("account")
-    if kind in _OBJECT_IS_A_REFUND:
-        refund = objects.known_refund(event["data"]["object"], account)
-        return RefundUpdate(refund.payments, (refund,))
-    if kind != "charge.refunded":
-        return None
-    charge = event["data"]["object"]
-    # The event only says which charge: the adapter asks Stripe how its refunds stand. What the
-    # event shows of them depends on the API version: a list, a plain list, some without id or
-    # status, none.
-    return RefundUpdate(objects.payments_of_charge(charge, account), ())
