@@ -1,9 +1,9 @@
-"""A local Dispatch API and a local Stripe: a test double, not the services, and it says so.
+"""A local Dispatch API and a local Stripe: test doubles, not the services, and they say so.
 
 It serves, on this machine, ``/v1/workspaces/ws_sandbox/...`` and ``/v1/brands/ws_sandbox/...``
-with the key ``sk_test_sandbox``, delivers real signed webhooks, and has Stripe's payments,
-charges and refunds beside it (`dispatch_sandbox.stripe`). What goes wrong is asked for
-under ``/_sandbox``. Needs the extra ``sandbox``.
+with the key ``sk_test_sandbox``, delivers real signed webhooks, and also serves Stripe's payments,
+charges and refunds (`dispatch_sandbox.stripe`). Tests ask for faults under ``/_sandbox``. Needs the
+extra ``sandbox``.
 """
 
 from __future__ import annotations

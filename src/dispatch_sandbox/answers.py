@@ -1,4 +1,4 @@
-"""What a handler gives back: a reply, or a refusal in the API's documented error body."""
+"""What a handler returns: a reply, or a refusal with the API's documented error body."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Problem:
     message: str
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
+class Refusal(Exception):  # noqa: N818 - an answer, not our failure
     """The call is answered with an error; nothing has been changed."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The Dispatch half without I/O: from a request to an answer."""
+"""The Dispatch API without I/O: from a request to an answer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back, ``delay`` seconds after the call was carried out."""
+    """The answer, sent ``delay`` seconds after the call was carried out."""
 
     status: int
     body: bytes
@@ -87,7 +87,7 @@ class DispatchApi:
         return Answer(refusal.status, body, headers + refusal.headers)
 
     def _suffer(self, request: Request) -> float:
-        """Give the seconds a fault makes the answer late, or raise what it answers instead."""
+        """Return the seconds by which a fault delays the answer, or raise its refusal."""
         rule = self._state.faults.take("api", method=request.method, path=request.path)
         if rule is None:
             return 0.0
@@ -114,7 +114,7 @@ class DispatchApi:
         return self._work(request, partial(Call, workspace=workspace, key=key), endpoint, ids)
 
     def _key(self, request: Request) -> Record | None:
-        """Give the record of the key; None for the sandbox's own. Raise a 401 without one."""
+        """Return the key's record, or None for the sandbox's own. Raises a 401 without a key."""
         given = request.authorization
         if given == f"Bearer {self._state.api_key}":
             return None
@@ -155,7 +155,7 @@ class DispatchApi:
     def _once(
         self, request: Request, who: str, work: Callable[[], tuple[int, bytes]]
     ) -> tuple[int, bytes]:
-        """Work at most once for a key and the path it is used on; a refusal is not kept."""
+        """Do the work once for a key and its path. A refusal is not kept."""
         key = request.idempotency_key
         if len(key) > MAX_KEY:
             raise invalid(Problem("X-Idempotency-Key", f"must have at most {MAX_KEY} characters"))
@@ -195,7 +195,7 @@ class AccountApi(DispatchApi):
 
 
 class PortalApi(DispatchApi):
-    """What is below ``/v1/portal``: a customer's, with a portal token."""
+    """What is below ``/v1/portal``, for a customer with a portal token."""
 
     def _carry_out(self, request: Request) -> tuple[int, bytes]:
         path = f"portal/{request.below}"

@@ -1,4 +1,4 @@
-"""The sandbox as an ASGI application: both halves, the control API, and a mark on every answer."""
+"""The sandbox as an ASGI application. Every answer has a mark that says so."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.stripe.courier import StripeCourier
 
 MAX_BODY = 1_048_576
-"""Bytes a request may have."""
+"""The most bytes that a request may have."""
 _SAVE_EVERY = 0.5
 _MARK = (b"x-sandbox", b"dispatch-returns")
 _NEEDS_NO_KEY = ("/_sandbox", f"{page.PREFIX}/")
@@ -125,7 +125,7 @@ class DispatchEndpoint:
 
 
 async def read_body(receive: Receive) -> bytes | None:
-    """Give a request's body, None when the caller hung up; raise a 413 when it is too large."""
+    """Return a request's body, or None if the caller hung up. Raises a 413 if it is too large."""
     body = bytearray()
     while True:
         message = await receive()
@@ -146,7 +146,7 @@ def _dispatch_routes(word: str, api: DispatchApi) -> list[Route]:
 class _Mark:
     """Puts ``x-sandbox`` and ``x-request-id`` on every answer.
 
-    It also keeps what has no key to this machine, and to nobody else's web page.
+    It also protects what needs no key: only this machine reaches it, and no other web page does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -203,7 +203,7 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
 
 
 async def _keep_stripe(state: SandboxState) -> None:
-    """Save the Stripe half soon after it was called; it can only be saved as a whole."""
+    """Save the Stripe state, which can only be saved as a whole, soon after a call."""
     saved = None
     while True:
         await asyncio.sleep(_SAVE_EVERY)

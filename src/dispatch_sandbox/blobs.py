@@ -15,7 +15,7 @@ class Blobs:
         self._folder = folder
 
     def path(self, attachment_id: str) -> Path:
-        """Give the file of an attachment, which need not be there."""
+        """Return the path of an attachment, which may not exist."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="dispatch-sandbox-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
@@ -23,7 +23,7 @@ class Blobs:
         return self._folder / attachment_id
 
     def size(self, attachment_id: str) -> int | None:
-        """Give the number of bytes that arrived; None if none were sent."""
+        """Return the number of bytes that arrived; None if none were sent."""
         path = self.path(attachment_id)
         return path.stat().st_size if path.is_file() else None
 

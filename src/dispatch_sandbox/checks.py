@@ -14,18 +14,18 @@ from dispatch_sandbox.wire import Record, stamp
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Answers what is wrong with a value, or None; ``schema`` is the same as a JSON Schema."""
+    """Returns what is wrong with a value, or None; ``schema`` is the same as a JSON Schema."""
 
     wrong: Callable[[Any], str | None]
     schema: Record
 
     def __call__(self, value: Any) -> str | None:
-        """Answer what is wrong with a value, or None."""
+        """Return what is wrong with a value, or None."""
         return self.wrong(value)
 
 
 def check(**schema: Any) -> Callable[[Callable[[Any], str | None]], Check]:
-    """Make a check of a function that answers what is wrong; the words are JSON Schema's."""
+    """Return a decorator that makes a check; the keywords are those of JSON Schema."""
     return lambda wrong: Check(wrong, schema)
 
 
@@ -37,7 +37,7 @@ class Form:
     required: tuple[str, ...] = ()
 
     def accept(self, values: Mapping[str, Any], **narrower: Callable[[Any], str | None]) -> Record:
-        """Give the fields that pass; ``narrower`` are checks that only the moment knows."""
+        """Return the fields that pass; ``narrower`` are checks that depend on the state."""
         return accept(values, {**self.checks, **narrower}, self.required)
 
 
@@ -52,7 +52,7 @@ def accept(
     checks: Mapping[str, Callable[[Any], str | None]],
     required: Collection[str] = (),
 ) -> Record:
-    """Give the fields that have a check and pass it; raise a 400 that names all others."""
+    """Return the fields that pass their check. Raises a 400 that names all others."""
     problems = [Problem(name, "is required") for name in required if values.get(name) is None]
     missing = {problem.field for problem in problems}
     accepted: Record = {}
@@ -75,7 +75,7 @@ def text(value: Any) -> str | None:
 
 @check(type="string", pattern=_FILLED.pattern)
 def filled(value: Any) -> str | None:
-    """A string with more than blanks in it."""
+    """A string that is not blank."""
     return (
         None if isinstance(value, str) and _FILLED.search(value) else "must be a string, not empty"
     )
@@ -96,7 +96,7 @@ def integer(value: Any) -> str | None:
 
 @check()
 def anything(_: Any) -> None:
-    """Whatever it is."""
+    """Any value."""
 
 
 @check(type="object")
@@ -121,13 +121,13 @@ def texts(value: Any) -> str | None:
 
 @check(type="array", items={"type": "string"}, minItems=1)
 def some_texts(value: Any) -> str | None:
-    """An array of strings with one in it at least."""
+    """An array of at least one string."""
     return texts(value) or (None if value else "must not be empty")
 
 
 @check(type="string", pattern=f"^{_EMAIL.pattern}$")
 def email(value: Any) -> str | None:
-    """Something with an ``@`` in it and no blanks."""
+    """A text with an ``@`` and no blanks."""
     if isinstance(value, str) and _EMAIL.fullmatch(value):
         return None
     return "must be an email address"

@@ -1,4 +1,4 @@
-"""``sandbox``: the local Dispatch API and Stripe stand-in, until it is told to stop."""
+"""The command ``sandbox``: a local Dispatch API and Stripe, until it is stopped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sandbox(
     write_env: WriteEnv = None,
     json: Json = False,
 ) -> None:
-    """Run a local Dispatch API and Stripe stand-in.
+    """Run a local Dispatch API and Stripe, for tests.
 
     It is a test double and moves no money.
     Prints the variables that point everything here at it.
@@ -53,10 +53,7 @@ def sandbox(
         document = {"url": box.url, "api_url": box.api_url, "environment": environment}
         show(document, *_said(box, environment, write_env), as_json=json)
         if host not in _LOCAL:
-            warn(
-                f"{host} can be reached by others: this is a test double, with a key that"
-                " everybody knows"
-            )
+            warn(f"{host} can be reached by others: this is a test double, and its key is public")
         stop.wait()
     raise typer.Exit(stop.code)
 

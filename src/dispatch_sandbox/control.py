@@ -26,7 +26,7 @@ _LONGEST = 3600
 
 
 def routes(state: SandboxState) -> list[Route]:
-    """Give the routes of the control API."""
+    """Return the routes of the control API."""
     control = _Control(state)
     return [
         Route("/_sandbox/state", control.summary),

@@ -34,7 +34,7 @@ class Courier:
         self._http: httpx.AsyncClient
 
     def start(self) -> None:
-        """Begin with what is unsettled; the caller holds the state's lock."""
+        """Start, with the deliveries that are unsettled. The caller holds the state's lock."""
         policy = self._deliveries.policy
         self._loop = asyncio.get_running_loop()
         self._places = defaultdict(lambda: asyncio.Semaphore(policy.parallel))
@@ -43,8 +43,8 @@ class Courier:
             verify=self._verify_tls,
             # The environment's proxy must not see what is meant for this machine.
             trust_env=False,
-            # A connection each: a reused one may just be closing, which would be a failed
-            # attempt that no test asked for.
+            # One connection each: a reused one may be closing just then, and would cause a
+            # failed attempt that no test asked for.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             timeout=policy.timeout,
             headers={"accept-encoding": "identity", "user-agent": "dispatch-returns-sandbox"},
@@ -54,7 +54,7 @@ class Courier:
             self._spawn(delivery_id, webhook_id, None)
 
     async def stop(self) -> None:
-        """Cancel what is under way; it stays unsettled, and the next start takes it up."""
+        """Cancel the attempts under way; the next start makes them again."""
         self._deliveries.on_new = None
         tasks = list(self._tasks)
         for task in tasks:

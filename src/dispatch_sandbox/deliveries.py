@@ -1,6 +1,6 @@
-"""Webhook deliveries as records: what is to be sent, to whom, and how it went.
+"""Webhook deliveries as records: what is sent, to which webhook, and the result. No I/O.
 
-Sending is the courier's work; here is no I/O.
+The courier sends them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class DeliveryPolicy:
     """Attempts under way at once for one webhook; webhooks do not wait for each other."""
 
     def wait(self, attempt: int) -> float:
-        """Give the seconds between this attempt (1 is the first) and the next one."""
+        """Return the seconds between this attempt (1 is the first) and the next one."""
         return self.first_retry * self.factor ** (attempt - 1)
 
 
@@ -47,7 +47,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt: an answer, or an error."""
+    """The result of an attempt: an answer, or an error."""
 
     code: int | None = None
     text: str | None = None
@@ -55,12 +55,12 @@ class Outcome:
 
     @property
     def arrived(self) -> bool:
-        """Only a 2xx says that the receiver has it."""
+        """Whether the receiver has it: only a 2xx says so."""
         return self.code is not None and 200 <= self.code < 300
 
 
 class Deliveries:
-    """All deliveries of a sandbox; changed under the memory's lock."""
+    """All deliveries of a sandbox. Change them only under the memory's lock."""
 
     def __init__(self, memory: Memory, policy: DeliveryPolicy) -> None:
         self.policy = policy
@@ -75,7 +75,7 @@ class Deliveries:
     def emit(
         self, workspace: Workspace, event: str, data: Record, ticket: Record | None = None
     ) -> None:
-        """Make an event and a delivery of it to each webhook that subscribed to it."""
+        """Create an event, and a delivery to each webhook that subscribes to it."""
         hooks = [
             (hook, name) for hook in workspace.webhooks.values() if (name := _wanted(hook, event))
         ]
@@ -99,7 +99,7 @@ class Deliveries:
                 self._add(workspace, hook["id"], envelope, None)
 
     def redeliver(self, delivery_id: str) -> Record | None:
-        """Send the same event to the same webhook once more, as a delivery of its own."""
+        """Send the same event to the same webhook again, as a new delivery."""
         with self._memory.transaction():
             if delivery_id not in self._records:
                 return None
@@ -107,29 +107,29 @@ class Deliveries:
             return self._add(workspace, record["webhookId"], record["payload"], None)
 
     def restore(self, workspace: Workspace, record: Record) -> None:
-        """Take a delivery back from the file."""
+        """Restore a delivery from the file."""
         self._keep(workspace, record)
 
     def find(self, workspace: Workspace, delivery_id: str) -> Record | None:
-        """Give a delivery of a workspace."""
+        """Return a delivery of a workspace."""
         owner, record = self._records.get(delivery_id, (None, None))
         return record if owner is workspace else None
 
     def of_workspace(self, workspace: Workspace) -> Iterator[Record]:
-        """Go through a workspace's deliveries, from the newest."""
+        """Yield a workspace's deliveries, newest first."""
         newest = reversed(self._records.values())
         return (record for owner, record in newest if owner is workspace)
 
     def of_webhook(self, webhook_id: str) -> list[Record]:
-        """Give a webhook's deliveries, the newest first."""
+        """Return a webhook's deliveries, the newest first."""
         return self._of_webhook.get(webhook_id, [])[::-1]
 
     def unsettled(self) -> list[tuple[str, str]]:
-        """Give id and webhook of the deliveries that are still to be made, the oldest first."""
+        """Return id and webhook of the unsettled deliveries, oldest first."""
         return [(known, self._records[known][1]["webhookId"]) for known in self._unsettled]
 
     def forget(self, workspace: Workspace) -> list[Record]:
-        """Forget the deliveries of a workspace that is deleted, and give them."""
+        """Forget the deliveries of a deleted workspace, and return them."""
         gone = [record for owner, record in self._records.values() if owner is workspace]
         for record in gone:
             del self._records[record["id"]]
@@ -147,19 +147,19 @@ class Deliveries:
         return counts
 
     def clear(self) -> None:
-        """Forget all deliveries; what is under way ends without a trace."""
+        """Forget all deliveries, also those under way."""
         self._records.clear()
         self._of_webhook.clear()
         self._unsettled.clear()
         self._settled.notify_all()
 
     def wait_until_settled(self, timeout: float) -> bool:
-        """Wait, at most ``timeout`` seconds, until no delivery is pending or to be retried."""
+        """Wait, at most ``timeout`` seconds, until every delivery has succeeded or failed."""
         with self._settled:
             return self._settled.wait_for(lambda: not self._unsettled, timeout)
 
     def next_attempt(self, delivery_id: str) -> Attempt | None:
-        """Give what is to be sent now; None when there is nothing left to do."""
+        """Return the next attempt of a delivery, or None if it is settled."""
         with self._memory.transaction():
             if delivery_id not in self._unsettled:
                 return None
@@ -176,7 +176,7 @@ class Deliveries:
             )
 
     def report(self, delivery_id: str, outcome: Outcome) -> bool:
-        """Record an attempt; answers whether another one is to follow."""
+        """Record an attempt; return whether another one follows."""
         with self._memory.transaction():
             if delivery_id not in self._unsettled:
                 return False

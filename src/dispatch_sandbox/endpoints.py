@@ -33,11 +33,11 @@ class AccountCall:
     form: Form = _NOTHING
 
     def accept(self, **narrower: Callable[[Any], str | None]) -> Record:
-        """Give the fields of the body that the endpoint takes; raise a 400 for the others."""
+        """Return the fields of the body. Raises a 400 for those that are not valid."""
         return self.form.accept(self.body, **narrower)
 
     def visible(self) -> list[Workspace]:
-        """Give the workspaces that the key sees."""
+        """Return the workspaces that the key sees."""
         return [known for known in self.state.workspaces.values() if sees(self.key, known.id)]
 
     def gone(self, record: Record) -> Reply:
@@ -54,7 +54,7 @@ class Call(AccountCall):
 
 
 def sees(key: Record | None, workspace_id: str) -> bool:
-    """Tell whether a key is for this workspace."""
+    """Return whether a key is for this workspace."""
     return key is None or key["allBrands"] or workspace_id in key["brandIds"]
 
 
@@ -83,7 +83,7 @@ def page(model: type[Model]) -> Answers:
 
 
 def gone(model: type[Model]) -> Answers:
-    """Nothing, or what is gone."""
+    """Nothing, or what was deleted."""
     return Answers(model, may_be_empty=True)
 
 
@@ -136,7 +136,7 @@ class Routes:
             node.endpoints[endpoint.method] = endpoint
 
     def find(self, method: str, path: str) -> tuple[Endpoint, list[str]]:
-        """Give the endpoint and the ids in the path.
+        """Return the endpoint and the ids in the path.
 
         Raises a 404, or a 405 that names the methods that the path has.
         """

@@ -1,4 +1,4 @@
-"""What the sandbox needs and not everybody has."""
+"""The extra that the sandbox needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 
 def require() -> None:
-    """Raise `MissingExtraError` where the extra ``sandbox`` is not installed."""
+    """Raise `MissingExtraError` if the extra ``sandbox`` is not installed."""
     if any(find_spec(needed) is None for needed in ("jinja2", "starlette", "uvicorn")):
         from dispatch_returns.errors import MissingExtraError
 

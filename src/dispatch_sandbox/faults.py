@@ -34,7 +34,7 @@ class FaultRule:
     - ``status``: the call is not carried out and is answered with ``status`` (and
       ``retry-after`` where ``seconds`` is set).
     - ``slow``: the call is carried out, and its answer comes ``seconds`` later; a client that
-      gives up before does not know that.
+      gives up before does not know it.
 
     For deliveries (``scope="delivery"``; ``match``: ``event``, ``webhook_id``, ``ticket_id``):
 
@@ -63,25 +63,25 @@ class FaultRule:
             raise InvalidArgumentError("match", f"may hold {', '.join(MATCHES[self.scope])}")
 
     def as_record(self) -> dict[str, Any]:
-        """Give the rule as the control API shows it; ``times`` is what is left."""
+        """Return the rule as the control API shows it; ``times`` is how many are left."""
         return asdict(self)
 
     def fits(self, scope: Scope, facts: Mapping[str, str]) -> bool:
-        """Tell whether this rule is about such a call or delivery."""
+        """Return whether this rule applies to a call or a delivery."""
         return self.scope == scope and all(
             fnmatchcase(facts.get(name, ""), pattern) for name, pattern in self.match.items()
         )
 
 
 class Faults:
-    """The rules in force; safe to use from any thread."""
+    """The active rules. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> FaultRule:
-        """Put a rule at the end of the list."""
+        """Add a rule at the end."""
         with self._lock:
             self._rules.append(rule)
         return rule
@@ -92,7 +92,7 @@ class Faults:
             self._rules.clear()
 
     def rules(self) -> list[FaultRule]:
-        """Give the rules that have something left."""
+        """Return the rules that are not used up."""
         with self._lock:
             return list(self._rules)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dispatch_sandbox.wire import Record, dumps, loads
 
 Entry = tuple[str, str, str, Record | None]
-"""Kind, id, workspace id (empty for what belongs to none), and the object; None: delete it."""
+"""Kind, id, workspace id (or empty), and the object; None deletes it."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -24,7 +24,7 @@ ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body
 
 
 class StateFile:
-    """One row for each object; the caller's lock keeps the threads apart."""
+    """One row for each object. The caller holds the lock."""
 
     def __init__(self, path: str | Path) -> None:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -34,7 +34,7 @@ class StateFile:
         self._db.execute(_SCHEMA)
 
     def load(self) -> Iterator[tuple[str, str, Record]]:
-        """Give kind, workspace id and object, in the order in which they were first saved."""
+        """Return kind, workspace id and object, in the order in which they were first saved."""
         rows = self._db.execute("SELECT kind, workspace, body FROM objects ORDER BY rowid")
         for kind, workspace, body in rows:
             yield kind, workspace, loads(body.encode())

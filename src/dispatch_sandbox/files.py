@@ -1,4 +1,4 @@
-"""The presigned addresses, to which attachments are sent and from which they are fetched.
+"""The presigned addresses, for the upload and download of attachments.
 
 A presigned address carries its permission in its query. As with the storage services that give
 such addresses out, a call that brings a key of its own besides is refused.
@@ -21,7 +21,7 @@ from dispatch_sandbox.wire import Record
 
 
 def routes(state: SandboxState) -> list[Route]:
-    """Give the routes of the presigned addresses."""
+    """Return the routes of the presigned addresses."""
 
     async def serve(request: Request) -> Response:
         try:
@@ -30,14 +30,14 @@ def routes(state: SandboxState) -> list[Route]:
                 return await _take(state.blobs, record, request)
             if state.blobs.size(record["id"]) is None:
                 raise not_found("File")
-            # Never shown by a browser as a page of ours: it is whatever somebody uploaded.
+            # No browser may show it as a page of ours: anybody may have uploaded it.
             headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
             kind = "application/octet-stream"
             return FileResponse(state.blobs.path(record["id"]), headers=headers, media_type=kind)
         except Refusal as refusal:
             return JSONResponse(refusal.body(BRANDS), refusal.status)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
+            return Response(status_code=400)  # the caller is gone
 
     return [Route("/files/{attachment_id}", serve, methods=["GET", "PUT"])]
 
@@ -53,7 +53,7 @@ def _permitted(state: SandboxState, request: Request) -> Record:
     wanted = record["readKey"] if request.method in ("GET", "HEAD") else record["writeKey"]
     given = query.get("signature", "").encode("utf-8", "replace")
     if not hmac.compare_digest(given, wanted.encode()) or query.get("expires", "") < state.now():
-        raise Refusal(403, "expired", "This address is not, or no longer, good")
+        raise Refusal(403, "expired", "This address is not valid, or has expired")
     return record
 
 

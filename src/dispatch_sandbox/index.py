@@ -124,7 +124,7 @@ class Paging:
 
     @staticmethod
     def query(sorts: Mapping[str, str], most: int = MAX_LIMIT) -> dict[str, Record]:
-        """Give the JSON Schema of each word that ``read`` understands."""
+        """Return the JSON Schema of each word that ``read`` understands."""
         return {
             "limit": {"type": "integer", "minimum": 1, "maximum": most},
             "cursor": {"type": "string"},
@@ -138,7 +138,7 @@ class Paging:
         keep: Callable[[Record], bool],
         show: Callable[[Record], Record],
     ) -> Reply:
-        """Give the page, and a cursor only if there is something behind it."""
+        """Return the page, with a cursor only if more follows."""
         found: list[Record] = []
         last: Key | None = None
         for key, record in listing.walk(self.sort, self.after, descending=self.descending):

@@ -1,4 +1,4 @@
-"""The API's rate limit: so many calls in each window of a minute."""
+"""The API's rate limit: a number of calls in each window of a minute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WINDOW = 60
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Where one call stands: ``reset`` is in unix seconds, ``wait`` in seconds from now."""
+    """What is left after one call: ``reset`` is in unix seconds, ``wait`` in seconds from now."""
 
     limit: int
     remaining: int

@@ -1,4 +1,4 @@
-"""What has no key, the page and the control API, is for this machine and for nobody's web page.
+"""The page and the control API need no key, so only this machine and our own page may use them.
 
 A browser on this machine reaches loopback for every page it shows. So a request is refused whose
 ``Host`` is a name other than ``localhost`` (a name can be pointed here afterwards, which is how
@@ -20,14 +20,14 @@ _READS = ("GET", "HEAD", "OPTIONS")
 
 
 def objection(scope: Scope) -> str | None:
-    """Say why a request is not to be served, or None where there is nothing against it."""
+    """Return why a request must not be served, or None."""
     client = scope.get("client")
     if client is not None and not is_loopback(client[0]):
-        return "This is for the machine the sandbox runs on"
+        return "Only the machine that the sandbox runs on may open this"
     headers = Headers(scope=scope)
     host = headers.get("host", "")
     if not _is_address(host):
-        return "Open it as localhost or by its address: other names may be anybody's"
+        return "Open it as localhost or by its IP address: another name may belong to anybody"
     origin = headers.get("origin")
     if scope["method"] not in _READS and origin not in (None, f"{scope['scheme']}://{host}"):
         return "This was sent by a page of another origin"

@@ -1,4 +1,4 @@
-"""What a sandbox stands on: a lock, a clock, the workspaces, and the file that keeps them."""
+"""What a sandbox is built on: a lock, a clock, the workspaces, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Memory:
         return stamp(self._clock())
 
     def later(self, seconds: int) -> str:
-        """Return the time so many seconds from now."""
+        """Return the time in ``seconds`` from now."""
         return stamp(self._clock() + timedelta(seconds=seconds))
 
     @contextmanager

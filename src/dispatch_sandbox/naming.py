@@ -16,7 +16,7 @@ from typing import Any, cast
 from dispatch_sandbox.wire import Record
 
 _NOT_IN_BRANDS = "customerEmail"
-"""The guide's flat field of a ticket; the newer style has the customer as an object alone."""
+"""The guide's flat field of a ticket; in the newer style the customer is only an object."""
 
 _NESTED = frozenset({"customer", "ticket"})
 """Fields that hold objects of the API, whose names follow the style too."""
@@ -48,16 +48,16 @@ class Style:
         self._unspell = unspell
 
     def spell(self, name: str) -> str:
-        """Give the wire's name of a field."""
+        """Return the wire's name of a field."""
         return self._spell(name)
 
     def name(self, wire_name: str) -> str | None:
-        """Give our name of a field, or None where this style does not spell it so."""
+        """Return our name of a field, or None if this style spells it differently."""
         name = self._unspell(wire_name)
         return name if self._spell(name) == wire_name else None
 
     def read(self, values: Mapping[str, Any]) -> Record:
-        """Rename what a caller sent; what this style does not spell so is left out."""
+        """Rename the fields of a request, and drop those that this style spells differently."""
         return {
             name: value for wire_name, value in values.items() if (name := self.name(wire_name))
         }

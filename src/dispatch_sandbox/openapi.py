@@ -46,7 +46,7 @@ _ABOUT = (
 
 
 def document(origin: str) -> Record:
-    """Give the document of the server that callers know as `origin`."""
+    """Return the OpenAPI document of the server at `origin`."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "dispatch-returns sandbox", "version": "1", "description": _ABOUT},
@@ -204,7 +204,7 @@ def _schemas(style: Style) -> Record:
 
 
 def _spelled(schema: Record, style: Style) -> Record:
-    """Give a model's schema the names that the style has for its fields."""
+    """Return a model's schema the names that the style has for its fields."""
     spelled: Record = schema | {
         "properties": {_wire(name, style): it for name, it in schema["properties"].items()}
     }
@@ -214,7 +214,7 @@ def _spelled(schema: Record, style: Style) -> Record:
 
 
 def _wire(name: str, style: Style) -> str:
-    """Give a style's name of a model's field: what Python calls a workspace is a brand inside."""
+    """Return a style's name of a model's field: a workspace is a brand in the wire style."""
     brands = re.sub("_([a-z])", lambda it: it[1].upper(), name.replace("workspace", "brand"))
     return style.spell("title" if name == "subject" else brands)
 

@@ -1,4 +1,4 @@
-"""What a workspace begins with: itself, and the statuses that every workspace has."""
+"""A new workspace, with the statuses that every workspace has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_workspace(memory: Memory, workspace_id: str, values: Record | None = Non
 
 
 def add_status(memory: Memory, workspace: Workspace, values: Record) -> Record:
-    """Add a status, behind those that are there; ``values`` hold its name and key at least."""
+    """Add a status after the existing ones; ``values`` have at least its name and key."""
     now = memory.now()
     fresh: Record = {
         "id": new_id("sts"),

@@ -1,4 +1,4 @@
-"""Everything a sandbox knows, under one lock; in memory, and in a file where one is given."""
+"""The state of a sandbox, under one lock: in memory, and in a file if one is given."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SandboxState(Memory):
         self._load()
 
     def attachment(self, attachment_id: str) -> Record | None:
-        """Find an attachment of any workspace: its address names none."""
+        """Find an attachment in any workspace, because its address names none."""
         with self.lock:
             for workspace in self.workspaces.values():
                 if attachment_id in workspace.attachments:
@@ -79,7 +79,7 @@ class SandboxState(Memory):
         return None
 
     def remove(self, workspace: Workspace) -> None:
-        """Delete a workspace and all that is in it."""
+        """Delete a workspace with everything in it."""
         del self.workspaces[workspace.id]
         for kind, record in workspace.records():
             self.forget(kind, record)
@@ -90,7 +90,7 @@ class SandboxState(Memory):
         self.forget("workspace", workspace.info)
 
     def keep_replay(self, replay: Record) -> None:
-        """Remember an answer for its idempotency key; the oldest of too many is forgotten."""
+        """Keep an answer for its idempotency key, and forget the oldest of too many."""
         self.replays[replay["id"]] = replay
         self.save("replay", replay)
         if len(self.replays) > _REPLAYS_KEPT:
@@ -114,7 +114,7 @@ class SandboxState(Memory):
             self._load()
 
     def summary(self) -> Record:
-        """Count what is here."""
+        """Count workspaces' objects, deliveries and faults."""
         with self.lock:
             return {
                 "workspaces": {known.id: known.counts() for known in self.workspaces.values()},

@@ -19,7 +19,7 @@ def issue(claims: Record, secret: str) -> str:
 
 
 def read(token: str, secret: str) -> Record | None:
-    """Give the claims of a token of ours; None of any other. Whether it is late is not asked."""
+    """Return the claims of a token that we signed, or None. It may have expired."""
     signed, _, signature = token.rpartition(".")
     if not hmac.compare_digest(
         _sign(signed, secret).encode(), signature.encode("utf-8", "replace")

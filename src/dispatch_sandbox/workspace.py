@@ -11,7 +11,7 @@ PRIORITIES = ("low", "normal", "medium", "high", "urgent")
 
 
 class Workspace:
-    """Plain dictionaries by id, in the order of creation; whoever changes one holds the lock."""
+    """Plain dictionaries by id, in order of creation. To change one, hold the lock."""
 
     def __init__(self, info: Record) -> None:
         self.info = info
@@ -83,7 +83,7 @@ class Workspace:
         return sum(it[name] == value and it["deletedAt"] is None for it in tickets)
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Give the kind and the object of all that is here."""
+        """Yield kind and object of everything in it."""
         kinds: dict[str, Iterable[Record]] = {
             "ticket": self.tickets.values(),
             "comment": (it for of_ticket in self.comments.values() for it in of_ticket.values()),

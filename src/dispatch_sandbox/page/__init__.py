@@ -1,4 +1,4 @@
-"""The sandbox's web page: what is in it, a button for a status and one to deliver again.
+"""The sandbox's web page: what is in it, and buttons that set a status or send an event again.
 
 Written on the server; it has no script, and takes nothing from elsewhere.
 """

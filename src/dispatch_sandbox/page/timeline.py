@@ -1,4 +1,4 @@
-"""A ticket's story in the order in which it happened: changes, comments, notes and deliveries."""
+"""A ticket's timeline: changes, comments, notes and deliveries, oldest first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Moment:
 
 
 def moments(workspace: Workspace, ticket: Record, deliveries: Iterable[Record]) -> list[Moment]:
-    """Give the entries of a ticket, the oldest first."""
+    """Return the entries of a ticket, the oldest first."""
     found = [Moment(ticket["createdAt"], "created")]
     found += [
         Moment(comment["createdAt"], _kind(comment), comment)
@@ -37,7 +37,7 @@ def moments(workspace: Workspace, ticket: Record, deliveries: Iterable[Record]) 
 
 
 def about(delivery: Record) -> str | None:
-    """Give the id of the ticket a delivery is about; None if it is about none."""
+    """Return the id of the ticket that a delivery is about, or None."""
     data = delivery["payload"]["data"]
     if "ticketId" in data:
         return str(data["ticketId"])

@@ -23,7 +23,7 @@ from dispatch_sandbox.workspace import Workspace
 
 PREFIX = "/page"
 _MOST = 100
-"""Deliveries one page lists."""
+"""The most deliveries on one page."""
 _LARGEST_FORM = 4096
 _SORTS = {"createdAt": "createdAt"}
 _HEADERS = {
@@ -36,7 +36,7 @@ _HEADERS = {
 
 
 def routes(state: SandboxState, about: Mapping[str, str]) -> list[Route]:
-    """Give the routes of the page; ``about`` is what a program reads at ``/``.
+    """Return the routes of the page; ``about`` is what a program reads at ``/``.
 
     Who may call those below ``PREFIX`` is the application's matter.
     """
@@ -97,7 +97,7 @@ class Page:
             )
 
     def shown(self, view: Callable[[Request, Workspace], Response]) -> Callable[..., Any]:
-        """Make a view an endpoint: it gets the workspace of its address, and the lock."""
+        """Make a view an endpoint: it gets the workspace, and runs under the lock."""
 
         async def serve(request: Request) -> Response:
             try:
@@ -109,7 +109,7 @@ class Page:
         return serve
 
     def done(self, act: Callable[[Workspace, Request, Record], str]) -> Callable[..., Any]:
-        """Make an act an endpoint: it gets the form, and says where to go on."""
+        """Make an action an endpoint: it gets the form, and returns the next address."""
 
         async def serve(request: Request) -> Response:
             try:
@@ -139,7 +139,7 @@ class Page:
         )
 
     def ticket(self, request: Request, workspace: Workspace) -> Response:
-        """Show one ticket with its story."""
+        """Show one ticket with its timeline."""
         ticket = tickets.find(workspace, request.path_params["ticket"])
         known = sorted(workspace.statuses_by_key.values(), key=lambda it: it["sortOrder"])
         return self._render(
@@ -162,7 +162,7 @@ class Page:
         )
 
     def delivery(self, request: Request, workspace: Workspace) -> Response:
-        """Show what was sent, and what came back."""
+        """Show a delivery: what was sent, and the answer."""
         record = self._delivery(workspace, request)
         return self._render(
             "delivery.html",
@@ -182,13 +182,13 @@ class Page:
         return f"{PREFIX}/{_segment(workspace.id)}/tickets/{_segment(ticket['id'])}"
 
     def redeliver(self, workspace: Workspace, request: Request, _: Record) -> str:
-        """Send an event once more, and go on to the new delivery."""
+        """Send an event again, and go to the new delivery."""
         again = self._state.deliveries.redeliver(self._delivery(workspace, request)["id"])
         assert again is not None
         return f"{PREFIX}/{_segment(workspace.id)}/deliveries/{_segment(again['id'])}"
 
     async def style(self, _: Request) -> Response:
-        """Give the style sheet."""
+        """Return the style sheet."""
         text = self._templates.get_template("style.css").render()
         return Response(text, media_type="text/css", headers=_HEADERS)
 

@@ -70,7 +70,7 @@ def confirmed(call: Call, record: Record) -> Record:
 
 
 def arrive(call: Call, record: Record) -> None:
-    """Count an uploaded file on its ticket, and tell of it."""
+    """Count an uploaded file on its ticket, and send the event."""
     ticket = call.workspace.tickets[record["ticketId"]]
     ticket["attachmentCount"] += 1
     call.state.save("ticket", ticket, call.workspace)
@@ -83,7 +83,7 @@ def list_all(call: Call, ticket_id: str) -> Reply:
 
 
 def of_ticket(call: Call, ticket_id: str) -> list[Record]:
-    """Give the uploaded files of a ticket."""
+    """Return the uploaded files of a ticket."""
     return [
         record
         for record in call.workspace.attachments.values()
@@ -110,7 +110,7 @@ def delete(call: Call, ticket_id: str, attachment_id: str) -> Reply:
 
 
 def find(call: Call, ticket_id: str | None, attachment_id: str) -> Record:
-    """Give a file of a ticket (or one that waits for its ticket), or refuse with 404."""
+    """Return a file of a ticket, or one that waits for its ticket. Raises a 404."""
     if ticket_id is not None:
         tickets.find(call.workspace, ticket_id)
     record = call.workspace.attachments.get(attachment_id)
@@ -120,12 +120,12 @@ def find(call: Call, ticket_id: str | None, attachment_id: str) -> Record:
 
 
 def show(record: Record) -> Record:
-    """Give a file as the API answers it."""
+    """Return a file as the API shows it."""
     return {name: value for name, value in record.items() if name not in _SECRET}
 
 
 def address(call: Call, record: Record, key: str) -> str:
-    """Give an absolute address that needs no other permission than itself."""
+    """Return an absolute address that is its own permission."""
     query = urlencode({"expires": call.state.later(EXPIRES_IN), "signature": key})
     return f"{call.origin}/files/{record['id']}?{query}"
 

@@ -35,7 +35,7 @@ def create(call: Call, ticket_id: str) -> Reply:
     if parent is not None and parent not in workspace.comments[ticket_id]:
         raise invalid(Problem("parentId", "is not a comment of this ticket"))
     comment = tickets.add_comment(state, workspace, ticket, values)
-    tell(call, "ticket.comment.created", ticket, comment)
+    emit(call, "ticket.comment.created", ticket, comment)
     if status is not None:
         tickets.change(state, workspace, ticket, {"status": status})
     return Reply(comment)
@@ -57,7 +57,7 @@ def update(call: Call, ticket_id: str, comment_id: str) -> Reply:
         values["metadata"] = comment["metadata"] | values["metadata"]
     comment.update(values, updatedAt=call.state.now())
     call.state.save("comment", comment, call.workspace)
-    tell(call, "comment.updated", call.workspace.tickets[ticket_id], comment)
+    emit(call, "comment.updated", call.workspace.tickets[ticket_id], comment)
     return Reply(comment)
 
 
@@ -68,11 +68,11 @@ def delete(call: Call, ticket_id: str, comment_id: str) -> Reply:
     ticket["commentCount"] -= 1
     call.state.forget("comment", comment)
     call.state.save("ticket", ticket, call.workspace)
-    tell(call, "comment.deleted", ticket, comment)
+    emit(call, "comment.deleted", ticket, comment)
     return call.gone(comment)
 
 
-def tell(call: Call, event: str, ticket: Record, comment: Record) -> None:
+def emit(call: Call, event: str, ticket: Record, comment: Record) -> None:
     """Send an event about a comment."""
     data: Record = {
         "ticketId": ticket["id"],

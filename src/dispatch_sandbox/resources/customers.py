@@ -67,7 +67,7 @@ def update(call: Call, customer_id: str) -> Reply:
 
 
 def delete(call: Call, customer_id: str) -> Reply:
-    """Delete the customer; the tickets stay, and are nobody's."""
+    """Delete the customer. The tickets stay, without a customer."""
     customer = _find(call, customer_id)
     del call.workspace.customers[customer_id]
     del call.workspace.customers_by_email[customer["email"].lower()]
@@ -81,7 +81,7 @@ def delete(call: Call, customer_id: str) -> Reply:
 
 
 def link(state: SandboxState, workspace: Workspace, ticket_values: Record) -> str | None:
-    """Give the id of a ticket's customer; an address that is new makes a new one."""
+    """Return the id of a ticket's customer, who is created if the address is new."""
     email = ticket_values.get("customerEmail")
     if email is None:
         return None

@@ -17,7 +17,7 @@ def form(name: str) -> checks.Form:
 
 
 def reorder(call: Call, kind: str, name: str, known: Mapping[Any, Record]) -> list[Record]:
-    """Give `known` in the order in which the body's field `name` lists its keys.
+    """Return `known` in the order in which the body's field `name` lists its keys.
 
     What is not listed comes after it, in the order it had.
     """

@@ -1,6 +1,6 @@
 """The customers' portal: ways into it, and a customer's own tickets.
 
-A customer sees neither internal notes nor what the system writes, and nothing of anybody else's.
+A customer sees neither internal notes nor what the system writes, and nothing of another customer.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def refresh(call: Call) -> Reply:
 
 
 def claimed(state: SandboxState, authorization: str) -> tuple[Workspace, str]:
-    """Give the workspace and the customer of a portal token, or refuse with 401."""
+    """Return the workspace and the customer of a portal token, or refuse with 401."""
     claims = tokens.read(authorization.removeprefix("Bearer "), state.portal_secret)
     if claims is not None and claims["exp"] > _seconds(state.now()):
         workspace = state.workspaces.get(claims["brandId"])
@@ -128,7 +128,7 @@ def comment(call: Call, ticket_id: str) -> Reply:
     author: Record = {"authorType": "CUSTOMER", "authorId": customer["id"]}
     values |= author | {"authorName": customer["name"] or customer["email"]}
     made = tickets.add_comment(call.state, call.workspace, ticket, values)
-    comments.tell(call, "ticket.comment.created", ticket, made)
+    comments.emit(call, "ticket.comment.created", ticket, made)
     return Reply(_comment(made))
 
 

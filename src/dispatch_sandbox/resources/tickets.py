@@ -36,7 +36,7 @@ CHANGE = checks.Form(
 CREATE = checks.Form(CHANGE.checks, required=("title",))
 _MERGED = ("customFields", "metadata")
 _NOT_KEPT = ("customerEmail", "customerName", "notifyCustomer")
-"""What is read and is no field of a ticket: the customer is linked, nobody is notified."""
+"""Fields that are read and not kept: the customer is linked, and no notification is sent."""
 
 
 def create(call: Call) -> Reply:
@@ -76,7 +76,7 @@ def remove(state: SandboxState, workspace: Workspace, ticket: Record) -> None:
 
 
 def find(workspace: Workspace, ticket_id: str) -> Record:
-    """Give a ticket that is not deleted, or refuse with 404."""
+    """Return a ticket that is not deleted. Raises a 404."""
     ticket = workspace.tickets.get(ticket_id)
     if ticket is None or ticket["deletedAt"] is not None:
         raise not_found("Ticket")
@@ -181,7 +181,7 @@ def add_comment(
 
 
 def show(workspace: Workspace, ticket: Record) -> Record:
-    """Give the ticket as the API answers it, its customer in it."""
+    """Return the ticket as the API shows it, with its customer."""
     customer = workspace.customers.get(ticket["customerId"])
     if customer is None:
         return {**ticket, "customer": None, "customerEmail": None}
@@ -190,7 +190,7 @@ def show(workspace: Workspace, ticket: Record) -> Record:
 
 
 def about_customer(workspace: Workspace, ticket: Record) -> Record:
-    """Give the three fields about the customer that every event carries."""
+    """Return the three fields about the customer that every event has."""
     customer = workspace.customers.get(ticket["customerId"])
     return {
         "customerId": ticket["customerId"],

@@ -58,7 +58,7 @@ def deliveries(call: Call, webhook_id: str) -> Reply:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this machine, without asking a name server."""
+    """Return whether a host name or address is this machine, without DNS."""
     if host.lower() == "localhost":
         return True
     try:

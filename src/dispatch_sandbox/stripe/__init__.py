@@ -1,4 +1,4 @@
-"""A stand-in for Stripe: a test double, not Stripe, and every answer of it says so.
+"""A test double of Stripe: not Stripe, and every answer says so.
 
 It answers what a refund path asks (PaymentIntents, charges, refunds, balance, account) in
 Stripe's shapes, keeps idempotency keys the way Stripe documents them, and produces on demand

@@ -1,4 +1,4 @@
-"""One account's objects, and the one rule between them: what a charge has paid back."""
+"""The objects of one account, and how much of each charge was refunded."""
 
 from __future__ import annotations
 
@@ -50,34 +50,34 @@ class Book:
     invoice_payments: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def payment_intent(self, object_id: str, param: str = "intent") -> PaymentIntent:
-        """Return it, or raise Stripe's 404."""
+        """Return it. Raises Stripe's 404."""
         found = self.payment_intents.get(object_id)
         if found is None:
             raise missing("payment_intent", object_id, param)
         return found
 
     def charge(self, object_id: str, param: str = "id") -> Charge:
-        """Return it, or raise Stripe's 404."""
+        """Return it. Raises Stripe's 404."""
         found = self.charges.get(object_id)
         if found is None:
             raise missing("charge", object_id, param)
         return found
 
     def checkout_session(self, object_id: str) -> dict[str, Any]:
-        """Return it, or raise Stripe's 404."""
+        """Return it. Raises Stripe's 404."""
         found = self.checkout_sessions.get(object_id)
         if found is None:
             raise missing("checkout.session", object_id, "id")
         return found
 
     def check_out(self, intent: PaymentIntent) -> str:
-        """Let a customer have paid on a Checkout page; return the session's id."""
+        """Record that a customer paid on a Checkout page; return the id of the session."""
         made = _session(payment_intent=intent["id"])
         self.checkout_sessions[made["id"]] = made
         return str(made["id"])
 
     def invoice(self, intent: PaymentIntent, now: int) -> tuple[str, str]:
-        """Let a customer have paid an invoice of a subscription that began on a Checkout page.
+        """Record that a customer paid an invoice of a subscription from a Checkout page.
 
         Return the ids of the invoice and of the session.
         """
@@ -88,7 +88,7 @@ class Book:
         return invoice, made["id"]
 
     def pay_invoice(self, invoice: str, intent: PaymentIntent, now: int) -> None:
-        """Let (a part of) an invoice be paid."""
+        """Record a payment of an invoice or a part of it."""
         paid = {"type": "payment_intent", "payment_intent": intent["id"]}
         self.invoice_payments.append(
             {
@@ -104,7 +104,7 @@ class Book:
         )
 
     def refund(self, object_id: str, param: str = "id") -> Refund:
-        """Return it, or raise Stripe's 404."""
+        """Return it. Raises Stripe's 404."""
         found = self.refunds.get(object_id)
         if found is None:
             raise missing("refund", object_id, param)
@@ -115,7 +115,7 @@ class Book:
         return self.refunds_by_charge.get(charge_id, []) if charge_id else []
 
     def dispute(self, charge: Charge, status: DisputeStatus, now: int) -> Dispute:
-        """Let the customer's bank dispute a charge, or the dispute that it has stand so now.
+        """Dispute a charge, or set the status of its dispute.
 
         Stripe's charge stays ``disputed``, whatever came of it.
         """
@@ -138,18 +138,18 @@ class Book:
         return made
 
     def stands_disputed(self, charge: Charge) -> bool:
-        """Whether a dispute stands in the way of a refund: not one that was won or closed."""
+        """Whether a dispute prevents a refund: not one that was won or closed."""
         of_it = [it["status"] for it in self.disputes if it["charge"] == charge["id"]]
         return charge["disputed"] and not (of_it and _OVER.issuperset(of_it))
 
     def add_refund(self, refund: Refund) -> None:
-        """File a refund that may not be in the book yet, and count it on its charge."""
+        """Store a refund, which may be new, and count it on its charge."""
         self.refunds[refund["id"]] = refund
         self.refunds_by_charge.setdefault(refund["charge"], []).append(refund)
         self._count(refund, refund["amount"])
 
-    def give_back(self, refund: Refund, status: str, reason: str | None = None) -> None:
-        """End a refund without the customer getting the money: ``failed`` or ``canceled``."""
+    def end(self, refund: Refund, status: str, reason: str | None = None) -> None:
+        """End a refund that was not paid: ``failed`` or ``canceled``."""
         refund["status"] = status
         refund.pop("pending_reason", None)
         refund.pop("next_action", None)

@@ -1,4 +1,4 @@
-"""What an endpoint is given: one request whose parameters are known to be well-formed."""
+"""One request with checked parameters, as an endpoint gets it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StripeCall:
 
     @property
     def created(self) -> int:
-        """The Unix second an object made now was created in."""
+        """The current time in Unix seconds."""
         return int(self.state.now())
 
     @property
@@ -38,7 +38,7 @@ class StripeCall:
         return self.account != PLATFORM
 
     def metadata(self, before: dict[str, str]) -> dict[str, str]:
-        """Return an object's metadata after this request: an empty value unsets its key."""
+        """Return an object's metadata after this request. An empty value deletes its key."""
         if "metadata" not in self.params:
             return before
         sent: dict[str, str] | None = self.params["metadata"]

@@ -1,4 +1,4 @@
-"""The payment methods the stand-in knows, under Stripe's own test names and numbers.
+"""The payment methods that the double knows, under Stripe's own test names and numbers.
 
 Source: Stripe's documentation, "Test card numbers" (refunds, disputes). What a card does later
 is read from its last four digits, as a charge shows them.
@@ -30,7 +30,7 @@ KONBINI = "pm_konbini"
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What a payment is made with."""
+    """A payment method."""
 
     method: str
     details: dict[str, Any]
@@ -38,7 +38,7 @@ class Instrument:
 
     @property
     def disputed(self) -> bool:
-        """The customer charges back at once."""
+        """Whether the customer disputes the charge at once."""
         return last4(self.details) == _DISPUTED
 
 

@@ -1,4 +1,4 @@
-"""Sends the stand-in's events, and lets happen what falls due while nobody asks."""
+"""Sends the double's events, and makes the changes that fall due between calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dispatch_sandbox.stripe.state import StripeState
 _LOOK_EVERY = 0.05
 _ATTEMPTS = 5
 _FIRST_RETRY = 0.2
-"""Seconds, doubled each time. Stripe tries for three days; nobody waits for that in a test."""
+"""Seconds, doubled each time. Stripe tries for three days, too long for a test."""
 _TIMEOUT = 10.0
 
 
@@ -28,13 +28,13 @@ class StripeCourier:
         self._http: httpx.AsyncClient
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._http = httpx.AsyncClient(trust_env=False, limits=limits, timeout=_TIMEOUT)
         self._loop = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Cancel what is under way: it is not sent any more."""
+        """Cancel the deliveries under way."""
         tasks = [self._loop, *self._deliveries]
         for task in tasks:
             task.cancel()

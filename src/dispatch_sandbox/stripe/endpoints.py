@@ -1,4 +1,4 @@
-"""The endpoints: which work answers a request, and which parameters it takes."""
+"""The endpoints: their work and their parameters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StripeEndpoint:
     listed: bool = False
 
     def answer(self, call: StripeCall) -> Any:
-        """Do the work; return the object with what was asked to be expanded."""
+        """Do the work; return the object with the requested expansions."""
         found = self.work(call)
         paths = call.params.get("expand", ())
         if not self.listed:

@@ -1,6 +1,6 @@
-"""The stand-in's webhooks: which events there are, and what of them is still to be sent.
+"""The double's webhooks: the endpoints, and the deliveries that are not sent yet.
 
-Source: Stripe's documentation, "Types of events", "Verify webhook signatures". The stand-in's
+Source: Stripe's documentation, "Types of events", "Verify webhook signatures". The double's
 charges do not show their refunds, as in newer versions of Stripe's API. Sending is the courier's
 work; here is no I/O.
 """
@@ -34,7 +34,7 @@ class WebhookEndpoint:
     enabled_events: tuple[str, ...] = ("*",)
 
     def wants(self, kind: str) -> bool:
-        """Whether it asked for events of this kind."""
+        """Whether it subscribes to events of this kind."""
         return bool({"*", kind}.intersection(self.enabled_events))
 
 
@@ -89,7 +89,7 @@ class Events:
         return endpoint
 
     def forget(self) -> None:
-        """Send nothing to anybody any more."""
+        """Stop sending events."""
         self._endpoints.clear()
         with self._changed:
             self._unsettled -= len(self._waiting)
@@ -97,7 +97,7 @@ class Events:
             self._changed.notify_all()
 
     def emit(self, account: str | None, kind: str, shown: Mapping[str, Any], now: float) -> None:
-        """Make an event about an object as it is now, for each endpoint that asked for it."""
+        """Create an event about an object as it is now, for each endpoint that subscribes to it."""
         wanted = [it for it in self._endpoints if it.wants(kind)]
         if not wanted:
             return
@@ -120,14 +120,14 @@ class Events:
             self._unsettled += len(wanted)
 
     def take(self) -> list[Delivery]:
-        """Return what is to be sent now; each is to be settled by whoever takes it."""
+        """Return the deliveries to send now. The caller settles each of them."""
         with self._changed:
             taken = list(self._waiting)
             self._waiting.clear()
             return taken
 
     def settle(self) -> None:
-        """Say that a delivery arrived, or was given up."""
+        """Settle a delivery that arrived or failed."""
         with self._changed:
             self._unsettled -= 1
             self._changed.notify_all()
@@ -138,11 +138,11 @@ class Events:
             return self._changed.wait_for(lambda: self._unsettled <= 0, timeout)
 
     def dump(self) -> list[dict[str, Any]]:
-        """Return the endpoints, JSON-able; what is on its way is not kept."""
+        """Return the endpoints, JSON-able. Deliveries under way are not kept."""
         return [asdict(endpoint) for endpoint in self._endpoints]
 
     def load(self, data: Sequence[Mapping[str, Any]]) -> None:
-        """Take back what `dump` returned."""
+        """Restore what `dump` returned."""
         self.forget()
         for entry in data:
             events = tuple(entry["enabled_events"])

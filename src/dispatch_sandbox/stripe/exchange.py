@@ -32,7 +32,7 @@ _BASIC = "basic"
 
 @dataclass(frozen=True, slots=True)
 class StripeRequest:
-    """What arrived. Header names are in lower case."""
+    """A request. Header names are in lower case."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class StripeRequest:
 
     @property
     def key(self) -> str | None:
-        """The idempotency key; it means something on a POST only."""
+        """The idempotency key, which only a POST has."""
         return self.headers.get("idempotency-key") or None if self.method == "POST" else None
 
     def pairs(self) -> Pairs:
@@ -53,7 +53,7 @@ class StripeRequest:
 
 @dataclass(frozen=True, slots=True)
 class StripeAnswer:
-    """What goes back; ``lost`` says that the connection is cut instead."""
+    """An answer; ``lost`` means that the connection is cut instead."""
 
     status: int
     body: bytes
@@ -64,7 +64,7 @@ class StripeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A request that was let in."""
+    """A request that was authenticated."""
 
     state: StripeState
     request: StripeRequest
@@ -75,7 +75,7 @@ class _Job:
     subject: Subject | None
 
     def fault(self, *kinds: FaultKind) -> Fault | None:
-        """Take the next fault of these kinds that is meant for this request."""
+        """Take the next fault of these kinds that applies to this request."""
         return self.state.faults.take(self.subject, *kinds) if self.subject else None
 
     def call(self) -> StripeCall:
@@ -156,7 +156,7 @@ async def _answer(state: StripeState, account: str, request: StripeRequest) -> S
 
 
 async def _work(job: _Job, call: StripeCall, entry: KeyEntry | None) -> StripeAnswer:
-    """Do what the request asks for, as slowly and as badly as the faults say."""
+    """Do the work, with the delays and errors that the faults demand."""
     slow = job.fault("slow")
     ending = job.fault("lost_response", "stored_500", "refused")
     if slow is not None and slow.when == "before":
@@ -191,7 +191,7 @@ def _attempt(endpoint: StripeEndpoint, call: StripeCall) -> tuple[int, bytes]:
 
 
 def _kept_headers(key: str, entry: KeyEntry) -> tuple[tuple[str, str], ...]:
-    # Whatever is kept would only be given again, so there is no point in retrying.
+    # The kept answer would only be repeated, so a retry is pointless.
     return (
         ("idempotency-key", key),
         ("original-request", entry.request_id),
@@ -204,7 +204,7 @@ def _json(value: Any) -> bytes:
 
 
 def _authenticate(headers: Mapping[str, str]) -> str:
-    """Return the account a request acts for; raise unless it has the sandbox's key."""
+    """Return the account a request acts for; raise if it lacks the sandbox's key."""
     key = _api_key(headers.get("authorization", ""))
     if not key:
         raise StripeRequestError(

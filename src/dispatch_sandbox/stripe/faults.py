@@ -1,4 +1,4 @@
-"""Faults on demand: what can go wrong between a client and Stripe, each exactly when asked for."""
+"""Faults on demand: what can go wrong between a client and Stripe, and exactly when."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FailureReason: TypeAlias = Literal[
 
 
 class Fault(BaseModel):
-    """One kind of trouble, for the next ``times`` requests it fits.
+    """One fault, for the next ``times`` requests that match.
 
     - ``lost_response``: the work is done and its answer kept, then the connection is cut.
     - ``stored_500``: a 500, kept under the idempotency key; with ``acted`` the work was done.
@@ -71,11 +71,11 @@ class Fault(BaseModel):
 
     @property
     def spent(self) -> bool:
-        """It has struck as often as it was asked to."""
+        """Whether it is used up."""
         return self.fired >= self.times
 
     def fits(self, subject: Subject) -> bool:
-        """Whether the request is one this fault is meant for."""
+        """Whether the fault applies to a request."""
         return (
             self.endpoint in {None, subject.endpoint}
             and self.payment_intent in {None, subject.payment_intent}
@@ -86,7 +86,7 @@ class Fault(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request is about, as far as faults care."""
+    """What a fault can match in a request."""
 
     endpoint: EndpointName
     payment_intent: str | None
@@ -126,7 +126,7 @@ def _named(form: Mapping[str, Node], field: str) -> str:
 
 
 class StripeFaults:
-    """The faults that are armed, and those that are spent. Safe to use from any thread."""
+    """The armed faults and the used ones. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -134,7 +134,7 @@ class StripeFaults:
         self.armed = False
 
     def add(self, fault: Fault) -> Fault:
-        """Arm a fault; ``fault.fired`` tells later how often it struck."""
+        """Arm a fault; ``fault.fired`` counts how often it was used."""
         with self._lock:
             self._all.append(fault)
             self.armed = True
@@ -147,7 +147,7 @@ class StripeFaults:
             self.armed = False
 
     def take(self, subject: Subject, *kinds: FaultKind) -> Fault | None:
-        """Return the first armed fault of these kinds that fits, and count that it struck."""
+        """Return the first armed fault of these kinds that applies, and count its use."""
         with self._lock:
             for fault in self._all:
                 if fault.kind in kinds and not fault.spent and fault.fits(subject):

@@ -13,7 +13,7 @@ from typing import Any
 from dispatch_sandbox.stripe.problems import StripeRequestError
 
 LIFETIME = 24 * 60 * 60.0
-"""Seconds after which a key is forgotten. Stripe promises at least this."""
+"""Seconds until a key is forgotten. Stripe keeps keys at least as long."""
 MAX_LENGTH = 255
 
 
@@ -29,12 +29,12 @@ class KeyEntry:
     in_flight: bool = True
 
     def expired(self, now: float) -> bool:
-        """Whether the key means a new request by now."""
+        """Whether the key has expired and may be used for a new request."""
         return not self.in_flight and now - self.created >= LIFETIME
 
 
 def key_in_use(key: str) -> StripeRequestError:
-    """Return the 409 of a request whose twin is still being worked on."""
+    """Return the 409 for a key whose first request is still running."""
     return StripeRequestError(
         409,
         "There is currently another in-progress request using this Idempotent Key (that "
@@ -47,7 +47,7 @@ def key_in_use(key: str) -> StripeRequestError:
 
 
 class IdempotencyKeys:
-    """The keys of all accounts. Not locked: the state's lock is held around every call."""
+    """The keys of all accounts. The caller holds the state's lock."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], KeyEntry] = {}
@@ -86,19 +86,19 @@ class IdempotencyKeys:
     def reserve(
         self, account: str, key: str, fingerprint: str, request_id: str, now: float
     ) -> KeyEntry:
-        """Take a free key for a request that begins now."""
+        """Reserve a free key for a request that starts now."""
         entry = KeyEntry(fingerprint, now, request_id)
         self._entries[account, key] = entry
         return entry
 
     def release(self, account: str, key: str, entry: KeyEntry) -> None:
-        """End a request: its answer is kept if it did its work, the key is free if not."""
+        """End a request: keep its answer if it did its work, else free the key."""
         entry.in_flight = False
         if not entry.status:
             del self._entries[account, key]
 
     def dump(self) -> list[dict[str, Any]]:
-        """Return the keys with a kept answer; what is in flight has no answer to keep."""
+        """Return the keys with a kept answer; requests under way have none."""
         return [
             {
                 "account": account,

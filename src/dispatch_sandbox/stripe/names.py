@@ -1,4 +1,4 @@
-"""The endpoints by name. A fault that names another one is refused, not silently never struck."""
+"""The endpoints by name. A fault with another name is refused, because it would never apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a parameter may be. All of this is refused before an endpoint begins to work.
+"""The parameters' kinds. A wrong one is refused before the endpoint does any work.
 
 That matters to idempotency: Stripe stores no answer for a request that fails here.
 """
@@ -21,7 +21,7 @@ _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _EXPAND_DEPTH = 4
 
-# What can be expanded: the field of an object, and which object stands behind it.
+# What can be expanded: the fields of an object, and the kind of object behind each.
 EXPANDABLE: Mapping[str, Mapping[str, str]] = {
     "refund": {"charge": "charge", "payment_intent": "payment_intent"},
     "charge": {"payment_intent": "payment_intent"},
@@ -109,7 +109,7 @@ def currency(name: str, value: Node) -> str:
 
 
 def email(name: str, value: Node) -> str:
-    """Something that looks like an e-mail address."""
+    """A text that looks like an e-mail address."""
     address = text(name, value)
     if not _EMAIL.fullmatch(address):
         raise invalid("Invalid email address", code="email_invalid", param=name)

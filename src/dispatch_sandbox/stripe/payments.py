@@ -1,4 +1,4 @@
-"""PaymentIntents and charges: as much of them as it takes to have something to refund."""
+"""PaymentIntents and charges, as far as refunds need them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def cancel_payment_intent(call: StripeCall) -> PaymentIntent:
 
 
 def create_charge(call: StripeCall) -> Charge:
-    """``POST /v1/charges``: the older way to be paid, without a PaymentIntent."""
+    """``POST /v1/charges``: the older way to pay, without a PaymentIntent."""
     _check_money(call)
     paid_with = instrument(call.params["source"], "source")
     charge = _new_charge(call, None, paid_with, captured=call.params.get("capture", True))

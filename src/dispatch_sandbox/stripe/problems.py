@@ -1,4 +1,4 @@
-"""Stripe's error answers, as an exception that carries everything the answer needs."""
+"""Stripe's error answers, as an exception with everything that the answer needs."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def invalid(
 
 
 def missing(kind: str, object_id: str, param: str) -> StripeRequestError:
-    """Return the 404 for an object that is not there, or is another account's."""
+    """Return the 404 for an object that does not exist, or belongs to another account."""
     return StripeRequestError(
         404, f"No such {kind}: '{object_id}'", code="resource_missing", param=param
     )
 
 
 def refusal(name: Refusal) -> StripeRequestError:
-    """Return one of the refusals that Stripe's real answers to a refund carry."""
+    """Return one of Stripe's real refusals of a refund."""
     code, message_code, message = _REFUSALS[name]
     return StripeRequestError(400, message, code=code, message_code=message_code)
 

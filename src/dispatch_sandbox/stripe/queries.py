@@ -153,7 +153,7 @@ def search_payment_intents(call: StripeCall) -> dict[str, Any]:
 
 
 def get_balance(call: StripeCall) -> dict[str, Any]:
-    """``GET /v1/balance``: what was captured less what was paid back, fees ignored."""
+    """``GET /v1/balance``: what was captured minus what was refunded, without fees."""
     sums: dict[str, int] = {}
     for charge in call.book.charges.values():
         if charge["captured"]:
@@ -173,7 +173,7 @@ def _funds(amount: int, currency: str) -> dict[str, Any]:
 
 
 def get_account(call: StripeCall) -> dict[str, Any]:
-    """``GET /v1/account``: whose key this is, or which account it acts for."""
+    """``GET /v1/account``: the account of the key, or the one that it acts for."""
     return {
         "id": call.account,
         "object": "account",

@@ -1,4 +1,4 @@
-"""Refunds: what Stripe refuses, and how an accepted one turns out.
+"""Refunds: what Stripe refuses, and the outcome of an accepted one.
 
 Source: Stripe's documentation, "Refund and cancel payments", "The Refund object", "Error codes".
 Two points are not documented there and are decided here: a refund that failed or was canceled
@@ -18,13 +18,13 @@ from dispatch_sandbox.stripe.problems import StripeRequestError, invalid
 from dispatch_sandbox.stripe.state import Change
 
 _SOON = 10.0
-"""Seconds until a test card's refund turns out as that card's refunds do."""
+"""Seconds until the outcome of a test card's refund."""
 _ACTION_DAYS = 45
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """How a refund starts, and what becomes of it after ``seconds``."""
+    """How a refund starts, and how it changes after ``seconds``."""
 
     status: str
     turn: Change | None = None
@@ -62,8 +62,8 @@ def create_refund(call: StripeCall) -> Refund:
         }
     if course.turn is not None:
         call.state.schedule(call.account, refund, course.seconds, course.turn, course.reason)
-    call.state.tell(call.account, "refund.created", refund)
-    call.state.tell(call.account, "charge.refunded", charge)
+    call.state.emit(call.account, "refund.created", refund)
+    call.state.emit(call.account, "charge.refunded", charge)
     return refund
 
 
@@ -71,20 +71,20 @@ def update_refund(call: StripeCall) -> Refund:
     """``POST /v1/refunds/:id``: only the metadata can be changed."""
     refund = call.book.refund(call.object_id)
     refund["metadata"] = call.metadata(refund["metadata"])
-    call.state.tell_changed(call.account, refund)
+    call.state.emit_changed(call.account, refund)
     return refund
 
 
 def cancel_refund(call: StripeCall) -> Refund:
-    """``POST /v1/refunds/:id/cancel``: only while the customer still has to act."""
+    """``POST /v1/refunds/:id/cancel``: only while the customer has to act."""
     refund = call.book.refund(call.object_id)
     if refund["status"] != "requires_action":
         raise invalid(
             f"Refund {refund['id']} has a status of {refund['status']} and cannot be canceled: "
             "only a refund that requires_action can."
         )
-    call.book.give_back(refund, "canceled")
-    call.state.tell_changed(call.account, refund)
+    call.book.end(refund, "canceled")
+    call.state.emit_changed(call.account, refund)
     return refund
 
 

@@ -1,4 +1,4 @@
-"""Everything the stand-in knows: objects, idempotency keys, faults, the clock, what was asked."""
+"""The state of the double: objects, idempotency keys, faults, the clock, the requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dispatch_sandbox.stripe.keys import IdempotencyKeys
 from dispatch_sandbox.stripe.objects import Dispute, DisputeStatus, Refund, new_id
 
 PLATFORM = "acct_sandbox"
-"""The account whose key this is; connected accounts are named by ``Stripe-Account``."""
+"""The account of the key; ``Stripe-Account`` names a connected account."""
 ARN_AFTER = 60.0
 """Seconds after success until the bank's tracing number arrives."""
 _LOG_LENGTH = 1000
@@ -43,10 +43,10 @@ class RequestRecord:
 
 
 class StripeState:
-    """The whole memory of one stand-in; safe to use from any thread.
+    """The state of one Stripe double. Safe to use from any thread.
 
-    ``clock`` gives Unix seconds. `advance` moves the stand-in's own time ahead of it, which is
-    how keys age and late outcomes come without waiting.
+    ``clock`` gives Unix seconds. `advance` moves the double's time ahead of it, so that
+    keys expire and late outcomes arrive without waiting.
 
     Example::
 
@@ -70,11 +70,11 @@ class StripeState:
         self._replays = 0
 
     def now(self) -> float:
-        """Return the stand-in's time in Unix seconds."""
+        """Return the double's time in Unix seconds."""
         return self._clock() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move the stand-in's time forward and let happen what is due by then."""
+        """Move the double's time forward, and make the changes that are due."""
         with self.lock:
             self._ahead += seconds
             self.settle()
@@ -84,9 +84,9 @@ class StripeState:
         return self._books.setdefault(account, Book())
 
     def dispute(self, payment: str, status: DisputeStatus, account: str = PLATFORM) -> Dispute:
-        """Let a payment be disputed, or its dispute stand so now: ``won``, ``lost`` and so on.
+        """Dispute a payment, or set the status of its dispute: ``won``, ``lost`` and so on.
 
-        Raises `InvalidArgumentError` for a payment that there is not.
+        Raises `InvalidArgumentError` for an unknown payment.
         """
         with self.lock:
             book = self.book(account)
@@ -97,13 +97,13 @@ class StripeState:
             return book.dispute(charge, status, int(self.now()))
 
     def check_out(self, payment_intent: str, account: str = PLATFORM) -> str:
-        """Let a PaymentIntent have been paid on a Checkout page; return the session's id."""
+        """Record that a PaymentIntent paid on a Checkout page; return the session's id."""
         with self.lock:
             book = self.book(account)
             return book.check_out(book.payment_intent(payment_intent))
 
     def invoice(self, payment_intent: str, account: str = PLATFORM) -> tuple[str, str]:
-        """Let a PaymentIntent have paid an invoice of a subscription that began on such a page.
+        """Record that a PaymentIntent paid an invoice of a subscription from a Checkout page.
 
         Return the ids of the invoice and of the session.
         """
@@ -112,7 +112,7 @@ class StripeState:
             return book.invoice(book.payment_intent(payment_intent), int(self.now()))
 
     def pay_invoice(self, invoice: str, payment_intent: str, account: str = PLATFORM) -> None:
-        """Let another PaymentIntent have paid a part of an invoice."""
+        """Record that another PaymentIntent paid a part of an invoice."""
         with self.lock:
             book = self.book(account)
             book.pay_invoice(invoice, book.payment_intent(payment_intent), int(self.now()))
@@ -120,7 +120,7 @@ class StripeState:
     def schedule(
         self, account: str, refund: Refund, after: float, change: Change, reason: str | None = None
     ) -> None:
-        """Let a refund change ``after`` seconds from now."""
+        """Schedule a change of a refund ``after`` seconds from now."""
         self._turn_count += 1
         due = self.now() + after
         heapq.heappush(self._turns, (due, self._turn_count, account, refund["id"], change, reason))
@@ -134,7 +134,7 @@ class StripeState:
             if not moves_money(refund):
                 continue
             if change == "failed":
-                self.book(account).give_back(refund, "failed", reason)
+                self.book(account).end(refund, "failed", reason)
             elif change == "succeeded":
                 self.succeed(account, refund)
             elif "destination_details" in refund:
@@ -143,22 +143,22 @@ class StripeState:
                     "reference": arn,
                     "reference_status": "available",
                 }
-            self.tell_changed(account, refund)
+            self.emit_changed(account, refund)
             if change == "failed":
-                self.tell(account, "refund.failed", refund)
+                self.emit(account, "refund.failed", refund)
 
-    def tell(self, account: str, kind: str, shown: Mapping[str, Any]) -> None:
-        """Make an event about an object as it is now."""
+    def emit(self, account: str, kind: str, shown: Mapping[str, Any]) -> None:
+        """Create an event about an object as it is now."""
         connected = None if account == PLATFORM else account
         self.events.emit(connected, kind, shown, self.now())
 
-    def tell_changed(self, account: str, refund: Refund) -> None:
-        """Make the events of a refund that was changed, under the new name and the older one."""
+    def emit_changed(self, account: str, refund: Refund) -> None:
+        """Create the events of a changed refund, under the new name and the older one."""
         for kind in ("refund.updated", "charge.refund.updated"):
-            self.tell(account, kind, refund)
+            self.emit(account, kind, refund)
 
     def succeed(self, account: str, refund: Refund) -> None:
-        """Let a refund succeed; a card's tracing number comes later."""
+        """Set a refund to succeeded; a card's tracing number comes later."""
         refund["status"] = "succeeded"
         refund.pop("pending_reason", None)
         refund.pop("next_action", None)
@@ -180,7 +180,7 @@ class StripeState:
             return list(self._log)
 
     def report(self) -> dict[str, Any]:
-        """Return the counts: refunds, what each charge paid back, requests, replays, faults."""
+        """Return the counts: refunds, refunded amounts by charge, requests, replays, faults."""
         with self.lock:
             self.settle()
             refunds = [refund for book in self._books.values() for refund in book.refunds.values()]
@@ -218,7 +218,7 @@ class StripeState:
             }
 
     def load(self, data: dict[str, Any]) -> None:
-        """Replace everything by what `dump` returned, possibly in another process.
+        """Replace everything with what `dump` returned, maybe in another process.
 
         Raises `InvalidArgumentError` if it is something else.
         """

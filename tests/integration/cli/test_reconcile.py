@@ -21,7 +21,7 @@ def late_failure(shop: Shop) -> str:
     state = shop.box.state.stripe
     with state.lock:
         (refund,) = state.book().refunds.values()
-        state.book().give_back(refund, "failed", "lost_or_stolen_card")
+        state.book().end(refund, "failed", "lost_or_stolen_card")
     return ticket
 
 
