@@ -1,19 +1,19 @@
-"""Every exception this package raises, in one tree.
+"""Every exception of this package, in one tree.
 
 ::
 
     DispatchReturnsError
-    ├── ConfigurationError            a setting or an argument is wrong: fix the program
+    ├── ConfigurationError            a setting or an argument is wrong
     │   ├── InvalidArgumentError      names the argument (also a ValueError)
     │   └── MissingExtraError         names the extra and the command that installs it
-    ├── APIError                      the Dispatch API said no, or said nothing
+    ├── APIError                      the Dispatch API refused a call, or did not answer
     │   ├── APIConnectionError        no answer arrived
     │   │   └── APITimeoutError       no answer arrived in time
     │   ├── OutcomeUnknownError       a change got no answer: it may have been carried out
-    │   ├── NotShownError             the API does not show yet what an event says
-    │   ├── TicketDeletedError        its event or the API says so
-    │   ├── APIResponseError          an answer arrived and could not be understood
-    │   │   └── PaginationError       a page cursor repeated, or is missing
+    │   ├── NotShownError             the API does not show a change that an event reports
+    │   ├── TicketDeletedError        the ticket was deleted
+    │   ├── APIResponseError          an answer could not be read
+    │   │   └── PaginationError       a page cursor is missing or repeats
     │   └── APIStatusError            an answer with a status of 400 or more
     │       ├── ValidationError       400, 422
     │       ├── AuthenticationError   401
@@ -24,23 +24,23 @@
     │       └── ServerError           5xx
     ├── WebhookError                  a delivery was refused
     │   ├── SignatureError            it is not authentic
-    │   │   └── ReplayError           it was signed at another time than now
-    │   ├── NotVerifiableYetError     what it takes to verify it is still being fetched
-    │   └── EventError                it is authentic and cannot be understood
-    ├── MoneyError                    an amount that is not exact, or not of this currency
-    ├── StoreError                    the store could not do it
-    │   ├── StoreUnavailableError     it did not say that it has committed: try again
-    │   └── LeaseLostError            another worker has taken this row over
-    ├── TransitionError               a row was to make a move that it may not make: our bug
+    │   │   └── ReplayError           it was signed too long ago, or in the future
+    │   ├── NotVerifiableYetError     the key to verify it is still being fetched
+    │   └── EventError                it is authentic and can't be read
+    ├── MoneyError                    an amount is not exact, or not of this currency
+    ├── StoreError                    the store failed
+    │   ├── StoreUnavailableError     it did not confirm the commit: try again
+    │   └── LeaseLostError            another worker has claimed this row
+    ├── TransitionError               a row would have made a move that is not allowed: a bug
     ├── RefundError
-    │   ├── AdapterError              a processor's refusal or silence, with its kind
-    │   ├── UnsupportedFeatureError   the processor cannot be told this
-    │   └── RefundStateError          this act does not fit the refund's state
-    └── WorkflowError                 a step of a return could not be done
-        ├── OrderError                the shop system did not say what was bought
-        ├── LabelError                a label was not bought, or nobody knows
-        ├── NotificationError               the customer could not be told
-        └── ReturnStateError          this act does not fit the return's step
+    │   ├── AdapterError              a processor refused or did not answer, with the kind
+    │   ├── UnsupportedFeatureError   the processor does not support this
+    │   └── RefundStateError          the refund's state does not allow this action
+    └── WorkflowError                 a step of a return failed
+        ├── OrderError                the shop system did not give the order
+        ├── LabelError                a label was not bought, or the outcome is unknown
+        ├── NotificationError         the customer was not notified
+        └── ReturnStateError          the return's step does not allow this action
 
 No message or ``repr`` holds a key, a signature, a body or a customer's data.
 """

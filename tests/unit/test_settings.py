@@ -155,7 +155,7 @@ def test_what_is_missing_is_named_all_at_once() -> None:
         "DISPATCH_API_KEY: is not set (the key of the Dispatch API);"
         " DISPATCH_WORKSPACE: is not set (the workspace's id);"
         " DISPATCH_STYLE: Input should be 'workspaces' or 'brands'"
-        " (how the API is written: `workspaces` or `brands`)"
+        " (the wire style of the API: `workspaces` or `brands`)"
     )
     assert caught.value.__cause__ is None
 

@@ -97,20 +97,21 @@ class Settings(BaseSettings):
     style: Literal["workspaces", "brands"] = Field(
         default="workspaces",
         validation_alias=environment.STYLE,
-        description="how the API is written: `workspaces` or `brands`",
+        description="the wire style of the API: `workspaces` or `brands`",
     )
     database_url: str = Field(
         default=DATABASE_URL,
         repr=False,  # it may hold a password
-        description="the store: [SQLite or PostgreSQL](store.md); one for each of sandbox, test"
-        " and live",
+        description="the store: [SQLite or PostgreSQL](store.md). Use one for sandbox, one for test"
+        " and one for live",
     )
-    adapter: str = Field(default="stripe", description="who pays: the name of an installed adapter")
+    adapter: str = Field(
+        default="stripe", description="the adapter that makes the refunds, by name"
+    )
     adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
     stripe_search: bool = Field(
         default=False,
-        description='look for the payment by `metadata["order_id"]` where the ticket does not'
-        " name it",
+        description='search the payment by `metadata["order_id"]` if the ticket does not name it',
     )
     kill_switch: bool = Field(
         default=False,
@@ -119,20 +120,21 @@ class Settings(BaseSettings):
     )
     dry_run: bool = Field(
         default=False,
-        description="hold what would be paid as `dry_run`, and write nothing of it to the ticket;"
-        " also `dispatch-returns switch dry-run on`",
+        description="hold each refund as `dry_run` instead of paying it, and write nothing to the"
+        " ticket; also while it runs: `dispatch-returns switch dry-run on`",
     )
     max_refund: Amounts = Field(
         default_factory=dict, description="cap per refund: `500 USD, 60000 JPY`"
     )
     max_per_day: Amounts = Field(default_factory=dict, description="cap per day (UTC), by currency")
     approve_above: Amounts = Field(
-        default_factory=dict, description="above it a second person must agree"
+        default_factory=dict,
+        description="above this amount, a second person must approve: `200 USD`",
     )
     evidence: Annotated[dict[str, frozenset[str]], BeforeValidator(_evidence)] = Field(
         default_factory=lambda: {"received_date": frozenset[str]()},
-        description="fields a ticket must carry, and the values that are accepted, where not any"
-        " value is: `received_date, condition=good|like_new`",
+        description="fields that a ticket must have before it is paid, with the accepted values if"
+        " not every value will do: `received_date, condition=good|like_new`",
     )
     policy: CommaSeparated = Field(
         default=(),
@@ -141,33 +143,33 @@ class Settings(BaseSettings):
     )
     orders: Annotated[CommaSeparated, Field(min_length=1)] = Field(
         default=("ticket",),
-        description="where [orders](orders.md) come from, asked in this order: `ticket`, `sql`,"
+        description="the sources of [orders](orders.md), asked in this order: `ticket`, `sql`,"
         " `stripe`, `shopify`, `woocommerce`",
     )
     order_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
     return_address: str | None = Field(
         default=None,
         repr=False,
-        description="where packages come back to: `Acme; Dock 3; 12345; Springfield; US`, with a"
-        " state before the country where there is one: `Acme; Dock 3; 62701; Springfield; IL;"
-        " US`. Without it, people send the labels",
+        description="the address for returned packages: `Acme; Dock 3; 12345; Springfield; US`, or"
+        " with a state: `Acme; Dock 3; 62701; Springfield; IL; US`. Without it, people send"
+        " the labels",
     )
     labels: str = Field(
         default="printable",
-        description="who makes the labels; its own settings start with its name",
+        description="the provider of labels; its own settings start with its name",
     )
     label_options: dict[str, str] = Field(default_factory=dict, repr=False)
     language: str = Field(
         default="en",
-        description="of labels and notifications, where the ticket's field `language` says no"
-        " other",
+        description="the language of labels and notifications, unless the ticket's field `language`"
+        " names another",
     )
     notifications: CommaSeparated = Field(
         default=("comments",),
         description="how customers are notified: `comments`, `smtp`, or [both](notifications.md)",
     )
     notification_templates: str | None = Field(
-        default=None, description="a folder of your own templates, used before ours"
+        default=None, description="a folder of your own templates, which replace ours"
     )
     shop: str = Field(default="", description="the name that notifications are signed with")
     portal_url: str | None = Field(
@@ -188,7 +190,7 @@ class Settings(BaseSettings):
     )
     smtp_options: dict[str, str] = Field(default_factory=dict, repr=False)
     workers: int = Field(
-        default=4, ge=1, le=64, description="how many of each kind of work are done at once"
+        default=4, ge=1, le=64, description="how many items of each kind of work run at once"
     )
     handler_limit: int = Field(
         default=60,
@@ -204,16 +206,18 @@ class Settings(BaseSettings):
     keep_events: int | None = Field(
         default=None,
         ge=MIN_KEEP_EVENTS,
-        description=f"days, at least {MIN_KEEP_EVENTS}: what was dealt with before is deleted from"
-        " the inbox, and labels' documents of returns that are over. Without it, nothing is",
+        description=f"days, at least {MIN_KEEP_EVENTS}. Older processed events are deleted from the"
+        " inbox, and the label documents of closed returns. Without it, nothing is deleted",
     )
     reconcile_every: int = Field(
         default=24,
         ge=0,
-        description="hours between two comparisons with the processor by the workers; 0: never"
-        " ([Reconcile](reconcile.md))",
+        description="hours between two [comparisons](reconcile.md) of the tickets, the ledger and"
+        " the processor; 0: never",
     )
-    reconcile_days: int = Field(default=7, ge=1, description="how many days back they compare")
+    reconcile_days: int = Field(
+        default=7, ge=1, description="how many days back the comparison goes"
+    )
     requested_status: str = Field(default=Step.REQUESTED.value, description="the status of step 1")
     check_status: str = Field(default=Step.CHECK.value, description="the status of step 2")
     approved_status: str = Field(default=Step.APPROVED.value, description="the status of step 3")
@@ -224,12 +228,14 @@ class Settings(BaseSettings):
     refunded_status: str = Field(default=Step.REFUNDED.value, description="the status that pays")
     review_status: str = Field(
         default=Step.REVIEW.value,
-        description="where a person must look; also a held refund's ticket",
+        description="the status for review by a person; also for the ticket of a held refund",
     )
-    rejected_status: str = Field(default=Step.REJECTED.value, description="an end without a refund")
+    rejected_status: str = Field(
+        default=Step.REJECTED.value, description="the status of a return that was rejected"
+    )
     expired_status: str = Field(
         default=Step.EXPIRED.value,
-        description="an end without a refund: the package never came",
+        description="the status of a return whose package never came",
     )
 
     @property

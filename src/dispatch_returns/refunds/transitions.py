@@ -1,4 +1,4 @@
-"""The life of a refund: its states, and every move that it may make. No other move happens.
+"""The states of a refund, and every move that it may make. No other move happens.
 
 `ledger.create` and `ledger.move` write a state, and check it here first. The diagram and the table
 in ``docs/refunds.md`` are made from `TRANSITIONS`.
@@ -13,7 +13,7 @@ from dispatch_returns.store.transitions import NEW, Transition, Transitions
 
 
 class State(enum.StrEnum):
-    """Where a refund stands. ``unknown`` is a state of its own and never a failure."""
+    """The state of a refund. ``unknown`` is a state of its own, and not a failure."""
 
     REQUESTED = "requested"
     SENDING = "sending"
@@ -33,35 +33,35 @@ class RefundAction(enum.StrEnum):
     """What moves a refund."""
 
     ENTER = "entered"
-    """A ticket asks for it: checked, and written down."""
+    """A ticket asks for it. It is checked and written to the ledger."""
     CHECK = "checked again"
-    """Its ticket was changed, set to `refunded` again, approved or retried."""
+    """Its ticket was changed or set to `refunded` again, or a person approved or retried it."""
     CALL = "called"
-    """The ledger says that the processor is called now."""
+    """The ledger records that the processor is called now."""
     ANSWER = "answered"
     """The processor's answer to that call."""
     FIND = "looked up"
-    """The processor was asked where the refund stands, or for one that is just this one."""
+    """We asked the processor for its state, or for an external refund that equals it."""
     REPORT = "reported"
-    """An event of the processor's, or a comparison with its refunds."""
+    """The processor sent an event, or its list of refunds was compared."""
     ADOPT = "adopted"
-    """Somebody else has made this refund: the row takes it over, and nothing is paid."""
+    """It was made elsewhere. The row adopts it, and pays nothing."""
     CONFIRM = "confirmed"
-    """A person has paid it by hand."""
+    """A person paid it by hand."""
     REFUSE = "refused"
-    """The processor refuses it, or was out of reach for a day; nothing was carried out."""
+    """The processor refuses it, or could not be reached for a day. Nothing was paid."""
     HOLD = "held back"
-    """A guard rail, or the ticket as it is now, says no just before the call."""
+    """A limit, or the ticket as it is now, forbids it just before the call."""
     POSTPONE = "postponed"
-    """The call was certainly not carried out: the same key again, later."""
+    """The call was certainly not carried out. It is repeated later with the same key."""
     DEFER = "deferred"
-    """The processor refuses it until the payment is settled: a new key, later."""
+    """The processor refuses it until the payment is settled. It gets a new key later."""
     LOSE_TRACK = "lost track of"
-    """It may have been carried out, and the processor does not say."""
+    """It may have been paid, and the processor does not say so."""
     CANCEL = "canceled"
-    """A person gives it up."""
+    """A person cancels it."""
     DENY = "found unpaid"
-    """A person has looked at the processor, and says that nothing was paid."""
+    """A person checked with the processor: nothing was paid."""
 
 
 ACCEPTED: Final = frozenset({State.PENDING, State.REQUIRES_ACTION, State.SUCCEEDED, State.VOIDED})
