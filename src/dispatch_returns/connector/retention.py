@@ -23,15 +23,19 @@ log = logging.getLogger(__name__)
 _BATCH = 500
 _BETWEEN_PASSES = timedelta(hours=1)
 KEEP_ADDRESSES = timedelta(days=60)
-"""A refund can fail up to 30 days after it was paid, and then needs the customer's address."""
+"""How long a customer's address is kept after it was needed: in the ledger and on labels.
+
+A refund can fail up to 30 days after it was paid, and then needs it. The label itself stays on its
+ticket.
+"""
 
 
 class Retention:
     """Deletes in small batches, between other work. Any number of workers may do it at once.
 
-    `keep` is how long an event is kept after it was processed, and a label's document after its
-    return was over; see `Settings.keep_events`. Without it both are kept. Addresses in the ledger
-    are deleted after `KEEP_ADDRESSES` in any case.
+    `keep` is how long an event is kept after it was processed; see `Settings.keep_events`. Without
+    it all are kept. Addresses in the ledger are deleted after `KEEP_ADDRESSES` in any case, and a
+    label's document after that, or after `keep` if it is shorter.
     """
 
     def __init__(self, store: Store, keep: timedelta | None, clock: Clock = utc_now) -> None:
@@ -48,8 +52,7 @@ class Retention:
         with self._lock:
             if self._after is None or (self._next is not None and self._clock() < self._next):
                 return []
-            before = self._clock() - KEEP_ADDRESSES
-            if self._keep is None and not self._read(ledger.with_old_address, before):
+            if self._keep is None and not self._has_old_addresses(self._clock()):
                 self._next = self._clock() + _BETWEEN_PASSES
                 return []
             after, self._after = self._after, None
@@ -80,9 +83,19 @@ class Retention:
         while found := self._read(ledger.with_old_address, now - KEEP_ADDRESSES):
             batch = found
             self._store.write("address.thin", lambda conn: ledger.forget_addresses(conn, batch))  # noqa: B023
-        while self._keep and (found := self._read(label_records.thinnable, now - self._keep)):
+        while found := self._read(label_records.thinnable, now - self._keep_labels):
             batch = found
             self._store.write("label.thin", lambda conn: label_records.thin(conn, batch))  # noqa: B023
+
+    def _has_old_addresses(self, now: datetime) -> bool:
+        return bool(
+            self._read(ledger.with_old_address, now - KEEP_ADDRESSES)
+            or self._read(label_records.thinnable, now - self._keep_labels)
+        )
+
+    @property
+    def _keep_labels(self) -> timedelta:
+        return KEEP_ADDRESSES if self._keep is None else min(self._keep, KEEP_ADDRESSES)
 
     def _read(
         self, query: Callable[[Connection, datetime, int], list[str]], before: datetime

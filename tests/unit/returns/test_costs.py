@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import dispatch_sandbox
+from dispatch_returns.returns.labels import PrintableLabels
+from dispatch_returns.store import Store, schema
 from tests.support.counting import counted
 from tests.support.returns_shop import ReturnsShop
 from tests.support.workshop import Workshop
@@ -51,3 +53,32 @@ def test_a_whole_return_costs_29_requests_and_8_claims(
     assert found.claims <= 8, found.writes
     assert found.writes.total() <= 45, found.writes
     shop.close()
+
+
+def test_a_return_leaves_at_most_22_kilobytes(
+    box: dispatch_sandbox.Sandbox, tmp_path: Path
+) -> None:
+    """With the label that we draw, which is dropped when its return is long over."""
+    shop = ReturnsShop(box, tmp_path, parts={"labels": PrintableLabels()})
+    ticket = shop.ask()
+    shop.connector.returns.receive(ticket.id, condition="new", who="Ann")
+    shop.work()
+    shop.arrive(ticket)
+    (label,) = shop.labels(ticket)
+    assert label.attachment_id is not None
+    assert len(label.pdf or b"") > 15_000
+    shop.work(days=61)
+    (label,) = shop.labels(ticket)
+    assert (label.pdf, label.document, label.tracking_number) == (None, None, label.tracking_number)
+    assert bytes_of(shop.store) <= 22_000
+    shop.close()
+
+
+def bytes_of(store: Store) -> int:
+    """Add up what all columns of all rows hold."""
+    total = 0
+    with store.read() as conn:
+        for table in schema.metadata.sorted_tables:
+            for row in conn.exec_driver_sql(f"SELECT * FROM {table.name}"):
+                total += sum(len(it if isinstance(it, bytes) else str(it).encode()) for it in row)
+    return total
