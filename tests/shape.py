@@ -67,6 +67,21 @@ def used_once(module: structure.Module) -> list[str]:
     return sorted(name for name in private if uses[name] == 1)
 
 
+def called_once(module: structure.Module) -> int:
+    """Return how many of these are called there.
+
+    The others are handed on: validators, handlers, callbacks, entries of a table, cached builders.
+    Python has no other form for them, so they can't go back into a caller.
+    """
+    called = {
+        it.func.id if isinstance(it.func, ast.Name) else it.func.attr
+        for it in ast.walk(module.tree)
+        if isinstance(it, ast.Call) and isinstance(it.func, ast.Name | ast.Attribute)
+    }
+    decorated = {it.name for it in functions(module.tree) if it.decorator_list}
+    return len(called.intersection(used_once(module)) - decorated)
+
+
 class Way:
     """The files that one event goes through, from its delivery to what its ticket is told."""
 
@@ -168,6 +183,7 @@ def measured() -> dict[str, float]:
     lengths = [length(it) for it in found]
     lines = [len(module.path.read_text(encoding="utf-8").splitlines()) for module in ours]
     alone = sum(len(used_once(module)) for module in ours)
+    called = sum(called_once(module) for module in ours)
     way = walk()
     return {
         "files": len(ours),
@@ -179,6 +195,8 @@ def measured() -> dict[str, float]:
         "90th percentile, lines": quantiles(lengths, n=10)[-1],
         "private and used once": alone,
         "of all functions, %": round(100 * alone / len(found), 1),
+        "private and called once": called,
+        "called, of all functions, %": round(100 * called / len(found), 1),
         "files that one refund goes through": len(way.files),
         "changes of file on its way": way.changes,
         "public class names twice": len(structure.twice()),
