@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dispatch_sandbox import control, files, openapi, page, stripe
@@ -24,6 +24,7 @@ from dispatch_sandbox.courier import Courier
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.naming import BRANDS, WORKSPACES
 from dispatch_sandbox.shops import shopify_routes, woocommerce_routes
+from dispatch_sandbox.processors.server import ProcessorCourier, app_of
 from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.stripe.courier import StripeCourier
 
@@ -62,6 +63,7 @@ def create_app(state: SandboxState) -> Starlette:
         *stripe.routes(state.stripe),
         *shopify_routes(state.shopify),
         *woocommerce_routes(state.woocommerce),
+        Mount("/processors/paypal", app_of(state.paypal)),
         *control.routes(state),
         *page.routes(state, _ABOUT),
         Route("/openapi.json", _openapi),
@@ -190,6 +192,8 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
             courier.start()
         stripe_courier = StripeCourier(state.stripe)
         stripe_courier.start()
+        paypal_courier = ProcessorCourier(state.paypal)
+        paypal_courier.start()
         saving = asyncio.create_task(_keep_stripe(state))
         try:
             yield
@@ -197,6 +201,7 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
             saving.cancel()
             await courier.stop()
             await stripe_courier.stop()
+            await paypal_courier.stop()
             state.save_stripe()
 
     return lifespan

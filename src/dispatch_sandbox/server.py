@@ -67,6 +67,7 @@ def running(
     served = state or SandboxState(file=file)
     try:
         with serving(create_app(served), host=host, port=port) as url:
+            served.paypal.base_url = f"{url}/processors/paypal"
             yield Sandbox(url, served)
     finally:
         if state is None:

@@ -12,6 +12,7 @@ from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
+from dispatch_sandbox.paypal import PayPalStandIn
 from dispatch_sandbox.seed import add_workspace
 from dispatch_sandbox.shops.shopify import ShopifyState
 from dispatch_sandbox.shops.woocommerce import WooState
@@ -59,6 +60,8 @@ class SandboxState(Memory):
         self.stripe = StripeState()
         self.shopify = ShopifyState()
         self.woocommerce = WooState()
+        self.paypal = PayPalStandIn()
+        """Kept in memory only."""
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}
         self.magic_links: dict[str, Record] = {}

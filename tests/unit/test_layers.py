@@ -24,6 +24,10 @@ EXTRAS = {
         "dispatch_returns.returns.notifications",
     },
     "idna": {"dispatch_returns.returns.notifications"},
+    "cryptography": {
+        "dispatch_returns.refunds.adapters.paypal",
+        "dispatch_sandbox.paypal.signing",
+    },
     "celery": {"dispatch_returns.connector.celery"},
     "django": {"dispatch_returns.webhooks.django"},
     "font_roboto": {"dispatch_returns.returns.labels"},

@@ -42,6 +42,7 @@ from dispatch_returns.refunds.adapter import (
     PaymentRef,
     RefundAdapter,
     RefundRequest,
+    RefundResult,
     RefundStatus,
     SupportsListing,
     SupportsWebhooks,
@@ -272,15 +273,15 @@ class RefundAdapterContract(AdapterHooks):
     def test_find_shows_that_our_refund_failed(self, adapter: RefundAdapter) -> None:
         request = self.request(self.make_payment_that_bounces(self.money(14900)), 14900)
         made = adapter.refund(request)
-        self._until(lambda: self._failed(adapter, request))
-        found = adapter.find(request)
+        self._until(lambda: self._failed(adapter, request, made))
+        found = adapter.find(request, made.processor_id)
         assert found is not None
         assert (found.processor_id, found.ours) == (made.processor_id, True)
 
     def test_find_leaves_an_earlier_attempts_failure_out(self, adapter: RefundAdapter) -> None:
         first = self.request(self.make_payment_that_bounces(self.money(14900)), 14900)
         made = adapter.refund(first)
-        self._until(lambda: self._failed(adapter, first))
+        self._until(lambda: self._failed(adapter, first, made))
         second = replace(first, idempotency_key=f"{first.refund_id}-g2")
         assert adapter.find(second) is None
         assert adapter.refund(second).processor_id != made.processor_id
@@ -369,8 +370,8 @@ class RefundAdapterContract(AdapterHooks):
         self.lose_next_response()
         assert _kind(lambda: adapter.refund(request)) is ErrorKind.UNKNOWN_OUTCOME
 
-    def _failed(self, adapter: RefundAdapter, request: RefundRequest) -> bool:
-        found = adapter.find(request)
+    def _failed(self, adapter: RefundAdapter, request: RefundRequest, made: RefundResult) -> bool:
+        found = adapter.find(request, made.processor_id)
         return found is not None and found.status is RefundStatus.FAILED
 
     def _until(self, happened: Callable[[], bool]) -> None:
@@ -381,13 +382,12 @@ class RefundAdapterContract(AdapterHooks):
 
     def _refunded(self, adapter: RefundAdapter, ref: PaymentRef) -> int:
         refunded = adapter.payment(ref).refunded
-        assert refunded is not None, "the processor does not tell what was refunded"
-        return refunded.minor
+        return self.paid_back(ref) if refunded is None else refunded.minor
 
     def _remaining(self, adapter: RefundAdapter, ref: PaymentRef) -> int:
-        remaining = adapter.payment(ref).remaining
-        assert remaining is not None, "the processor does not tell what is left"
-        return remaining.minor
+        charged = adapter.payment(ref).charged
+        assert charged is not None, "the processor does not tell what was charged"
+        return charged.minor - self._refunded(adapter, ref)
 
     def _hides_secrets(self, *texts: str) -> None:
         for text in texts:

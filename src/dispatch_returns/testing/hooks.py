@@ -70,6 +70,10 @@ class AdapterHooks(Cannot):
         """Make a refund elsewhere, as a person does in the processor's dashboard."""
         raise not_overridden("refund_externally")
 
+    def paid_back(self, ref: PaymentRef) -> int:  # noqa: ARG002 - a hook
+        """Return what was refunded of a payment, in minor units: asked where it does not tell."""
+        raise not_overridden("paid_back")
+
     def make_payment_that_bounces(self, amount: Money) -> PaymentRef:  # noqa: ARG002 - a hook
         """Return a payment whose refunds are made, and fail soon after at the customer's bank."""
         raise not_overridden("make_payment_that_bounces")

@@ -1,0 +1,1 @@
+"""What the stand-ins of payment processors share: faults, a clock, webhooks, and their HTTP."""
