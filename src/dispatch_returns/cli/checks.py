@@ -25,6 +25,7 @@ from dispatch_returns.connector.installation import Belonging
 from dispatch_returns.connector.provision import Presence, ProvisionStep, listens
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
+from dispatch_returns.plugins.options import prefix
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.registry import build_adapter
 from dispatch_returns.store import go_live, heartbeats, inbox, outbox, switches
@@ -461,7 +462,8 @@ def _processor_events(settings: Settings) -> list[DoctorCheck]:
         return []  # the check of the payments reports it
     if webhook is None:
         return []
-    if settings.adapter_options.get("webhook_secret"):
+    option = webhook.variable.removeprefix(prefix(settings.adapter)).lower()
+    if settings.adapter_options.get(option):
         return [DoctorCheck(name, "ok", f"{webhook.variable} is set")]
     detail = f"{webhook.variable} is not set: a refund that fails later is found within a month"
     return [DoctorCheck(name, "warning", detail, webhook.instructions(None))]

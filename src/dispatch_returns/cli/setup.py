@@ -130,11 +130,9 @@ class ProcessorWebhook:
 
     adapter: str
     events: tuple[str, ...]
-
-    @property
-    def variable(self) -> str:
-        """The variable that holds its signing secret."""
-        return f"{self.adapter}_webhook_secret".upper()
+    variable: str
+    """The variable without which no event is accepted: the webhook's secret, or its id."""
+    meaning: str
 
     def instructions(self, dispatch_url: str | None) -> str:
         """Return what a person should do, given where Dispatch's own events are received."""
@@ -143,7 +141,7 @@ class ProcessorWebhook:
             folder = "https://.../webhooks"
         return (
             f"At {self.adapter.capitalize()}, add a webhook to {folder}/{self.adapter} for the"
-            f" events {', '.join(self.events)}, and set {self.variable} to its signing secret."
+            f" events {', '.join(self.events)}, and set {self.variable}: {self.meaning}."
         )
 
 
@@ -152,11 +150,18 @@ def processor_webhook(settings: Settings) -> ProcessorWebhook | None:
 
     Raises `ConfigurationError` if there is no such adapter.
     """
+    from dispatch_returns.plugins.options import variables
     from dispatch_returns.refunds.registry import load_adapter
 
     # From the class, because an instance may need settings that are not set yet.
-    events: tuple[str, ...] = getattr(load_adapter(settings.adapter), "webhook_events", ())
-    return ProcessorWebhook(settings.adapter, events) if events else None
+    adapter = load_adapter(settings.adapter)
+    events: tuple[str, ...] = getattr(adapter, "webhook_events", ())
+    named = variables(adapter.options_model, settings.adapter)
+    field = next((it for it in named if it.startswith("webhook")), None)
+    if not events or field is None:
+        return None
+    meaning = adapter.options_model.model_fields[field].description or ""
+    return ProcessorWebhook(settings.adapter, events, named[field], meaning)
 
 
 def _step_document(step: ProvisionStep, settings: Settings, *, dry_run: bool) -> dict[str, Any]:
