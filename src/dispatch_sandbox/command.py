@@ -60,6 +60,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
+    from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
     from dispatch_sandbox.state import WORKSPACE
     from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 
@@ -69,6 +70,10 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "DISPATCH_BASE_URL": box.api_url,
         "STRIPE_API_KEY": STRIPE_KEY,
         "STRIPE_BASE_URL": box.url,
+        "PAYPAL_CLIENT_ID": CLIENT_ID,
+        "PAYPAL_CLIENT_SECRET": CLIENT_SECRET,
+        "PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
+        "PAYPAL_BASE_URL": box.state.paypal.base_url,
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }

@@ -109,6 +109,19 @@ def test_the_refund_script_pays_once(shop: Shop) -> None:
     assert shop.refund_status(ticket_id) == "succeeded"
 
 
+def test_the_paypal_script_pays_once(shop: Shop) -> None:
+    paypal = shop.box.state.paypal
+    shop.environment |= {
+        "DISPATCH_RETURNS_ADAPTER": "paypal",
+        "PAYPAL_CLIENT_ID": dispatch_sandbox.paypal.CLIENT_ID,
+        "PAYPAL_CLIENT_SECRET": dispatch_sandbox.paypal.CLIENT_SECRET,
+        "PAYPAL_BASE_URL": paypal.base_url,
+    }
+    assert shop.example("paypal_refund.py", "149.00").startswith("149.00 USD: succeeded")
+    refunded = [it for it in paypal.log if it.path.endswith("/refund")]
+    assert len(refunded) == 1
+
+
 def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:
     shop.set_up()
     ticket_id = shop.example("make_return.py", "149.00")

@@ -321,6 +321,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "ShiftedClock",
         "add_ticket",
         "create_app",
+        "paypal",
         "running",
         "stripe",
     ),
@@ -333,6 +334,12 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "WooState",
         "shopify_routes",
         "woocommerce_routes",
+    ),
+    "dispatch_sandbox.paypal": (
+        "CLIENT_ID",
+        "CLIENT_SECRET",
+        "WEBHOOK_ID",
+        "PayPalStandIn",
     ),
     "dispatch_sandbox.stripe": (
         "API_KEY",

@@ -122,9 +122,15 @@ class PayPalStandIn(StandIn):
 
     def refunded(self, payment: str) -> int:
         """Return the minor units that the refunds of a capture have moved, or will."""
+        return sum(minor for _, minor in self.refunds_of(payment))
+
+    def refunds_of(self, capture: str) -> list[tuple[str, int]]:
+        """Return the refunds of a capture that move money: id and minor units."""
         with self.lock:
-            found = self._captures[payment]
-            return int(found.refunded.scaleb(0 if found.currency in _NO_DECIMALS else 2))
+            found = self._captures[capture]
+            digits = 0 if found.currency in _NO_DECIMALS else 2
+            moving = [it for it in found.refunds if it.status in _MOVES]
+            return [(it.id, int(it.value.scaleb(digits))) for it in moving]
 
     def refund_outside(self, payment: str, value: str) -> str:
         """Make a refund as a person does in PayPal's own pages; return its id."""
@@ -298,7 +304,8 @@ class PayPalStandIn(StandIn):
             body,
             webhook_id=WEBHOOK_ID,
             certificate=f"{self.base_url}/v1/notifications/certs/CERT-sandbox-1",
-            sent_at=datetime.fromtimestamp(self.now(), UTC),
+            # Not `now()`: whoever verifies it has not moved ahead.
+            sent_at=datetime.fromtimestamp(self._clock(), UTC),
             pair=key_pair(),
         )
         return OutgoingEvent(url, headers, body)

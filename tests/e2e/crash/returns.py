@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,9 @@ class Processor:
     pay: Callable[[], dict[str, str]]
     """Takes 500.00 USD, enough to pay 149.00 back three times, and names it as a ticket does."""
     refunds: Callable[[dict[str, str]], list[dict[str, Any]]]
+    adapter: str = "stripe"
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The adapter's options where they are not a key and an address."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ def a_return(place: Place) -> Return:
         "workspace": dispatch_sandbox.WORKSPACE,
         "base_url": place.dispatch.api_url,
         "database_url": place.database_url,
-        "adapter_options": {"api_key": place.processor.key, "base_url": place.processor.url},
+        "adapter": place.processor.adapter,
+        "adapter_options": dict(place.processor.options)
+        or {"api_key": place.processor.key, "base_url": place.processor.url},
         "webhook_secrets": [SECRET],
     }
     return Return(ticket.id, payment, settings)

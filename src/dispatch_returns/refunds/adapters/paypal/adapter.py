@@ -30,9 +30,9 @@ from dispatch_returns.refunds.adapter import (
     EventHead,
     Payment,
     PaymentRef,
-    RefundNews,
     RefundRequest,
     RefundResult,
+    RefundUpdate,
 )
 from dispatch_returns.refunds.adapters.http import (
     JsonObject,
@@ -210,12 +210,12 @@ class PayPalAdapter:
         events.check_time(signed.sent_at, self._clock())
         return (events.read_head(request.body),)
 
-    def parse_event(self, body: bytes) -> RefundNews | None:
+    def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Read the events in `webhook_events`; None for others.
 
         Raises `EventError` for an event that cannot be understood.
         """
-        return events.refund_news(body)
+        return events.refund_update(body)
 
     def check(self) -> str:
         """Ask for a refund that there is none of; return that the app may, and in which mode.

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import EventError, ReplayError, SignatureError
-from dispatch_returns.refunds.adapter import EventHead, RefundNews
+from dispatch_returns.refunds.adapter import EventHead, RefundUpdate
 from dispatch_returns.refunds.adapters.http import JsonObject, mapping
 from dispatch_returns.refunds.adapters.paypal import objects
 
@@ -82,7 +82,7 @@ def read_head(body: bytes) -> EventHead:
         raise _not_understood(error) from None
 
 
-def refund_news(body: bytes) -> RefundNews | None:
+def refund_update(body: bytes) -> RefundUpdate | None:
     """Return what an authentic event says about refunds; None if it is about something else.
 
     Raises `EventError` when it cannot be understood.
@@ -94,7 +94,7 @@ def refund_news(body: bytes) -> RefundNews | None:
         refund = objects.known_refund(event["resource"])
     except objects.MISFITS as error:
         raise _not_understood(error) from None
-    return RefundNews(refund.payments, (refund,))
+    return RefundUpdate(refund.payments, (refund,))
 
 
 def _decoded(body: bytes) -> JsonObject:

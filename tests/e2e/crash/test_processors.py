@@ -1,0 +1,87 @@
+"""The same with each further processor: a killed worker leaves exactly one refund.
+
+A point of each kind runs by default; all of them, and PostgreSQL, with ``--long``.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dispatch_sandbox
+from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
+from tests.e2e.crash.points import POINTS
+from tests.e2e.crash.returns import Place, Processor, a_return_that_became_refunded
+from tests.e2e.crash.test_crash import _AFTER_ALL_LEASES, _work
+from tests.e2e.crash.worker import Orders
+from tests.support import postgres
+
+pytestmark = pytest.mark.crash
+
+SHORT = {"before adapter.refund", "after adapter.refund", "before refund.outcome"}
+"""Before the call, after it, and where its answer is known and not on disk."""
+
+
+def paypal(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for PayPal, beside Dispatch."""
+    state = dispatch.state.paypal
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": made, "amount": minor}
+            for made, minor in state.refunds_of(field["payment_reference"])
+        ]
+
+    return Processor(
+        "paypal",
+        state.base_url,
+        CLIENT_SECRET,
+        lambda: {"payment_reference": state.pay("500.00")},
+        refunds,
+        adapter="paypal",
+        options={
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "base_url": state.base_url,
+        },
+    )
+
+
+PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {"paypal": paypal}
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.long),
+    ]
+)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/returns.db"
+        return
+    with postgres.new_database() as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=() if point in SHORT else pytest.mark.long) for point in POINTS],
+)
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_a_killed_worker_leaves_exactly_one_refund(
+    database_url: str, dispatch: dispatch_sandbox.Sandbox, name: str, point: str
+) -> None:
+    place = Place(database_url, dispatch, PROCESSORS[name](dispatch))
+    returned = a_return_that_became_refunded(place)
+    assert _work(Orders(returned.settings, die_at=point)) == -signal.SIGKILL
+    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    returned.was_paid_once(place)
+
+
+def test_the_short_run_has_points_that_there_are() -> None:
+    assert set(POINTS) >= SHORT
