@@ -117,6 +117,7 @@ def test_the_paypal_script_pays_once(shop: Shop) -> None:
         "PAYPAL_CLIENT_SECRET": dispatch_sandbox.paypal.CLIENT_SECRET,
         "PAYPAL_BASE_URL": paypal.base_url,
     }
+    shop.set_up()
     assert shop.example("paypal_refund.py", "149.00").startswith("149.00 USD: succeeded")
     refunded = [it for it in paypal.log if it.path.endswith("/refund")]
     assert len(refunded) == 1

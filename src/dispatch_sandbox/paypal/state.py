@@ -167,6 +167,8 @@ class PayPalStandIn(StandIn):
                 return self._refund(request, capture)
             case "GET", ["v1", "identity", "oauth2", "userinfo"]:
                 return ProcessorReply(200, {"user_id": "sandbox", "payer_id": "SANDBOXMERCHANT1"})
+            case _:
+                pass
         return _error(404, "RESOURCE_NOT_FOUND", "The specified resource does not exist.")
 
     def _token(self, request: ProcessorRequest) -> ProcessorReply:
@@ -220,7 +222,7 @@ class PayPalStandIn(StandIn):
         if capture is None:
             return _missing()
         try:
-            asked = request.json() if request.body else {}
+            asked: Mapping[str, Any] = request.json() if request.body else {}
             amount = asked.get("amount")
             value = capture.value - capture.refunded
             if amount is not None:
@@ -282,7 +284,7 @@ class PayPalStandIn(StandIn):
     def _announce(self, refund: _Refund, kind: str) -> None:
         shown = self._shown_refund(refund)
         value, currency = shown["amount"]["value"], shown["amount"]["currency_code"]
-        event = {
+        event: dict[str, Any] = {
             "id": f"WH-{new_id()}-{new_id()}",
             "event_version": "1.0",
             "create_time": _time(self.now()),

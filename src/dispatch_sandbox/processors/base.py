@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
@@ -82,7 +82,7 @@ class ProcessorRequest:
         found = json.loads(self.body)
         if not isinstance(found, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - malformed, as other JSON may be
-        return found
+        return cast("Mapping[str, Any]", found)
 
 
 @dataclass(frozen=True, slots=True)

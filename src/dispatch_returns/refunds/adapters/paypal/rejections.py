@@ -7,6 +7,7 @@ https://developer.paypal.com/reference/guidelines/idempotency.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapters.http import (
@@ -129,5 +130,6 @@ def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError:
 def issues_of(answer: ProcessorAnswer) -> list[str]:
     """Return the issues that an error names."""
     details = answer.data.get("details")
-    found = [mapping(it).get("issue") for it in details] if isinstance(details, list) else []
+    each = cast("list[object]", details) if isinstance(details, list) else []
+    found = [mapping(it).get("issue") for it in each]
     return [issue for issue in found if isinstance(issue, str)]
