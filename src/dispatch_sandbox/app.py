@@ -23,8 +23,8 @@ from dispatch_sandbox.api import AccountApi, DispatchApi, PortalApi, Request
 from dispatch_sandbox.courier import Courier
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.naming import BRANDS, WORKSPACES
-from dispatch_sandbox.shops import shopify_routes, woocommerce_routes
 from dispatch_sandbox.processors.server import ProcessorCourier, app_of
+from dispatch_sandbox.shops import shopify_routes, woocommerce_routes
 from dispatch_sandbox.state import SandboxState
 from dispatch_sandbox.stripe.courier import StripeCourier
 

@@ -141,7 +141,7 @@ class ProcessorWebhook:
             folder = "https://.../webhooks"
         return (
             f"At {self.adapter.capitalize()}, add a webhook to {folder}/{self.adapter} for the"
-            f" events {', '.join(self.events)}, and set {self.variable}: {self.meaning}."
+            f" events {', '.join(self.events)}, and set {self.variable} to its {self.meaning}."
         )
 
 
@@ -160,7 +160,7 @@ def processor_webhook(settings: Settings) -> ProcessorWebhook | None:
     field = next((it for it in named if it.startswith("webhook")), None)
     if not events or field is None:
         return None
-    meaning = adapter.options_model.model_fields[field].description or ""
+    meaning = "id" if field.endswith("_id") else "signing secret"
     return ProcessorWebhook(settings.adapter, events, named[field], meaning)
 
 

@@ -71,6 +71,9 @@ def test_without_the_processors_webhook_it_says_what_to_set_up(shop: Shop) -> No
     assert found["status"] == "warning"
     assert "STRIPE_WEBHOOK_SECRET is not set" in found["detail"]
     assert "for the events refund.created, refund.updated, refund.failed" in found["remedy"]
+    paypal = checks(shop, DISPATCH_RETURNS_ADAPTER="paypal", PAYPAL_WEBHOOK_ID="")
+    assert "set PAYPAL_WEBHOOK_ID to its id" in paypal["processor events"]["remedy"]
+    assert "PAYMENT.REFUND.FAILED" in paypal["processor events"]["remedy"]
     manual = checks(shop, DISPATCH_RETURNS_ADAPTER="manual")
     assert "processor events" not in manual, "nobody sends anything"
 

@@ -217,7 +217,7 @@ def test_it_says_what_to_set_up_at_the_processor(bare_shop: Shop, url: str, besi
     said = bare_shop.run("setup", "--webhook-url", url, "--dry-run", STRIPE_WEBHOOK_SECRET="")
     wanted = f"At Stripe, add a webhook to {beside} for the events refund.created, refund.updated"
     assert wanted in said.text
-    assert "set STRIPE_WEBHOOK_SECRET: the signing secret" in said.text
+    assert "set STRIPE_WEBHOOK_SECRET to its signing secret" in said.text
     done = bare_shop.run("setup", "--webhook-url", url, "--dry-run", "--json")
     assert done.json["at_processor"] is None
 

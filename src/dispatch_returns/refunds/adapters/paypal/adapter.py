@@ -110,6 +110,7 @@ class PayPalAdapter:
         lookup_by_id=True,
         refund_within=timedelta(days=180),
         currency_rule=objects.paypal_rule,
+        unverified=frozenset({"longest_key", "refund_within"}),
     )
     webhook_events = events.NEEDED
 
