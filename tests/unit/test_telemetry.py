@@ -285,7 +285,7 @@ def test_every_line_of_the_refund_path_carries_the_same_three_ids(
     (done,) = [it for it in records if it.getMessage().endswith("evt_joined is done")]
     joined = {name: getattr(done, name) for name in JOINED}
     assert joined == {"event_id": "evt_joined", "ticket_id": ticket.id, "refund_id": refund.id}
-    (paid,) = [it for it in records if it.getMessage().endswith("is succeeded")]
+    (paid,) = [it for it in records if it.getMessage().endswith("149.00 USD succeeded")]
     assert (paid.ticket_id, paid.refund_id) == (ticket.id, refund.id)  # type: ignore[attr-defined]
 
 

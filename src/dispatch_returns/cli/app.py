@@ -24,6 +24,7 @@ from dispatch_returns.cli import (
     examples,
     health,
     labels,
+    listen,
     notifications,
     policy,
     reconcile,
@@ -66,6 +67,7 @@ app.command("setup")(setup.setup)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 app.command("worker")(serve.worker)
+app.command("listen")(listen.listen)
 app.command("trigger")(trigger.trigger)
 app.command("reconcile")(reconcile.reconcile)
 app.command("health")(health.health)

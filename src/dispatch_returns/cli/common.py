@@ -126,9 +126,9 @@ class Stop:
         self.code = code
         self._event.set()
 
-    def wait(self) -> None:
-        """Return once an end was asked for."""
-        self._event.wait()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return whether an end was asked for, after so many seconds at most."""
+        return self._event.wait(seconds)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from dispatch_returns.environment import variable
 from dispatch_returns.money import Money
 
 if TYPE_CHECKING:
@@ -41,12 +42,19 @@ _STYLES = {
 }
 
 
+_READABLE = 10
+"""Letters on a line of a wrapped column; fewer can't be read."""
+_GAP = 2
+_PIPE = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows under headings; `empty` is printed if there are none.
 
     A column without a value in any row is left out. The columns in `whole` are not wrapped,
-    because people copy their values.
+    because people copy their values. Where the terminal is too narrow for that, each row is a
+    paragraph of its own.
     """
 
     columns: Sequence[str]
@@ -55,13 +63,16 @@ class Table:
     empty: str = ""
     whole: Collection[str] = ()
 
-    def rendered(self) -> RenderableType:
-        """Return it for rich."""
+    def rendered(self, width: int) -> RenderableType:
+        """Return it for rich, for a terminal of `width` columns."""
         from rich import box
         from rich.table import Table as RichTable
 
         if not self.rows:
             return _cell(self.empty)
+        used = [i for i in range(len(self.columns)) if any(row[i] is not None for row in self.rows)]
+        if sum(self._least(i) + _GAP for i in used) - _GAP > width:
+            return self._paragraphs(used)
         table = RichTable(
             title=self.title or None,
             title_justify="left",
@@ -71,13 +82,28 @@ class Table:
             pad_edge=False,
             show_edge=False,
         )
-        used = [i for i in range(len(self.columns)) if any(row[i] is not None for row in self.rows)]
         for i in used:
             name = self.columns[i]
             table.add_column(name, overflow="fold", no_wrap=name in self.whole)
         for row in self.rows:
             table.add_row(*(_cell(row[i]) for i in used))
         return table
+
+    def _least(self, column: int) -> int:
+        """Return the width below which a column can't be read, or not be copied."""
+        heading = self.columns[column]
+        longest = max(len(_cell(row[column])) for row in self.rows)
+        longest = longest if heading in self.whole else min(longest, _READABLE)
+        return max(longest, len(heading))
+
+    def _paragraphs(self, used: Sequence[int]) -> RenderableType:
+        from rich.console import Group
+
+        paragraphs: list[RenderableType] = []
+        for row in self.rows:
+            values = {self.columns[i] or "result": row[i] for i in used}
+            paragraphs += ["", Listing(values).rendered()]
+        return Group(*([self.title] if self.title else []), *paragraphs[0 if self.title else 1 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +165,10 @@ def show(document: Mapping[str, object], *parts: Part, as_json: bool) -> None:
     else:
         console = _console()
         for part in parts:
-            rendered = _cell(part) if isinstance(part, str) else part.rendered()
+            if isinstance(part, Table):
+                rendered = part.rendered(console.width)
+            else:
+                rendered = _cell(part) if isinstance(part, str) else part.rendered()
             console.print(rendered, soft_wrap=isinstance(part, Verbatim))
     sys.stdout.flush()
 
@@ -206,13 +235,16 @@ def _cell(value: object) -> Text:
     elif isinstance(value, datetime):
         value = moment(value)
     text = printable(str(value))
-    return Text(text, style=_STYLES.get(text, ""))
+    return Text(text, style=_STYLES.get(text.partition(":")[0], ""))
 
 
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    # Nothing is wrapped in a pipe or a file, unless COLUMNS says how wide it is.
+    piped = not stream.isatty() and not variable("COLUMNS")
+    return Console(stderr=stderr, highlight=False, width=_PIPE if piped else None)
 
 
 def _for_json(value: object) -> object:

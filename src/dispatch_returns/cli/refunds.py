@@ -53,6 +53,10 @@ def list_refunds(
         typer.Option(metavar="STATE", help=f"Only those that are {', '.join(get_args(State))}."),
     ] = None,
     ticket: Annotated[str | None, typer.Option(help="Only those of this ticket.")] = None,
+    order: Annotated[str | None, typer.Option(help="Only those of this order.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only those held for this reason, such as no_payment.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     json: Json = False,
 ) -> None:
@@ -62,17 +66,19 @@ def list_refunds(
 
     wanted = RefundState(state) if state else None
     with open_store() as store, store.read() as conn:
-        refunds = ledger.newest(conn, limit=limit, state=wanted, ticket_id=ticket)
+        refunds = ledger.newest(
+            conn, limit=limit, state=wanted, ticket_id=ticket, order_id=order, reason=reason
+        )
     now = datetime.now(UTC)
     table = Table(
-        ("refund", "ticket", "amount", "state", "reason", "age"),
+        ("refund", "ticket", "order", "amount", "state", "age"),
         [
             (
                 it.id[:_SHOWN_OF_ID],
                 it.ticket_id,
+                it.order_id,
                 it.amount,
-                it.state,
-                it.reason and it.reason.replace("_", " "),
+                f"{it.state}: {it.reason.replace('_', ' ')}" if it.reason else it.state,
                 span(now - it.created_at),
             )
             for it in refunds

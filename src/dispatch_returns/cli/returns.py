@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,9 @@ from dispatch_returns.cli.output import Json, Listing, Part, Table, Toned, plain
 from dispatch_returns.returns.steps.statuses import StatusNames, Step
 
 if TYPE_CHECKING:
+    from dispatch_returns.refunds.ledger import Refund
     from dispatch_returns.returns.records import Return
-    from dispatch_returns.returns.timeline.story import Story
+    from dispatch_returns.returns.timeline.story import Moment
 
 app = typer.Typer(help="List and show returns. Needs only the database.", no_args_is_help=True)
 
@@ -142,16 +143,23 @@ def timeline(
 ) -> None:
     """Show the timeline of a return.
 
-    Steps, decisions, parcels, money and messages: who did what, when, and why.
+    Steps, decisions, parcels, money and messages: who did what, when, and why. Where there is no
+    policy, of the ticket's refunds.
     """
     from dispatch_returns.connector.settings import status_names
+    from dispatch_returns.returns import records
     from dispatch_returns.returns.service import found
     from dispatch_returns.returns.timeline import page
-    from dispatch_returns.returns.timeline.story import story_of
+    from dispatch_returns.returns.timeline.story import refund_moments, refunds_of, story_of
 
     with open_store() as store, store.read() as conn:
+        refunds = refunds_of(conn, ticket)
+        if refunds and not records.matching(conn, ticket, limit=1):
+            moments = refund_moments(conn, ticket, refunds)
+            _show_refunds(ticket, refunds, moments, html, as_json=json)
+            return
         story = story_of(conn, found(conn, ticket))
-    parts = _timeline_parts(story)
+    parts = _timeline_parts(story.facts, story.moments)
     if html is not None:
         statuses = StatusNames(status_names())
         common.write(html, page.render(story, statuses, datetime.now(UTC)))
@@ -178,10 +186,30 @@ def _document(row: Return) -> dict[str, Any]:
     return plain(row, without=_NOT_SHOWN)
 
 
-def _timeline_parts(story: Story) -> list[Part]:
-    parts: list[Part] = [Listing(story.facts)]
+def _show_refunds(
+    ticket: str,
+    refunds: Sequence[Refund],
+    moments: Sequence[Moment],
+    html: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show the timeline of a ticket that is no return of a policy."""
+    if html is not None:
+        raise typer.BadParameter("--html: there is a page only for returns with a policy")
+    facts = {
+        "ticket": ticket,
+        "order": next((it.order_id for it in refunds if it.order_id), None),
+        "refund": ", ".join(f"{it.amount or 'no amount'} ({it.state})" for it in refunds),
+    }
+    document = {"return": None, "facts": facts, "moments": [plain(it) for it in moments]}
+    show(document, *_timeline_parts(facts, moments), as_json=as_json)
+
+
+def _timeline_parts(facts: Mapping[str, object], moments: Sequence[Moment]) -> list[Part]:
+    parts: list[Part] = [Listing(facts)]
     day = None
-    for moment in story.moments:
+    for moment in moments:
         if moment.day != day:
             day = moment.day
             parts += ["", Toned(day, "bold")]

@@ -45,11 +45,10 @@ def trigger(
     from dispatch_returns.connector.settings import read_one
     from dispatch_returns.webhooks.signature import HEADER, sign
 
-    # The first of the environment's secrets: while they rotate, each is accepted.
-    secret = secret or (read_one("webhook_secrets") or "").partition(",")[0].strip()
-    if not secret:
-        raise ConfigurationError("there is no secret to sign with: set DISPATCH_WEBHOOK_SECRET")
-    body = _body(event, ticket, status, read_one("workspace") or "ws_test")
+    secret = signing_secret(secret)
+    event_id = f"evt_test_{secrets.token_hex(8)}"
+    workspace = read_one("workspace") or "ws_test"
+    body = event_body(event, ticket, status, workspace, event_id=event_id, at=datetime.now(UTC))
     signature = sign(body, secret)
     with working(f"Sending {event} to {url}"):
         answer = post(url, body, {HEADER: signature, "Content-Type": "application/json"})
@@ -61,7 +60,7 @@ def trigger(
         "accepted": accepted,
         "status": answer.status_code,
         "answer": answer.text[:_LONGEST_ANSWER],
-        "event_id": jsonlib.loads(body)["id"],
+        "event_id": event_id,
         "seconds": round(answer.elapsed.total_seconds(), 3),
     }
     show(document, Listing(document), as_json=json)
@@ -69,9 +68,24 @@ def trigger(
         raise typer.Exit(REFUSED)
 
 
-def _body(event: str, ticket: str, status: str, workspace: str) -> bytes:
+def signing_secret(given: str | None) -> str:
+    """Return the secret to sign with. Raises `ConfigurationError` if there is none.
+
+    By default it is the first of the environment's: while they rotate, each is accepted.
+    """
+    from dispatch_returns.connector.settings import read_one
+
+    secret = given or (read_one("webhook_secrets") or "").partition(",")[0].strip()
+    if not secret:
+        raise ConfigurationError("there is no secret to sign with: set DISPATCH_WEBHOOK_SECRET")
+    return secret
+
+
+def event_body(
+    event: str, ticket: str, status: str, workspace: str, *, event_id: str, at: datetime
+) -> bytes:
     """Return an event with the data that the API documents for its type."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     data: dict[str, Any]
     if "comment" in event:
         comment = {"id": "cmt_test", "body": "A test.", "authorType": "AGENT", "createdAt": now}
@@ -81,7 +95,7 @@ def _body(event: str, ticket: str, status: str, workspace: str) -> bytes:
         if event == "ticket.updated":
             data |= {"updatedAt": now, "changes": ["status"]}
     envelope = {
-        "id": f"evt_test_{secrets.token_hex(8)}",
+        "id": event_id,
         "event": event,
         "brand_id": workspace,
         "data": data,

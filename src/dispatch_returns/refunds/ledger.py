@@ -359,6 +359,8 @@ def newest(
     limit: int,
     state: State | None = None,
     ticket_id: str | None = None,
+    order_id: str | None = None,
+    reason: str | None = None,
 ) -> list[Refund]:
     """Return up to `limit` refunds, newest first."""
     query = select(ledger).order_by(ledger.c.created_at.desc(), ledger.c.id.desc()).limit(limit)
@@ -366,6 +368,10 @@ def newest(
         query = query.where(ledger.c.state == state)
     if ticket_id is not None:
         query = query.where(ledger.c.ticket_id == ticket_id)
+    if order_id is not None:
+        query = query.where(ledger.c.order_id == order_id)
+    if reason is not None:
+        query = query.where(ledger.c.reason == reason)
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 

@@ -178,7 +178,14 @@ class Recorder:
             # Another look would find the same, forever.
             self.park(refund, AdapterError(ErrorKind.KEY_CONFLICT, f"{error}."), _CALLS[by])
             return
-        log.info("refund %s is %s", after.id, after.state, extra=ids_of(after))
+        log.info(
+            "refund %s of %s: %s %s",
+            after.id,
+            after.ticket_id,
+            after.amount or "no amount",
+            after.state,
+            extra=ids_of(after),
+        )
 
     def refuse(
         self, refund: Refund, hold: Hold, error: AdapterError | None = None, call: str = "refund"

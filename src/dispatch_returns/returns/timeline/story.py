@@ -102,15 +102,12 @@ class Story:
 
 def story_of(conn: Connection, row: Return) -> Story:
     """Return everything that happened to a return."""
-    refunds = sorted(
-        ledger.newest(conn, limit=100, ticket_id=row.ticket_id), key=lambda it: it.ordinal
-    )
+    refunds = refunds_of(conn, row.ticket_id)
     arrived = receipts.of_return(conn, row.id)
     moments = [
         *(_receipt(it) for it in arrived if not it.returnless),
         *(_decision(it) for it in records.decisions_of(conn, row.id)),
-        *(moment for refund in refunds for moment in _refund(conn, refund)),
-        *_messages(outbox.of_ticket(conn, row.ticket_id)),
+        *refund_moments(conn, row.ticket_id, refunds),
     ]
     events = inbox.newest(conn, limit=_EVENTS, ticket_id=row.ticket_id)
     return Story(
@@ -121,6 +118,21 @@ def story_of(conn: Connection, row: Return) -> Story:
         moments=tuple(sorted(moments, key=lambda it: it.at)),  # stable: causes before effects
         events=len(events),
     )
+
+
+def refunds_of(conn: Connection, ticket_id: str) -> list[Refund]:
+    """Return the refunds of a ticket, in the order of its packages."""
+    return sorted(ledger.newest(conn, limit=100, ticket_id=ticket_id), key=lambda it: it.ordinal)
+
+
+def refund_moments(conn: Connection, ticket_id: str, refunds: Iterable[Refund]) -> list[Moment]:
+    """Return what happened to a ticket's refunds, and what was written about them, by time.
+
+    It is the whole story of a ticket without a policy.
+    """
+    moments = [moment for refund in refunds for moment in _refund(conn, refund)]
+    moments += _messages(outbox.of_ticket(conn, ticket_id))
+    return sorted(moments, key=lambda it: it.at)
 
 
 def _decision(it: Decision) -> Moment:
