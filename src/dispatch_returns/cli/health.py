@@ -21,7 +21,7 @@ def health(
     ] = 300.0,
     json: Json = False,
 ) -> None:
-    """Check that the store can commit and that the workers keep up.
+    """Check that the store commits and the workers keep up.
 
     Needs only the database; upgrades nothing. Exits with 1 if the store is not ready or the
     oldest event has waited too long, and with 4 if the database cannot be reached.

@@ -35,7 +35,7 @@ def listen(
     ] = 2.0,
     json: Json = False,
 ) -> None:
-    """Forward a workspace's changes to a receiver on this machine.
+    """Forward a workspace's changes to your own machine.
 
     For development without a tunnel: it reads the tickets that have changed, signs an event for
     each with DISPATCH_WEBHOOK_SECRET (any text that your receiver has too), and sends it. It

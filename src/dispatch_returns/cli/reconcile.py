@@ -51,7 +51,7 @@ def reconcile(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print lines of CSV.")] = False,
 ) -> None:
-    """Compare the tickets, the ledger and the processor's refunds.
+    """Compare tickets, ledger and the processor's refunds.
 
     Reports each discrepancy with its cause and what to do. Exits with 1 if any is open.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dispatch_returns.store import Store
 
 app = typer.Typer(
-    help="List, show, pay, retry, approve, cancel, confirm, export refunds.\n\n"
+    help="List, show, pay, retry, approve, cancel, export refunds.\n\n"
     "list, show and export need only the database; the others need the service's settings.",
     no_args_is_help=True,
 )

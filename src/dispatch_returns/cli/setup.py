@@ -37,7 +37,7 @@ def setup(
     write_env: WriteEnv = None,
     json: Json = False,
 ) -> None:
-    """Create the statuses, fields, queues and webhook in a workspace.
+    """Create what a workspace needs: statuses, fields, webhook.
 
     The queues are the categories that the return policy names, if one is set; the fields of an
     order are then created too, if orders come from tickets. Existing ones are left as they are, so

@@ -32,7 +32,7 @@ def demo(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Take 25 returns from the request to the refund, with faults on the way.
+    """Take 25 returns from the request to the refund.
 
     Needs no key and no configuration: the Dispatch API and Stripe are local test doubles, and all
     calls between them are real HTTP on this machine. The exit code is 0 only if every refund that
