@@ -51,7 +51,23 @@ def sandbox(
         if write_env is not None:
             append_env(write_env, environment)
         document = {"url": box.url, "api_url": box.api_url, "environment": environment}
-        show(document, *_said(box, environment, write_env), as_json=json)
+        if write_env is None:
+            given, option = [f"export {name}={value}" for name, value in environment.items()], ""
+        else:
+            given, option = [f"The variables are in {write_env}."], f" --env-file {write_env}"
+        made = "makes the workflow's statuses and fields in it"
+        show(
+            document,
+            f"The sandbox is at {box.url}. It is a test double and moves no money.",
+            "Open that address in a browser to see what is in it.",
+            "",
+            "To use it from another terminal:",
+            Verbatim(given),
+            "",
+            f"There, `dispatch-returns setup{option}` {made}.",
+            "Ctrl-C stops it.",
+            as_json=json,
+        )
         if host not in _LOCAL:
             warn(f"{host} can be reached by others: this is a test double, and its key is public")
         stop.wait()
@@ -77,25 +93,6 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }
-
-
-def _said(
-    box: Sandbox, environment: dict[str, str], env_file: Path | None
-) -> tuple[str | Verbatim, ...]:
-    if env_file is None:
-        given, option = [f"export {name}={value}" for name, value in environment.items()], ""
-    else:
-        given, option = [f"The variables are in {env_file}."], f" --env-file {env_file}"
-    return (
-        f"The sandbox is at {box.url}. It is a test double and moves no money.",
-        "Open that address in a browser to see what is in it.",
-        "",
-        "To use it from another terminal:",
-        Verbatim(given),
-        "",
-        f"There, `dispatch-returns setup{option}` makes the workflow's statuses and fields in it.",
-        "Ctrl-C stops it.",
-    )
 
 
 @contextlib.contextmanager

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from dispatch_returns.webhooks.http import (
     MAX_LAG,
-    Answer,
     AsyncRequest,
     Endpoint,
     HasHealth,
@@ -66,7 +65,14 @@ class Mount:
             body = _Body(receive)
             answer = await self._endpoint.serve_async(_request(scope, body))
             if not body.client_is_gone:
-                await _send(answer, send)
+                said = [*answer.headers, ("content-length", str(len(answer.body)))]
+                if answer.status == 408:
+                    said.append(("connection", "close"))  # we do not wait for the rest of the body
+                headers = [(name.encode(), value.encode()) for name, value in said]
+                await send(
+                    {"type": "http.response.start", "status": answer.status, "headers": headers}
+                )
+                await send({"type": "http.response.body", "body": answer.body})
 
 
 class _Body:
@@ -96,28 +102,15 @@ class _Body:
 
 def _request(scope: Scope, body: _Body) -> AsyncRequest:
     client = scope.get("client")
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return AsyncRequest(
         scope["method"],
         scope["path"],
         scope.get("query_string", b"").decode("latin-1"),
-        _headers(scope["headers"]),
+        headers,
         body.read,
         client=client[0] if client else None,
     )
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
-
-
-async def _send(answer: Answer, send: Send) -> None:
-    said = [*answer.headers, ("content-length", str(len(answer.body)))]
-    if answer.status == 408:
-        said.append(("connection", "close"))  # we do not wait for the rest of the body
-    headers = [(name.encode(), value.encode()) for name, value in said]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
