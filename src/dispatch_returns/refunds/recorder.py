@@ -221,7 +221,7 @@ class Recorder:
             self._try_later(refund, error, call, State.REQUESTED, RefundAction.POSTPONE)
 
     def defer(self, refund: Refund, error: AdapterError) -> None:
-        """Ask again once the payment is settled, with a new key, for as long as `settlement` allows."""
+        """Ask again with a new key once the payment is settled, for as long as `settlement`."""
         now = self._now()
         if now > refund.entered_at + self._schedule.settlement:
             self.refuse(refund, Hold(Reason.NOT_SETTLED, error.message), error)
