@@ -1,7 +1,7 @@
 """Have a customer pay with PayPal, open the ticket of the return, and pay it back once.
 
     dispatch-returns sandbox                    # in another terminal; export what it prints
-    export DISPATCH_RETURNS_ADAPTER=paypal
+    export DISPATCH_RETURNS_ADAPTERS=paypal
     dispatch-returns setup
     python examples/paypal_refund.py 149.00
 

@@ -156,7 +156,7 @@ def _credit(
 
 def main(ticket_id: str) -> None:
     adapter = StoreCredit("store-credit.db")
-    with Connector(Settings.from_env(), adapter=adapter) as connector:
+    with Connector(Settings.from_env(), adapters=adapter) as connector:
         # A shop knows its payments; the sandbox's are known from the ticket alone.
         fields = connector.client.tickets.get(ticket_id).custom_fields
         paid = Money.from_decimal(fields["original_order_total"], "USD")

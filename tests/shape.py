@@ -126,7 +126,7 @@ def _connector(box: dispatch_sandbox.Sandbox) -> Iterator[Connector]:
             webhook_secrets=(SecretStr(SECRET),),
             base_url=box.api_url,
             database_url=f"sqlite:///{folder}/shape.db",
-            adapter_options={"api_key": STRIPE_KEY, "base_url": box.url},
+            adapter_options={"stripe": {"api_key": STRIPE_KEY, "base_url": box.url}},
         )
         with Connector(settings) as connector:
             for key in ("refunded", "needs_review"):

@@ -178,7 +178,7 @@ def refund() -> Result:
             webhook_secrets=(SecretStr("whsec_bench"),),
             base_url=f"{one.url}/v1",
             database_url=f"sqlite:///{folder}/bench.db",
-            adapter_options={"api_key": STRIPE_KEY, "base_url": one.url},
+            adapter_options={"stripe": {"api_key": STRIPE_KEY, "base_url": one.url}},
         )
         with Connector(settings) as connector:
             connector.go_live.complete()

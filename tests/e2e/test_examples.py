@@ -112,7 +112,7 @@ def test_the_refund_script_pays_once(shop: Shop) -> None:
 def test_the_paypal_script_pays_once(shop: Shop) -> None:
     paypal = shop.box.state.paypal
     shop.environment |= {
-        "DISPATCH_RETURNS_ADAPTER": "paypal",
+        "DISPATCH_RETURNS_ADAPTERS": "paypal",
         "PAYPAL_CLIENT_ID": dispatch_sandbox.paypal.CLIENT_ID,
         "PAYPAL_CLIENT_SECRET": dispatch_sandbox.paypal.CLIENT_SECRET,
         "PAYPAL_BASE_URL": paypal.base_url,

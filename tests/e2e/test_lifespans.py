@@ -24,7 +24,7 @@ def test_the_documented_lifespans_run_the_workers(
         "DISPATCH_API_KEY": "sk_test_1",
         "DISPATCH_WORKSPACE": "ws_1",
         "DISPATCH_BASE_URL": "http://127.0.0.1:9",
-        "DISPATCH_RETURNS_ADAPTER": "manual",
+        "DISPATCH_RETURNS_ADAPTERS": "manual",
         "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{tmp_path}/returns.db",
     }.items():
         monkeypatch.setenv(name, value)

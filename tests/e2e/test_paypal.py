@@ -92,14 +92,16 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             workspace=dispatch_sandbox.WORKSPACE,
             webhook_secrets=(SecretStr(SECRET),),
             base_url=box.api_url,
-            adapter="paypal",
+            adapters=("paypal",),
             adapter_options={
-                "client_id": CLIENT_ID,
-                "client_secret": CLIENT_SECRET,
-                "webhook_id": WEBHOOK_ID,
-                # PayPal itself needs neither.
-                "base_url": box.state.paypal.base_url,
-                "webhook_roots": str(roots),
+                "paypal": {
+                    "client_id": CLIENT_ID,
+                    "client_secret": CLIENT_SECRET,
+                    "webhook_id": WEBHOOK_ID,
+                    # PayPal itself needs neither.
+                    "base_url": box.state.paypal.base_url,
+                    "webhook_roots": str(roots),
+                }
             },
         )
         retry_schedule = RetrySchedule(first_retry=timedelta(milliseconds=100))

@@ -116,7 +116,9 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
             workspace=dispatch_sandbox.WORKSPACE,
             webhook_secrets=(SecretStr(SECRET),),
             base_url=box.api_url,
-            adapter_options={"api_key": API_KEY, "base_url": box.url, "webhook_secret": SECRET},
+            adapter_options={
+                "stripe": {"api_key": API_KEY, "base_url": box.url, "webhook_secret": SECRET}
+            },
         )
         retry_schedule = RetrySchedule(first_retry=timedelta(milliseconds=100))
         with Connector(settings, store=store, retry_schedule=retry_schedule) as connector:

@@ -125,9 +125,11 @@ def settings(box: dispatch_sandbox.Sandbox, database: str, **changes: Any) -> Se
         "base_url": box.api_url,
         "database_url": database,
         "adapter_options": {
-            "api_key": dispatch_sandbox.stripe.API_KEY,
-            "base_url": box.url,
-            "webhook_secret": STRIPE_SECRET,
+            "stripe": {
+                "api_key": dispatch_sandbox.stripe.API_KEY,
+                "base_url": box.url,
+                "webhook_secret": STRIPE_SECRET,
+            }
         },
     }
     return Settings(**(given | changes))
@@ -237,7 +239,13 @@ def shown(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[object]:
         ticket_id = run.ticket()
         ticket = connector.client.tickets.get(ticket_id)
         facts = TicketFacts.of(ticket, "ws_1")
-        yield from (connector, connector.client, connector.store, connector.adapter, facts)
+        yield from (
+            connector,
+            connector.client,
+            connector.store,
+            *connector.adapters.values(),
+            facts,
+        )
         yield from connector.receivers.values()
         yield connector.refunds.intake.evaluate(facts)
         yield connector.refund(ticket_id)
@@ -277,7 +285,9 @@ def wrong(box: dispatch_sandbox.Sandbox, folder: Path) -> Iterator[Any]:
     yield lambda: Store.open(f"postgresql://shop:{key}@127.0.0.1:1/{PRIVATE}")
     yield lambda: Store.open(f"mysql://shop:{key}@127.0.0.1/returns")
     yield lambda: Settings.from_env({"DISPATCH_API_KEY": key, "DISPATCH_RETURNS_WORKERS": key})
-    yield lambda: Connector(settings(box, url, adapter_options={"api_key": key, "timeout": key}))
+    yield lambda: Connector(
+        settings(box, url, adapter_options={"stripe": {"api_key": key, "timeout": key}})
+    )
 
 
 def test_no_error_names_what_it_was_given(box: dispatch_sandbox.Sandbox, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_through_tickets_from_the_client_to_the_payment(
         asked.append(order_id)
         return PaymentRef("payment_intent", f"pi_{len(asked) - 1}")
 
-    connector = Connector(settings, store=store, adapter=adapter, lookups=(lookup,))
+    connector = Connector(settings, store=store, adapters=adapter, lookups=(lookup,))
     with connector.client as client:
         for text in texts:
             fields: dict[str, Any] = {

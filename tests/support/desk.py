@@ -16,6 +16,7 @@ from dispatch_returns.refunds.adapter import Payment, PaymentRef, RefundAdapter
 from dispatch_returns.refunds.attempts import Attempt
 from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.processors import Adapters, OneOrMore
 from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import (
@@ -96,7 +97,7 @@ class Desk:
         self.store = store
         self.clock = clock or Clock()
         self.fake = FakeAdapter({"pi_1": usd("149.00"), "pi_2": usd("500.00")}, clock=self.clock)
-        self.adapter: RefundAdapter = adapter or self.fake
+        self.adapters: OneOrMore = adapter or self.fake
         if isinstance(adapter, FakeAdapter):
             self.fake = adapter
         self.schedule = schedule or RetrySchedule()
@@ -109,7 +110,7 @@ class Desk:
     def _new_service(self, limits: GuardLimits | None) -> RefundService:
         return RefundService(
             self.store,
-            self.adapter,
+            Adapters.of(self.adapters),
             self.resolver,
             limits,
             schedule=self.schedule,
@@ -125,11 +126,9 @@ class Desk:
         assert now == self.clock()
         self.announced.append((refund.state, refund.reason))
 
-    def restart(
-        self, limits: GuardLimits | None = None, adapter: RefundAdapter | None = None
-    ) -> None:
-        """Start the service anew, with other limits or another processor."""
-        self.adapter = adapter or self.adapter
+    def restart(self, limits: GuardLimits | None = None, adapters: OneOrMore | None = None) -> None:
+        """Start the service anew, with other limits or other processors."""
+        self.adapters = self.adapters if adapters is None else adapters
         self.service = self._new_service(limits)
 
     def throw(self, switch: Switch, *, is_on: bool) -> None:

@@ -177,6 +177,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "SupportsAccount",
         "SupportsChallenge",
         "SupportsListing",
+        "SupportsRecognition",
         "SupportsWebhooks",
         "UnreadableRefund",
         "UnsupportedFeatureError",

@@ -17,6 +17,7 @@ from dispatch_returns.connector.connector import Connector
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.ledger import Refund
+from dispatch_returns.refunds.processors import OneOrMore
 from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.store import NewEvent, Store, inbox, outbox
 from dispatch_returns.store.inbox import StoredEvent
@@ -39,6 +40,7 @@ class Workshop:
         folder: Path,
         *,
         fake: FakeAdapter | None = None,
+        adapters: OneOrMore | None = None,
         store: Store | None = None,
         workflow: Workflow | None = None,
         workspace: str = dispatch_sandbox.WORKSPACE,
@@ -67,7 +69,7 @@ class Workshop:
             self.settings,
             client=self.client,
             store=self.store,
-            adapter=self.fake,
+            adapters=self.fake if adapters is None else adapters,
             workflow=workflow,
             clock=self.clock,
         )

@@ -63,7 +63,7 @@ def settings(tmp_path: Path, **changes: Any) -> Settings:
     given: dict[str, Any] = {
         "api_key": SecretStr("sk_test_1"),
         "workspace": "ws_1",
-        "adapter": "manual",
+        "adapters": ("manual",),
         "database_url": f"sqlite:///{tmp_path}/returns.db",
     }
     return Settings(**(given | changes))
@@ -106,12 +106,14 @@ def test_the_api_tells_receivers_probes_and_workers_that_this_machines_clock_is_
 
 
 def test_a_connector_builds_its_parts_from_the_settings(tmp_path: Path) -> None:
-    with Connector(settings(tmp_path, adapter_options={"currency": "EUR"})) as connector:
-        assert isinstance(connector.adapter, ManualAdapter)
-        assert connector.adapter.payment(PaymentRef("reference", "x")).currency == "EUR"
+    with Connector(
+        settings(tmp_path, adapter_options={"manual": {"currency": "EUR"}})
+    ) as connector:
+        assert isinstance(connector.adapters["manual"], ManualAdapter)
+        assert connector.adapters["manual"].payment(PaymentRef("reference", "x")).currency == "EUR"
         assert connector.client.scope.workspace == "ws_1"
         assert repr(connector.store) == f"Store('sqlite:///{tmp_path}/returns.db')"
-        assert repr(connector) == "Connector(workspace='ws_1', adapter='manual')"
+        assert repr(connector) == "Connector(workspace='ws_1', adapters='manual')"
         assert [queue.name for queue in connector.queues] == [
             "heartbeat",
             "go-live",
@@ -143,9 +145,9 @@ def test_a_connector_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("DISPATCH_API_KEY", "sk_test_1")
     monkeypatch.setenv("DISPATCH_WORKSPACE", "ws_7")
     monkeypatch.setenv("DISPATCH_RETURNS_DATABASE_URL", f"sqlite:///{tmp_path}/returns.db")
-    with Connector.from_env(adapter=FakeAdapter({})) as connector:
+    with Connector.from_env(adapters=FakeAdapter({})) as connector:
         assert connector.settings.workspace == "ws_7"
-        assert connector.adapter.name == "fake"
+        assert list(connector.adapters) == ["fake"]
 
 
 def test_without_a_webhook_secret_nothing_is_accepted(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_a_look_up_finds_the_payment_of_an_order(
         shop.settings,
         client=shop.client,
         store=shop.store,
-        adapter=shop.fake,
+        adapters=shop.fake,
         clock=shop.clock,
         lookups=(lambda order: PaymentRef("payment_intent", f"pi_{order}"),),
     )

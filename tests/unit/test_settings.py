@@ -31,8 +31,8 @@ def test_two_variables_are_enough() -> None:
         "base_url": "https://api.dispatchtickets.com/v1",
         "style": "workspaces",
         "database_url": "sqlite:///dispatch-returns.db",
-        "adapter": "stripe",
-        "adapter_options": {},
+        "adapters": ("stripe",),
+        "adapter_options": {"stripe": {}},
         "stripe_search": False,
         "kill_switch": False,
         "dry_run": False,
@@ -83,7 +83,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "DISPATCH_BASE_URL": ("http://localhost/v1", "http://localhost/v1"),
     "DISPATCH_STYLE": ("brands", "brands"),
     "DISPATCH_RETURNS_DATABASE_URL": ("sqlite:///other.db", "sqlite:///other.db"),
-    "DISPATCH_RETURNS_ADAPTER": ("manual", "manual"),
+    "DISPATCH_RETURNS_ADAPTERS": ("manual, stripe-uk=stripe", ("manual", "stripe-uk=stripe")),
     "DISPATCH_RETURNS_STRIPE_SEARCH": ("true", True),
     "DISPATCH_RETURNS_KILL_SWITCH": ("on", True),
     "DISPATCH_RETURNS_DRY_RUN": ("1", True),
@@ -244,21 +244,21 @@ def test_what_others_set_is_left_alone(name: str) -> None:
 
 def test_a_plugin_called_dispatch_has_its_variables() -> None:
     settings = from_env(
-        DISPATCH_RETURNS_ADAPTER="dispatch-returns-acme", DISPATCH_RETURNS_ACME_KEY="k"
+        DISPATCH_RETURNS_ADAPTERS="dispatch-returns-acme", DISPATCH_RETURNS_ACME_KEY="k"
     )
-    assert settings.adapter_options == {"key": "k"}
+    assert settings.adapter_options == {"dispatch-returns-acme": {"key": "k"}}
 
 
 def test_an_adapters_own_variables_start_with_its_name() -> None:
     settings = from_env(
-        DISPATCH_RETURNS_ADAPTER="acme-pay",
+        DISPATCH_RETURNS_ADAPTERS="acme-pay",
         ACME_PAY_API_KEY="k",
         ACME_PAY_TIMEOUT="5",
         ACME_PAY_EMPTY="",
         STRIPE_API_KEY="other",
     )
-    assert settings.adapter_options == {"api_key": "k", "timeout": "5"}
-    assert from_env(STRIPE_API_KEY="sk").adapter_options == {"api_key": "sk"}
+    assert settings.adapter_options == {"acme-pay": {"api_key": "k", "timeout": "5"}}
+    assert from_env(STRIPE_API_KEY="sk").adapter_options == {"stripe": {"api_key": "sk"}}
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -49,7 +49,7 @@ def test_a_env_file_sets_what_the_environment_does_not(tmp_path: Path) -> None:
     assert (settings.api_key, settings.workspace) == (SecretStr("sk_test_1"), "ws_2")
     assert settings.webhook_secrets == (SecretStr("whsec_${HOME}$x"),)
     assert settings.max_refund == {"USD": Decimal(500), "JPY": Decimal(60000)}
-    assert settings.adapter_options == {"api_key": "sk_stripe"}
+    assert settings.adapter_options == {"stripe": {"api_key": "sk_stripe"}}
 
 
 def test_a_toml_file_sets_each_setting_by_its_name(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_toml_file_sets_each_setting_by_its_name(tmp_path: Path) -> None:
         "received_date": frozenset(),
         "condition": frozenset({"good", "like_new"}),
     }
-    assert settings.adapter_options == {"api_key": "sk_stripe", "timeout": "5"}
+    assert settings.adapter_options == {"stripe": {"api_key": "sk_stripe", "timeout": "5"}}
 
 
 def test_a_variable_that_is_empty_unsets_what_the_file_sets(tmp_path: Path) -> None:

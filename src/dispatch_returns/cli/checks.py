@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -15,7 +15,7 @@ from dispatch_returns.cli.check import Checkable, DoctorCheck, Outcome, attempt
 from dispatch_returns.cli.common import database_url, open_store
 from dispatch_returns.cli.errors import explain
 from dispatch_returns.cli.output import moment, span
-from dispatch_returns.cli.setup import client_for, planned, processor_webhook
+from dispatch_returns.cli.setup import client_for, planned, processor_webhooks
 from dispatch_returns.client import DispatchClient, Webhook
 from dispatch_returns.client.connections import open_client
 from dispatch_returns.connector.build import book_of
@@ -25,7 +25,6 @@ from dispatch_returns.connector.installation import Belonging
 from dispatch_returns.connector.provision import Presence, ProvisionStep, listens
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import ConfigurationError, DispatchReturnsError, NotFoundError
-from dispatch_returns.plugins.options import prefix
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.registry import build_adapter
 from dispatch_returns.store import go_live, heartbeats, inbox, outbox, switches
@@ -52,7 +51,9 @@ def run(*, deliver: bool = False) -> list[DoctorCheck]:
         return [DoctorCheck("settings", "failed", str(error), remedy), *_database()]
     return [
         DoctorCheck(
-            "settings", "ok", f"workspace {settings.workspace}, adapter {settings.adapter}"
+            "settings",
+            "ok",
+            f"workspace {settings.workspace}, adapter {', '.join(settings.adapter_plugins)}",
         ),
         _paying(settings),
         *_api(settings, deliver=deliver),
@@ -60,7 +61,10 @@ def run(*, deliver: bool = False) -> list[DoctorCheck]:
         *_database(),
         *_installation(settings),
         *_go_live(settings.refunded_status),
-        attempt("payments", partial(_payments, settings)),
+        *(
+            attempt(_named("payments", name, settings), partial(_payments, settings, name))
+            for name in settings.adapter_plugins
+        ),
         _whose_payment(settings),
         *_processor_events(settings),
         *step_checks.run(settings),
@@ -87,6 +91,11 @@ def _paying(settings: Settings) -> DoctorCheck:
         if off:
             remedy = f"To pay, {' and '.join(off)}"
             return DoctorCheck("paying", "warning", f"{what} is on: nothing is paid", remedy)
+    stopped = [name for name in settings.adapter_plugins if switches.kill_of(name) in on]
+    if stopped:
+        detail = f"the kill switch of {', '.join(stopped)} is on: nothing is paid through it"
+        remedy = "To pay, run: dispatch-returns switch kill off --adapter NAME --why ..."
+        return DoctorCheck("paying", "warning", detail, remedy)
     limits = {
         "per refund": settings.max_refund,
         "per day": settings.max_per_day,
@@ -294,12 +303,12 @@ def _installation(settings: Settings) -> list[DoctorCheck]:
             found = connector.installation.examine()
             with store.read() as conn:
                 strangers = inbox.strangers(conn)
-                others = ledger.count_of_other_adapters(conn, connector.adapter.name)
-                _, failing = ledger.failing(conn, datetime.now(UTC) - _WAITS_TOO_LONG)
+                others = ledger.count_of_other_adapters(conn, list(connector.adapters))
+                failing = ledger.failing(conn, datetime.now(UTC) - _WAITS_TOO_LONG)
     except DispatchReturnsError:
         return []  # the checks of the settings, the API and the database report it
     # If the key does not see the workspace, the check of the API reports it.
-    checks = [] if found is None else [_belongs(found)]
+    checks = [] if found is None else [_belongs(found), *_stopped(found)]
     if strangers:
         detail = f"{strangers} belong to a workspace that is not ours, and are ignored"
         remedy = (
@@ -308,14 +317,14 @@ def _installation(settings: Settings) -> list[DoctorCheck]:
         )
         checks.append(DoctorCheck("other workspaces", "warning", detail, remedy))
     if others:
-        detail = f"{others} refunds wait for an adapter that is not the one in the settings"
+        detail = f"{others} refunds wait for an adapter that is not in the settings"
         remedy = (
-            "Run a worker with the adapter that they were started with (DISPATCH_RETURNS_ADAPTER),"
+            "Run a worker with the adapter that they were begun with (DISPATCH_RETURNS_ADAPTERS),"
             " or pay them at that processor by hand, then: dispatch-returns refunds cancel."
         )
         checks.append(DoctorCheck("other adapters", "warning", detail, remedy))
-    if failing:
-        detail = f"{failing} refunds can't go on: the processor or the API can't be reached"
+    if failing.by_adapter:
+        detail = f"{failing.described} can't go on: the processor or the API can't be reached"
         remedy = (
             "If a check of the payments or the API fails here, fix that first. To see what is wrong"
             " with one: dispatch-returns refunds show."
@@ -336,6 +345,16 @@ def _belongs(found: Belonging) -> DoctorCheck:
         remedy = "Allow the key to read it, so that another account's key is noticed."
         return DoctorCheck(name, "warning", "; ".join(found.warnings), remedy)
     return DoctorCheck(name, "ok", f"the database belongs to {found.workspace}")
+
+
+def _stopped(found: Belonging) -> Iterator[DoctorCheck]:
+    """Report each adapter that is not used, where the others are."""
+    if not found.may_work:
+        return
+    for name, it in found.stopped.items():
+        detail, _, remedy = (it.refusal or it.waits or "").partition(": ")
+        what = f"nothing is paid through {name}: {detail}"
+        yield DoctorCheck(f"installation ({name})", "failed", what, f"{_sentence(remedy)}.")
 
 
 def _sentence(text: str) -> str:
@@ -453,29 +472,33 @@ def _whose_payment(settings: Settings) -> DoctorCheck:
     return DoctorCheck("whose payment", "ok", detail)
 
 
-def _processor_events(settings: Settings) -> list[DoctorCheck]:
-    """Check that the processor can report what happens to a refund later."""
-    name = "processor events"
+def _processor_events(settings: Settings) -> Iterator[DoctorCheck]:
+    """Check that each processor can report what happens to a refund later."""
     try:
-        webhook = processor_webhook(settings)
+        webhooks = processor_webhooks(settings)
     except ConfigurationError:
-        return []  # the check of the payments reports it
-    if webhook is None:
-        return []
-    option = webhook.variable.removeprefix(prefix(settings.adapter)).lower()
-    if settings.adapter_options.get(option):
-        return [DoctorCheck(name, "ok", f"{webhook.variable} is set")]
-    detail = f"{webhook.variable} is not set: a refund that fails later is found within a month"
-    return [DoctorCheck(name, "warning", detail, webhook.instructions(None))]
+        return  # the check of the payments reports it
+    for webhook in webhooks:
+        name = _named("processor events", webhook.adapter, settings)
+        if webhook.is_secret_set(settings):
+            yield DoctorCheck(name, "ok", f"{webhook.variable} is set")
+            continue
+        detail = f"{webhook.variable} is not set: a refund that fails later is found within a month"
+        yield DoctorCheck(name, "warning", detail, webhook.instructions(None))
 
 
-def _payments(settings: Settings) -> DoctorCheck:
-    adapter = build_adapter(settings.adapter, settings.adapter_options)
+def _payments(settings: Settings, name: str) -> DoctorCheck:
+    check = _named("payments", name, settings)
+    options = settings.adapter_options.get(name, {})
+    adapter = build_adapter(settings.adapter_plugins[name], options, called=name)
     try:
         if isinstance(adapter, Checkable):
-            return DoctorCheck("payments", "ok", f"{adapter.name} {adapter.check()}")
-        return DoctorCheck(
-            "payments", "ok", f"{adapter.name} is set up; it has no check of its own"
-        )
+            return DoctorCheck(check, "ok", f"{name} {adapter.check()}")
+        return DoctorCheck(check, "ok", f"{name} is set up; it has no check of its own")
     finally:
         adapter.close()
+
+
+def _named(check: str, adapter: str, settings: Settings) -> str:
+    """Return the name of a check that each adapter has; with one, it needs no addition."""
+    return check if len(settings.adapter_plugins) == 1 else f"{check} ({adapter})"

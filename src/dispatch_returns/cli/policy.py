@@ -190,7 +190,7 @@ def _evaluate_now(text: str, row: Return | None) -> dict[str, Any]:
     if row is None:  # no event of it has arrived yet
         requested_at = request_of(ticket, now).requested_at
         row = records.unwritten(settings.workspace, ticket.id, now, requested_at)
-    orders = registry.load(settings.orders, settings.order_options, [settings.adapter])
+    orders = registry.load(settings.orders, settings.order_options, settings.adapter_plugins)
     with contextlib.closing(Workflow(book=book, orders=orders)) as parts, open_store() as store:
         owners = Owners(store, utc_now)
         verdict = Eligibility(store, parts, owners).evaluate(row, ticket, now).verdict

@@ -202,6 +202,7 @@ class _Paths:
 
 
 def _show_start(connector: Connector, more: dict[str, object], *, as_json: bool) -> None:
+    from dispatch_returns.store import switches
     from dispatch_returns.store.switches import Switch
 
     settings = connector.settings
@@ -209,7 +210,7 @@ def _show_start(connector: Connector, more: dict[str, object], *, as_json: bool)
     document = {
         **more,
         "workspace": settings.workspace,
-        "adapter": connector.adapter.name,
+        "adapters": ", ".join(connector.adapters),
         "workers": settings.workers,
         "kill_switch": Switch.KILL in stopped,
         "dry_run": Switch.DRY_RUN in stopped,
@@ -219,6 +220,9 @@ def _show_start(connector: Connector, more: dict[str, object], *, as_json: bool)
         warn("the database was restored: nothing is paid until it is reconciled")
     if Switch.KILL in stopped:
         warn("the kill switch is on: nothing is paid")
+    for name in connector.adapters:
+        if switches.kill_of(name) in stopped:
+            warn(f"the kill switch of {name} is on: nothing is paid through it")
     if Switch.DRY_RUN in stopped:
         warn("dry run is on: nothing is paid")
 

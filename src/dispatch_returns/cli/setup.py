@@ -11,6 +11,7 @@ import typer
 
 from dispatch_returns.cli.common import WriteEnv, append_env
 from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, working
+from dispatch_returns.plugins.options import prefix
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient
@@ -76,17 +77,15 @@ def setup(
                     settled = connector.go_live.complete()
     if write_env is not None and webhook is not None and webhook.secret is not None:
         append_env(write_env, {"DISPATCH_WEBHOOK_SECRET": webhook.secret})
-    processor = processor_webhook(settings)
+    missing = [it for it in processor_webhooks(settings) if not it.is_secret_set(settings)]
     document = {
         "workspace": settings.workspace,
         "dry_run": dry_run,
         "steps": [_step_document(step, settings, dry_run=dry_run) for step in steps],
         "webhook_secret": webhook.secret if webhook else None,
         "settled_before": settled,
-        "at_processor": None,
+        "at_processor": [it.instructions(webhook_url) for it in missing],
     }
-    if processor is not None and not settings.adapter_options.get("webhook_secret"):
-        document["at_processor"] = processor.instructions(webhook_url)
     show(document, *_parts(settings, document, webhook), as_json=json)
 
 
@@ -107,17 +106,20 @@ def planned(
     client: DispatchClient, settings: Settings, book: PolicyBook | None, url: str | None
 ) -> list[ProvisionStep]:
     """Return the state of everything that the workflow and its policy need in the workspace."""
-    from dispatch_returns.connector.provision import plan, status_keys
+    from dispatch_returns.connector.provision import PAYMENT_ADAPTER, plan, status_keys
     from dispatch_returns.returns.orders import ticket
 
     queues = book.queues if book is not None else ()
     from_tickets = book is not None and ticket.TicketOrders.name in settings.orders
+    fields_too = ticket.FIELDS if from_tickets else ()
+    if len(settings.adapter_plugins) > 1:
+        fields_too = (*fields_too, PAYMENT_ADAPTER)
     return plan(
         client.statuses.list(),
         client.fields.list(),
         client.webhooks.list() if url is not None else (),
         keys=status_keys(settings.statuses),
-        fields_too=ticket.FIELDS if from_tickets else (),
+        fields_too=fields_too,
         queues=queues,
         categories=client.categories.list() if queues else (),
         url=url,
@@ -126,13 +128,21 @@ def planned(
 
 @dataclass(frozen=True, slots=True)
 class ProcessorWebhook:
-    """The webhook that a person must create at the payment processor, for these `events`."""
+    """The webhook that a person must create at a payment processor, for these `events`.
+
+    ``adapter`` is the configured name.
+    """
 
     adapter: str
     events: tuple[str, ...]
     variable: str
     """The variable without which no event is accepted: the webhook's secret, or its id."""
     meaning: str
+
+    def is_secret_set(self, settings: Settings) -> bool:
+        """Return whether the adapter can verify the events."""
+        option = self.variable.removeprefix(prefix(self.adapter)).lower()
+        return bool(settings.adapter_options.get(self.adapter, {}).get(option))
 
     def instructions(self, dispatch_url: str | None) -> str:
         """Return what a person should do, given where Dispatch's own events are received."""
@@ -145,23 +155,25 @@ class ProcessorWebhook:
         )
 
 
-def processor_webhook(settings: Settings) -> ProcessorWebhook | None:
-    """Return the webhook that the adapter's processor should have, None if it sends no events.
+def processor_webhooks(settings: Settings) -> list[ProcessorWebhook]:
+    """Return the webhook of each adapter whose processor sends events.
 
     Raises `ConfigurationError` if there is no such adapter.
     """
     from dispatch_returns.plugins.options import variables
     from dispatch_returns.refunds.registry import load_adapter
 
-    # From the class, because an instance may need settings that are not set yet.
-    adapter = load_adapter(settings.adapter)
-    events: tuple[str, ...] = getattr(adapter, "webhook_events", ())
-    named = variables(adapter.options_model, settings.adapter)
-    field = next((it for it in named if it.startswith("webhook")), None)
-    if not events or field is None:
-        return None
-    meaning = "id" if field.endswith("_id") else "signing secret"
-    return ProcessorWebhook(settings.adapter, events, named[field], meaning)
+    found: list[ProcessorWebhook] = []
+    for name, plugin in settings.adapter_plugins.items():
+        # From the class, because an instance may need settings that are not set yet.
+        adapter = load_adapter(plugin)
+        events: tuple[str, ...] = getattr(adapter, "webhook_events", ())
+        named = variables(adapter.options_model, name)
+        field = next((it for it in named if it.startswith("webhook")), None)
+        if events and field is not None:
+            meaning = "id" if field.endswith("_id") else "signing secret"
+            found.append(ProcessorWebhook(name, events, named[field], meaning))
+    return found
 
 
 def _step_document(step: ProvisionStep, settings: Settings, *, dry_run: bool) -> dict[str, Any]:
@@ -192,8 +204,8 @@ def _parts(settings: Settings, document: dict[str, Any], webhook: Webhook | None
     if document["settled_before"]:
         count = f"{document['settled_before']} tickets are {settings.refunded_status} already."
         parts += ["", f"{count} They are not paid: dispatch-returns refunds pay TICKET pays one."]
-    if document["at_processor"] is not None:
-        parts += ["", document["at_processor"]]
+    for instructions in document["at_processor"]:
+        parts += ["", instructions]
     if webhook is None:
         return parts
     if webhook.secret is None:

@@ -18,6 +18,13 @@ from dispatch_returns.cli.output import Json, Table, show
 Name = Literal["kill", "dry-run"]
 """`store.switches.Switch`, written out: importing the store would make ``--help`` slow."""
 
+_OF_ADAPTER = {
+    True: (
+        "The kill switch of {} is on. No worker starts another payment through it; a call that is"
+        " already running is not stopped. Look-ups continue, and so do the other adapters."
+    ),
+    False: "The kill switch of {} is off. Refunds that waited for it are paid within a minute.",
+}
 _EFFECTS = {
     ("kill", True): (
         "The kill switch is on. No worker starts another payment; a call that is already running"
@@ -40,6 +47,10 @@ def switch(
         Literal["on", "off"] | None, typer.Argument(metavar="on|off", help="Its new position.")
     ] = None,
     *,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="Only this adapter, by its name in DISPATCH_RETURNS_ADAPTERS."),
+    ] = None,
     who: common.Who = None,
     why: common.Why = None,
     json: Json = False,
@@ -53,20 +64,31 @@ def switch(
 
     if (name is None) is not (position is None):
         raise typer.BadParameter("write for example: dispatch-returns switch kill on")
-    if name is not None:
+    if adapter is not None:
+        if name != "kill":
+            raise typer.BadParameter("only the kill switch has --adapter: switch kill on --adapter")
+        from dispatch_returns.connector.settings import adapter_names
+
+        known = adapter_names()
+        if position == "on" and adapter not in known:
+            problem = f"there is no such adapter, only {', '.join(known)}"
+            raise typer.BadParameter(f"--adapter {adapter}: {problem}")
+    thrown = name if adapter is None else switches.kill_of(adapter)
+    if thrown is not None:
         is_on, thrower = position == "on", common.person(who)
         if not is_on and not (why or "").strip():
             raise typer.BadParameter("--why is missing: resuming payments needs a reason")
-        now, which = datetime.now(UTC), switches.Switch(name)
+        now = datetime.now(UTC)
         with open_store() as store:
             store.write(
                 "switch.throw",
-                lambda conn: switches.throw(conn, which, now, is_on=is_on, who=thrower, why=why),
+                lambda conn: switches.throw(conn, thrown, now, is_on=is_on, who=thrower, why=why),
             )
     documents: dict[str, dict[str, Any]] = {}
     with open_store() as store, store.read() as conn:
-        for each in ("kill", "dry-run"):
-            action = switches.last_thrown(conn, switches.Switch(each))
+        of_adapters = map(switches.kill_of, switches.killed(switches.on(conn)))
+        for each in dict.fromkeys(("kill", "dry-run", *of_adapters, *filter(None, [thrown]))):
+            action = switches.last_thrown(conn, each)
             documents[each] = {
                 "switch": each,
                 "on": each in switches.on(conn),
@@ -79,7 +101,11 @@ def switch(
         for it in documents.values()
     ]
     table = Table(("switch", "is", "since", "who", "why"), rows, whole={"switch", "since"})
-    effect = [_EFFECTS[name, position == "on"], ""] if name is not None else []
+    effect: list[str] = []
+    if adapter is not None:
+        effect = [_OF_ADAPTER[position == "on"].format(adapter), ""]
+    elif name is not None:
+        effect = [_EFFECTS[name, position == "on"], ""]
     show({"switches": documents}, *effect, table, as_json=json)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.processors import Adapters
+from dispatch_returns.refunds.registry import build_adapter
+from dispatch_returns.refunds.ticket_facts import OrderLookup
 from dispatch_returns.returns import notifications
 from dispatch_returns.returns.labels import registry as label_providers
 from dispatch_returns.returns.labels.provider import Address, LabelProvider
@@ -24,6 +29,41 @@ _ADDRESS = (
 )
 
 
+def adapters_of(settings: Settings) -> Adapters:
+    """Return the adapters of the settings. Raises `ConfigurationError`."""
+    return Adapters(
+        {
+            name: build_adapter(plugin, settings.adapter_options.get(name, {}), called=name)
+            for name, plugin in settings.adapter_plugins.items()
+        }
+    )
+
+
+def payment_search(adapters: Adapters) -> OrderLookup:
+    """Return the search for an order's payment in all accounts whose adapter can search.
+
+    It finds none where more than one has a payment for the order, as one account's search does.
+    Raises `ConfigurationError` if no adapter can search.
+    """
+    searches: dict[str, OrderLookup] = {}
+    for name, adapter in adapters.items():
+        own: OrderLookup | None = getattr(adapter, "find_payment", None)
+        if own is not None:
+            searches[name] = own
+    if not searches:
+        raise ConfigurationError(
+            "DISPATCH_RETURNS_STRIPE_SEARCH is on, but the adapter"
+            f" {' or '.join(adapters)} can't search"
+        )
+
+    def search(order_id: str) -> PaymentRef | None:
+        hits = [(name, own(order_id)) for name, own in searches.items()]
+        found = [replace(ref, adapter=name) for name, ref in hits if ref is not None]
+        return found[0] if len(found) == 1 else None
+
+    return search
+
+
 def book_of(settings: Settings) -> PolicyBook | None:
     """Return the return policy, None if none is set. Raises `ConfigurationError`."""
     return PolicyBook.from_toml(*settings.policy) if settings.policy else None
@@ -36,7 +76,7 @@ def orders_of(settings: Settings) -> Orders | None:
     """
     if settings.orders == ("ticket",):
         return None
-    return order_sources.load(settings.orders, settings.order_options, [settings.adapter])
+    return order_sources.load(settings.orders, settings.order_options, settings.adapter_plugins)
 
 
 def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
@@ -54,7 +94,9 @@ def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
         labels = label_providers.load(settings.labels, settings.label_options)
     return Workflow(
         book=book,
-        orders=order_sources.load(settings.orders, settings.order_options, [settings.adapter]),
+        orders=order_sources.load(
+            settings.orders, settings.order_options, settings.adapter_plugins
+        ),
         labels=labels,
         recipient=address,
         notifier=notifier_of(settings, client),

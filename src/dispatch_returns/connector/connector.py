@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Table
 
 from dispatch_returns import telemetry
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.clock import Clock, ClockWatch, never_wrong, utc_now
-from dispatch_returns.connector.build import orders_of, parts_of
+from dispatch_returns.connector.build import adapters_of, orders_of, parts_of, payment_search
 from dispatch_returns.connector.clock_check import ClockCheck
 from dispatch_returns.connector.events import EventProcessor
 from dispatch_returns.connector.go_live import GoLive
@@ -39,12 +40,12 @@ from dispatch_returns.connector.retention import Retention
 from dispatch_returns.connector.settings import Settings
 from dispatch_returns.connector.workers import Queue, ThreadRunner, work_off
 from dispatch_returns.connector.writeback import Messenger
-from dispatch_returns.errors import ConfigurationError, RefundStateError, StoreError
+from dispatch_returns.errors import RefundStateError, StoreError
 from dispatch_returns.refunds import ledger
-from dispatch_returns.refunds.adapter import RefundAdapter, SupportsListing, SupportsWebhooks
+from dispatch_returns.refunds.adapter import SupportsListing, SupportsWebhooks
 from dispatch_returns.refunds.guard import GuardLimits
 from dispatch_returns.refunds.ledger import Refund
-from dispatch_returns.refunds.registry import build_adapter
+from dispatch_returns.refunds.processors import Adapters, OneOrMore
 from dispatch_returns.refunds.retry_schedule import RetrySchedule
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import OrderLookup, PaymentResolver, TicketFacts
@@ -59,6 +60,7 @@ from dispatch_returns.returns.steps.statuses import StatusNames
 from dispatch_returns.returns.steps.workflow import Workflow
 from dispatch_returns.returns.tickets import TicketReader
 from dispatch_returns.store import Store, audit_log, heartbeats, inbox, outbox, queue, schema
+from dispatch_returns.store.queue import Share
 from dispatch_returns.telemetry import ids
 from dispatch_returns.webhooks.events import (
     CommentCreated,
@@ -84,26 +86,54 @@ _OnUpdated = TypeVar("_OnUpdated", bound=Callable[[TicketUpdated, Context], _Ret
 _OnComment = TypeVar("_OnComment", bound=Callable[[CommentCreated, Context], _Returned])
 _OnOther = TypeVar("_OnOther", bound=Callable[[UnknownEvent, Context], _Returned])
 
+_T = TypeVar("_T")
+
 _DRAIN_SECONDS = 30
 _MOST_PARCELS = 1000
 
 log = logging.getLogger(__name__)
-LOOK = queue.look(
-    {
-        "events": (schema.inbox, None),
+
+
+def _called(name: str, adapter: str | None) -> str:
+    return name if adapter is None else f"{name} of {adapter}"
+
+
+def shares_of(adapters: Adapters) -> dict[str | None, Share | None]:
+    """Return the parts of refunds and of events that have queues of their own, by adapter.
+
+    With one adapter, it does not matter whose the work is. With several, there is a part of none of
+    them: Dispatch's events, and what waits for an adapter that is gone.
+    """
+    if adapters.only is not None:
+        return {None: None}
+    shares: dict[str | None, Share | None] = {None: Share(tuple(adapters), others=True)}
+    return shares | {name: Share((name,)) for name in adapters}
+
+
+def look_of(shares: Mapping[str | None, Share | None]) -> CompoundSelect[str]:
+    """Return the statement that finds the queues with something due: one read before all claims.
+
+    `shares`: see `shares_of`.
+    """
+    names: dict[str, tuple[Table, ColumnElement[bool] | None]] = {
         "returns": (schema.returns, None),
-        "refunds": (schema.ledger, None),
         "messages": (schema.outbox, outbox.OTHERS),
         "handlers": (schema.outbox, outbox.HANDLERS),
     }
-)
-"""Which of these queues have something due ``now``: one read before all their claims."""
+    for adapter, share in shares.items():
+        for name, table, column in (
+            ("events", schema.inbox, schema.inbox.c.source),
+            ("refunds", schema.ledger, schema.ledger.c.adapter),
+        ):
+            names[_called(name, adapter)] = (table, None if share is None else share.of(column))
+    return queue.look(names)
 
 
 class Connector:
     """Receives events, walks returns through their steps, pays each refund once, updates tickets.
 
     Built with `from_env` or from settings; a test or a special shop can pass its own components.
+    `adapters` is one adapter, several, or several by names of your own (a mapping).
     `lookups` find a payment by order id, in the given order, for tickets that do not name it.
     Without a `workflow` (a policy, and what goes with it) it only makes refunds.
 
@@ -120,7 +150,7 @@ class Connector:
         *,
         client: DispatchClient | None = None,
         store: Store | None = None,
-        adapter: RefundAdapter | None = None,
+        adapters: OneOrMore | None = None,
         lookups: tuple[OrderLookup, ...] = (),
         workflow: Workflow | None = None,
         retry_schedule: RetrySchedule | None = None,
@@ -128,7 +158,7 @@ class Connector:
     ) -> None:
         self.settings = settings
         self.client = client or _client(settings)
-        self.adapter = adapter or build_adapter(settings.adapter, settings.adapter_options)
+        self.adapters = adapters_of(settings) if adapters is None else Adapters.of(adapters)
         wrong_by = never_wrong
         if clock is utc_now:
             watch = ClockWatch(clock)
@@ -138,17 +168,11 @@ class Connector:
         self._clock = clock
         self.store = store or Store.open(settings.database_url)
         self.installation = Installation(
-            self.store, self.client, self.adapter, setting=settings.workspace, clock=clock
+            self.store, self.client, self.adapters, setting=settings.workspace, clock=clock
         )
         retry_schedule = retry_schedule or RetrySchedule()
         if settings.stripe_search:
-            search: OrderLookup | None = getattr(self.adapter, "find_payment", None)
-            if search is None:
-                raise ConfigurationError(
-                    "DISPATCH_RETURNS_STRIPE_SEARCH is on, but the adapter"
-                    f" {self.adapter.name} can't search"
-                )
-            lookups = (*lookups, search)
+            lookups = (*lookups, payment_search(self.adapters))
         resolver = PaymentResolver(lookups)
         self._handlers = Handlers()
         self._built = None if workflow is not None else parts_of(settings, self.client)
@@ -160,7 +184,7 @@ class Connector:
         tickets = TicketReader(self.store, self.client)
         self.refunds = RefundService(
             self.store,
-            self.adapter,
+            self.adapters,
             resolver,
             GuardLimits(
                 kill_switch=settings.kill_switch,
@@ -181,6 +205,7 @@ class Connector:
             ),
             order_of=OrderRecords(orders, self._owners).of_facts,
             workspace=self.installation.workspace,
+            ready=self.installation.may_pay,
         )
         timing: dict[str, Any] = {
             "lease": retry_schedule.lease,
@@ -257,6 +282,8 @@ class Connector:
             workspace=self.installation.workspace,
             refunded_status=settings.refunded_status,
         )
+        self._shares = shares_of(self.adapters)
+        self._due = look_of(self._shares)
         self._upkeep = self._build_upkeep(retry_schedule)
         self._heartbeat = Heartbeat(self.store, clock)
         self.runner = ThreadRunner(self.queues, settings.workers, listen=self.store.listen)
@@ -300,7 +327,8 @@ class Connector:
             Queue("clock", check.claim, check.run),
             Queue("old events", retention.claim, retention.thin),
         ]
-        if settings.reconcile_every and isinstance(self.adapter, SupportsListing):
+        lists = any(isinstance(it, SupportsListing) for it in self.adapters.values())
+        if settings.reconcile_every and lists:
             schedule = Schedule(
                 self.store,
                 self.reconciler,
@@ -312,7 +340,7 @@ class Connector:
         return upkeep
 
     def _build_receivers(self) -> Mapping[str, BaseReceiver]:
-        """Return a receiver for Dispatch, and one for the processor if its adapter has webhooks."""
+        """Return a receiver for Dispatch, and one for each adapter that has webhooks."""
         options: ReceiverOptions = {
             "clock_wrong_by": self._clock_wrong_by,
             "on_accept": self._on_accept,
@@ -320,11 +348,11 @@ class Connector:
         }
         secrets = [secret.get_secret_value() for secret in self.settings.webhook_secrets]
         receivers: dict[str, BaseReceiver] = {}
-        if isinstance(self.adapter, SupportsWebhooks):
-            processor = ProcessorReceiver(
-                self.store, self.adapter, is_known=ledger.knows_payment, **options
-            )
-            receivers[self.adapter.name] = processor
+        for name, adapter in self.adapters.items():
+            if isinstance(adapter, SupportsWebhooks):
+                receivers[name] = ProcessorReceiver(
+                    self.store, adapter, source=name, is_known=ledger.knows_payment, **options
+                )
         receivers[DISPATCH] = Receiver(self.store, secrets, **options)
         return receivers
 
@@ -337,17 +365,20 @@ class Connector:
         return cls(Settings.from_env(env_file=env_file), **parts)
 
     def __repr__(self) -> str:
-        return f"Connector(workspace={self.settings.workspace!r}, adapter={self.adapter.name!r})"
+        names = ", ".join(self.adapters)
+        return f"Connector(workspace={self.settings.workspace!r}, adapters={names!r})"
 
     @property
     def queues(self) -> tuple[Queue[Any], ...]:
         """The work between "accepted" and "done", for any runner."""
         live, restored = self.go_live.is_complete, self.restored.is_over
-        events = Queue("events", self.events.claim, self.events.process, look=self._look)
         queues: list[Queue[Any]] = [
             Queue("go-live", self.go_live.claim, self.go_live.run),
             Queue("restored", self.restored.claim, self.restored.run),
-            events.only_if(live).only_if(restored),
+            *(
+                it.only_if(live).only_if(restored)
+                for it in self._by_adapter("events", self.events.claim, self.events.process)
+            ),
         ]
         if self._engine is not None:
             returns = Queue("returns", self._engine.claim, self._engine.advance, look=self._look)
@@ -370,15 +401,29 @@ class Connector:
         deliver = self.messenger.deliver
         messages = Queue("messages", self.messenger.claim, deliver, look=self._look)
         return (
-            Queue("refunds", self.refunds.claim, self.refunds.advance, look=self._look),
+            *self._by_adapter("refunds", self.refunds.claim, self.refunds.advance),
             messages.only_if(restored),
             handlers.only_if(restored),
         )
 
+    def _by_adapter(
+        self, name: str, claim: Callable[..., list[_T]], run: Callable[[_T], None]
+    ) -> Iterator[Queue[_T]]:
+        """Yield a queue for each share of the work, with slots of its own.
+
+        So an adapter that is slow, or does not answer, holds up no other.
+        """
+        for adapter, share in self._shares.items():
+            claims = partial(claim, which=share)
+            queue = Queue(_called(name, adapter), claims, run, look=self._look)
+            if adapter is not None and share is not None:
+                queue = queue.only_if(partial(self.installation.may_pay, adapter))
+            yield queue
+
     def _look(self) -> frozenset[str]:
         """Return the names of the queues that have something due."""
         with self.store.read() as conn:
-            return frozenset(conn.scalars(LOOK, {"now": self._clock()}))
+            return frozenset(conn.scalars(self._due, {"now": self._clock()}))
 
     @overload
     def on(self, event_type: RefundEventName) -> Callable[[_OnRefund], _OnRefund]: ...
@@ -531,7 +576,7 @@ class Connector:
             return inbox.oldest_waiting(conn) is None and outbox.is_empty(conn)
 
     def close(self) -> None:
-        """Stop the workers, then close store, client and adapter. May be called twice.
+        """Stop the workers, then close store, client and adapters. May be called twice.
 
         Work that hangs and does not end in time keeps them open until the process ends.
         """
@@ -540,7 +585,7 @@ class Connector:
             return
         self.store.close()
         self.client.close()
-        self.adapter.close()
+        self.adapters.close()
         for built in (self._built, self._orders):
             if built is not None:
                 built.close()

@@ -39,7 +39,7 @@ from dispatch_returns.returns.steps.engine import ReturnsEngine
 from dispatch_returns.returns.tickets import PATIENCE, TEST_EVENT, TicketReader
 from dispatch_returns.store import Store, go_live, inbox, outbox
 from dispatch_returns.store.inbox import EventState, StoredEvent
-from dispatch_returns.store.queue import backoff, failing_since
+from dispatch_returns.store.queue import Share, backoff, failing_since
 from dispatch_returns.telemetry import Span, ids
 from dispatch_returns.webhooks.events import Event, TicketUpdated, parse
 from dispatch_returns.webhooks.receiver import DISPATCH
@@ -96,12 +96,14 @@ class EventProcessor:
             tickets, refunds, workspace=installation.workspace, refunded_status=refunded_status
         )
 
-    def claim(self, limit: int) -> list[StoredEvent]:
-        """Claim up to `limit` events that are due."""
+    def claim(self, limit: int, which: Share | None = None) -> list[StoredEvent]:
+        """Claim up to `limit` events that are due; `which`: only those of some senders."""
         workspace = self._installation.workspace()
         return self._store.write(
             "event.claim",
-            lambda conn: inbox.claim(conn, self._clock(), self._lease, limit, workspace),
+            lambda conn: inbox.claim(
+                conn, self._clock(), self._lease, limit, workspace, which=which
+            ),
         )
 
     def process(self, stored: StoredEvent) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from dispatch_returns.clock import never_wrong
 from dispatch_returns.errors import StoreError
 from dispatch_returns.refunds import ledger
-from dispatch_returns.store import Store, heartbeats, inbox, migrate, outbox
+from dispatch_returns.store import Store, heartbeats, inbox, migrate, outbox, switches
 from dispatch_returns.store.schema import REVISION
 from dispatch_returns.store.switches import Switch
 from dispatch_returns.webhooks.http import MAX_LAG, PROBES, Answer
@@ -92,7 +92,7 @@ class Health:
 
     def lag(self, max_lag: float = MAX_LAG) -> ProbeReport:
         """Report how long (seconds) the oldest event and the oldest call of a handler have waited,
-        and count the refunds that are not over, by state.
+        and count the refunds that are not over, by state, and those still to be sent, by adapter.
 
         Not ok if one has waited longer than `max_lag` seconds, if a handler exceeds its time
         limit, if the store can't be read or belongs to another installation, if events of another
@@ -107,6 +107,7 @@ class Health:
                 strangers = inbox.strangers(conn)
                 refunds = ledger.count_open_by_state(conn)
                 handlers = outbox.handlers_waiting(conn)
+                unsent = ledger.unsent_since(conn)
                 aside = inbox.count_set_aside(conn)
                 undelivered = outbox.count_undelivered(conn)
                 problem = self._failing(conn, self._clock() - timedelta(seconds=max_lag))
@@ -127,10 +128,15 @@ class Health:
             "handlers_over_limit": handlers.overdue,
             "max_lag_seconds": max_lag,
             "refunds": refunds,
+            "adapters": {
+                name: {"unsent": count, "oldest_seconds": round(self._age(since), 3)}
+                for name, (count, since) in unsent.items()
+            },
             "held": refunds.get("held", 0),
             "events_set_aside": aside,
             "messages_undelivered": undelivered,
             "kill_switch": Switch.KILL in stopped,
+            "kill_switches": switches.killed(stopped),
             "dry_run": Switch.DRY_RUN in stopped,
             "events_of_other_workspaces": strangers,
             "restored": Switch.RESTORED in stopped,
@@ -140,16 +146,18 @@ class Health:
         return ProbeReport(not late and problem is None, document)
 
     def _failing(self, conn: Connection, before: datetime) -> str | None:
-        others, ours = ledger.failing(conn, before)
-        if others:
+        refunds = ledger.failing(conn, before)
+        if refunds.without_adapter:
             return (
-                f"{others} refunds wait for an adapter that is not set: run a worker with the"
-                f" adapter they were started with (DISPATCH_RETURNS_ADAPTER). Run: {_DOCTOR}"
+                f"{refunds.without_adapter} refunds wait for an adapter that is not set: run a"
+                " worker with the adapter they were begun with (DISPATCH_RETURNS_ADAPTERS). Run:"
+                f" {_DOCTOR}"
             )
         events = inbox.failing(conn, before, *_REFUSED)
-        if ours or events:
+        if refunds.by_adapter or events:
+            waiting = refunds.described or "0 refunds"
             return (
-                f"{ours} refunds and {events} events wait, because the payment processor or the API"
+                f"{waiting} and {events} events wait, because the payment processor or the API"
                 f" can't be reached: check the network and that no key was revoked. Run: {_DOCTOR}"
             )
         return None

@@ -1,17 +1,18 @@
-"""Checks the settings against what the database belongs to: workspace, adapter, account, mode.
+"""Checks the settings against what the database belongs to: workspace, adapters, accounts, modes.
 
 The first start records them. From then on another workspace, account or mode is a mistake (a
 copied database URL, a key of another account), and nothing is paid until it is corrected, or the
-new one is added on purpose. Deliveries are stored meanwhile: the receivers never check this. Each
-process checks once, before its first work; what could not be read is read again later.
+new one is added on purpose. With several adapters, one that differs stops only itself. Deliveries
+are stored meanwhile: the receivers never check this. Each process checks once, before its first
+work; what could not be read is read again later.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -26,7 +27,10 @@ from dispatch_returns.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from dispatch_returns.plugins.options import prefix
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsAccount
+from dispatch_returns.refunds.processors import SETTING as ADAPTERS
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.store import Store, audit_log, installation
 from dispatch_returns.store.installation import Entry
 from dispatch_returns.telemetry import ids
@@ -34,7 +38,6 @@ from dispatch_returns.telemetry import ids
 log = logging.getLogger(__name__)
 
 WORKSPACE = "DISPATCH_WORKSPACE"
-ADAPTER = "DISPATCH_RETURNS_ADAPTER"
 _ADD = (
     "use another database for this one (DISPATCH_RETURNS_DATABASE_URL), or, if they are meant to"
     " share it, run: dispatch-returns db adopt --who NAME"
@@ -44,8 +47,27 @@ _FIRST_RECHECK = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose account an adapter uses, as far as its processor shows it now.
+
+    ``unreachable``: it could not be read now; ``denied``: the key may not read it.
+    """
+
+    name: str
+    mode: str | None = None
+    account: str | None = None
+    unreachable: bool = False
+    denied: bool = False
+
+    @property
+    def setting(self) -> str:
+        """The setting of its key."""
+        return f"{prefix(self.name)}API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
-    """What the settings refer to, as far as the API and the processor show it now.
+    """What the settings refer to, as far as the API and the processors show it now.
 
     ``workspace`` is the API's id, None if it is not known; ``also`` are other names of the same
     workspace. ``gone``: the API has no such workspace. ``unreachable``: what could not be read
@@ -54,9 +76,7 @@ class Identity:
 
     setting: str
     workspace: str | None
-    adapter: str
-    mode: str | None = None
-    account: str | None = None
+    adapters: tuple[Whose, ...]
     also: frozenset[str] = frozenset()
     gone: bool = False
     unreachable: tuple[str, ...] = ()
@@ -69,7 +89,8 @@ class Belonging:
 
     Our ids are derived from ``workspace``. ``setting`` names the one that differs, and ``refusal``
     says how: nothing is done until it is corrected. ``waits``: nothing is done until it is known.
-    ``new`` are rows that are missing or incomplete.
+    ``new`` are rows that are missing or incomplete. ``adapters`` says the same of each adapter:
+    work is done if there is one that may work.
     """
 
     workspace: str | None = None
@@ -79,11 +100,17 @@ class Belonging:
     warnings: tuple[str, ...] = ()
     new: tuple[Entry, ...] = ()
     complete: bool = False
+    adapters: Mapping[str, Belonging] = field(default_factory=dict[str, "Belonging"])
 
     @property
     def may_work(self) -> bool:
         """Return whether the database is known to belong to this installation."""
         return self.refusal is None and self.waits is None
+
+    @property
+    def stopped(self) -> Mapping[str, Belonging]:
+        """The adapters that may not work."""
+        return {name: it for name, it in self.adapters.items() if not it.may_work}
 
 
 def compare(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False) -> Belonging:
@@ -94,15 +121,20 @@ def compare(entries: Sequence[Entry], seen: Identity, *, adopting: bool = False)
     found = _workspace(entries, seen, adopting=adopting)
     if not found.may_work:
         return found
-    adapter = _adapter(entries, seen, adopting=adopting)
-    if not adapter.may_work:
-        return replace(adapter, workspace=found.workspace)
-    unknown = (*seen.unreachable, *seen.denied)
+    adapters = _adapters(entries, seen.adapters, adopting=adopting)
+    new = tuple(entry for it in adapters.values() for entry in it.new)
+    if not any(it.may_work for it in adapters.values()):
+        first = next(iter(adapters.values()))
+        return replace(first, workspace=found.workspace, adapters=adapters, new=())
+    unreachable = (*seen.unreachable, *(it.name for it in seen.adapters if it.unreachable))
+    denied = (f"the key may not read the account at {it.name}" for it in seen.adapters if it.denied)
+    unknown = (*unreachable, *seen.denied, *denied)
     return Belonging(
         workspace=found.workspace,
         warnings=tuple(f"{it}: the database's owner is only partly known" for it in unknown),
-        new=(*found.new, *adapter.new),
-        complete=not seen.unreachable,
+        new=(*found.new, *new),
+        complete=not unreachable and all(it.may_work for it in adapters.values()),
+        adapters=adapters,
     )
 
 
@@ -134,14 +166,36 @@ def _workspace(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> B
     return Belonging(workspace=account, new=tuple(new))
 
 
-def _adapter(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Belonging:
+def _adapters(
+    entries: Sequence[Entry], seen: Sequence[Whose], *, adopting: bool
+) -> dict[str, Belonging]:
     known = [it for it in entries if it.kind == "adapter"]
-    this = Entry("adapter", seen.adapter, seen.account, seen.mode)
+    found = {it.name: _adapter(known, it, adopting=adopting) for it in seen}
+    if not known and any(it.may_work for it in found.values()):
+        # The first start: an adapter that does not answer now is one of the database's as well.
+        unknown = {it.name: it for it in seen if found[it.name].waits is not None}
+        found |= {name: Belonging(new=(_entry(it),)) for name, it in unknown.items()}
+    users: dict[tuple[str, str | None], str] = {}
+    for it in seen:
+        if it.account is None or not found[it.name].may_work:
+            continue
+        first = users.setdefault((it.account, it.mode), it.name)
+        if first != it.name:
+            refusal = (
+                f"{it.setting} belongs to {_described(_entry(it))}, the account of {first}: one"
+                f" account needs one adapter. Correct the key, or take {it.name} out of {ADAPTERS}"
+            )
+            found[it.name] = Belonging(setting=it.setting, refusal=refusal)
+    return found
+
+
+def _adapter(known: Sequence[Entry], seen: Whose, *, adopting: bool) -> Belonging:
+    this = _entry(seen)
     same = next(
         (
             it
             for it in known
-            if it.name == seen.adapter
+            if it.name == seen.name
             # Unknown values match any.
             and (None in (it.account, seen.account) or it.account == seen.account)
             and (None in (it.mode, seen.mode) or it.mode == seen.mode)
@@ -152,17 +206,21 @@ def _adapter(entries: Sequence[Entry], seen: Identity, *, adopting: bool) -> Bel
         full = replace(same, account=same.account or this.account, mode=same.mode or this.mode)
         return Belonging(new=() if full == same else (full,))
     if known and not adopting:
-        named = any(it.name == seen.adapter for it in known)
-        setting = f"{this.name.upper()}_API_KEY" if named else ADAPTER
+        named = any(it.name == seen.name for it in known)
+        setting = seen.setting if named else ADAPTERS
         belongs = ", ".join(_described(it) for it in known)
         detail = (
             f"{setting} belongs to {_described(this)}, but this database belongs to {belongs}:"
             f" {_ADD}"
         )
         return Belonging(setting=setting, refusal=detail)
-    if seen.account is None and seen.adapter in seen.unreachable and not known:
-        return Belonging(waits=f"the account at {seen.adapter} is not known yet: no answer")
+    if seen.unreachable and not known:
+        return Belonging(waits=f"the account at {seen.name} is not known yet: no answer")
     return Belonging(new=(this,))
+
+
+def _entry(seen: Whose) -> Entry:
+    return Entry("adapter", seen.name, seen.account, seen.mode)
 
 
 def _described(entry: Entry) -> str:
@@ -180,14 +238,14 @@ class Installation:
         self,
         store: Store,
         client: DispatchClient,
-        adapter: RefundAdapter,
+        adapters: Adapters,
         *,
         setting: str,
         clock: Clock,
     ) -> None:
         self._store = store
         self._client = client
-        self._adapter = adapter
+        self._adapters = adapters
         self._setting = setting
         self._clock = clock
         self._lock = threading.Lock()
@@ -204,6 +262,13 @@ class Installation:
                 # Another thread may have checked meanwhile.
                 found = self._check() if self._found is found else self._found
         return found is not None and found.may_work
+
+    def may_pay(self, adapter: str) -> bool:
+        """Return whether the database is known to belong to the adapter's account."""
+        return self.ready() and adapter not in self._stopped()
+
+    def _stopped(self) -> Mapping[str, Belonging]:
+        return {} if self._found is None else self._found.stopped
 
     def workspace(self) -> str:
         """Return the id that ours are derived from. Raises `ConfigurationError` if unknown."""
@@ -233,7 +298,10 @@ class Installation:
 
     def differing_setting(self) -> str | None:
         """Return the setting that does not match this database, None if none is known to differ."""
-        return self._found.setting if self._found is not None else None
+        if self._found is None:
+            return None
+        adapters = (it.setting for it in self._stopped().values() if it.setting is not None)
+        return self._found.setting or next(adapters, None)
 
     def examine(self) -> Belonging | None:
         """Compare without a change, for ``doctor``. None if the API has no such workspace."""
@@ -321,6 +389,9 @@ class Installation:
         found = self._store.write("installation.enter", enter)
         if found.refusal is not None:
             log.error("nothing is paid: %s", found.refusal, extra=ids())
+        elif found.waits is None:
+            for name, it in found.stopped.items():
+                log.error("nothing is paid through %s: %s", name, it.refusal, extra=ids())
         for why in (*filter(None, [found.waits]), *found.warnings):
             log.warning("%s", why, extra=ids())
         return self._keep(found)
@@ -341,19 +412,9 @@ class Installation:
     # What the settings refer to.
 
     def _identity(self, entries: Sequence[Entry]) -> Identity:
-        name = self._adapter.name
-        mode = account = None
+        adapters = tuple(_whose(name, it) for name, it in self._adapters.items())
         unreachable: list[str] = []
         denied: list[str] = []
-        if isinstance(self._adapter, SupportsAccount):
-            mode = self._adapter.mode
-            try:
-                account = self._adapter.account()
-            except AdapterError:
-                unreachable.append(name)
-            else:
-                if account is None:
-                    denied.append(f"the key may not read the account at {name}")
         workspace: str | None = None
         gone = False
         also: frozenset[str] = frozenset()
@@ -373,9 +434,7 @@ class Installation:
         return Identity(
             self._setting,
             workspace,
-            name,
-            mode,
-            account,
+            adapters,
             also=also,
             gone=gone,
             unreachable=tuple(unreachable),
@@ -399,3 +458,14 @@ def _names(entries: Sequence[Entry]) -> dict[str, str]:
     """Return the API's id of each of our workspaces, by each of its names."""
     found = (it for it in entries if it.kind == "workspace")
     return {it.name: it.account for it in found if it.account is not None}
+
+
+def _whose(name: str, adapter: RefundAdapter) -> Whose:
+    """Ask the processor whose account an adapter's key belongs to."""
+    if not isinstance(adapter, SupportsAccount):
+        return Whose(name)
+    try:
+        account = adapter.account()
+    except AdapterError:
+        return Whose(name, adapter.mode, unreachable=True)
+    return Whose(name, adapter.mode, account, denied=account is None)

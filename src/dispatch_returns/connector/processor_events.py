@@ -28,11 +28,12 @@ from dispatch_returns.store.inbox import StoredEvent
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an event is about: refunds as they are now, and tickets without a row.
+    """What an event of an adapter's processor is about.
 
-    ``claims``: see `PaymentRefunds`.
+    Refunds as they are now, and tickets without a row. ``claims``: see `PaymentRefunds`.
     """
 
+    adapter: str
     refunds: list[KnownRefund]
     entries: list[RefundDecision]
     claims: Mapping[str, int] | None = None
@@ -51,10 +52,10 @@ class ProcessorEvents:
     ) -> None:
         self._tickets = tickets
         self._refunds = refunds
-        self.adapter = refunds.adapter
+        self.adapters = refunds.adapters
         self._workspace = workspace
         self._refunded_status = refunded_status
-        self.sync = RefundSync(refunds, workspace)
+        self.sync = {name: RefundSync(refunds, name, workspace) for name in refunds.adapters}
 
     def look_up(self, stored: StoredEvent, *, patient: bool = True) -> Found:
         """Return what an event is about. Raises `EventError`, `APIError`, `AdapterError`.
@@ -62,21 +63,22 @@ class ProcessorEvents:
         `patient`: a ticket that the API does not show raises `NotShownError`. Otherwise it is
         skipped, and what the event says about other tickets still counts.
         """
-        adapter = self._refunds.adapter
-        if stored.source != adapter.name or not isinstance(adapter, SupportsWebhooks):
-            raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {stored.source}")
+        name = stored.source
+        adapter: object = self.adapters.get(name)
+        if not isinstance(adapter, SupportsWebhooks):
+            raise AdapterError(ErrorKind.CONFIG, f"waits for the adapter {name}")
         update = adapter.parse_event(stored.body)
         if update is None:
-            return Found([], [])
-        return self.found(self.sync.ask(update), patient=patient)
+            return Found(name, [], [])
+        return self.found(name, self.sync[name].ask(update), patient=patient)
 
-    def found(self, answer: PaymentRefunds, *, patient: bool = True) -> Found:
-        """Return what to write for the processor's answer. `patient`: see `look_up`.
+    def found(self, name: str, answer: PaymentRefunds, *, patient: bool = True) -> Found:
+        """Return what to write for the answer of an adapter's processor. `patient`: see `look_up`.
 
         Raises `APIError`, `AdapterError`.
         """
         entries: list[RefundDecision] = []
-        for ticket_id in sorted(self.sync.missing(answer.refunds)):
+        for ticket_id in sorted(self.sync[name].missing(answer.refunds)):
             try:
                 decision = self.decide(ticket_id)
             except NotShownError:
@@ -85,7 +87,7 @@ class ProcessorEvents:
                 continue
             if decision is not None:
                 entries.append(decision)
-        return Found(answer.refunds, entries, answer.claims)
+        return Found(name, answer.refunds, entries, answer.claims)
 
     def write(self, conn: Connection, found: Found) -> list[Reconciled]:
         """Write what follows, inside a transaction; return the result for each refund.
@@ -94,15 +96,18 @@ class ProcessorEvents:
         the processor must be asked again.
         """
         # All payments are locked before any row, as when a refund is entered or approved.
-        payments = {ref.id for known in found.refunds for ref in known.payments}
-        payments |= {name for it in found.entries for name in it.payment_ids}
-        external.look_alone(conn, self.adapter.name, payments)
+        payments = {found.adapter: {ref.id for it in found.refunds for ref in it.payments}}
+        for it in found.entries:
+            payments.setdefault(it.adapter or found.adapter, set()).update(it.payment_ids)
+        for name in sorted(payments):
+            external.look_alone(conn, name, payments[name])
         for decision in found.entries:
             self._refunds.intake.enter(conn, decision)
         # Failed refunds come first, so that an attempt made after one stands. External refunds
         # come last, when the rows already show the state of ours.
         refunds = sorted(found.refunds, key=lambda it: (moves(it), it.refund_id is None))
-        reconciled = [self.sync.reconcile(conn, known, found.claims) for known in refunds]
+        sync = self.sync[found.adapter]
+        reconciled = [sync.reconcile(conn, known, found.claims) for known in refunds]
         if Reconciled.BUSY in reconciled:
             raise LeaseLostError("a call for this payment is running, or its row has just changed")
         return reconciled

@@ -48,6 +48,9 @@ FIELDS: tuple[tuple[str, FieldType], ...] = (
 )
 """The ticket's custom fields, with their types: the guide's, and others that we read or write."""
 
+PAYMENT_ADAPTER: tuple[str, FieldType] = ("payment_adapter", "text")
+"""The field with which a person says who took a payment, where there are several adapters."""
+
 
 class Presence(enum.StrEnum):
     """The state of something that the workspace needs."""

@@ -87,25 +87,27 @@ class Restored:
 
     def _reconcile(self, found: Restore) -> None:
         events = self._processor_events
-        adapter = events.adapter
-        if not isinstance(adapter, SupportsListing):
-            return  # each row looks up its own refund, or a person does
         since = None if found.known_until is None else found.known_until - _MARGIN
-        listed = readable_refunds(adapter.refunds_between(since, None), say_unreadable)
-        while batch := list(islice(listed, _BATCH)):
-            for known in batch:
-                if not events.sync.agrees(known):
-                    entry = events.found(PaymentRefunds([known]))
-                    self._store.write("restored.reconcile", partial(events.write, found=entry))
+        for name, adapter in events.adapters.items():
+            if not isinstance(adapter, SupportsListing):
+                continue  # each row looks up its own refund, or a person does
+            listed = readable_refunds(adapter.refunds_between(since, None), say_unreadable)
+            while batch := list(islice(listed, _BATCH)):
+                for known in batch:
+                    if not events.sync[name].agrees(known):
+                        entry = events.found(name, PaymentRefunds([known]))
+                        self._store.write("restored.reconcile", partial(events.write, found=entry))
 
     def _complete(self, conn: Connection, found: Restore) -> None:
-        if not self._processor_events.adapter.capabilities.lookup:
+        adapters = self._processor_events.adapters.items()
+        blind = {name for name, it in adapters if not it.capabilities.lookup}
+        if blind:
             # What may have been paid since the backup can't be looked up: people decide.
             now = self._clock()
             detail = "The database was restored from a backup: this may have been paid since."
             hold = Hold(Reason.OUTCOME_UNKNOWN, detail)
             for refund in ledger.in_state(conn, State.REQUESTED):
-                if refund.entered_at <= found.at:
+                if refund.adapter in blind and refund.entered_at <= found.at:
                     parked = ledger.move(
                         conn,
                         refund,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -52,6 +52,37 @@ def _evidence(value: Any) -> Any:
             raise ValueError('write evidence as "received_date, condition=good|like_new"')
         evidence[name.strip()] = accepted
     return evidence
+
+
+def _adapters(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check ``stripe, stripe-uk=stripe``: each name once, and one that a path can have."""
+    from dispatch_returns.webhooks.receiver import DISPATCH  # here: nothing else needs the store
+
+    names = [name_of(part) for part in value]
+    for name, part in zip(names, value, strict=True):
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or not plugin_of(part):
+            raise ValueError(
+                f"write adapters as 'stripe, stripe-uk=stripe', not {part!r}; a name of yours has"
+                " small letters, digits, - and _"
+            )
+        if name == DISPATCH:
+            raise ValueError(f"{name} is where Dispatch's own events arrive: use another name")
+    prefixes = [prefix(name) for name in names]
+    twice = next((it for it in names if prefixes.count(prefix(it)) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two adapters are called {twice}: give each a name of its own")
+    return value
+
+
+def name_of(entry: str) -> str:
+    """Return the configured name in an entry of `Settings.adapters`."""
+    return entry.partition("=")[0].strip()
+
+
+def plugin_of(entry: str) -> str:
+    """Return the installed adapter that an entry of `Settings.adapters` means."""
+    name, _, plugin = entry.partition("=")
+    return (plugin if "=" in entry else name).strip()
 
 
 DATABASE_URL = "sqlite:///dispatch-returns.db"
@@ -105,10 +136,13 @@ class Settings(BaseSettings):
         description="the store: [SQLite or PostgreSQL](store.md). Use one for sandbox, one for test"
         " and one for live",
     )
-    adapter: str = Field(
-        default="stripe", description="the adapter that makes the refunds, by name"
+    adapters: Annotated[CommaSeparated, Field(min_length=1), AfterValidator(_adapters)] = Field(
+        default=("stripe",),
+        description="the [adapters](adapters.md) that make the refunds, separated by commas. For"
+        " a second account of one, add a name of yours: `stripe, stripe-uk=stripe`. Its settings"
+        " then start with `STRIPE_UK_`",
     )
-    adapter_options: dict[str, str] = Field(default_factory=dict, repr=False)
+    adapter_options: dict[str, dict[str, str]] = Field(default_factory=dict, repr=False)
     stripe_search: bool = Field(
         default=False,
         description='search the payment by `metadata["order_id"]` if the ticket does not name it',
@@ -239,6 +273,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def adapter_plugins(self) -> dict[str, str]:
+        """Return each adapter's installed name, by its configured name."""
+        return {name_of(it): plugin_of(it) for it in self.adapters}
+
+    @property
     def statuses(self) -> dict[str, str]:
         """Return each step's status, by the step's name in the guide."""
         return {step: str(getattr(self, field)) for step, field in STATUS_FIELDS.items()}
@@ -276,14 +315,14 @@ class Settings(BaseSettings):
         known = VARIABLES.values()
         source.env_vars = {name.lower(): environ[name] for name in known if name in environ}
         values = source()
-        adapter = str(values.get("adapter", cls.model_fields["adapter"].default))
+        adapters = adapter_names(environ)
         labels = str(values.get("labels", cls.model_fields["labels"].default))
         sources = split(str(values.get("orders", "ticket")))
-        values["adapter_options"] = _options(environ, adapter)
+        values["adapter_options"] = {it: _options(environ, it, adapters) for it in adapters}
         values["order_options"] = {name: _options(environ, name) for name in sources}
         values["label_options"] = _options(environ, labels)
         values["smtp_options"] = _options(environ, "smtp")
-        problems = _unknown(environ, (adapter, *sources, labels))
+        problems = _unknown(environ, (*adapters, *sources, labels))
         try:
             settings = cls(**values)
         except ValidationError as error:
@@ -322,6 +361,13 @@ def read_one(field: str, environ: Mapping[str, str] | None = None) -> str | None
     return (environment.variables() if environ is None else environ).get(VARIABLES[field]) or None
 
 
+def adapter_names(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the configured names of the adapters, where no other setting is needed."""
+    default: tuple[str, ...] = Settings.model_fields["adapters"].default
+    text = read_one("adapters", environ)
+    return [name_of(it) for it in (split(text) if text else default)]
+
+
 def status_names(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return each step's status, as `Settings.statuses` does, where no other setting is needed."""
     return {step: read_one(field, environ) or step for step, field in STATUS_FIELDS.items()}
@@ -356,11 +402,15 @@ def _unknown(environ: Mapping[str, str], plugins: Iterable[str]) -> list[str]:
     return problems
 
 
-def _options(environ: Mapping[str, str], plugin: str) -> dict[str, str]:
-    """Return the variables that start with a plugin's name, as its options."""
+def _options(environ: Mapping[str, str], plugin: str, others: Iterable[str] = ()) -> dict[str, str]:
+    """Return the variables that start with a plugin's name, as its options.
+
+    ``STRIPE_UK_API_KEY`` belongs to ``stripe-uk`` and not to ``stripe``, if it is among `others`.
+    """
     start = prefix(plugin)
+    longer = tuple(it for it in map(prefix, others) if it != start and it.startswith(start))
     return {
         name.removeprefix(start).lower(): value
         for name, value in environ.items()
-        if name.startswith(start) and value
+        if name.startswith(start) and not name.startswith(longer) and value
     }

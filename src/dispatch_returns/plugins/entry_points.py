@@ -76,14 +76,16 @@ class Plugins(Generic[P]):
             raise ConfigurationError(f"{whose} has no class method from_options(options)")
         return cast("PluginClass[P]", found)
 
-    def build(self, name: str, given: Mapping[str, str]) -> P:
+    def build(self, name: str, given: Mapping[str, str], *, called: str | None = None) -> P:
         """Return the plugin named `name`, built from its options by their lower-case names.
+
+        `called` is the name that its variables start with, if that is not its own.
 
         Raises `ConfigurationError` as `load` does, and for options that are missing or wrong.
         """
         plugin = self.load(name)
-        options = read_options(plugin.options_model, name, given)
-        with named_by_variable(plugin.options_model, name):
+        options = read_options(plugin.options_model, called or name, given)
+        with named_by_variable(plugin.options_model, called or name):
             return plugin.from_options(options)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SupportsAccount,
         SupportsChallenge,
         SupportsListing,
+        SupportsRecognition,
         SupportsWebhooks,
         UnreadableRefund,
     )
@@ -68,6 +69,7 @@ __all__ = [
     "SupportsAccount",
     "SupportsChallenge",
     "SupportsListing",
+    "SupportsRecognition",
     "SupportsWebhooks",
     "UnreadableRefund",
     "UnsupportedFeatureError",

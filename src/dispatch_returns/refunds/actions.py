@@ -6,7 +6,7 @@ a worker cannot both change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import APPROVABLE, Reason
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.owner import Standing
+from dispatch_returns.refunds.processors import SETTING
 from dispatch_returns.refunds.service import RefundService
 from dispatch_returns.refunds.ticket_facts import TicketFacts
 from dispatch_returns.refunds.transitions import UNPAID, RefundAction, State
@@ -118,8 +119,9 @@ def confirm(
     """
 
     def change(conn: Connection, refund: Refund, _now: datetime) -> Refund:
-        ours = refund.adapter == service.adapter.name and service.adapter.capabilities.manual
-        if not ours or refund.state is not State.PENDING:
+        adapter = service.adapters.get(refund.adapter or "")
+        by_hand = adapter is not None and adapter.capabilities.manual
+        if refund.adapter is None or not by_hand or refund.state is not State.PENDING:
             raise RefundStateError(
                 f"{refund.id} is {_standing(refund)} at {refund.adapter}: only a refund that a"
                 " person pays, and has not confirmed yet, can be confirmed"
@@ -190,8 +192,7 @@ def _evaluate_again(
         agreed = _agreed(conn, decision, now, who=who) if differs else decision
         return service.intake.evaluate_again(conn, check(refund), agreed)
 
-    payments = decision.payment_ids
-    return _act(service, refund_id, act, change, who=who, why=why, payments=payments)
+    return _act(service, refund_id, act, change, who=who, why=why, decision=decision)
 
 
 def _nothing_paid(refund: Refund) -> Refund:
@@ -210,6 +211,11 @@ def _unknown_again(
 ) -> Refund:
     if not nothing_was_paid:
         return ledger.take_over(conn, refund, now, due_at=now, reason=None)
+    if refund.adapter not in service.adapters:
+        raise RefundStateError(
+            f"{refund.id} was begun with the adapter {refund.adapter}, which is not set up: add it"
+            f" to {SETTING}"
+        )
     if refund.due_at is not None:
         raise RefundStateError(
             f"{refund.id} is still being looked up: nobody can say yet that nothing was paid"
@@ -228,7 +234,7 @@ def _unknown_again(
         entered_at=now,
         ticket_status=None,
         # Where the processor can look refunds up, look once more before the new key is used.
-        uncertain=service.adapter.capabilities.lookup,
+        uncertain=service.adapter_of(refund).capabilities.lookup,
     )
 
 
@@ -240,7 +246,7 @@ def _act(
     *,
     who: str,
     why: str | None,
-    payments: Collection[str] = (),
+    decision: RefundDecision | None = None,
 ) -> Refund:
     if not who.strip():
         raise InvalidArgumentError("who", "an act needs the name of the person who does it")
@@ -248,7 +254,9 @@ def _act(
     def record(conn: Connection) -> Refund:
         now = service.now()
         # Lock the payment before the row, as an event does when it reconciles the payment.
-        external.look_alone(conn, service.adapter.name, payments)
+        if decision is not None:
+            adapter = decision.adapter or service.adapters.only
+            external.look_alone(conn, f"{adapter}", decision.payment_ids)
         refund = ledger.lock(conn, refund_id)
         if refund is None:
             raise RefundStateError(f"there is no refund {refund_id}")

@@ -31,6 +31,9 @@ class PaymentRef:
     processor's own id. A Checkout Session or an invoice is not what is refunded: `Payment.ref` is.
     ``account`` is a connected account (Stripe Connect, direct charges); ``reverse_transfer`` and
     ``refund_application_fee`` belong to destination charges.
+
+    ``adapter`` is the configured name of the adapter that the payment was made through; None where
+    the source of the payment does not say. Adapters need not set it.
     """
 
     kind: PaymentKind
@@ -38,6 +41,7 @@ class PaymentRef:
     account: str | None = None
     reverse_transfer: bool = False
     refund_application_fee: bool = False
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ class RefundAdapter(Protocol):
     The methods raise `AdapterError` with its kind. A request that the processor has no way to
     express raises `UnsupportedFeatureError` before anything is sent. Features that only some
     processors have are protocols of their own: `SupportsWebhooks`, `SupportsListing`,
-    `SupportsAccount`.
+    `SupportsAccount`, `SupportsRecognition`.
     """
 
     @property
@@ -336,4 +340,13 @@ class SupportsAccount(Protocol):
 
         Raises `AdapterError` when the processor cannot answer now.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsRecognition(Protocol):
+    """An adapter whose processor's payment ids can be told from those of other processors."""
+
+    def recognizes(self, payment_id: str) -> bool:
+        """Return whether `payment_id` has the form of this processor's ids. It asks nobody."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
@@ -17,12 +18,11 @@ _MARGIN = timedelta(hours=1)
 
 def request_of(refund: Refund) -> RefundRequest:
     """Return the request of this row: the same row always gives the same request."""
-    assert refund.payment is not None
     assert refund.amount is not None
     return RefundRequest(
         refund_id=refund.id,
         idempotency_key=refund.idempotency_key,
-        payment=PaymentRef(**refund.payment),
+        payment=payment_of(refund),
         amount=refund.amount,
         workspace_id=refund.workspace_id,
         ticket_id=refund.ticket_id,
@@ -30,6 +30,12 @@ def request_of(refund: Refund) -> RefundRequest:
         details=RefundDetails.from_json(refund.details),
         instructions_email=refund.instructions_email,
     )
+
+
+def payment_of(refund: Refund) -> PaymentRef:
+    """Return the payment of this row, which must have one. The row says whose payment it is."""
+    assert refund.payment is not None
+    return replace(PaymentRef(**refund.payment), adapter=refund.adapter)
 
 
 def check_key(request: RefundRequest, can: Capabilities) -> None:

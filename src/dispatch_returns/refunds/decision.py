@@ -46,6 +46,11 @@ class RefundDecision:
     email: str | None = field(default=None, repr=False)
 
     @property
+    def adapter(self) -> str | None:
+        """The configured name of the adapter that took the payment, None where that is unclear."""
+        return None if self.payment is None else self.payment.adapter
+
+    @property
     def payment_ids(self) -> frozenset[str]:
         """Every id of the payment: a decision on one is a decision on all."""
         return self.names if self.payment is None else self.names | {self.payment.id}

@@ -174,15 +174,14 @@ def moved(
     return of_no_row(conn, moving)
 
 
-def beside(
-    conn: Connection, adapter: str, row: Refund, listed: Sequence[KnownRefund]
-) -> list[ExternalRefund]:
+def beside(conn: Connection, row: Refund, listed: Sequence[KnownRefund]) -> list[ExternalRefund]:
     """Return the refunds that moved money on a row's payment, and no row has.
 
     The payment stays locked until the transaction ends.
     """
     if not listed or row.payment is None:
         return []
+    assert row.adapter is not None  # it listed them
     ref = PaymentRef(**row.payment)
-    look_alone(conn, adapter, [ref.id])
-    return moved(conn, adapter, names_of(ref, listed), listed)
+    look_alone(conn, row.adapter, [ref.id])
+    return moved(conn, row.adapter, names_of(ref, listed), listed)

@@ -25,6 +25,8 @@ class Reason(enum.StrEnum):
     CUSTOMER_DIFFERS = "customer_differs"
     ORDER_UNREADABLE = "order_unreadable"
     NO_PAYMENT = "no_payment"
+    ADAPTER_UNCLEAR = "adapter_unclear"
+    ADAPTER_CHANGED = "adapter_changed"
     NO_AMOUNT = "no_amount"
     AMOUNT_NOT_EXACT = "amount_not_exact"
     AMOUNT_ZERO = "amount_zero"
@@ -76,6 +78,15 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.NO_PAYMENT: (
         "Put the payment's id into the ticket's field payment_intent (or charge_id), then set"
         " the status to refunded again."
+    ),
+    Reason.ADAPTER_UNCLEAR: (
+        "Put the adapter that took this payment into the ticket's field payment_adapter (a name"
+        " from DISPATCH_RETURNS_ADAPTERS), or correct or clear that field, then set the status to"
+        " refunded again."
+    ),
+    Reason.ADAPTER_CHANGED: (
+        "Look for this refund where it was begun. If nothing was paid there, refund the customer at"
+        " the processor by hand, then run: dispatch-returns refunds cancel."
     ),
     Reason.NO_AMOUNT: "Fill in refund_amount, then set the status to refunded again.",
     Reason.AMOUNT_NOT_EXACT: (
@@ -296,6 +307,20 @@ def owner_differs(order_id: str | None) -> Hold:
     return Hold(
         Reason.CUSTOMER_DIFFERS,
         f"The customer of this ticket is not the customer of order {order_id}.",
+    )
+
+
+def adapter_unclear(detail: str) -> Hold:
+    """Return the hold for a payment of which it is not clear who took it."""
+    return Hold(Reason.ADAPTER_UNCLEAR, detail)
+
+
+def adapter_changed(row: Refund, adapter: str) -> Hold:
+    """Return the hold for a refund that was begun with another adapter than its payment's."""
+    return Hold(
+        Reason.ADAPTER_CHANGED,
+        f"This refund was begun with the adapter {row.adapter}, and the payment belongs to"
+        f" {adapter} now.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,7 +26,6 @@ from dispatch_returns.refunds.adapter import (
     KnownRefund,
     Payment,
     PaymentRef,
-    RefundAdapter,
     SupportsListing,
     UnreadableRefund,
     unreadable_refunds,
@@ -38,11 +37,13 @@ from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.listener import RefundListener, no_listener
 from dispatch_returns.refunds.orders import OrderRecord
 from dispatch_returns.refunds.owner import Standing
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.refunds.ticket_facts import (
     RESOLVED,
     OrderOf,
     PaymentResolver,
     TicketFacts,
+    adapter_on_ticket,
     no_order_source,
 )
 from dispatch_returns.refunds.transitions import RefundAction, State
@@ -58,16 +59,19 @@ class Intake:
 
     def __init__(
         self,
-        adapter: RefundAdapter,
+        adapters: Adapters,
         resolver: PaymentResolver | None = None,
         limits: GuardLimits | None = None,
         clock: Clock = utc_now,
         listener: RefundListener = no_listener,
         *,
         order_of: OrderOf = no_order_source,
+        ready: Callable[[str], bool] = lambda _name: True,
     ) -> None:
+        """`ready` says whether an adapter may be used: its account is the database's."""
         self._order_of = order_of
-        self.adapter = adapter
+        self.adapters = adapters
+        self._ready = ready
         self.limits = limits or GuardLimits()
         self._resolver = resolver or PaymentResolver()
         self._clock = clock
@@ -104,13 +108,20 @@ class Intake:
         if ref is None:
             hold = Hold(Reason.NO_PAYMENT, "No payment is known for this ticket.")
             return RefundDecision(facts, hold=hold, owner=owner)
+        name = self.adapters.paying(ref, adapter_on_ticket(facts))
+        if isinstance(name, Hold):
+            return RefundDecision(facts, ref, hold=name, owner=owner)
+        if not self._ready(name):
+            waits = f"{name} is not used: its account is not this database's, or is not known yet"
+            raise AdapterError(ErrorKind.NOT_SENT, f"{waits}. Run: dispatch-returns doctor")
+        ref, adapter = replace(ref, adapter=name), self.adapters[name]
         try:
-            with telemetry.processor_call(self.adapter.name, "payment", ticket_id=facts.ticket_id):
-                payment = self.adapter.payment(ref)
-                ref = payment.ref or ref
+            with telemetry.processor_call(name, "payment", ticket_id=facts.ticket_id):
+                payment = adapter.payment(ref)
+                ref = replace(payment.ref or ref, adapter=name)
                 differs = found.differs_from(payment)
                 if differs and found.expected is not None and found.expected.kind in RESOLVED:
-                    expected = self.adapter.payment(found.expected)
+                    expected = adapter.payment(found.expected)
                     differs = payment.names.isdisjoint(expected.names)
             listed = self.listed(ref, payment)
         except UnsupportedFeatureError as error:
@@ -122,7 +133,7 @@ class Intake:
                 raise
             return RefundDecision(facts, ref, hold=refused, owner=owner)
         if found.expected is not None and found.expected.kind not in RESOLVED and not differs:
-            ref = found.expected
+            ref = replace(found.expected, adapter=name)
         if not differs and (found.expected is not None or order.is_called(payment.order_id)):
             # The shop's own record says which order it is; the note on the payment may be an older
             # number or another system's.
@@ -140,13 +151,11 @@ class Intake:
                 decision, amount=None if isinstance(asked, Hold) else asked, hold=checked
             )
         made = None if listed is None else len(listed)
-        limit = guard.processor_limits(
-            checked, payment, made, self.adapter.capabilities, self._clock()
-        )
+        limit = guard.processor_limits(checked, payment, made, adapter.capabilities, self._clock())
         if limit is not None:
             return replace(decision, amount=checked, hold=limit)
         if payment.refunded is None:
-            look_first = self.adapter.capabilities.lookup
+            look_first = adapter.capabilities.lookup
         else:
             look_first = payment.refunded.minor > 0
         return replace(
@@ -164,15 +173,19 @@ class Intake:
     ) -> tuple[KnownRefund, ...] | None:
         """Return the payment's refunds as the processor has them; None where it cannot list them.
 
+        `ref` names its adapter.
         It sends no request where `payment` shows that nothing was refunded. Raises `AdapterError`,
         also with unreadable_refund, because a refund that can't be read may have moved money.
         """
         if payment is not None and payment.refunded is not None and not payment.refunded.minor:
             return ()
-        if not isinstance(self.adapter, SupportsListing):
+        name = ref.adapter or self.adapters.only
+        assert name is not None
+        adapter = self.adapters[name]
+        if not isinstance(adapter, SupportsListing):
             return None
-        with telemetry.processor_call(self.adapter.name, "refunds_of"):
-            listed = self.adapter.refunds_of(ref)
+        with telemetry.processor_call(name, "refunds_of"):
+            listed = adapter.refunds_of(ref)
         unreadable = [it for it in listed if isinstance(it, UnreadableRefund)]
         if unreadable:
             raise unreadable_refunds(unreadable)
@@ -235,6 +248,9 @@ class Intake:
                 return known
             return self.evaluate_again(conn, known, decision)
         if known.state is State.REQUESTED and known.nothing_carried_out:
+            own = (known.payment or {}).get("id")
+            if known.adapter not in self.adapters and own in decision.payment_ids:
+                return known  # it waits for its adapter, whatever another one says about it
             return self._hold_if_changed(conn, known, decision)
         if known.reason is not None:
             # Only a person can continue with it, and the ticket says again that it is done.
@@ -257,17 +273,29 @@ class Intake:
         now = self._clock()
         if known.payment != decision.payment_columns:
             known = _unapproved(known)
-        elsewhere = self._elsewhere(conn, decision)
+        adapter = self._adapter_of(decision)
+        if known.was_sent and adapter not in {None, known.adapter}:
+            # An earlier call may yet show up where it was made: a row has one adapter.
+            decision = replace(
+                decision,
+                payment=PaymentRef(**known.payment) if known.payment else None,
+                hold=guard.adapter_changed(known, f"{adapter}"),
+            )
+            elsewhere = []
+        else:
+            elsewhere = self._elsewhere(conn, decision)
+        if known.was_sent:
+            adapter = known.adapter
         if (settled := _settling(elsewhere, decision)) is not None:
             state, values = adoption(decision, settled)
-            values["adapter"] = self.adapter.name
+            values["adapter"] = adapter
             adopted = ledger.move(conn, known, now, state, by=RefundAction.ADOPT, **values)
             return self._tell_adopted(conn, adopted, now)
         hold = self._hold(conn, decision, elsewhere, known, known.created_at)
         if hold is not None and hold.reason in guard.APPROVABLE:
             known = _unapproved(known)
         values = entry(decision, hold, elsewhere)
-        values["adapter"] = self.adapter.name
+        values["adapter"] = adapter
         values["entered_at"] = now
         values["approved_by"] = known.approved_by
         values["approved_minor"] = known.approved_minor
@@ -309,7 +337,7 @@ class Intake:
             else:
                 state, by = State.REQUESTED, RefundAction.ENTER
                 values["due_at"] = now
-        values["adapter"] = self.adapter.name
+        values["adapter"] = self._adapter_of(decision)
         facts = decision.facts
         refund = ledger.create(
             conn,
@@ -337,15 +365,20 @@ class Intake:
 
     def _elsewhere(self, conn: Connection, decision: RefundDecision) -> list[ExternalRefund]:
         """Return the payment's external refunds that no row has."""
-        if decision.payment is None:
+        adapter = self._adapter_of(decision)
+        if decision.payment is None or adapter is None:
             return []
         listed = decision.listed or ()
         names = decision.payment_ids.union(external.names_of(decision.payment, listed))
-        external.look_alone(conn, self.adapter.name, names)
-        found = external.moved(conn, self.adapter.name, names, listed)
+        external.look_alone(conn, adapter, names)
+        found = external.moved(conn, adapter, names, listed)
         found = [it for it in found if it.refund_id != decision.row_id]
         # A dry run writes to no ticket, and so adopts nothing.
         return [] if found and self.is_dry(conn) else found
+
+    def _adapter_of(self, decision: RefundDecision) -> str | None:
+        """Return the adapter that a decision is about; with one set up, it is that one."""
+        return decision.adapter or self.adapters.only
 
     def is_dry(self, conn: Connection) -> bool:
         """Whether this is a dry run: it pays nothing and writes nothing to a ticket."""
@@ -384,7 +417,8 @@ class Intake:
         assert amount is not None  # a decision has an amount or a hold
         if self.limits.dry_run:
             return guard.dry_run_hold(amount)
-        name, limits = self.adapter.name, self.limits
+        name, limits = self._adapter_of(decision), self.limits
+        assert name is not None  # and an adapter, where it has an amount to pay
         found = doubts.before_approval(
             conn, name, decision, elsewhere, entered_at=entered_at, limits=limits
         )
@@ -407,7 +441,9 @@ class Intake:
             return True
         amount = decision.amount
         assert amount is not None
-        found = doubts.of_others(conn, self.adapter.name, decision, elsewhere)
+        adapter = self._adapter_of(decision)
+        assert adapter is not None
+        found = doubts.of_others(conn, adapter, decision, elsewhere)
         return not all(doubts.was_approved(known, amount, it) for it in found)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, Unpack
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     RowMapping,
     bindparam,
@@ -41,6 +42,8 @@ class TakenError(LeaseLostError):
 class Refund:
     """A row of the ledger.
 
+    ``adapter`` is the configured name of the adapter that pays; None where a hold leaves it open.
+    Once a call was made, it stays.
     ``generation`` counts the idempotency keys used; ``uncertain``: a call with the current key may
     have been carried out; ``first_sent_at`` is when the first such call was made. ``adopted``: the
     refund was made elsewhere. ``requested_at`` is when the customer asked for it.
@@ -54,7 +57,7 @@ class Refund:
     workspace_id: str
     ticket_id: str
     ordinal: int
-    adapter: str
+    adapter: str | None
     state: State
     reason: str | None
     detail: str | None
@@ -91,6 +94,12 @@ class Refund:
         return f"{self.id}-g{self.generation}"
 
     @property
+    def was_sent(self) -> bool:
+        """Whether a call was made for it, with this key or an earlier one."""
+        sent = self.first_sent_at is not None or self.processor_id is not None
+        return sent or self.generation > 1
+
+    @property
     def nothing_carried_out(self) -> bool:
         """Whether certainly nothing that was sent under the current key was carried out."""
         return not self.uncertain or self.first_sent_at is None
@@ -119,7 +128,7 @@ class RefundChanges(TypedDict, total=False):
     Only `move` changes the state and the generation, which determines the key.
     """
 
-    adapter: str
+    adapter: str | None
     reason: str | None
     detail: str | None
     amount: Money | None
@@ -277,11 +286,30 @@ def _taken(processor_id: str | None) -> TakenError:
 
 
 def claim(
-    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+    conn: Connection,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    workspace: str | None = None,
+    *,
+    which: queue.Share | None = None,
 ) -> list[Refund]:
     """Claim up to `limit` refunds that wait for their next step; see `queue.claim`."""
-    found = queue.claim(conn, ledger, now=now, lease=lease, limit=limit, workspace=workspace)
+    found = queue.claim(
+        conn,
+        ledger,
+        now=now,
+        lease=lease,
+        limit=limit,
+        workspace=workspace,
+        only=None if which is None else _of_adapters(which),
+    )
     return [_refund(r) for r in found]
+
+
+@functools.cache
+def _of_adapters(which: queue.Share) -> ColumnElement[bool]:
+    return which.of(ledger.c.adapter)
 
 
 def get(conn: Connection, row_id: str) -> Refund | None:
@@ -435,32 +463,61 @@ def count_open_by_state(conn: Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in conn.execute(query)}
 
 
-def count_of_other_adapters(conn: Connection, adapter: str) -> int:
-    """Return how many refunds wait for an adapter other than `adapter`."""
-    waits = (ledger.c.due_at.is_not(None), ledger.c.adapter != adapter)
+def count_of_other_adapters(conn: Connection, adapters: Collection[str]) -> int:
+    """Return how many refunds wait for an adapter that is not one of `adapters`."""
+    waits = (ledger.c.due_at.is_not(None), ledger.c.adapter.not_in(adapters))
     return conn.execute(select(func.count()).select_from(ledger).where(*waits)).scalar_one()
 
 
-def failing(conn: Connection, before: datetime) -> tuple[int, int]:
-    """Return how many unfinished refunds have been failing since `before` or longer.
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """How many unfinished refunds fail: for want of their adapter, and by their adapter."""
 
-    The first number counts those that wait for an adapter that is not set, the second the rest.
-    """
+    without_adapter: int
+    by_adapter: Mapping[str, int]
+
+    @property
+    def described(self) -> str:
+        """Those of each adapter, in words."""
+        return ", ".join(f"{count} refunds of {it}" for it, count in self.by_adapter.items())
+
+
+def failing(conn: Connection, before: datetime) -> Failing:
+    """Return how many unfinished refunds have been failing since `before` or longer."""
     waits = ledger.c.detail.startswith(WAITS_FOR_ADAPTER)
     query = (
-        select(func.count(), func.sum(case((waits, 1), else_=0)))
-        .select_from(ledger)
+        select(ledger.c.adapter, func.count(), func.sum(case((waits, 1), else_=0)))
         .where(
             ledger.c.due_at.is_not(None),
             ledger.c.state.not_in(_ENDED),
             ledger.c.failing_since <= before,
             ledger.c.detail.is_not(None),
         )
+        .group_by(ledger.c.adapter)
+        .order_by(ledger.c.adapter)
     )
-    every, others = conn.execute(query).one()
-    return others or 0, every - (others or 0)
+    found = [(name, every, int(others)) for name, every, others in conn.execute(query)]
+    return Failing(
+        sum(others for _, _, others in found),
+        {name: every - others for name, every, others in found if every > others},
+    )
 
 
+def unsent_since(conn: Connection) -> dict[str, tuple[int, datetime]]:
+    """Return, by adapter, how many refunds the workers are still to send, and since when.
+
+    Those that wait for a person, or that the processor has accepted, do not count.
+    """
+    query = (
+        select(ledger.c.adapter, func.count(), func.min(ledger.c.entered_at))
+        .where(ledger.c.due_at.is_not(None), ledger.c.state.in_(_UNSENT))
+        .group_by(ledger.c.adapter)
+        .order_by(ledger.c.adapter)
+    )
+    return {name: (count, since) for name, count, since in conn.execute(query)}
+
+
+_UNSENT = (State.REQUESTED, State.SENDING, State.UNKNOWN)
 WAITS_FOR_ADAPTER = "waits for the adapter"
 """The start of a refund's detail where its adapter is not the one that is set."""
 _ENDED = (State.HELD, State.SUCCEEDED, State.VOIDED, State.FAILED, State.CANCELED)

@@ -22,10 +22,11 @@ from dispatch_returns.errors import (
     UnsupportedFeatureError,
 )
 from dispatch_returns.refunds import attempts, ledger, messages, outcomes
-from dispatch_returns.refunds.adapter import RefundAdapter, RefundResult
+from dispatch_returns.refunds.adapter import RefundResult
 from dispatch_returns.refunds.guard import Hold, Reason
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.listener import RefundListener
+from dispatch_returns.refunds.processors import SETTING, Adapters
 from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
 from dispatch_returns.refunds.taken_back import deleted
 from dispatch_returns.refunds.transitions import RefundAction, State
@@ -69,7 +70,7 @@ class Recorder:
     def __init__(
         self,
         store: Store,
-        adapter: RefundAdapter,
+        adapters: Adapters,
         schedule: RetrySchedule,
         *,
         clock: Clock,
@@ -77,7 +78,7 @@ class Recorder:
         listener: RefundListener,
     ) -> None:
         self._store = store
-        self._adapter = adapter
+        self._adapters = adapters
         self._schedule = schedule
         self._now = clock
         self._jitter = jitter
@@ -131,7 +132,8 @@ class Recorder:
         )
         state, hold = outcomes.standing(refund, result)
         polls = refund.tries + 1 if state is refund.state else 0
-        can = self._adapter.capabilities
+        assert refund.adapter is not None  # which has just said so
+        can = self._adapters[refund.adapter].capabilities
         wait: timedelta | None = None
         if result.ours and can.follows:
             wait = self._schedule.next_poll(state, polls, self._jitter())
@@ -319,8 +321,8 @@ class Recorder:
         detail = f"{ledger.WAITS_FOR_ADAPTER} {refund.adapter}"
         since = failing_since(refund.failing_since, refund.detail, detail, now)
         why = (
-            f"It was begun with the adapter {refund.adapter}, and DISPATCH_RETURNS_ADAPTER is"
-            f" {self._adapter.name} now."
+            f"It was begun with the adapter {refund.adapter}, and {SETTING} is"
+            f" {', '.join(self._adapters)} now."
         )
         finished = refund.state in {State.SUCCEEDED, State.VOIDED, State.FAILED, State.CANCELED}
         told = now - since >= self._schedule.patience and not finished

@@ -32,9 +32,12 @@ def load_adapter(name: str) -> PluginClass[RefundAdapter]:
     return PLUGINS.load(name)
 
 
-def build_adapter(name: str, options: Mapping[str, str]) -> RefundAdapter:
+def build_adapter(
+    name: str, options: Mapping[str, str], *, called: str | None = None
+) -> RefundAdapter:
     """Return the adapter named `name`, built from its `options` by their lower-case names.
 
+    `called` is its configured name, with which its variables start, if that is not its own.
     Raises `ConfigurationError`, which names every variable that is missing or wrong.
     """
-    return PLUGINS.build(name, options)
+    return PLUGINS.build(name, options, called=called)

@@ -29,21 +29,20 @@ from dispatch_returns.errors import (
     UnsupportedFeatureError,
 )
 from dispatch_returns.refunds import attempts, calls, external, guard, ledger, outcomes
-from dispatch_returns.refunds.adapter import (
-    RefundAdapter,
-    RefundResult,
-)
+from dispatch_returns.refunds.adapter import RefundAdapter, RefundResult
 from dispatch_returns.refunds.decision import RefundDecision
 from dispatch_returns.refunds.guard import GuardLimits, Hold
 from dispatch_returns.refunds.intake import Intake
 from dispatch_returns.refunds.ledger import Refund, RefundChanges
 from dispatch_returns.refunds.listener import RefundListener, no_listener
 from dispatch_returns.refunds.outcomes import NextStep
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.refunds.recorder import Recorder, ids_of
 from dispatch_returns.refunds.retry_schedule import WAITING, RetrySchedule
 from dispatch_returns.refunds.ticket_facts import OrderOf, PaymentResolver, no_order_source
 from dispatch_returns.refunds.transitions import ACCEPTED, RefundAction, State
 from dispatch_returns.store import Store, switches
+from dispatch_returns.store.queue import Share
 from dispatch_returns.store.schema import storable
 from dispatch_returns.store.switches import Switch
 
@@ -74,7 +73,7 @@ class RefundService:
     def __init__(
         self,
         store: Store,
-        adapter: RefundAdapter,
+        adapters: Adapters,
         resolver: PaymentResolver | None = None,
         limits: GuardLimits | None = None,
         *,
@@ -85,25 +84,42 @@ class RefundService:
         taken_back: TakenBack | None = None,
         order_of: OrderOf = no_order_source,
         workspace: Callable[[], str | None] = lambda: None,
+        ready: Callable[[str], bool] = lambda _name: True,
     ) -> None:
+        """`ready` says whether an adapter may be used: its account is the database's."""
         self.store = store
-        self.adapter = adapter
+        self.adapters = adapters
         self.limits = limits or GuardLimits()
         self.schedule = schedule or RetrySchedule()
         self.now = clock
         self.listener = listener
-        self.intake = Intake(adapter, resolver, self.limits, clock, listener, order_of=order_of)
+        self.intake = Intake(
+            adapters, resolver, self.limits, clock, listener, order_of=order_of, ready=ready
+        )
         self.recorder = Recorder(
-            store, adapter, self.schedule, clock=clock, jitter=jitter, listener=listener
+            store, adapters, self.schedule, clock=clock, jitter=jitter, listener=listener
         )
         self._always_stopped_by = self.limits.stopped_by
         self._taken_back = taken_back
         self._workspace = workspace
+        self._ready = ready
 
     def stopped_by(self) -> frozenset[str]:
-        """Return the names of the `Switch`es that stop payments now, by setting or in the store."""
+        """Return the names of the switches that stop payments now, by setting or in the store.
+
+        Each is a `Switch`, or stops the payments of one adapter (`switches.kill_of`).
+        """
         with self.store.read() as conn:
             return switches.on(conn) | self._always_stopped_by
+
+    def _stopped(self, conn: Connection, adapter: str | None) -> frozenset[str]:
+        """Return the names of the switches that stop the payments of `adapter` now."""
+        return switches.stopping(switches.on(conn) | self._always_stopped_by, adapter)
+
+    def adapter_of(self, refund: Refund) -> RefundAdapter:
+        """Return the adapter of a row, which must be set up."""
+        assert refund.adapter is not None
+        return self.adapters[refund.adapter]
 
     # Entered: a ticket asks for it.
 
@@ -122,7 +138,8 @@ class RefundService:
         now = self.now()
         # It needs no second check before it is sent.
         at_once = not (decision.hold or decision.look_first or self.limits.max_per_day)
-        if at_once and not switches.on(conn) | self._always_stopped_by:
+        adapter = decision.adapter or self.adapters.only
+        if at_once and self._may_pay(adapter) and not self._stopped(conn, adapter):
             created = self.intake.create(conn, decision, _sent(now, self.schedule))
         else:
             created = self.intake.create(conn, decision)
@@ -144,9 +161,12 @@ class RefundService:
             return None
         if refund.due_at is None or refund.due_at > self.now():
             return None
-        if refund.adapter != self.adapter.name:
+        if not self._may_pay(refund.adapter):
             return None
         return self._mark_sending(conn, refund)
+
+    def _may_pay(self, adapter: str | None) -> bool:
+        return adapter is not None and adapter in self.adapters and self._ready(adapter)
 
     def carry_out(self, sending: Refund) -> None:
         """Make the call that `begin` recorded, and record its result."""
@@ -155,11 +175,15 @@ class RefundService:
 
     # Claimed: its next step is due.
 
-    def claim(self, limit: int) -> list[Refund]:
-        """Claim up to `limit` refunds of this workspace whose next step is due."""
+    def claim(self, limit: int, which: Share | None = None) -> list[Refund]:
+        """Claim up to `limit` refunds of this workspace whose next step is due.
+
+        `which`: only those of some adapters.
+        """
         lease, workspace = self.schedule.lease, self._workspace()
         return self.store.write(
-            "refund.claim", lambda conn: ledger.claim(conn, self.now(), lease, limit, workspace)
+            "refund.claim",
+            lambda conn: ledger.claim(conn, self.now(), lease, limit, workspace, which=which),
         )
 
     def advance(self, refund: Refund) -> None:
@@ -169,7 +193,7 @@ class RefundService:
         left to that worker.
         """
         with _left_to_another_worker(refund):
-            if refund.adapter != self.adapter.name:
+            if refund.adapter not in self.adapters:
                 self.recorder.wait_for_adapter(refund)
             elif refund.state in WAITING or refund.state is State.SUCCEEDED:
                 self._follow(refund)
@@ -188,10 +212,12 @@ class RefundService:
 
         This store shows no earlier call, but the store may be an old backup.
         """
-        can = self.adapter.capabilities
+        can = self.adapter_of(refund).capabilities
+        with self.store.read() as conn:
+            stopped = self._stopped(conn, refund.adapter)
         if self.intake.was_just_entered(refund) and not refund.uncertain:
             self._send(refund)
-        elif self.stopped_by():
+        elif stopped:
             self._send(refund)  # it is postponed or held, and that needs no request
         elif not can.lookup and not calls.key_was_kept(
             refund, can, self.schedule.lease, self.now()
@@ -250,10 +276,10 @@ class RefundService:
         This fences off any earlier claim: only this call is made.
         """
         now = self.now()
-        stopped = switches.on(conn) | self._always_stopped_by
-        if waits := _WAITS_FOR.keys() & stopped:
+        stopped = self._stopped(conn, refund.adapter)
+        if waits := stopped - {Switch.DRY_RUN}:
             wait = now + _KILL_SWITCH_PAUSE
-            detail = _WAITS_FOR[min(waits)]
+            detail = _WAITS_FOR.get(min(waits), f"the kill switch of {refund.adapter} is on")
             ledger.change(conn, refund, now, detail=detail, due_at=wait, failing_since=None)
             return None
         sent = _sent(now, self.schedule)
@@ -276,10 +302,11 @@ class RefundService:
             # end.
             raise LeaseLostError(f"the lease of {sending.id} ended before the call was made")
         try:
-            with telemetry.processor_call(self.adapter.name, "refund", **ids_of(sending)):
+            adapter = self.adapter_of(sending)
+            with telemetry.processor_call(f"{sending.adapter}", "refund", **ids_of(sending)):
                 request = calls.request_of(sending)
-                calls.check_key(request, self.adapter.capabilities)
-                result = self.adapter.refund(request)
+                calls.check_key(request, adapter.capabilities)
+                result = adapter.refund(request)
         except UnsupportedFeatureError as error:
             self.recorder.unsupported(sending, error)
         except AdapterError as error:
@@ -312,7 +339,7 @@ class RefundService:
             return
         if found is not None:
             self.recorder.record(refund, found, by=RefundAction.FIND)
-        elif error.kind is ErrorKind.KEY_CONFLICT or not self.adapter.capabilities.lookup:
+        elif error.kind is ErrorKind.KEY_CONFLICT or not self._can_look(refund):
             self.recorder.park(refund, error)
         else:
             self.recorder.refuse(refund, outcomes.refusal(error), error)
@@ -326,7 +353,8 @@ class RefundService:
         send the same request again: the processor repeats its first answer, or carries the request
         out now.
         """
-        alive = calls.key_is_alive(refund, self.adapter.capabilities, self.now())
+        can = self.adapter_of(refund).capabilities
+        alive = calls.key_is_alive(refund, can, self.now())
         try:
             found = self._find(refund)
             if found is None and not alive and self._adopts(refund):
@@ -338,20 +366,24 @@ class RefundService:
             self.recorder.record(refund, found, by=RefundAction.FIND)
         elif alive:
             self._send(refund)
-        elif not_shown := calls.not_shown_yet(refund, self.adapter.capabilities, self.now()):
+        elif not_shown := calls.not_shown_yet(refund, can, self.now()):
             self.recorder.look_later(refund, not_shown, "find")
         else:
             self.recorder.park(refund)
 
     def _find(self, refund: Refund) -> RefundResult | None:
         """Ask the processor for this refund; None where it has none, or has no look-up."""
-        can = self.adapter.capabilities
+        adapter = self.adapter_of(refund)
+        can = adapter.capabilities
         # Until the current key's refund has an id, the row carries that of an earlier one.
         processor_id = refund.processor_id if refund.state in ACCEPTED else None
         if not can.lookup and not (can.lookup_by_id and processor_id):
             return None
-        with telemetry.processor_call(self.adapter.name, "find", **ids_of(refund)):
-            return self.adapter.find(calls.request_of(refund), processor_id)
+        with telemetry.processor_call(f"{refund.adapter}", "find", **ids_of(refund)):
+            return adapter.find(calls.request_of(refund), processor_id)
+
+    def _can_look(self, refund: Refund) -> bool:
+        return self.adapter_of(refund).capabilities.lookup
 
     def _adopts(self, refund: Refund, *, waited: bool = False) -> bool:
         """Adopt an external refund that is exactly what was asked for; return whether there is one.
@@ -359,13 +391,13 @@ class RefundService:
         A refund that has `waited`, and of which nothing was paid, is held for any other external
         refund made since its check; that returns True as well. Raises `AdapterError`.
         """
-        if not self.adapter.capabilities.lookup:
+        if not self._can_look(refund):
             return False  # ours may exist as well
         listed = self.intake.listed(calls.request_of(refund).payment) or ()
         by_id = {it.result.processor_id: it for it in listed}
 
         def record(conn: Connection) -> bool:
-            seen = external.beside(conn, self.adapter.name, refund, listed)
+            seen = external.beside(conn, refund, listed)
             made = (it.processor_id for it in seen if external.settles_row(it, refund))
             found = next((by_id[it] for it in made if it in by_id), None)
             if found is not None:
@@ -387,7 +419,7 @@ class RefundService:
 
     def _follow(self, refund: Refund) -> None:
         """Ask for the status of a refund that the processor has accepted."""
-        if not self.adapter.capabilities.follows:
+        if not self.adapter_of(refund).capabilities.follows:
             self.recorder.no_word(refund)
             return
         try:

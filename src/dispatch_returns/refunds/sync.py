@@ -73,10 +73,15 @@ class PaymentRefunds:
 
 
 class RefundSync:
-    """Reconciles the ledger with what the processor says. It never pays."""
+    """Reconciles the ledger with what one processor says. It never pays.
 
-    def __init__(self, service: RefundService, workspace: Callable[[], str]) -> None:
+    `name` is the configured name of its adapter.
+    """
+
+    def __init__(self, service: RefundService, name: str, workspace: Callable[[], str]) -> None:
         self._service = service
+        self._name = name
+        self._adapter = service.adapters[name]
         self._workspace = workspace
 
     def ask(self, update: RefundUpdate) -> PaymentRefunds:
@@ -87,14 +92,14 @@ class RefundSync:
         """
         if update.refunds and self._all_agree(update.refunds):
             return PaymentRefunds([])
-        adapter = self._service.adapter
+        adapter = self._adapter
         if not (update.payments and isinstance(adapter, SupportsListing)):
             return PaymentRefunds(list(update.refunds))
         with self._service.store.read() as conn:
-            rows = ledger.of_payments(conn, adapter.name, [ref.id for ref in update.payments])
+            rows = ledger.of_payments(conn, self._name, [ref.id for ref in update.payments])
         claims = {row.id: row.claims for row in rows}
         try:
-            with telemetry.processor_call(adapter.name, "refunds_of"):
+            with telemetry.processor_call(self._name, "refunds_of"):
                 listed = adapter.refunds_of(update.payments[0])
             return PaymentRefunds(list(readable_refunds(listed, say_unreadable)), claims)
         except AdapterError as error:
@@ -159,8 +164,7 @@ class RefundSync:
     def _rows(self, conn: Connection, known: KnownRefund) -> list[Refund]:
         """Return the row that made a refund, and the one that has it: nearly always the same."""
         made = ledger.get(conn, known.refund_id) if known.refund_id is not None else None
-        adapter = self._service.adapter.name
-        claims_it = ledger.of_processor(conn, adapter, known.result.processor_id)
+        claims_it = ledger.of_processor(conn, self._name, known.result.processor_id)
         found = {row.id: row for row in (made, claims_it) if row is not None}
         return list(found.values())
 
@@ -173,7 +177,7 @@ class RefundSync:
         known: KnownRefund,
         claims: Mapping[str, int] | None,
     ) -> Reconciled:
-        if row.adapter != self._service.adapter.name or _agrees(row, known):
+        if row.adapter != self._name or _agrees(row, known):
             return Reconciled.AGREES
         if row.state is State.SENDING:
             return Reconciled.BUSY
@@ -223,15 +227,15 @@ class RefundSync:
     def _reconcile_payment(self, conn: Connection, known: KnownRefund) -> Reconciled | None:
         """Settle the row that waits on its payment: exactly one row, with exactly its amount."""
         ids = [ref.id for ref in known.payments]
-        rows = ledger.of_payments(conn, self._service.adapter.name, ids)
+        rows = ledger.of_payments(conn, self._name, ids)
         if any(row.state is State.SENDING for row in rows):
             return Reconciled.BUSY
         dry = self._service.intake.is_dry(conn)
-        seen = seen_of(self._service.adapter.name, known)
+        seen = seen_of(self._name, known)
         waiting = [row for row in rows if _waits(row) and settles_row(seen, row)]
         if len(waiting) == 1 and not dry:
             return self._apply(conn, waiting[0], known, Reconciled.ADOPTED)
-        listed = isinstance(self._service.adapter, SupportsListing)
+        listed = isinstance(self._adapter, SupportsListing)
         for row in rows:
             if listed and row.approved_by is not None and known.created_at < row.created_at:
                 continue  # whoever approved the row's payment saw this refund in the list
@@ -262,7 +266,7 @@ class RefundSync:
         return reconciled
 
     def _note(self, conn: Connection, known: KnownRefund) -> None:
-        seen = seen_of(self._service.adapter.name, known)
+        seen = seen_of(self._name, known)
         external.note(conn, seen, self._service.now())
 
 

@@ -36,6 +36,7 @@ _PAYMENT_FIELDS: tuple[tuple[str, PaymentKind], ...] = (
     ("charge_id", "charge"),
     ("payment_reference", "reference"),
 )
+_ADAPTER_FIELD = "payment_adapter"
 ORDER_ID_LIMIT = 200
 """Characters. A longer text is not an order's id: no system is asked, and nothing is paid."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}|gid://shopify/Order/[0-9]{1,20}", re.ASCII)
@@ -185,6 +186,11 @@ def payment_on_ticket(facts: TicketFacts) -> PaymentRef | None:
         if value is not None and _ID.fullmatch(value):
             return PaymentRef(kind_of(value, kind), value)
     return None
+
+
+def adapter_on_ticket(facts: TicketFacts) -> str | None:
+    """Return the configured name of the adapter that the ticket names, None where it names none."""
+    return _text(facts.fields.get(_ADAPTER_FIELD))
 
 
 _PREFIXES: Mapping[str, PaymentKind] = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, not_, or_, select
 
 from dispatch_returns.store import installation, queue
 from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
@@ -102,11 +103,30 @@ def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
 
 
 def claim(
-    conn: Connection, now: datetime, lease: timedelta, limit: int, workspace: str | None = None
+    conn: Connection,
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+    workspace: str | None = None,
+    *,
+    which: queue.Share | None = None,
 ) -> list[StoredEvent]:
     """Claim up to `limit` events that are due; see `queue.claim`."""
-    found = queue.claim(conn, inbox, now=now, lease=lease, limit=limit, workspace=workspace)
+    found = queue.claim(
+        conn,
+        inbox,
+        now=now,
+        lease=lease,
+        limit=limit,
+        workspace=workspace,
+        only=None if which is None else _of_senders(which),
+    )
     return [_stored(r) for r in found]
+
+
+@functools.cache
+def _of_senders(which: queue.Share) -> ColumnElement[bool]:
+    return which.of(inbox.c.source)
 
 
 def finish(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     CompoundSelect,
     Connection,
@@ -34,6 +36,19 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.store import installation
 from dispatch_returns.store.schema import inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a queue's rows, for workers of their own: those of `names`, or all others."""
+
+    names: tuple[str, ...]
+    others: bool = False
+
+    def of(self, column: ColumnElement[str] | Column[str]) -> ColumnElement[bool]:
+        """Return the condition for these rows, by the `column` that holds the name."""
+        return column.not_in(self.names) if self.others else column.in_(self.names)
+
 
 LONGEST_RETRY = timedelta(hours=1)
 """How long work that fails waits at most before the next try."""

@@ -160,7 +160,7 @@ ledger = Table(
     Column("workspace_id", Text, nullable=False),
     Column("ticket_id", Text, nullable=False, index=True),
     Column("ordinal", Integer, nullable=False),
-    Column("adapter", Text, nullable=False),
+    Column("adapter", Text),
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("detail", ForeignText),

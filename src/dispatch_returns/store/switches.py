@@ -22,28 +22,48 @@ class Switch(enum.StrEnum):
     RESTORED = "restored"
     """The database was restored from a backup: nothing is sent until it is reconciled."""
 
-    @property
-    def subject(self) -> str:
-        """Its name in the audit log."""
-        return f"switch {self}"
+
+def kill_of(adapter: str) -> str:
+    """Return the name of the switch that stops the payments of one adapter."""
+    return f"{Switch.KILL} {adapter}"
 
 
 def on(conn: Connection) -> frozenset[str]:
-    """Return the names of the switches that are on."""
+    """Return the names of the switches that are on: each a `Switch`, or a `kill_of` an adapter."""
     rows = conn.exec_driver_sql("SELECT name FROM switches WHERE is_on")
     return frozenset(name for (name,) in rows)
 
 
+def stopping(names: frozenset[str], adapter: str | None) -> frozenset[str]:
+    """Return those of the switches `names` that stop the payments of `adapter`."""
+    ours = None if adapter is None else kill_of(adapter)
+    return frozenset(name for name in names if name in _ALL or name == ours)
+
+
+def killed(names: frozenset[str]) -> list[str]:
+    """Return the adapters whose own kill switch is among the switches `names`, sorted."""
+    start = kill_of("")
+    return sorted(name.removeprefix(start) for name in names if name.startswith(start))
+
+
+_ALL = frozenset(Switch)
+
+
 def throw(
-    conn: Connection, switch: Switch, now: datetime, *, is_on: bool, who: str, why: str | None
+    conn: Connection, switch: str, now: datetime, *, is_on: bool, who: str, why: str | None
 ) -> None:
     """Turn `switch` on or off, and record who did it and why."""
     if not queue.insert_new(conn, switches, {"name": switch, "is_on": is_on}):
         conn.execute(update(switches).where(switches.c.name == switch).values(is_on=is_on))
     action = "on" if is_on else "off"
-    audit_log.record(conn, action, now, who=who, why=why, subject=switch.subject)
+    audit_log.record(conn, action, now, who=who, why=why, subject=_subject(switch))
 
 
-def last_thrown(conn: Connection, switch: Switch) -> Act | None:
+def last_thrown(conn: Connection, switch: str) -> Act | None:
     """Return the action that last changed `switch`, None if there was none."""
-    return next(iter(audit_log.newest(conn, limit=1, subject=switch.subject)), None)
+    return next(iter(audit_log.newest(conn, limit=1, subject=_subject(switch))), None)
+
+
+def _subject(switch: str) -> str:
+    """Return the name of a switch in the audit log."""
+    return f"switch {switch}"

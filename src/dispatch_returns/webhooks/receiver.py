@@ -430,11 +430,13 @@ class ProcessorReceiver(BaseReceiver):
         store: InboxStore,
         processor: Processor,
         *,
+        source: str | None = None,
         is_known: IsKnown = lambda _conn, _source, _payment: False,
         **options: Unpack[ReceiverOptions],
     ) -> None:
+        """`source` is the adapter's configured name, where that is not its own name."""
         super().__init__(store, **options)
-        self.source = processor.name
+        self.source = source or processor.name
         self._processor = processor
         self._is_known = is_known
 

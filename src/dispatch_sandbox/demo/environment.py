@@ -89,9 +89,7 @@ def running_environment(folder: Path, scenarios: list[Scenario]) -> Generator[En
             base_url=box.api_url,
             database_url=f"sqlite:///{folder}/demo.db",
             adapter_options={
-                "api_key": STRIPE_KEY,
-                "base_url": box.url,
-                "webhook_secret": secret,
+                "stripe": {"api_key": STRIPE_KEY, "base_url": box.url, "webhook_secret": secret}
             },
         )
         workflow = merchant.workflow(scenarios, payments, client)

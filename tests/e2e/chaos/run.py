@@ -103,7 +103,9 @@ def _storm(plan: Plan, lease: float, *, celery: bool) -> Iterator[tuple[Storm, C
             "webhook_secrets": SECRET,
             "base_url": box.api_url,
             "database_url": server.url,
-            "adapter_options": {"api_key": dispatch_sandbox.stripe.API_KEY, "base_url": proxy.url},
+            "adapter_options": {
+                "stripe": {"api_key": dispatch_sandbox.stripe.API_KEY, "base_url": proxy.url}
+            },
         }
         orders = Orders(
             settings, lease, str(folder), broker=None if messages is None else messages.url

@@ -98,9 +98,11 @@ def a_return(place: Place) -> Return:
         "workspace": dispatch_sandbox.WORKSPACE,
         "base_url": place.dispatch.api_url,
         "database_url": place.database_url,
-        "adapter": place.processor.adapter,
-        "adapter_options": dict(place.processor.options)
-        or {"api_key": place.processor.key, "base_url": place.processor.url},
+        "adapters": (place.processor.adapter,),
+        "adapter_options": {
+            place.processor.adapter: dict(place.processor.options)
+            or {"api_key": place.processor.key, "base_url": place.processor.url}
+        },
         "webhook_secrets": [SECRET],
     }
     return Return(ticket.id, payment, settings)

@@ -195,7 +195,7 @@ def test_processes_killed_at_every_point_of_the_six_steps_leave_each_thing_done_
     processor = {"api_key": shop.processor.key, "base_url": shop.processor.url}
     points = arm_all(tmp_path, RETURNS_POINTS)
     orders = CeleryOrders(
-        walk.settings | {"adapter_options": processor}, conf, str(points), str(tmp_path)
+        walk.settings | {"adapter_options": {"stripe": processor}}, conf, str(points), str(tmp_path)
     )
     with Store.open(shop.database_url) as store, client_of(workspace) as client:
         walk.event(store)

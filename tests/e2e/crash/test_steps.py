@@ -55,7 +55,7 @@ def _work(walk: Walk, store: Store, point: str | None = None) -> None:
     connector = Connector(
         Settings(**walk.settings),
         store=_Shared(store),
-        adapter=walk.adapter,
+        adapters=walk.adapter,
         workflow=parts,
         clock=lambda: datetime.now(UTC) + ahead,
     )
@@ -162,10 +162,8 @@ def test_a_killed_worker_leaves_each_thing_done_once(
     place = Place(f"sqlite:///{tmp_path}/returns.db", workspace, stand_in)
     payment = place.processor.pay()
     walk = begin(workspace, tmp_path, place.database_url, **payment)
-    walk.settings["adapter_options"] = {
-        "api_key": place.processor.key,
-        "base_url": place.processor.url,
-    }
+    processor = {"api_key": place.processor.key, "base_url": place.processor.url}
+    walk.settings["adapter_options"] = {"stripe": processor}
     at_receipt = point.endswith("adapter.refund")
     with Store.open(place.database_url) as store:
         walk.event(store)

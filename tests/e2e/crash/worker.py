@@ -54,7 +54,7 @@ def arm(
     _watch_writes(connector, when, step, die)
     place, _, method = step.partition(".")
     owner: Any = {
-        "adapter": connector.adapter,
+        "adapter": next(iter(connector.adapters.values())),
         "tickets": connector.client.tickets,
         "comments": connector.client.comments,
         "attachments": connector.client.attachments,

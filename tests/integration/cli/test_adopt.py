@@ -14,19 +14,19 @@ def test_what_is_another_ones_is_named_by_doctor_and_no_act_is_done(shop: Shop) 
     refund = shop.refund(shop.ticket(payment_intent=shop.pay()))
     found = doctor(shop)
     assert (found["status"], "ws_sandbox" in found["detail"]) == ("ok", True)
-    other = {"DISPATCH_RETURNS_ADAPTER": "manual"}
+    other = {"DISPATCH_RETURNS_ADAPTERS": "manual"}
     found = doctor(shop, **other)
     assert found["status"] == "failed"
-    assert "DISPATCH_RETURNS_ADAPTER belongs to manual" in found["detail"]
+    assert "DISPATCH_RETURNS_ADAPTERS belongs to manual" in found["detail"]
     assert "db adopt --who NAME" in found["remedy"]
     said = shop.run("refunds", "cancel", refund.id, "--who", "Ann", **other)
     assert said.code == 3
-    assert "DISPATCH_RETURNS_ADAPTER" in said.err
+    assert "DISPATCH_RETURNS_ADAPTERS" in said.err
 
 
 def test_adopting_adds_it_and_is_recorded(shop: Shop) -> None:
     shop.work()
-    manual = {"DISPATCH_RETURNS_ADAPTER": "manual"}
+    manual = {"DISPATCH_RETURNS_ADAPTERS": "manual"}
     said = shop.run("db", "adopt", "--who", "Ann", "--why", "by hand now", "--json", **manual)
     assert said.json["added"] == [
         {"kind": "adapter", "name": "manual", "account": None, "mode": None}

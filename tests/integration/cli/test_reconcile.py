@@ -99,7 +99,7 @@ def test_a_time_that_is_none_is_a_usage_error(shop: Shop) -> None:
 
 def test_an_adapter_that_cannot_list_and_a_processor_that_is_away(shop: Shop) -> None:
     by_hand = {
-        "DISPATCH_RETURNS_ADAPTER": "manual",
+        "DISPATCH_RETURNS_ADAPTERS": "manual",
         "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{shop.folder}/by-hand.db",
     }
     assert shop.run("db", "upgrade", **by_hand).code == 0

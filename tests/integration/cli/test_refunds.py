@@ -16,7 +16,7 @@ from tests.support.cli import Shop
 from tests.support.stores import overwrite_refund
 
 APPROVAL = {"DISPATCH_RETURNS_APPROVE_ABOVE": "100 USD"}
-MANUAL = {"DISPATCH_RETURNS_ADAPTER": "manual"}
+MANUAL = {"DISPATCH_RETURNS_ADAPTERS": "manual"}
 
 
 def written(shop: Shop, ticket: str, *, state: State = State.SUCCEEDED, **values: Any) -> Refund:
@@ -267,7 +267,7 @@ def test_an_unknown_refund_is_only_looked_up_again_without_that_word(shop: Shop)
         ({"STRIPE_API_KEY": ""}, 3, "STRIPE_API_KEY"),
         ({"STRIPE_API_KEY": "sk_test_wrong"}, 3, "Stripe does not accept the API key"),
         ({"STRIPE_BASE_URL": "http://127.0.0.1:1"}, 4, "Stripe cannot be reached"),
-        ({"DISPATCH_RETURNS_ADAPTER": "acme"}, 3, "'acme'"),
+        ({"DISPATCH_RETURNS_ADAPTERS": "acme"}, 3, "'acme'"),
         ({"DISPATCH_RETURNS_MAX_REFUND": "lots"}, 3, "DISPATCH_RETURNS_MAX_REFUND"),
     ],
 )

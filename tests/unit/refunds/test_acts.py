@@ -256,7 +256,7 @@ def test_a_processors_refund_is_not_confirmed_by_a_person(desk: Desk) -> None:
     desk.step()
     with pytest.raises(RefundStateError, match="pending at fake"):
         desk.act(actions.confirm)
-    desk.restart(adapter=ManualAdapter())
+    desk.restart(adapters=ManualAdapter())
     with pytest.raises(RefundStateError, match="pending at fake"):
         desk.act(actions.confirm)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from dispatch_returns.errors import (
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
 from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.refunds.ticket_facts import PaymentResolver
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
@@ -43,6 +45,7 @@ def test_an_intent_is_written_before_anything_is_sent(desk: Desk) -> None:
         "account": None,
         "reverse_transfer": False,
         "refund_application_fee": False,
+        "adapter": "fake",
     }
     assert (row.generation, row.uncertain, row.adopted) == (1, False, False)
     assert (row.first_sent_at, row.sent_day, row.due_at) == (None, None, NOW)
@@ -76,7 +79,7 @@ def test_a_connected_account_is_kept(store: Store) -> None:
     desk.fake.add_payment("ch_1", usd("149.00"))
     desk.enter(facts(payment_intent=None))
     desk.step()
-    assert desk.fake.requests[0].payment == ref
+    assert desk.fake.requests[0].payment == replace(ref, adapter="fake")
 
 
 @pytest.mark.parametrize(
@@ -255,6 +258,6 @@ def test_an_event_while_it_is_unknown_changes_nothing(desk: Desk) -> None:
 
 
 def test_an_intake_has_defaults(desk: Desk) -> None:
-    intake = Intake(desk.fake)
+    intake = Intake(Adapters.of(desk.fake))
     assert intake.limits.evidence == {"received_date": frozenset()}
     assert intake.evaluate(facts()).amount == usd("149.00")

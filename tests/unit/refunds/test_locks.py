@@ -51,7 +51,7 @@ def news(desk: Desk) -> ProcessorEvents:
 
 def meeting(desk: Desk, *known: KnownRefund) -> Callable[[Connection], list[Reconciled]]:
     """What an event about these refunds writes."""
-    return writing(desk, Found(list(known), []))
+    return writing(desk, Found("fake", list(known), []))
 
 
 class Crossing:
@@ -144,7 +144,7 @@ def test_two_events_that_enter_a_ticket_of_the_others_payment_do_not_lock_each_o
         here.fake.refund_externally(payment, usd("20.00"))
         known = here.fake.refunds_of(PaymentRef("payment_intent", payment))
         lost = facts(f"tkt_{other}", payment_intent=other)
-        found.append(Found(known, [here.service.intake.evaluate(lost)]))
+        found.append(Found("fake", known, [here.service.intake.evaluate(lost)]))
     Crossing(monkeypatch).after(external, "look_alone")
     with ThreadPoolExecutor(2) as workers:
         events = [

@@ -87,7 +87,7 @@ def test_putting_off_has_the_name_that_the_crash_test_knows(
     if poll_fails:
         desk.fake.fail_next(AdapterError(ErrorKind.NOT_SENT, "gone"), call="find")
     else:
-        desk.restart(adapter=OtherAdapter({}))
+        desk.restart(adapters=OtherAdapter({}))
     names: list[str] = []
     write = desk.store.write
 

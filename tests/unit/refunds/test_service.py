@@ -41,7 +41,7 @@ def test_a_refund_is_asked_for_once_and_paid(desk: Desk) -> None:
         RefundRequest(
             refund_id=paid.id,
             idempotency_key=f"{paid.id}-g1",
-            payment=PaymentRef("payment_intent", "pi_1"),
+            payment=PaymentRef("payment_intent", "pi_1", adapter="fake"),
             amount=usd("149.00"),
             workspace_id="ws_1",
             ticket_id="tkt_1",
@@ -358,13 +358,13 @@ def test_a_refund_of_another_processor_waits_for_it(desk: Desk) -> None:
     desk.enter()
     other = FakeAdapter({"pi_1": usd("149.00")}, clock=desk.clock)
     other.name = "other"
-    desk.restart(adapter=other)
+    desk.restart(adapters=other)
     desk.run(hours=3)
     row = desk.only()
     assert (row.state, row.detail) == (State.REQUESTED, "waits for the adapter fake")
     assert NOW + timedelta(hours=3) < (row.due_at or NOW) <= NOW + timedelta(hours=4)
     assert other.requests == desk.fake.requests == []
-    desk.restart(adapter=desk.fake)
+    desk.restart(adapters=desk.fake)
     desk.run(hours=2)
     assert desk.only().state is State.SUCCEEDED
 
@@ -373,7 +373,7 @@ def test_a_held_refund_is_taken_over_by_the_processor_of_today(desk: Desk) -> No
     desk.enter(facts(amount=None))
     other = FakeAdapter({"pi_1": usd("149.00")}, clock=desk.clock)
     other.name = "other"
-    desk.restart(adapter=other)
+    desk.restart(adapters=other)
     desk.enter()
     desk.run(minutes=1)
     assert desk.only().state is State.SUCCEEDED
@@ -403,7 +403,7 @@ def test_jitter_takes_up_to_half_off(desk: Desk) -> None:
 
 
 def test_a_service_has_defaults(desk: Desk) -> None:
-    service = type(desk.service)(desk.store, desk.fake)
+    service = type(desk.service)(desk.store, desk.service.adapters)
     assert service.schedule == schedule()
     assert not service.limits.kill_switch
     assert service.limits is service.intake.limits

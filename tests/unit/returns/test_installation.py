@@ -10,7 +10,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.client import DispatchClient
-from dispatch_returns.connector.installation import Identity, compare
+from dispatch_returns.connector.installation import Identity, Whose, compare
 from dispatch_returns.errors import AdapterError, ConfigurationError, ErrorKind
 from dispatch_returns.refunds import ledger
 from dispatch_returns.store import Store, audit_log
@@ -211,7 +211,7 @@ def test_an_adapter_of_another_name_needs_to_be_adopted(shop: Callable[..., Work
     other = Bank()
     other.name = "acme"
     with pytest.raises(
-        ConfigurationError, match=r"^DISPATCH_RETURNS_ADAPTER belongs to acme acct_1"
+        ConfigurationError, match=r"^DISPATCH_RETURNS_ADAPTERS belongs to acme acct_1"
     ):
         shop(fake=other).connector.installation.require()
 
@@ -274,7 +274,8 @@ def test_it_is_asked_once_and_not_for_each_event(
 
 # What follows from what, without a database.
 
-SEEN = Identity("ws_a", "ws_a", "stripe", "live", "acct_1")
+STRIPE = Whose("stripe", "live", "acct_1")
+SEEN = Identity("ws_a", "ws_a", (STRIPE,))
 OURS = [Entry("workspace", "ws_a", "ws_a", id=1), Entry("adapter", "stripe", "acct_1", "live", 2)]
 
 
@@ -289,7 +290,7 @@ def test_the_first_start_writes_down_everything_and_the_next_one_nothing() -> No
 
 def test_a_stranger_that_is_adopted_is_a_stranger_no_more() -> None:
     stranger = Entry("workspace", "ws_b", id=3)
-    seen = Identity("ws_b", "ws_b", "stripe", "live", "acct_1")
+    seen = Identity("ws_b", "ws_b", (STRIPE,))
     assert not compare([*OURS, stranger], seen).may_work
     (new,) = compare([*OURS, stranger], seen, adopting=True).new
     assert (new.id, new.account) == (3, "ws_b")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.emails import same_email
 from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.owner_lookup import OrderRecords, Owners
 from dispatch_returns.returns.steps.engine import ReturnsEngine
@@ -81,7 +82,7 @@ def test_another_than_the_owner_gets_no_money_and_no_address_without_a_person(
         store,
         client,
         merchant.parts(),
-        Intake(adapter, clock=clock, order_of=records.of_facts),
+        Intake(Adapters.of(adapter), clock=clock, order_of=records.of_facts),
         owners,
         workspace=lambda: workspace,
         statuses=StatusNames(),

@@ -11,6 +11,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapter import RefundStatus
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store, switches
 from dispatch_returns.store.switches import Switch
@@ -46,7 +47,7 @@ def test_a_refund_whose_adapter_is_gone_is_said_and_looked_at_ever_less_often(
     shop.run(ticket)
     other = FakeAdapter({}, clock=shop.clock)
     other.name = "other"
-    shop.connector.refunds.adapter = other
+    shop.connector.refunds.adapters = Adapters.of(other)
     waits: list[float] = []
     for _ in range(12):
         refund = shop.refund(ticket)
@@ -63,7 +64,7 @@ def test_a_refund_whose_adapter_is_gone_is_said_and_looked_at_ever_less_often(
     ok, problem = lag(shop)
     assert not ok
     assert problem.startswith("1 refunds wait for an adapter that is not set: run a worker with")
-    shop.connector.refunds.adapter = shop.fake
+    shop.connector.refunds.adapters = Adapters.of(shop.fake)
     shop.fake.set_status("fake_1", RefundStatus.SUCCEEDED)
     shop.work(hours=1)
     assert lag(shop) == (True, None)

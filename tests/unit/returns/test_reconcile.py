@@ -505,7 +505,7 @@ def test_an_adapter_that_cannot_list_is_named(shop: Workshop, tmp_path: Path) ->
         shop.settings,
         client=shop.client,
         store=open_store(tmp_path, "manual.db", durable=False),
-        adapter=ManualAdapter(),
+        adapters=ManualAdapter(),
     ) as connector:
         with pytest.raises(UnsupportedFeatureError, match="the adapter manual cannot list"):
             connector.reconciler.run(lambda _: None)
@@ -590,7 +590,7 @@ def test_of_several_machines_one_compares(shop: Workshop, tmp_path: Path) -> Non
             shop.settings,
             client=shop.client,
             store=shop.store,
-            adapter=shop.fake,
+            adapters=shop.fake,
             clock=shop.clock,
         )
 

@@ -122,7 +122,7 @@ def test_a_worker_does_it_where_the_setting_says_so(store: Store) -> None:
         return Connector(
             Settings(**given),  # type: ignore[arg-type]
             store=store,
-            adapter=FakeAdapter({}),
+            adapters=FakeAdapter({}),
             clock=Clock(NOW + timedelta(days=31)),
         )
 

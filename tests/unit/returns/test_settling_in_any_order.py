@@ -18,6 +18,7 @@ from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.money import stripe_rule
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.intake import Intake
+from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns import receipts, records
 from dispatch_returns.returns.orders.model import Order
@@ -77,7 +78,7 @@ class Books:
             Workflow(
                 PolicyBook([policy]), Orders({self.order_id: replace(bought, id=self.order_id)})
             ),
-            Intake(adapter, clock=self.clock),
+            Intake(Adapters.of(adapter), clock=self.clock),
             Owners(self.store, self.clock),
             workspace=lambda: WORKSPACE,
             statuses=StatusNames(),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from dispatch_returns.connector.connector import LOOK
+from dispatch_returns.connector.connector import look_of
 from dispatch_returns.connector.health import Health
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import attempts, external, ledger, owner_approvals
@@ -25,6 +25,7 @@ from tests.support import books, postgres
 from tests.support.cli import run
 from tests.support.stores import KINDS, open_store, opened
 
+LOOK = look_of({None: None})
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
 MOST_ROWS = 600
@@ -85,10 +86,12 @@ READS: dict[str, Act] = {
     "whether an event waits": lambda conn: inbox.newest(
         conn, limit=1, state=inbox.EventState.ACCEPTED, ticket_id=A_TICKET
     ),
-    "the look before the claims": lambda conn: conn.execute(LOOK, {"now": NOW}).all(),
+    "the look before the claims": lambda conn: conn.execute(
+        look_of({None: None}), {"now": NOW}
+    ).all(),
     "what doctor counts": lambda conn: (
         inbox.strangers(conn),
-        ledger.count_of_other_adapters(conn, "fake"),
+        ledger.count_of_other_adapters(conn, ["fake"]),
         ledger.failing(conn, NOW),
         outbox.is_empty(conn),
     ),

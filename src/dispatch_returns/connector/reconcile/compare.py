@@ -7,7 +7,7 @@ processor and the API are asked again, and what differs then is a discrepancy.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, islice
@@ -43,7 +43,7 @@ from dispatch_returns.errors import (
     PaginationError,
     UnsupportedFeatureError,
 )
-from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds import calls, ledger
 from dispatch_returns.refunds.adapter import (
     KnownRefund,
     PaymentRef,
@@ -115,10 +115,12 @@ class Reconciler:
         """Pass every discrepancy to `found`; with `fix`, fix what is safe first.
 
         `since` and `until` (UTC): refunds and rows made in that period, and tickets changed
-        since. Raises `UnsupportedFeatureError` for an adapter that cannot list its refunds, and
+        since. A processor that does not answer does not hold up the others: its error is raised at
+        the end. Raises `UnsupportedFeatureError` if no adapter can list its refunds, and
         `APIError`, `AdapterError`, `StoreError` if something cannot be read.
         """
-        adapter = self._listing()
+        silent: dict[str, AdapterError] = {}
+        adapters = self._listing()
         count = settled = 0
         unreadable: list[UnreadableItem] = []
         unreadable_refunds: list[UnreadableRefund] = []
@@ -126,14 +128,16 @@ class Reconciler:
             lines = lists.read(
                 self._tickets(since, unreadable),
                 self._rows(since, until),
-                readable_refunds(adapter.refunds_between(since, until), unreadable_refunds.append),
+                self._refunds(adapters, since, until, unreadable_refunds, silent),
             )
+            compared = [name for name in adapters if name not in silent]
             if since is not None or until is not None:
                 # A payment from last year may be refunded by hand today.
-                for names in _in_pages(lists.payments_of_others()):
-                    with self._store.read() as conn:
-                        page = ledger.of_payments(conn, self._processor_events.adapter.name, names)
-                    lists.add_rows(self._of_workspace(page))
+                for name in compared:
+                    for names in _in_pages(lists.payments_of_others(name)):
+                        with self._store.read() as conn:
+                            page = ledger.of_payments(conn, name, names)
+                        lists.add_rows(self._of_workspace(page))
             not_compared = [
                 Discrepancy(Cause.UNREADABLE_TICKET, it.id, detail=it.problem) for it in unreadable
             ] + [
@@ -142,23 +146,50 @@ class Reconciler:
                 )
                 for it in unreadable_refunds
             ]
-            for it in chain(not_compared, self._discrepancies(lists)):
+            for it in chain(not_compared, self._discrepancies(lists, compared)):
                 count += 1
                 progress("discrepancies", count)
                 result = self._fix(it) if fix else it
                 settled += result.settled
                 found(result)
+        for error in silent.values():
+            raise error
         return ReconcileReport(lines, count, settled)
 
     # The three lists.
 
-    def _listing(self) -> SupportsListing:
-        adapter = self._processor_events.adapter
-        if not isinstance(adapter, SupportsListing):
+    def _listing(self) -> dict[str, SupportsListing]:
+        adapters = self._processor_events.adapters
+        listing: dict[str, SupportsListing] = {
+            name: it for name, it in adapters.items() if isinstance(it, SupportsListing)
+        }
+        if not listing:
             raise UnsupportedFeatureError(
-                f"the adapter {adapter.name} cannot list its refunds: there is nothing to compare"
+                f"the adapter {' or '.join(adapters)} cannot list its refunds: there is nothing to"
+                " compare"
             )
-        return adapter
+        return listing
+
+    def _refunds(
+        self,
+        adapters: Mapping[str, SupportsListing],
+        since: datetime | None,
+        until: datetime | None,
+        unreadable: list[UnreadableRefund],
+        silent: dict[str, AdapterError],
+    ) -> Iterator[tuple[str, KnownRefund]]:
+        """Yield the refunds of each adapter; note in `silent` those that do not answer."""
+        for name, adapter in adapters.items():
+            try:
+                listed = adapter.refunds_between(since, until)
+                for known in readable_refunds(listed, unreadable.append):
+                    yield name, known
+            except AdapterError as error:
+                if len(adapters) == 1:
+                    raise
+                text = "the refunds of %s can't be compared now: %s"
+                log.warning(text, name, error.kind, extra=ids())
+                silent[name] = error
 
     def _tickets(
         self, since: datetime | None, unreadable: list[UnreadableItem]
@@ -232,17 +263,21 @@ class Reconciler:
 
     # Each suspicion is checked again.
 
-    def _discrepancies(self, lists: Books) -> Iterator[Discrepancy]:
-        """Yield each discrepancy once; refunds come first, because they settle rows and tickets."""
-        adapter = self._processor_events.adapter.name
-        for processor_id, payment in lists.lost_refunds(self._workspace()):
-            yield from self._check_lost_refund(processor_id, payment)
-        for refund in lists.others_refunds(adapter):
-            yield from self._check_external_refund(refund)
-        for refund_id, ticket_id, processor_id in lists.claimed_twice(adapter):
-            yield Discrepancy(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
-        for refund_id in lists.suspect_rows(adapter):
-            yield from self._check_row(refund_id)
+    def _discrepancies(self, lists: Books, compared: Sequence[str]) -> Iterator[Discrepancy]:
+        """Yield each discrepancy once; refunds come first, because they settle rows and tickets.
+
+        `compared` are the adapters whose refunds are known.
+        """
+        for adapter in compared:
+            for processor_id, payment in lists.lost_refunds(adapter, self._workspace()):
+                yield from self._check_lost_refund(processor_id, payment)
+            for refund in lists.others_refunds(adapter):
+                yield from self._check_external_refund(refund)
+        for adapter in compared:
+            for refund_id, ticket_id, processor_id in lists.claimed_twice(adapter):
+                yield Discrepancy(Cause.CLAIMED_TWICE, ticket_id, refund_id, processor_id)
+            for refund_id in lists.suspect_rows(adapter):
+                yield from self._check_row(refund_id)
         for ticket_id in lists.suspect_tickets():
             yield from self._check_ticket(ticket_id)
 
@@ -262,7 +297,7 @@ class Reconciler:
         known = self._find(refund.processor_id, refund.payment)
         if known is None:
             return
-        adapter = self._processor_events.adapter.name
+        adapter = _whose(refund.payment)
         with self._store.read() as conn:
             taken = ledger.of_processor(conn, adapter, refund.processor_id)
             rows = ledger.of_payments(conn, adapter, [ref.id for ref in known.payments])
@@ -279,17 +314,16 @@ class Reconciler:
     def _check_row(self, refund_id: str) -> Iterator[Discrepancy]:
         with self._store.read() as conn:
             row = ledger.get(conn, refund_id)
-        if row is None or row.payment is None:
+        if row is None or row.payment is None or row.adapter is None:
             return
+        adapter = row.adapter
         unreadable: list[UnreadableRefund] = []
-        listed = self._refunds_of(PaymentRef(**row.payment), unreadable)
+        listed = self._refunds_of(calls.payment_of(row), unreadable)
         if row.processor_id in {it.processor_id for it in unreadable}:
             return  # it is reported as such
         with self._store.read() as conn:
             fresh = ledger.get(conn, refund_id)
-            claimed = (
-                ledger.of_processor(conn, row.adapter, it.result.processor_id) for it in listed
-            )
+            claimed = (ledger.of_processor(conn, adapter, it.result.processor_id) for it in listed)
             others = {it.processor_id for it in claimed if it is not None and it.id != row.id}
         if fresh is not None and fresh.claims == row.claims:
             found = discrepancies.of_row(row, listed, others)
@@ -342,8 +376,9 @@ class Reconciler:
     ) -> list[KnownRefund]:
         """Return a payment's refunds; those that can't be read are added to `unreadable`."""
         left_out = [] if unreadable is None else unreadable
+        adapter = self._listing()[_whose(payment)]
         try:
-            return list(readable_refunds(self._listing().refunds_of(payment), left_out.append))
+            return list(readable_refunds(adapter.refunds_of(payment), left_out.append))
         except AdapterError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -361,7 +396,8 @@ class Reconciler:
                 decision = self._processor_events.decide(found.ticket_id)
                 fixed = decision is not None
                 if decision is not None:
-                    entry = Found([], [decision])
+                    adapter = decision.adapter or next(iter(self._listing()))
+                    entry = Found(adapter, [], [decision])
                     self._store.write(
                         "reconcile.fix", lambda conn: self._processor_events.write(conn, entry)
                     )
@@ -378,19 +414,25 @@ class Reconciler:
 
     def _record_refund(self, found: Discrepancy) -> bool:
         """Record the refund of a discrepancy as the processor has it now."""
-        if found.payment is None:
+        if found.payment is None or found.payment.adapter not in self._processor_events.sync:
             return False
-        answer = self._processor_events.sync.ask(RefundUpdate((found.payment,), ()))
+        name = _whose(found.payment)
+        answer = self._processor_events.sync[name].ask(RefundUpdate((found.payment,), ()))
         refunds = [it for it in answer.refunds if it.result.processor_id == found.processor_id]
         if not refunds:
             return False
-        update = self._processor_events.found(replace(answer, refunds=refunds))
+        update = self._processor_events.found(name, replace(answer, refunds=refunds))
         results = self._store.write(
             "reconcile.fix", lambda conn: self._processor_events.write(conn, update)
         )
         # The ticket that waits for it has no row yet, and finds it when it is entered.
         for_no_row = found.cause is Cause.MADE_ELSEWHERE and found.refund_id is None
         return (for_no_row and results == [Reconciled.NOTED]) or all(it in _FIXED for it in results)
+
+
+def _whose(payment: PaymentRef) -> str:
+    assert payment.adapter is not None  # each list says whose it is
+    return payment.adapter
 
 
 def _in_pages(items: Iterator[T]) -> Iterator[list[T]]:

@@ -10,6 +10,7 @@ from typing import Any
 from dispatch_returns.connector.reconcile.lists import digits
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import KnownRefund, PaymentRef
+from dispatch_returns.refunds.calls import payment_of
 from dispatch_returns.refunds.external import seen_of, settles_row
 from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.ledger import Refund
@@ -265,7 +266,9 @@ def _may_be_of(known: KnownRefund, row: Refund) -> bool:
     """Return whether an external refund may be what this row has paid or will pay."""
     if row.state in ACCEPTED:
         return row.amount == known.result.amount
-    return row.state not in _NOT_PAID and settles_row(seen_of(row.adapter, known), row)
+    if row.state in _NOT_PAID or row.adapter is None:
+        return False
+    return settles_row(seen_of(row.adapter, known), row)
 
 
 def newest_unrelated(rows: Sequence[Refund], known: KnownRefund) -> Refund | None:
@@ -330,5 +333,5 @@ def _difference(
     cause: Cause, row: Refund, known: KnownRefund | None = None, detail: str = ""
 ) -> Discrepancy:
     processor_id = known.result.processor_id if known else row.processor_id
-    payment = PaymentRef(**row.payment) if row.payment else None
+    payment = payment_of(row) if row.payment else None
     return Discrepancy(cause, row.ticket_id, row.id, processor_id, detail, payment=payment)

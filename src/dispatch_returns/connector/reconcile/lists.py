@@ -28,8 +28,9 @@ CREATE TABLE rows (
     id TEXT PRIMARY KEY, ticket_id TEXT, adapter TEXT, state TEXT, reason TEXT, adopted INTEGER,
     major TEXT, minor INTEGER, currency TEXT, processor_id TEXT, payment_id TEXT) WITHOUT ROWID;
 CREATE TABLE refunds (
-    id TEXT PRIMARY KEY, refund_id TEXT, workspace_id TEXT, status TEXT, minor INTEGER,
-    currency TEXT, payment_id TEXT, payment_also TEXT, kind TEXT, account TEXT) WITHOUT ROWID;
+    adapter TEXT, id TEXT, refund_id TEXT, workspace_id TEXT, status TEXT, minor INTEGER,
+    currency TEXT, payment_id TEXT, payment_also TEXT, kind TEXT, account TEXT,
+    PRIMARY KEY (adapter, id)) WITHOUT ROWID;
 """
 _INDEXES = """
 CREATE INDEX rows_processor ON rows (processor_id);
@@ -40,31 +41,35 @@ CREATE INDEX tickets_payment ON tickets (payment);
 _PAID = "('pending', 'requires_action', 'succeeded', 'voided')"
 _IN_PROGRESS = "('requested', 'sending')"
 _MOVES = "f.status NOT IN ('failed', 'canceled')"
-_NO_ROWS = "NOT EXISTS (SELECT 1 FROM rows x WHERE x.processor_id = f.id)"
+_NO_ROWS = "NOT EXISTS (SELECT 1 FROM rows x WHERE x.processor_id = f.id AND x.adapter = f.adapter)"
 
 _OTHERS = f"f.refund_id IS NULL AND {_MOVES} AND {_NO_ROWS}"
 
 # Refunds that were made from our ledger, and that no row has.
 _LOST = """
-SELECT f.id, f.payment_id, f.kind, f.account FROM refunds f
+SELECT f.id, f.kind, f.payment_id, f.account, f.adapter FROM refunds f
 LEFT JOIN rows r ON r.id = f.refund_id
-WHERE f.refund_id IS NOT NULL AND f.workspace_id = :workspace AND r.id IS NULL
+WHERE f.adapter = :adapter
+    AND f.refund_id IS NOT NULL AND f.workspace_id = :workspace AND r.id IS NULL
 """
 # External refunds of the payment of a row, or of a ticket that waits for its row.
 # Next to an aggregate, SQLite returns the columns of the row that has the minimum.
 _ELSEWHERE = f"""
-SELECT f.id, f.payment_id, f.kind, f.account, t.id, min(t.refund_id) FROM refunds f
+SELECT f.id, f.kind, f.payment_id, f.account, f.adapter, t.id, min(t.refund_id)
+FROM refunds f
 LEFT JOIN tickets t ON t.payment IN (f.payment_id, f.payment_also)
     AND NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = t.refund_id)
-WHERE {_OTHERS} AND (t.id IS NOT NULL OR EXISTS (
+WHERE f.adapter = :adapter AND {_OTHERS} AND (t.id IS NOT NULL OR EXISTS (
     SELECT 1 FROM rows r
-    WHERE r.payment_id IN (f.payment_id, f.payment_also) AND r.adapter = :adapter))
+    WHERE r.payment_id IN (f.payment_id, f.payment_also) AND r.adapter = f.adapter))
 GROUP BY f.id
 """  # noqa: S608 - constants
-_PAYMENTS = f"SELECT f.payment_id, f.payment_also FROM refunds f WHERE {_OTHERS}"  # noqa: S608 - constants
+_PAYMENTS = f"""
+SELECT f.payment_id, f.payment_also FROM refunds f WHERE f.adapter = :adapter AND {_OTHERS}
+"""  # noqa: S608 - constants
 # Rows that differ from their refund, that have none, or that have two.
 _ROWS = f"""
-SELECT r.id FROM rows r LEFT JOIN refunds f ON f.id = r.processor_id
+SELECT r.id FROM rows r LEFT JOIN refunds f ON f.id = r.processor_id AND f.adapter = r.adapter
 WHERE r.adapter = :adapter AND (
     r.state IN {_PAID} AND (
         f.id IS NULL OR f.status <> r.state
@@ -72,13 +77,13 @@ WHERE r.adapter = :adapter AND (
     OR r.state NOT IN {_PAID} AND r.state NOT IN {_IN_PROGRESS} AND {_MOVES}
     OR r.state = 'unknown' AND r.reason IS NOT NULL)
 UNION
-SELECT r.id FROM refunds f JOIN rows r ON r.id = f.refund_id
-WHERE {_MOVES} AND r.processor_id IS NOT f.id
+SELECT r.id FROM refunds f JOIN rows r ON r.id = f.refund_id AND r.adapter = f.adapter
+WHERE f.adapter = :adapter AND {_MOVES} AND r.processor_id IS NOT f.id
 UNION
 SELECT r.id FROM refunds f JOIN rows r
     ON r.payment_id IN (f.payment_id, f.payment_also)
-    AND r.minor = f.minor AND r.currency = f.currency
-WHERE {_OTHERS} AND r.adapter = :adapter
+    AND r.minor = f.minor AND r.currency = f.currency AND r.adapter = f.adapter
+WHERE f.adapter = :adapter AND {_OTHERS}
 """  # noqa: S608 - constants
 # Rows that share one refund at the processor. The database does not allow it; this proves it.
 _CLAIMED = """
@@ -157,9 +162,12 @@ class Books:
         self,
         tickets: Iterable[TicketLine],
         rows: Iterable[Refund],
-        refunds: Iterable[KnownRefund],
+        refunds: Iterable[tuple[str, KnownRefund]],
     ) -> dict[str, int]:
-        """Store the three lists; return how many entries each has."""
+        """Store the three lists; return how many entries each has.
+
+        Each of `refunds` comes with its adapter's configured name.
+        """
 
         def parcels(ticket: TicketLine) -> Iterator[_Line]:
             *earlier, newest = ticket.refunds
@@ -167,11 +175,13 @@ class Books:
                 yield ticket.id, refund_id, None, ticket.payment
             yield ticket.id, newest, ticket.amount, ticket.payment
 
-        def refund(known: KnownRefund) -> Iterator[_Line]:
+        def refund(listed: tuple[str, KnownRefund]) -> Iterator[_Line]:
+            adapter, known = listed
             ids = [ref.id for ref in known.payments]
             first = known.payments[0] if known.payments else None
             amount = known.result.amount
             yield (
+                adapter,
                 known.result.processor_id,
                 known.refund_id,
                 known.workspace_id,
@@ -222,20 +232,23 @@ class Books:
             self._conn.executemany(statement, lines)
             self._conn.execute("COMMIT")
 
-    def payments_of_others(self) -> Iterator[str]:
-        """Yield each id of the payments that have external refunds."""
-        return (name for found in self._select(_PAYMENTS) for name in found if name is not None)
+    def payments_of_others(self, adapter: str) -> Iterator[str]:
+        """Yield each id of an adapter's payments that have external refunds."""
+        found = self._select(_PAYMENTS, adapter=adapter)
+        return (name for names in found for name in names if name is not None)
 
-    def lost_refunds(self, workspace: str) -> Iterator[tuple[str, PaymentRef]]:
+    def lost_refunds(self, adapter: str, workspace: str) -> Iterator[tuple[str, PaymentRef]]:
         """Yield refunds that may have been made from a row that is missing."""
-        for refund, payment, kind, account in self._select(_LOST, workspace=workspace):
+        found = self._select(_LOST, adapter=adapter, workspace=workspace)
+        for refund, kind, payment, account, name in found:
             if payment is not None:
-                yield refund, PaymentRef(kind, payment, account)
+                yield refund, PaymentRef(kind, payment, account, adapter=name)
 
     def others_refunds(self, adapter: str) -> Iterator[OthersRefund]:
         """Yield refunds that may be external, of the payment of a return."""
-        for refund, payment, kind, account, *waits in self._select(_ELSEWHERE, adapter=adapter):
-            yield OthersRefund(refund, PaymentRef(kind, payment, account), *waits)
+        found = self._select(_ELSEWHERE, adapter=adapter)
+        for refund, kind, payment, account, name, *waits in found:
+            yield OthersRefund(refund, PaymentRef(kind, payment, account, adapter=name), *waits)
 
     def claimed_twice(self, adapter: str) -> Iterator[tuple[str, str, str]]:
         """Yield rows (id, ticket, the processor's id) that share one refund."""

@@ -292,9 +292,10 @@ _PAYMENTS: tuple[tuple[str, PaymentKind], ...] = (
 
 def payment_of(record: Record) -> PaymentRef | None:
     """Return the payment that `record` names, None if it names none."""
+    adapter = text_of(record.get("payment_adapter"))
     for name, kind in _PAYMENTS:
         if value := text_of(record.get(name)):
-            return reference(value, kind)
+            return replace(reference(value, kind), adapter=adapter or None)
     return None
 
 

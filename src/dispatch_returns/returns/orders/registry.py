@@ -73,7 +73,9 @@ class Orders:
             order = source.order(order_id, ticket)
             if order is not None:
                 itself = order.as_payment if source.name in self._refunded_by else None
-                return order if itself is None else replace(order, payment=itself)
+                if itself is None:
+                    return order
+                return replace(order, payment=replace(itself, adapter=source.name))
         return None
 
 

@@ -48,6 +48,7 @@ OF_ORDER = (
     "payment_intent",
     "charge_id",
     "payment_reference",
+    "payment_adapter",
 )
 """The columns that have the same value in every row of an order."""
 OF_LINE = (

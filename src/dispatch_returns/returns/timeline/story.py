@@ -181,7 +181,7 @@ def _refund(conn: Connection, refund: Refund) -> Iterator[Moment]:
             attempt.at,
             "money",
             f"{attempt.call}: {attempt.outcome.replace('_', ' ')}",
-            refund.adapter,
+            refund.adapter or "",
             _TONES.get(attempt.outcome, ""),
             tuple(filter(None, answer)),
         )

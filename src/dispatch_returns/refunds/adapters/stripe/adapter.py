@@ -45,6 +45,7 @@ _KEY_LIFETIME = timedelta(hours=24)
 _PAGE = 100
 _NOT_SHOWN = frozenset({ErrorKind.AUTH, ErrorKind.CONFIG, ErrorKind.NOT_FOUND})
 _LONGEST_METADATA = 500
+_PAYMENT_IDS = ("pi_", "ch_", "py_", "cs_", "in_")
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 
@@ -204,6 +205,10 @@ class StripeAdapter:
         pages = self._pages(None, {"created": bounds} if bounds else {})
         while (page := _understood(lambda: next(pages, None))) is not None:
             yield from (objects.listed_refund(it, None) for it in page)
+
+    def recognizes(self, payment_id: str) -> bool:
+        """Return whether an id is a PaymentIntent's, a Charge's or another of Stripe's payments."""
+        return payment_id.startswith(_PAYMENT_IDS)
 
     def find_payment(self, order_id: str) -> PaymentRef | None:
         """Search for the one PaymentIntent with ``metadata["order_id"]``; None if not exactly one.
