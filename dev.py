@@ -126,8 +126,10 @@ def shape(args: list[str]) -> int:
 
 
 def screenshot(args: list[str]) -> int:
-    """take the picture of the sandbox's page for the docs (needs Chromium)"""
+    """take the picture of the sandbox's page; `portal FOLDER` takes those of the portal"""
     install("dev")
+    if args[:1] == ["portal"]:
+        return run(str(PYTHON), "-m", "tests.portal_pictures", *args[1:])
     return run(str(PYTHON), "-m", "tests.screenshot", *args)
 
 

