@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dispatch_returns.refunds.transitions import State
+from dispatch_returns.webhooks.http import Answer, Request
 from dispatch_sandbox.demo import comparison, environment, scenarios, steps
+from dispatch_sandbox.demo.portal import EMAIL, ORDER, open_portal
+from tests.support.portal_shop import Browser
+from tests.support.waiting import wait_until
 
 COMMAND = str(Path(sys.executable).with_name("dispatch-returns"))
 
@@ -87,3 +94,40 @@ def test_the_scenarios_have_every_end(end: str) -> None:
     assert len(returns) == 25
     assert any(one.end == end for one in returns)
     assert set(steps.ENDS.values()) == {State.SUCCEEDED, State.HELD, State.FAILED}
+
+
+def test_something_is_returned_in_the_portal_of_the_demo(tmp_path: Path) -> None:
+    mails: list[str] = []
+    with open_portal(
+        tmp_path, lambda _subject, text: mails.append(text), transit=timedelta(0)
+    ) as opened:
+        browser = Browser(over_http)
+        browser.get(opened.url)
+        browser.submit("start", order=ORDER, known=EMAIL)
+        wait_until(lambda: bool(mails))
+        code = re.search(r"is (\d{6})\.", mails[0])
+        assert code
+        browser.submit("code", code=code[1])
+        browser.submit("reason", **{"q.JUMPER-M": "1"})
+        browser.submit("check", r="wrong_size")
+        assert "84.10" in browser.text
+        browser.submit("confirm")
+        place = browser.url
+
+        def paid() -> bool:
+            browser.get(place)
+            return "Your money is on its way" in browser.text
+
+        wait_until(paid)
+        browser.get(opened.link)
+        assert browser.page == "open"
+
+
+def over_http(asked: Request) -> Answer:
+    body = asked.read(100_000, 1.0)
+    assert isinstance(body, bytes)
+    url = f"http://{asked.headers['Host']}{asked.path}?{asked.query}"
+    headers = {name: value for name, value in asked.headers.items() if name != "Host"}
+    with httpx.Client() as client:
+        found = client.request(asked.method, url, content=body, headers=headers)
+    return Answer(found.status_code, found.content, tuple(found.headers.items()))

@@ -141,6 +141,26 @@ def test_the_fastapi_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None
         wait_until(lambda: shop.refund_status(ticket_id) == "succeeded", 30)
 
 
+def test_the_portal_app_opens_an_order_by_its_link(shop: Shop) -> None:
+    shop.set_up()
+    port = free_port()
+    shop.environment |= {
+        "DISPATCH_RETURNS_POLICY": str(EXAMPLES / "policy.toml"),
+        "DISPATCH_RETURNS_PORTAL_URL": f"http://127.0.0.1:{port}/returns",
+    }
+    app = ["--app-dir", str(EXAMPLES), "portal_app:app", "--port", str(port)]
+    with shop.serving(port, sys.executable, "-m", "uvicorn", *app):
+        link = shop.run(
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import portal_app as it;"
+            " print(it.link_for_order_mail('1234')); it.connector.close()",
+        )
+        start = httpx.get(f"http://127.0.0.1:{port}/returns/")
+        assert "Open the returns link" in start.text  # no mail server is set
+        assert "Open your order" in httpx.get(link).text
+
+
 def test_the_flask_app_pays_when_a_ticket_becomes_refunded(shop: Shop) -> None:
     port = free_port()
     shop.set_up("--webhook-url", f"http://127.0.0.1:{port}/webhooks/dispatch")

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from dispatch_returns.cli import REFUSED, Json, show
+from dispatch_returns.cli import REFUSED, Json, Verbatim, show, stop_signals
 from dispatch_returns.errors import MissingExtraError
 
 _PATIENCE = 25.0
@@ -30,6 +30,14 @@ def demo(
             " folder for temporary files.",
         ),
     ] = None,
+    portal: Annotated[
+        bool,
+        typer.Option(
+            "--portal",
+            help="Open the portal of a demo shop instead, to return something yourself, until"
+            " Ctrl-C.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Take 25 returns from the request to the refund.
@@ -40,6 +48,8 @@ def demo(
     """
     if any(find_spec(needed) is None for needed in _NEEDED):
         raise MissingExtraError("demo", "dispatch-returns demo")
+    if portal:
+        _open_portal(as_json=json)
     from rich.console import Console
 
     from dispatch_sandbox.demo import comparison, environment, report, scenarios, steps
@@ -70,3 +80,35 @@ def demo(
     show(document, *report.parts(result, seconds, deliveries, pages), as_json=json)
     good = result.agree and not result.duplicates and not result.lost
     raise typer.Exit(0 if good else REFUSED)
+
+
+def _open_portal(*, as_json: bool) -> NoReturn:
+    """Run a shop with a portal until it is told to stop."""
+    from dispatch_sandbox.demo.portal import EMAIL, ORDER, TRANSIT, open_portal
+
+    def print_mail(subject: str, text: str) -> None:
+        show(
+            {"subject": subject, "text": text}, "", f"E-mail: {subject}", "", text, as_json=as_json
+        )
+
+    with (
+        stop_signals() as stop,
+        tempfile.TemporaryDirectory(prefix="dispatch-returns-demo-") as folder,
+        open_portal(Path(folder), print_mail) as opened,
+    ):
+        document = {"portal": opened.url, "link": opened.link, "sandbox": opened.tickets}
+        show(
+            document,
+            "The portal of a demo shop is open. Return something:",
+            Verbatim([opened.url]),
+            f"Order {ORDER}, e-mail address {EMAIL}: the code is printed here. Or with a signed"
+            " link, as in an order confirmation:",
+            Verbatim([opened.link]),
+            "What becomes of it in Dispatch, a test double on this machine:",
+            Verbatim([opened.tickets]),
+            f"Your parcel arrives {TRANSIT.seconds} seconds after its label was made. Ctrl-C stops"
+            " it.",
+            as_json=as_json,
+        )
+        stop.wait()
+    raise typer.Exit(stop.code)

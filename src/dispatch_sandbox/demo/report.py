@@ -62,6 +62,7 @@ def parts(
         f"Faults in the deliveries: {faults}. In the payments: as above.",
         note,
         Verbatim([f"The timeline of each return, and one of the labels: {pages}"]),
+        "To return something yourself, in a shop's portal: dispatch-returns demo --portal",
     ]
 
 

@@ -19,7 +19,7 @@ from tests.support.workshop import EMAIL
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("portal-browser")]
+pytestmark = needs_chromium
 
 MOST = 100_000
 """Bytes of a page with all that it loads."""
