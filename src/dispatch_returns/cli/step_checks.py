@@ -60,7 +60,28 @@ def run(settings: Settings) -> list[DoctorCheck]:
     # An error in the settings of the client is reported by the check of the API.
     with contextlib.suppress(DispatchReturnsError), client_for(settings) as client:
         checks += [_notification(settings, client, name) for name in settings.notifications]
+    if settings.portal_url is not None:
+        checks.append(portal(settings))
     return checks
+
+
+def portal(settings: Settings) -> DoctorCheck:
+    """Check what the portal needs to prove an order and to show it."""
+    if settings.orders == ("ticket",):
+        return DoctorCheck(
+            "portal",
+            "failed",
+            "no order source is set, so it finds no order",
+            "Set DISPATCH_RETURNS_ORDERS: docs/orders.md.",
+        )
+    if not {"host", "from"} <= settings.smtp_options.keys():
+        return DoctorCheck(
+            "portal",
+            "warning",
+            "no mail server is set, so an order opens by a signed link only",
+            "Set SMTP_HOST and SMTP_FROM, so that customers can ask for a code.",
+        )
+    return DoctorCheck("portal", "ok", f"{settings.portal_url}, with codes by mail")
 
 
 def _policy(settings: Settings) -> DoctorCheck:

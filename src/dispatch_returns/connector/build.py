@@ -106,8 +106,11 @@ def parts_of(settings: Settings, client: DispatchClient) -> Workflow | None:
 
 
 def mailer_of(settings: Settings, client: DispatchClient) -> Notifier | None:
-    """Return what mails the portal's codes, None without a mail server. Raises the same."""
-    if not settings.smtp_options:
+    """Return what mails the portal's codes, None without a mail server. Raises the same.
+
+    Other programs may have set single variables that begin with ``SMTP_``.
+    """
+    if not {"host", "from"} <= settings.smtp_options.keys():
         return None
     return notifications.load(
         ("smtp",),

@@ -126,13 +126,12 @@ class OnlineReturns:
             customer=records.customer_digest(order.customer_email),
             items=[{"sku": sku, "quantity": count} for sku, count in (items or {}).items()],
         )
+        key = row.order_key or ""
         with self._store.read() as conn:
             found = before(conn, row)
-            waiting = [
-                it
-                for it in requests.of_order(conn, self._workspace(), row.order_key or "")
-                if it.ticket_id is None
-            ]
+            entered = {it.ticket_id for it in records.all_of_order(conn, row.workspace_id, key)}
+            asked = requests.of_order(conn, row.workspace_id, key)
+        waiting = [it for it in asked if it.ticket_id not in entered]
         returned = dict(found.history.returned)
         for request in waiting:
             for it in request.items:

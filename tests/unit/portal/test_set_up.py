@@ -1,0 +1,50 @@
+"""What the portal needs of the settings, and how a merchant hears of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from dispatch_returns.cli.step_checks import portal
+from dispatch_returns.client import DispatchClient
+from dispatch_returns.connector.build import mailer_of
+from dispatch_returns.connector.settings import Settings
+
+SMTP = {"host": "mail.example", "from": "returns@shop.example"}
+
+
+def settings(**changed: Any) -> Settings:
+    given: dict[str, Any] = {
+        "api_key": SecretStr("sk"),
+        "workspace": "ws_1",
+        "portal_url": "https://shop.example/returns",
+        "orders": "shopify",
+    }
+    return Settings(**given | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "remedy"),
+    [
+        ({"orders": "ticket"}, "failed", "DISPATCH_RETURNS_ORDERS"),
+        ({}, "warning", "SMTP_HOST and SMTP_FROM"),
+        ({"smtp_options": SMTP}, "ok", ""),
+    ],
+)
+def test_doctor_says_what_the_portal_lacks(
+    changed: dict[str, Any], status: str, remedy: str
+) -> None:
+    found = portal(settings(**changed))
+    assert found.status == status
+    assert remedy in (found.remedy or "")
+
+
+def test_a_variable_of_another_program_is_no_mail_server() -> None:
+    with DispatchClient("sk", "ws_1") as client:
+        assert mailer_of(settings(smtp_options={"host": "mail.example"}), client) is None
+        assert mailer_of(settings(smtp_options={"port": "x"}), client) is None
+        mailer = mailer_of(settings(smtp_options=SMTP), client)
+        assert mailer is not None
+        assert mailer.name == "smtp"
