@@ -11,13 +11,16 @@ import pytest
 
 from dispatch_returns.client import Ticket
 from dispatch_returns.connector.build import payment_search
+from dispatch_returns.connector.celery import take_turn
 from dispatch_returns.connector.reconcile.discrepancies import Discrepancy
+from dispatch_returns.connector.workers import Crew
 from dispatch_returns.errors import AdapterError, ConfigurationError, ErrorKind
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef, RefundStatus
 from dispatch_returns.refunds.processors import Adapters
 from dispatch_returns.store import Store, installation, switches
 from dispatch_returns.store.installation import Entry
+from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
 from dispatch_sandbox import Sandbox
 from tests.support.desk import usd
@@ -119,6 +122,23 @@ def test_one_that_hangs_does_not_hold_up_the_other(open_shop: Callable[..., Shop
         assert shop.connector.stop()
     shop.work()
     assert {shop.row(it).state for it in stuck} == {"succeeded"}
+
+
+def test_under_celery_one_that_hangs_does_not_hold_up_the_other(shop: Shop) -> None:
+    hanging = shop.banks["paypal"]
+    tickets = [shop.ticket_of("paypal"), shop.ticket_of("stripe")]
+    shop.throw(Switch.KILL, is_on=True)
+    for ticket in tickets:
+        shop.run(ticket)  # both wait, so that both are sent from the queues of refunds
+    shop.throw(Switch.KILL, is_on=False)
+    shop.clock.turn(minutes=2)
+    hanging.goes_on.clear()
+    crew = Crew(1)
+    take_turn(shop.connector.queues, lambda: None, crew, seconds=0.1)
+    states = [str(shop.row(it).state) for it in tickets]
+    hanging.goes_on.set()
+    assert crew.close(5.0)
+    assert (states, hanging.called.is_set()) == (["sending", "succeeded"], True)
 
 
 def test_each_adapter_has_slots_of_its_own(shop: Shop) -> None:

@@ -60,6 +60,8 @@ _HOSTS = {
 """Where the certificates of the webhooks are, by server."""
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CAPTURE = re.compile(r"[0-9A-Z]{17}")
+"""As PayPal's documentation shows the ids of captures; it promises no form."""
 _EARLY = timedelta(minutes=2)
 """A token this close to its end is not used any more."""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -217,6 +219,13 @@ class PayPalAdapter:
         Raises `EventError` for an event that cannot be understood.
         """
         return events.refund_update(body)
+
+    def recognizes(self, payment_id: str) -> bool:
+        """Return whether `payment_id` looks like a capture's: 17 capital letters and digits.
+
+        An id of another form is refunded as well, where its source names this adapter.
+        """
+        return _CAPTURE.fullmatch(payment_id) is not None
 
     def check(self) -> str:
         """Ask for a refund that there is none of; return that the app may, and in which mode.
