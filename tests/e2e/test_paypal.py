@@ -184,7 +184,7 @@ def test_a_refusal_is_held_with_what_to_do(shop: Shop) -> None:
 def test_a_part_that_was_refunded_in_paypals_own_pages_counts(shop: Shop) -> None:
     """PayPal does not tell the sum: its refusal does."""
     capture = shop.paypal.pay("149.00")
-    shop.paypal.refund_outside(capture, "100.00")
+    shop.paypal.refund_externally(capture, "100.00")
     held = shop.wait_for(shop.ticket(capture, "149.00"), State.HELD)
     assert held.reason in {Reason.EXCEEDS_REMAINING, Reason.REFUNDED_ELSEWHERE}
     assert shop.paypal.refunded(capture) == 10000

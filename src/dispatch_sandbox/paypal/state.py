@@ -132,7 +132,7 @@ class PayPalStandIn(StandIn):
             moving = [it for it in found.refunds if it.status in _MOVES]
             return [(it.id, int(it.value.scaleb(digits))) for it in moving]
 
-    def refund_outside(self, payment: str, value: str) -> str:
+    def refund_externally(self, payment: str, value: str) -> str:
         """Make a refund as a person does in PayPal's own pages; return its id."""
         with self.lock:
             return self._make(self._captures[payment], Decimal(value), None, None).id

@@ -144,7 +144,7 @@ class StandIn(ABC):
         """Return the minor units that the refunds of a payment have moved, or will."""
 
     @abstractmethod
-    def refund_outside(self, payment: str, value: str) -> str:
+    def refund_externally(self, payment: str, value: str) -> str:
         """Make a refund as a person does in the dashboard; return its id."""
 
     @abstractmethod

@@ -116,7 +116,7 @@ class ShopifyState:
                 if it["kind"] == "REFUND":
                     it["status"] = status
 
-    def refund_outside(self, order_id: str, amount: str) -> str:
+    def refund_externally(self, order_id: str, amount: str) -> str:
         """Refund a part in Shopify's admin, as a person does; return the refund's gid."""
         with self._lock:
             order = self._orders[order_id]

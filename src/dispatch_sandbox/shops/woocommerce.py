@@ -75,7 +75,7 @@ class WooState:
             self._orders[order.id] = order
             return str(order.id)
 
-    def refund_outside(self, order_id: str, amount: str) -> None:
+    def refund_externally(self, order_id: str, amount: str) -> None:
         """Write a refund down that was paid by hand, as a person does."""
         with self._lock:
             self._write(self._orders[int(order_id)], amount, "too late", paid=False)

@@ -79,8 +79,8 @@ class TestStandIn(RefundAdapterContract):
     def lose_next_response(self) -> None:
         self.paypal.fail("lost_response")
 
-    def refund_outside(self, ref: PaymentRef, amount: Money) -> None:
-        self.paypal.refund_outside(ref.id, str(amount.major))
+    def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
+        self.paypal.refund_externally(ref.id, str(amount.major))
 
     def paid_back(self, ref: PaymentRef) -> int:
         return self.paypal.refunded(ref.id)

@@ -56,7 +56,7 @@ class TestShopify(RefundAdapterContract):
         return ref
 
     def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
-        self.shop.refund_outside(ref.id, f"{amount.major:f}")
+        self.shop.refund_externally(ref.id, f"{amount.major:f}")
 
     def lose_next_response(self) -> None:
         self.shop.faults.add(ShopFault("lost_answer"))

@@ -51,7 +51,7 @@ class TestWooCommerce(RefundAdapterContract):
         return PaymentRef("reference", self.shop.pay(f"{amount.major:f}", amount.currency))
 
     def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
-        self.shop.refund_outside(ref.id, f"{amount.major:f}")
+        self.shop.refund_externally(ref.id, f"{amount.major:f}")
 
     def lose_next_response(self) -> None:
         self.shop.faults.add(ShopFault("lost_answer"))

@@ -155,7 +155,7 @@ def test_a_refund_made_in_paypals_own_pages_is_not_ours(
     paypal = served[0]
     capture = paypal.pay("149.00")
     paypal.outgoing()
-    paypal.refund_outside(capture, "10.00")
+    paypal.refund_externally(capture, "10.00")
     (event,) = paypal.outgoing()
     news = adapter.parse_event(event.body)
     assert news is not None

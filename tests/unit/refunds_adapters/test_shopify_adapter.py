@@ -211,7 +211,7 @@ def test_a_repeated_refund_survives_another_one_in_between(
     gid = state.pay("149.00", "USD", lines=[("SHOE", 1)])
     wanted = request(gid, lines=(RefundLine("SHOE"),))
     first = adapter.refund(wanted)
-    state.refund_outside(gid, "10.00")
+    state.refund_externally(gid, "10.00")
     assert adapter.refund(wanted).processor_id == first.processor_id
 
 
