@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from dispatch_returns.errors import InvalidArgumentError
+from dispatch_sandbox.cut import cut
 from dispatch_sandbox.local import objection
 from dispatch_sandbox.processors.base import (
     OutgoingEvent,
@@ -68,7 +69,7 @@ class _Processor:
             self._stand_in.log.append(asked)
             reply = self._stand_in.answer(asked)
         if reply.lost:
-            await _cut(receive, send)
+            await cut(receive, send)
         else:
             await _response(reply)(scope, receive, send)
 
@@ -76,21 +77,6 @@ class _Processor:
 def _response(reply: ProcessorReply) -> Response:
     kind = "text/plain" if isinstance(reply.content, bytes) else "application/json"
     return Response(reply.body, reply.status, {**reply.headers, **MARK}, media_type=kind)
-
-
-async def _cut(receive: Receive, send: Send) -> None:
-    """Close the connection without an answer.
-
-    ASGI has no word for that: uvicorn's ``receive`` belongs to an object that holds the transport.
-    Where something is wrapped around it, an answer is begun that promises more than ever comes.
-    """
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if isinstance(transport, asyncio.Transport):
-        transport.abort()
-        await receive()
-        return
-    headers = [(b"content-length", b"1"), (b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
 
 
 class _Payment(BaseModel):

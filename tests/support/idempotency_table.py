@@ -1,0 +1,104 @@
+"""The idempotency table of docs/processors.md, and what holds it to the stand-ins.
+
+Each cell says what the vendor documents, None where it documents nothing, and what our stand-in
+answers, which a test observes through the adapter. ``python -m tests.support.idempotency_table``
+writes the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.support.processor_table import PAGE
+
+Case = Literal["same body", "other body", "in flight", "expired", "5xx", "4xx"]
+Observed = Literal[
+    "the same refund",
+    "refused",
+    "asked to wait",
+    "a second refund",
+    "the same 5xx",
+    "the same refusal",
+]
+CASES: Mapping[Case, str] = {
+    "same body": "the same body again",
+    "other body": "another amount under the same key",
+    "in flight": "again while the first is being worked on",
+    "expired": "again after the key's lifetime",
+    "5xx": "again after a 5xx that had acted",
+    "4xx": "again after a refusal whose cause is mended",
+}
+_TABLE = re.compile(r"^\| the same key \|.*?(?=^$)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a vendor documents, and what its stand-in answers."""
+
+    documented: str | None
+    observed: Observed
+
+
+_STRIPE = "the first answer, status and body"
+DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
+    "stripe": {
+        "same body": Cell(_STRIPE, "the same refund"),
+        "other body": Cell("an error", "refused"),
+        "in flight": Cell("409, and nothing is kept", "asked to wait"),
+        "expired": Cell("a new request, once the key is 24 hours old or more", "a second refund"),
+        "5xx": Cell(f"{_STRIPE}, 500 included", "the same 5xx"),
+        "4xx": Cell(f"{_STRIPE}, if the endpoint had begun to work", "the same refusal"),
+    },
+    "paypal": {
+        "same body": Cell("the latest status of the first request", "the same refund"),
+        "other body": Cell(None, "the same refund"),
+        "in flight": Cell("the second request may fail", "asked to wait"),
+        "expired": Cell("the key is stored for 45 days", "a second refund"),
+        "5xx": Cell("may be retried for as long as the key is stored", "the same refund"),
+        "4xx": Cell(None, "a second refund"),
+    },
+    "shopify": {
+        "same body": Cell("the result of the first request", "the same refund"),
+        "other body": Cell("an error: other parameters", "refused"),
+        "in flight": Cell(None, "asked to wait"),
+        # Its adapter looks at the order's refunds before each call.
+        "expired": Cell(None, "the same refund"),
+        "5xx": Cell("may be retried: it is carried out once", "the same refund"),
+        "4xx": Cell(None, "a second refund"),
+    },
+}
+"""By adapter. ``a second refund`` is the first one where none was made before (4xx).
+
+Sources: https://docs.stripe.com/api/idempotent_requests,
+https://developer.paypal.com/reference/guidelines/idempotency (and the header's description in
+Payments v2), https://shopify.dev/docs/api/usage/idempotent-requests.
+"""
+
+
+def rows() -> Iterator[str]:
+    """Yield the lines of the table."""
+    names = " | ".join(f"`{name}`" for name in DOCUMENTED)
+    yield f"| the same key | {names} |"
+    yield "|---" * (len(DOCUMENTED) + 1) + "|"
+    for case, what in CASES.items():
+        cells = " | ".join(_shown(cells[case], case) for cells in DOCUMENTED.values())
+        yield f"| {what} | {cells} |"
+
+
+def _shown(cell: Cell, case: Case) -> str:
+    said = "*not documented*" if cell.documented is None else cell.documented
+    observed = "carried out" if case == "4xx" and "second" in cell.observed else cell.observed
+    return f"{said} (double: {observed})"
+
+
+def page() -> str:
+    """Return docs/processors.md with the table as it should be."""
+    table = "".join(f"{row}\n" for row in rows())
+    return _TABLE.sub(lambda _: table, PAGE.read_text(encoding="utf-8"), count=1)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
