@@ -10,7 +10,7 @@ from functools import partial
 
 import httpx
 
-from dispatch_returns.cli import delivery_checks, step_checks
+from dispatch_returns.cli import delivery_checks, shop_checks, step_checks
 from dispatch_returns.cli.check import Checkable, DoctorCheck, Outcome, attempt
 from dispatch_returns.cli.common import database_url, open_store
 from dispatch_returns.cli.errors import explain
@@ -67,6 +67,7 @@ def run(*, deliver: bool = False) -> list[DoctorCheck]:
         ),
         _whose_payment(settings),
         *_processor_events(settings),
+        *shop_checks.run(settings),
         *step_checks.run(settings),
     ]
 

@@ -11,6 +11,7 @@ import typer
 
 from dispatch_returns.cli.common import WriteEnv, append_env
 from dispatch_returns.cli.output import Json, Part, Table, Verbatim, show, working
+from dispatch_returns.cli.shop_checks import recommendation
 from dispatch_returns.plugins.options import prefix
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def setup(
         "webhook_secret": webhook.secret if webhook else None,
         "settled_before": settled,
         "at_processor": [it.instructions(webhook_url) for it in missing],
+        "recommended": recommendation(settings),
     }
     show(document, *_parts(settings, document, webhook), as_json=json)
 
@@ -206,6 +208,8 @@ def _parts(settings: Settings, document: dict[str, Any], webhook: Webhook | None
         parts += ["", f"{count} They are not paid: dispatch-returns refunds pay TICKET pays one."]
     for instructions in document["at_processor"]:
         parts += ["", instructions]
+    if document["recommended"] is not None:
+        parts += ["", document["recommended"]]
     if webhook is None:
         return parts
     if webhook.secret is None:

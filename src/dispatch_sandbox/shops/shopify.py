@@ -1,7 +1,8 @@
 """The stand-in for Shopify: orders, their transactions and refunds, on the Admin API's GraphQL.
 
-It runs no GraphQL: it answers the named operations of a refund with all their fields. What
-`refundCreate` takes is checked against the fields of `RefundInput` in version 2026-04.
+It runs no GraphQL: it answers the named operations of a refund and of an order source with all
+their fields. What `refundCreate` takes is checked against the fields of `RefundInput` in version
+2026-04.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from itertools import count
 from typing import Any
 
@@ -55,6 +56,7 @@ class _Order:
     refunds: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     disputes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     refund_status: str = "SUCCESS"
+    email: str = "jane@example.com"
 
 
 class ShopifyState:
@@ -87,7 +89,12 @@ class ShopifyState:
                 currency,
                 [paid],
                 [
-                    {"id": self._gid("LineItem"), "sku": sku, "refundableQuantity": quantity}
+                    {
+                        "id": self._gid("LineItem"),
+                        "sku": sku,
+                        "quantity": quantity,
+                        "refundableQuantity": quantity,
+                    }
                     for sku, quantity in lines
                 ],
             )
@@ -150,6 +157,8 @@ class ShopifyState:
         operations: Mapping[str, Answer] = {
             "RefundOrder": self._order,
             "RefundableLines": self._lines,
+            "OrderById": lambda given: {"order": self._whole(given["id"])},
+            "OrderByName": self._by_name,
             "RefundedOrders": self._refunded,
             "ShopOfToken": self._shop,
         }
@@ -250,6 +259,68 @@ class ShopifyState:
                 "transactions": order.transactions,
                 "refunds": order.refunds,
             }
+        }
+
+    def _by_name(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Find an order by its name, which is # and the digits of its gid."""
+        digits = re.sub(r"[^0-9]", "", str(variables["query"]))
+        found = self._whole(f"gid://shopify/Order/{digits}")
+        return {"orders": {"nodes": [] if found is None else [found]}}
+
+    def _whole(self, gid: str) -> dict[str, Any] | None:
+        """Return an order as an order source reads it: its price is divided among the pieces."""
+        order = self._orders.get(gid)
+        if order is None:
+            return None
+
+        def bag(amount: Decimal) -> dict[str, Any]:
+            money = {"amount": str(amount), "currencyCode": order.currency}
+            return {"presentmentMoney": money}
+
+        def worth(kind: str) -> Decimal:
+            found = (it["amountSet"] for it in order.transactions if it["kind"] == kind)
+            return sum((Decimal(it["presentmentMoney"]["amount"]) for it in found), Decimal(0))
+
+        paid, refunded = worth("SALE"), worth("REFUND")
+        pieces = sum(line["quantity"] for line in order.lines)
+        each = (paid / pieces).quantize(paid, ROUND_DOWN)
+        status = "REFUNDED" if refunded >= paid else "PAID"
+        return {
+            "id": gid,
+            "name": f"#{gid.rpartition('/')[2]}",
+            "email": order.email,
+            "createdAt": "2026-01-02T10:00:00Z",
+            "presentmentCurrencyCode": order.currency,
+            "taxesIncluded": True,
+            "cancelledAt": None,
+            "displayFinancialStatus": "PARTIALLY_REFUNDED" if paid > refunded > 0 else status,
+            "totalRefundedSet": bag(refunded),
+            "shippingAddress": None,
+            "fulfillments": [],
+            "shippingLines": {
+                "nodes": [{"discountedPriceSet": bag(paid - each * pieces), "taxLines": []}]
+            },
+            "transactions": [
+                it | {"authorizationCode": None, "paymentId": it["id"]} for it in order.transactions
+            ],
+            "lineItems": {
+                "nodes": [
+                    {
+                        "id": line["id"],
+                        "sku": line["sku"],
+                        "title": line["sku"],
+                        "quantity": line["quantity"],
+                        "currentQuantity": line["quantity"],
+                        "originalUnitPriceSet": bag(each),
+                        "discountAllocations": [],
+                        "taxLines": [],
+                        "product": None,
+                        "variant": None,
+                    }
+                    for line in order.lines
+                ],
+                "pageInfo": {"hasNextPage": False, "endCursor": None},
+            },
         }
 
     def _lines(self, variables: dict[str, Any]) -> dict[str, Any]:

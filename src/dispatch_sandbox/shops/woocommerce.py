@@ -70,7 +70,8 @@ class WooState:
             order = _Order(next(self._ids), currency, amount, gateway, [], paid)
             for sku, quantity, total, tax in lines:
                 taxes = [{"id": 1, "total": tax}]
-                entry = {"id": next(self._ids), "sku": sku, "quantity": quantity}
+                entry = {"id": next(self._ids), "sku": sku, "quantity": quantity, "name": sku}
+                entry |= {"product_id": 0, "variation_id": 0, "subtotal": total}
                 order.lines.append(entry | {"total": total, "total_tax": tax, "taxes": taxes})
             self._orders[order.id] = order
             return str(order.id)
@@ -141,12 +142,13 @@ class WooState:
 
     def _write(self, order: _Order, amount: str, reason: str, *, paid: bool) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock(), UTC)
-        refund = {
+        refund: dict[str, Any] = {
             "id": next(self._ids),
             "reason": reason,
             "amount": amount,
             "date_created_gmt": f"{at:%Y-%m-%dT%H:%M:%S}",
             "refunded_payment": paid,
+            "line_items": [],
         }
         order.refunds.append(refund)
         return refund
@@ -157,6 +159,14 @@ class WooState:
             "number": str(order.id),
             "currency": order.currency,
             "total": order.total,
+            "status": "completed",
+            "date_created_gmt": "2026-01-02T10:00:00",
+            "date_completed_gmt": "2026-01-04T08:00:00",
+            "shipping_total": "0.00",
+            "shipping_tax": "0.00",
+            "transaction_id": f"txn_{order.id}",
+            "billing": {"email": "jane@example.com"},
+            "shipping": {},
             "payment_method": order.gateway,
             "date_paid_gmt": "2026-01-15T10:00:00" if order.paid else None,
             "line_items": order.lines,

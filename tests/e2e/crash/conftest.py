@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_returns.returns.steps.statuses import STEPS
+from dispatch_sandbox.shops import WOO_KEY, WOO_SECRET
 from tests.e2e.crash.returns import Place, Processor, client_of
 from tests.support import peers, postgres
 
@@ -74,6 +76,23 @@ def stateful_mock() -> Iterator[Processor]:
             return list(charge["refunds"]["data"])
 
         yield Processor("stripe-stateful-mock", url, key, pay, refunds)
+
+
+@pytest.fixture
+def woocommerce(dispatch: dispatch_sandbox.Sandbox, tmp_path: Path) -> Place:
+    """Our own stand-in for WooCommerce, which has no idempotency key."""
+    shop = dispatch.state.woocommerce
+
+    def pay() -> dict[str, str]:
+        return {"payment_reference": shop.pay("500.00", "USD")}
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        made = shop.refunds_of(field["payment_reference"])
+        return [{"id": str(it["id"]), "amount": int(Decimal(it["amount"]) * 100)} for it in made]
+
+    options = {"url": dispatch.url, "key": WOO_KEY, "secret": WOO_SECRET}
+    processor = Processor("woocommerce", dispatch.url, "", pay, refunds, "woocommerce", options)
+    return Place(f"sqlite:///{tmp_path}/returns.db", dispatch, processor)
 
 
 @pytest.fixture(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import dispatch_sandbox
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
+from dispatch_sandbox.shops import SHOPIFY_TOKEN
 from tests.e2e.crash.points import POINTS
 from tests.e2e.crash.returns import Place, Processor, a_return_that_became_refunded
 from tests.e2e.crash.test_crash import _AFTER_ALL_LEASES, _work
@@ -51,7 +53,33 @@ def paypal(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
-PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {"paypal": paypal}
+def shopify(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Shopify: the order is the payment."""
+    shop = dispatch.state.shopify
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": refund["id"], "amount": int(Decimal(move["amount"]) * 100)}
+            for refund in shop.refunds_of(field["payment_reference"])
+            for it in refund["transactions"]["nodes"]
+            for move in [it["amountSet"]["presentmentMoney"]]
+        ]
+
+    return Processor(
+        "shopify",
+        dispatch.url,
+        SHOPIFY_TOKEN,
+        lambda: {"payment_reference": shop.pay("500.00", "USD")},
+        refunds,
+        adapter="shopify",
+        options={"shop": dispatch.url, "access_token": SHOPIFY_TOKEN},
+    )
+
+
+PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
+    "paypal": paypal,
+    "shopify": shopify,
+}
 
 
 @pytest.fixture(

@@ -1,0 +1,38 @@
+"""A worker dies while WooCommerce, which has no key, refunds an order: nothing is paid by guess."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.guard import Reason
+from dispatch_returns.refunds.transitions import State
+from dispatch_returns.store import Store
+from tests.e2e.crash.returns import Place, a_return_that_became_refunded
+from tests.e2e.crash.test_crash import _AFTER_ALL_LEASES, _work
+from tests.e2e.crash.worker import Orders
+
+pytestmark = pytest.mark.crash
+
+
+def test_woocommerce_refunds_an_order_once_where_the_worker_dies_after_the_call(
+    woocommerce: Place,
+) -> None:
+    returned = a_return_that_became_refunded(woocommerce)
+    assert _work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
+    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    returned.was_paid_once(woocommerce)
+
+
+def test_without_a_key_a_person_looks_where_the_worker_died_before_the_call(
+    woocommerce: Place,
+) -> None:
+    returned = a_return_that_became_refunded(woocommerce)
+    assert _work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
+    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    assert woocommerce.processor.refunds(returned.payment) == []
+    with Store.open(returned.settings["database_url"]) as store, store.read() as conn:
+        (row,) = [it for it in ledger.newest(conn, limit=9) if it.ticket_id == returned.ticket_id]
+    assert (row.state, row.reason) == (State.UNKNOWN, Reason.OUTCOME_UNKNOWN)
