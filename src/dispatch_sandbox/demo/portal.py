@@ -149,7 +149,13 @@ def open_portal(
             webhook_secrets=(SecretStr(secret),),
             base_url=box.api_url,
             database_url=f"sqlite:///{folder}/demo.db",
-            adapter_options={"api_key": STRIPE_KEY, "base_url": box.url, "webhook_secret": secret},
+            adapter_options={
+                "stripe": {
+                    "api_key": STRIPE_KEY,
+                    "base_url": box.url,
+                    "webhook_secret": secret,
+                }
+            },
             shop="Demo Shop",
             portal_url=url,
         )

@@ -101,7 +101,7 @@ def test_what_somebody_refunded_in_the_shop_counts(
     box: dispatch_sandbox.Sandbox, tmp_path: Path
 ) -> None:
     gid = box.state.shopify.pay("149.00", "USD")
-    box.state.shopify.refund_outside(gid, "120.00")
+    box.state.shopify.refund_externally(gid, "120.00")
     with connector(box, tmp_path, "shopify", "shopify") as shop:
         refund = shop.refund(a_ticket(shop, gid))
     assert refund.state is State.HELD
