@@ -17,6 +17,28 @@ _NUMBERS = {
     "pendingRefund": "4000000000007726",
     "refundFail": "4000000000005126",
     "createDispute": "4000000000000259",
+    "bypassPending": "4000000000000077",
+    "chargeDeclined": "4000000000000002",
+    "chargeDeclinedInsufficientFunds": "4000000000009995",
+    "chargeDeclinedLostCard": "4000000000009987",
+    "chargeDeclinedStolenCard": "4000000000009979",
+    "chargeDeclinedExpiredCard": "4000000000000069",
+    "chargeDeclinedIncorrectCvc": "4000000000000127",
+    "chargeDeclinedProcessingError": "4000000000000119",
+}
+# By the last four digits: code, decline code, message.
+_DECLINES: dict[str, tuple[str, str, str]] = {
+    "0002": ("card_declined", "generic_decline", "Your card was declined."),
+    "9995": ("card_declined", "insufficient_funds", "Your card has insufficient funds."),
+    "9987": ("card_declined", "lost_card", "Your card was declined."),
+    "9979": ("card_declined", "stolen_card", "Your card was declined."),
+    "0069": ("expired_card", "expired_card", "Your card has expired."),
+    "0127": ("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect."),
+    "0119": (
+        "processing_error",
+        "processing_error",
+        "An error occurred while processing your card. Try again in a little bit.",
+    ),
 }
 _NAMES = {
     **{f"pm_card_{name}": number for name, number in _NUMBERS.items()},
@@ -35,6 +57,11 @@ class Instrument:
     method: str
     details: dict[str, Any]
     """Stripe's ``payment_method_details``."""
+
+    @property
+    def decline(self) -> tuple[str, str, str] | None:
+        """Why the card is declined: code, decline code, message. None if it is not."""
+        return _DECLINES.get(last4(self.details) or "")
 
     @property
     def disputed(self) -> bool:

@@ -189,4 +189,8 @@ def find_endpoint(method: str, path: str) -> tuple[EndpointName, str]:
         name = f"{method} {'/'.join(parts)}"
         if name in ENDPOINTS:
             return cast("EndpointName", name), object_id
-    raise StripeRequestError(404, f"Unrecognized request URL ({method}: {path}).")
+    raise StripeRequestError(
+        404,
+        f"Unrecognized request URL ({method}: {path}). This is a sandbox: it serves payments and"
+        " refunds, and nothing else of Stripe's.",
+    )

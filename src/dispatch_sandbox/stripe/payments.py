@@ -44,9 +44,9 @@ def create_payment_intent(call: StripeCall) -> PaymentIntent:
         status="requires_confirmation" if paid_with else "requires_payment_method",
         transfer_data=params.get("transfer_data"),
     )
+    call.book.payment_intents[intent["id"]] = intent  # it stays when its card is declined
     if call.params.get("confirm"):
         _pay(call, intent, paid_with)
-    call.book.payment_intents[intent["id"]] = intent
     return intent
 
 
@@ -106,6 +106,8 @@ def create_charge(call: StripeCall) -> Charge:
     """``POST /v1/charges``: the older way to pay, without a PaymentIntent."""
     _check_money(call)
     paid_with = instrument(call.params["source"], "source")
+    if paid_with.decline is not None:
+        raise _declined(paid_with.decline)
     charge = _new_charge(call, None, paid_with, captured=call.params.get("capture", True))
     call.book.charges[charge["id"]] = charge
     return charge
@@ -145,6 +147,9 @@ def _pay(call: StripeCall, intent: PaymentIntent, paid_with: Instrument | None) 
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             code="payment_intent_unexpected_state",
         )
+    if paid_with.decline is not None:
+        intent.update({"status": "requires_payment_method", "payment_method": None})
+        raise _declined(paid_with.decline, intent)
     captured = intent["capture_method"] != "manual"
     charge = _new_charge(call, intent, paid_with, captured=captured)
     call.book.charges[charge["id"]] = charge
@@ -156,6 +161,24 @@ def _pay(call: StripeCall, intent: PaymentIntent, paid_with: Instrument | None) 
             "amount_received": intent["amount"] if captured else 0,
             "amount_capturable": 0 if captured else intent["amount"],
         }
+    )
+
+
+def _declined(
+    decline: tuple[str, str, str], intent: PaymentIntent | None = None
+) -> StripeRequestError:
+    """Return the 402 of a declined card.
+
+    https://docs.stripe.com/testing#declined-payments
+    """
+    code, decline_code, message = decline
+    return StripeRequestError(
+        402,
+        message,
+        kind="card_error",
+        code=code,
+        decline_code=decline_code,
+        payment_intent=intent,
     )
 
 

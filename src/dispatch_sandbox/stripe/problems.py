@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 
@@ -22,6 +23,8 @@ class StripeRequestError(Exception):
         param: str | None = None,
         charge: str | None = None,
         message_code: str | None = None,
+        decline_code: str | None = None,
+        payment_intent: Mapping[str, Any] | None = None,
         retry: bool | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -33,6 +36,8 @@ class StripeRequestError(Exception):
         self.param = param
         self.charge = charge
         self.message_code = message_code
+        self.decline_code = decline_code
+        self.payment_intent = payment_intent
         self.retry = retry
         self.retry_after = retry_after
 
@@ -48,6 +53,10 @@ class StripeRequestError(Exception):
             error["param"] = self.param
         if self.charge is not None:
             error["charge"] = self.charge
+        if self.decline_code is not None:
+            error["decline_code"] = self.decline_code
+        if self.payment_intent is not None:
+            error["payment_intent"] = self.payment_intent
         return {"error": error}
 
 

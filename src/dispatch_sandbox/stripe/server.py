@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as HTTPRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from dispatch_returns.errors import InvalidArgumentError
 from dispatch_sandbox.cut import cut
-from dispatch_sandbox.stripe.exchange import StripeRequest, answer
+from dispatch_sandbox.stripe.exchange import API_KEY, StripeRequest, answer
 from dispatch_sandbox.stripe.faults import Fault, Seconds
 from dispatch_sandbox.stripe.objects import DisputeStatus
 from dispatch_sandbox.stripe.state import StripeState
@@ -43,6 +44,7 @@ def routes(state: StripeState) -> list[BaseRoute]:
     stripe, control = _Stripe(state), _Control(state)
     return [
         *(Route(f"/v1/{name}{rest}", stripe) for name in _RESOURCES for rest in ("", "/{_:path}")),
+        Route("/v1/{_:path}", _Unserved(stripe)),
         Route("/_sandbox/stripe/faults", control.faults, methods=["GET", "POST", "DELETE"]),
         Route("/_sandbox/stripe/disputes", control.disputes, methods=["POST"]),
         Route("/_sandbox/stripe/state", control.report),
@@ -89,6 +91,28 @@ class _Stripe:
                 }
             )
             await send({"type": "http.response.body", "body": given.body})
+
+
+class _Unserved:
+    """A path that we don't serve: Stripe's own 404 for a client of Stripe's, else a plain one.
+
+    A client of Stripe's can't read any other error.
+    """
+
+    def __init__(self, stripe: _Stripe) -> None:
+        self._stripe = stripe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _speaks_stripe(dict(scope["headers"])):
+            raise HTTPException(404)
+        await self._stripe(scope, receive, send)
+
+
+def _speaks_stripe(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request comes from a client of Stripe's, by what only those send."""
+    own = {b"stripe-version", b"stripe-account", b"x-stripe-client-user-agent"}
+    key = headers.get(b"authorization", b"").decode("latin-1")
+    return not own.isdisjoint(headers) or key.endswith(API_KEY) or key.startswith("Basic ")
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import stripe
 
-from tests.support.stripe_sandbox import NOW, Sandbox
+from tests.support.stripe_sandbox import NOW, Sandbox, error_body
 
 
 def test_a_confirmed_payment_intent_is_paid_by_a_charge(sandbox: Sandbox) -> None:
@@ -186,3 +186,51 @@ def test_a_card_can_be_given_as_data(sandbox: Sandbox) -> None:
     assert sandbox.post("/v1/payment_intents", form).json()["payment_method"] == (
         "pm_card_refundFail"
     )
+
+
+@pytest.mark.parametrize(
+    ("card", "code", "decline_code"),
+    [
+        ("pm_card_chargeDeclined", "card_declined", "generic_decline"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "card_declined", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card", "expired_card"),
+    ],
+)
+def test_a_declined_card_is_a_402_that_the_sdk_understands(
+    sandbox: Sandbox, card: str, code: str, decline_code: str
+) -> None:
+    with pytest.raises(stripe.CardError) as caught:
+        sandbox.pay(payment_method=card)
+    body = error_body(caught.value)
+    assert (caught.value.http_status, caught.value.code) == (402, code)
+    assert (body["type"], body["decline_code"]) == ("card_error", decline_code)
+    intents = sandbox.sdk.v1.payment_intents
+    intent = intents.retrieve(body["payment_intent"]["id"])
+    assert (intent.status, intent.latest_charge) == ("requires_payment_method", None)
+    assert intents.confirm(intent.id, params={"payment_method": "pm_card_visa"}).status == (
+        "succeeded"
+    )
+
+
+def test_a_declined_source_makes_no_charge(sandbox: Sandbox) -> None:
+    with pytest.raises(stripe.CardError):
+        sandbox.sdk.v1.charges.create(
+            params={"amount": 100, "currency": "usd", "source": "tok_chargeDeclined"}
+        )
+    assert sandbox.sdk.v1.charges.list().data == []
+
+
+def test_the_card_that_bypasses_the_pending_balance_pays(sandbox: Sandbox) -> None:
+    assert sandbox.pay(payment_method="pm_card_bypassPending").status == "succeeded"
+
+
+def test_what_is_not_served_is_refused_in_stripes_own_shape(sandbox: Sandbox) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL") as caught:
+        sandbox.sdk.v1.customers.list()
+    assert caught.value.http_status == 404
+    assert "payments and refunds, and nothing else" in str(caught.value)
+
+
+def test_other_clients_get_a_plain_404(sandbox: Sandbox) -> None:
+    answer = sandbox.http.get("/v1/customers", headers={"authorization": "Bearer sk_test_sandbox"})
+    assert (answer.status_code, "error" in answer.text) == (404, False)
