@@ -1,9 +1,10 @@
-"""A local Dispatch API, Stripe and PayPal: test doubles, not the services, and they say so.
+"""A local Dispatch API, Stripe, PayPal and Adyen: test doubles, not the services, and they say so.
 
 It serves, on this machine, ``/v1/workspaces/ws_sandbox/...`` and ``/v1/brands/ws_sandbox/...``
-with the key ``sk_test_sandbox``, delivers real signed webhooks, and also serves Stripe's payments,
-charges and refunds (`dispatch_sandbox.stripe`) and PayPal's, under ``/processors/paypal``
-(`dispatch_sandbox.paypal`). Tests ask for faults under ``/_sandbox``. Needs the extra ``sandbox``.
+with the key ``sk_test_sandbox``, delivers real signed webhooks, and has Stripe's payments,
+charges and refunds beside it (`dispatch_sandbox.stripe`), and PayPal's and Adyen's
+(`dispatch_sandbox.paypal`, `dispatch_sandbox.adyen`) under ``/processors``. What goes wrong is
+asked for under ``/_sandbox``. Needs the extra ``sandbox``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
-    from dispatch_sandbox import paypal, stripe
+    from dispatch_sandbox import adyen, paypal, stripe
     from dispatch_sandbox.app import create_app
     from dispatch_sandbox.deliveries import DeliveryPolicy
     from dispatch_sandbox.faults import FaultRule
@@ -33,6 +34,7 @@ __all__ = [
     "SandboxState",
     "ShiftedClock",
     "add_ticket",
+    "adyen",
     "create_app",
     "paypal",
     "running",
@@ -58,7 +60,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
-        if name in {"paypal", "stripe"}:
+        if name in {"adyen", "paypal", "stripe"}:
             return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,7 +63,7 @@ def create_app(state: SandboxState) -> Starlette:
         *stripe.routes(state.stripe),
         *shopify_routes(state.shopify),
         *woocommerce_routes(state.woocommerce),
-        Mount("/processors/paypal", app_of(state.paypal)),
+        *(Mount(f"/processors/{it.name}", app_of(it)) for it in state.processors),
         *control.routes(state),
         *page.routes(state, _ABOUT),
         Route("/openapi.json", _openapi),
@@ -192,8 +192,9 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
             courier.start()
         stripe_courier = StripeCourier(state.stripe)
         stripe_courier.start()
-        paypal_courier = ProcessorCourier(state.paypal)
-        paypal_courier.start()
+        couriers = [ProcessorCourier(it) for it in state.processors]
+        for it in couriers:
+            it.start()
         saving = asyncio.create_task(_keep_stripe(state))
         try:
             yield
@@ -201,7 +202,8 @@ def _lifespan(state: SandboxState) -> Callable[[Starlette], AbstractAsyncContext
             saving.cancel()
             await courier.stop()
             await stripe_courier.stop()
-            await paypal_courier.stop()
+            for it in couriers:
+                await it.stop()
             state.save_stripe()
 
     return lifespan

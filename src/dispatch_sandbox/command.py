@@ -76,6 +76,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
+    from dispatch_sandbox import adyen
     from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
     from dispatch_sandbox.state import WORKSPACE
     from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
@@ -90,6 +91,10 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "PAYPAL_CLIENT_SECRET": CLIENT_SECRET,
         "PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
         "PAYPAL_BASE_URL": box.state.paypal.base_url,
+        "ADYEN_API_KEY": adyen.API_KEY,
+        "ADYEN_MERCHANT_ACCOUNT": adyen.MERCHANT_ACCOUNT,
+        "ADYEN_HMAC_KEY": adyen.HMAC_KEY,
+        "ADYEN_BASE_URL": box.state.adyen.base_url,
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }

@@ -67,7 +67,8 @@ def running(
     served = state or SandboxState(file=file)
     try:
         with serving(create_app(served), host=host, port=port) as url:
-            served.paypal.base_url = f"{url}/processors/paypal"
+            for it in served.processors:
+                it.base_url = f"{url}/processors/{it.name}"
             yield Sandbox(url, served)
     finally:
         if state is None:

@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from dispatch_sandbox.adyen import AdyenStandIn
 from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
 from dispatch_sandbox.paypal import PayPalStandIn
+from dispatch_sandbox.processors.base import StandIn
 from dispatch_sandbox.seed import add_workspace
 from dispatch_sandbox.shops.shopify import ShopifyState
 from dispatch_sandbox.shops.woocommerce import WooState
@@ -61,7 +63,9 @@ class SandboxState(Memory):
         self.shopify = ShopifyState()
         self.woocommerce = WooState()
         self.paypal = PayPalStandIn()
-        """Kept in memory only."""
+        self.adyen = AdyenStandIn()
+        self.processors: tuple[StandIn, ...] = (self.paypal, self.adyen)
+        """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}
         self.magic_links: dict[str, Record] = {}

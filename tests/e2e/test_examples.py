@@ -123,6 +123,20 @@ def test_the_paypal_script_pays_once(shop: Shop) -> None:
     assert len(refunded) == 1
 
 
+def test_the_adyen_script_requests_one_refund(shop: Shop) -> None:
+    adyen = shop.box.state.adyen
+    shop.environment |= {
+        "DISPATCH_RETURNS_ADAPTERS": "adyen",
+        "ADYEN_API_KEY": dispatch_sandbox.adyen.API_KEY,
+        "ADYEN_MERCHANT_ACCOUNT": dispatch_sandbox.adyen.MERCHANT_ACCOUNT,
+        "ADYEN_HMAC_KEY": dispatch_sandbox.adyen.HMAC_KEY,
+        "ADYEN_BASE_URL": adyen.base_url,
+    }
+    shop.set_up()
+    assert shop.example("adyen_refund.py", "149.00").startswith("149.00 EUR: pending")
+    assert sum(len(it.refunds) for it in adyen.payments.values()) == 1
+
+
 def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:
     shop.set_up()
     ticket_id = shop.example("make_return.py", "149.00")

@@ -321,6 +321,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "SandboxState",
         "ShiftedClock",
         "add_ticket",
+        "adyen",
         "create_app",
         "paypal",
         "running",
@@ -335,6 +336,13 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "WooState",
         "shopify_routes",
         "woocommerce_routes",
+    ),
+    "dispatch_sandbox.adyen": (
+        "API_KEY",
+        "HMAC_KEY",
+        "MERCHANT_ACCOUNT",
+        "AdyenStandIn",
+        "notification",
     ),
     "dispatch_sandbox.paypal": (
         "CLIENT_ID",

@@ -49,8 +49,9 @@ class Payment:
     """A payment as the processor describes it now.
 
     ``charged`` and ``refunded`` are None where the processor cannot tell. ``rule`` is how it counts
-    the currency; ``currency`` is upper case. ``order_id`` is the merchant's own order id where the
-    payment carries one (Stripe: ``metadata["order_id"]``). ``names`` are all ids of the payment
+    the currency; ``currency`` is upper case. Both are None where it cannot tell that either: then
+    the order names the currency, else the ticket. ``order_id`` is the merchant's own order id where
+    the payment carries one (Stripe: ``metadata["order_id"]``). ``names`` are all ids of the payment
     (Stripe: the PaymentIntent's and the charge's). ``email`` is the payer's address, where the
     processor has one. ``paid_at`` is in UTC, None where the processor does not tell.
 
@@ -58,8 +59,8 @@ class Payment:
     (Stripe: the PaymentIntent of a Checkout Session). The ledger stores it.
     """
 
-    currency: str
-    rule: CurrencyRule
+    currency: str | None
+    rule: CurrencyRule | None
     charged: Money | None = None
     refunded: Money | None = None
     disputed: bool = False

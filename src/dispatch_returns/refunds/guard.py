@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -381,6 +381,21 @@ def over_day_cap(amount: Money, sent_today_minor: int, limits: GuardLimits) -> H
     )
 
 
+def with_currency(payment: Payment, facts: TicketFacts, can: Capabilities) -> Payment:
+    """Return the payment with its currency, where the processor or the order or ticket names it.
+
+    The processor refuses a refund in another currency than the payment's.
+    """
+    granted = facts.parcel.amount or facts.parcel.granted
+    currency = facts.currency if granted is None else granted.currency
+    if payment.currency is not None or currency is None:
+        return payment
+    try:
+        return replace(payment, currency=currency.upper(), rule=can.currency_rule(currency))
+    except MoneyError:
+        return payment
+
+
 def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
     """Return the exact amount that the ticket asks for, or the hold that says why it is unclear."""
     said, currency, granted = facts.amount, facts.currency, facts.parcel.granted
@@ -392,6 +407,9 @@ def asked(facts: TicketFacts, payment: Payment) -> Money | Hold:
         return Hold(Reason.NO_AMOUNT, "The ticket has no refund_amount.")
     if isinstance(said, str):
         return Hold(Reason.AMOUNT_NOT_EXACT, "refund_amount is not a number.")
+    if payment.currency is None:
+        detail = "The processor does not tell the payment's currency, and the ticket names none."
+        return Hold(Reason.CURRENCY_DIFFERS, detail)
     if currency is not None and currency.upper() != payment.currency:
         detail = f"The ticket's currency is not the payment's, {payment.currency}."
         promised = facts.parcel.amount or granted

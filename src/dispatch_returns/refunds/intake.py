@@ -123,6 +123,7 @@ class Intake:
                 if differs and found.expected is not None and found.expected.kind in RESOLVED:
                     expected = adapter.payment(found.expected)
                     differs = payment.names.isdisjoint(expected.names)
+            payment = guard.with_currency(payment, facts, adapter.capabilities)
             listed = self.listed(ref, payment)
         except UnsupportedFeatureError as error:
             hold = Hold(Reason.UNSUPPORTED, f"{error}")

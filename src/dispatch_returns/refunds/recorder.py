@@ -138,7 +138,7 @@ class Recorder:
         if result.ours and can.follows:
             wait = self._schedule.next_poll(state, polls, self._jitter())
         elif result.ours and state in WAITING and not can.manual:
-            wait = self._schedule.word
+            wait = self._schedule.longest_poll
         after = ledger.move(
             conn,
             refund,
@@ -246,7 +246,15 @@ class Recorder:
         self._store.write("refund.outcome", write)
 
     def no_word(self, refund: Refund) -> None:
-        """Notify a person of an accepted refund whose outcome did not come; stop waiting for it."""
+        """Wait on for the webhook of an accepted refund; at the end, notify a person once.
+
+        A row never waits for longer than a poll: `ClockCheck` brings forward what does.
+        """
+        now = self._now()
+        rest = (refund.first_sent_at or refund.entered_at) + self._schedule.word - now
+        if rest > timedelta():
+            self._postpone(refund, due_at=now + min(rest, self._schedule.longest_poll))
+            return
         self._postpone(refund, _NO_WORD, detail=_NO_WORD.detail, due_at=None)
 
     def look_later(self, refund: Refund, error: AdapterError, call: str) -> None:

@@ -121,6 +121,7 @@ class RefundAdapterContract(AdapterHooks):
     def test_a_payment_without_decimals_keeps_its_amount(self, adapter: RefundAdapter) -> None:
         payment = adapter.payment(self.make_payment(Money(500, "JPY", 0)))
         assert payment.rule == adapter.capabilities.currency_rule("JPY")
+        assert payment.rule is not None
         assert payment.rule.decimals == 0
         assert payment.charged == Money(500, "JPY", 0)
 

@@ -121,6 +121,8 @@ class StandIn(ABC):
     name: ClassVar[str]
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.base_url = ""
+        """Where it is served, in a sandbox."""
         self.lock = threading.RLock()
         self.faults: list[ProcessorFault] = []
         self.log: deque[ProcessorRequest] = deque(maxlen=_LOG_LENGTH)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import dispatch_sandbox
+from dispatch_returns.refunds.transitions import State
+from dispatch_sandbox.adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
 from dispatch_sandbox.shops import SHOPIFY_TOKEN
 from tests.e2e.crash.points import POINTS
@@ -76,7 +78,33 @@ def shopify(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
+def adyen(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Adyen, whose webhook is the only outcome, and is not sent here."""
+    state = dispatch.state.adyen
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        made = state.payments[field["payment_reference"]].refunds
+        return [{"id": it.psp_reference, "amount": it.value} for it in made]
+
+    return Processor(
+        "adyen",
+        state.base_url,
+        API_KEY,
+        lambda: {"payment_reference": state.pay("500.00", "USD"), "currency": "USD"},
+        refunds,
+        adapter="adyen",
+        options={
+            "api_key": API_KEY,
+            "merchant_account": MERCHANT_ACCOUNT,
+            "hmac_key": HMAC_KEY,
+            "base_url": state.base_url,
+        },
+        ends_as=State.PENDING,
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
+    "adyen": adyen,
     "paypal": paypal,
     "shopify": shopify,
 }
