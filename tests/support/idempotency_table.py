@@ -60,6 +60,15 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
         "5xx": Cell("may be retried for as long as the key is stored", "the same refund"),
         "4xx": Cell(None, "a second refund"),
     },
+    "adyen": {
+        "same body": Cell("the first answer", "the same refund"),
+        # Its adapter compares the amount and the reference with the answer's.
+        "other body": Cell(None, "refused"),
+        "in flight": Cell("422 or 409 with the code 704", "asked to wait"),
+        "expired": Cell("the key is stored for at least 7 days", "a second refund"),
+        "5xx": Cell("may be retried if `transient-error` is true", "the same 5xx"),
+        "4xx": Cell("the first answer: not to be retried", "the same refusal"),
+    },
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
@@ -74,7 +83,8 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
 
 Sources: https://docs.stripe.com/api/idempotent_requests,
 https://developer.paypal.com/reference/guidelines/idempotency (and the header's description in
-Payments v2), https://shopify.dev/docs/api/usage/idempotent-requests.
+Payments v2), https://docs.adyen.com/development-resources/api-idempotency,
+https://shopify.dev/docs/api/usage/idempotent-requests.
 """
 
 

@@ -30,6 +30,8 @@ from dispatch_sandbox import stripe
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
 from dispatch_sandbox.shops import SHOPIFY_TOKEN, ShopFault, ShopifyState, shopify_routes
 from tests.support import idempotency_table, processor_table
+from tests.support.adyen_sandbox import adapter_at as adyen_at
+from tests.support.adyen_sandbox import serving_adyen
 from tests.support.idempotency_table import CASES, DOCUMENTED, Case, Observed
 from tests.support.paypal_sandbox import serving_paypal
 from tests.support.stripe_sandbox import serving
@@ -129,6 +131,31 @@ def keyed_paypal() -> Iterator[Keyed]:
 
 
 @contextmanager
+def keyed_adyen() -> Iterator[Keyed]:
+    with serving_adyen() as (adyen, url):
+
+        class KeyedAdyen(Keyed):
+            adapter = adyen_at(url)
+
+            def pay(self) -> PaymentRef:
+                return PaymentRef("reference", adyen.pay("149.00", "USD"))
+
+            def forget_keys(self) -> None:
+                adyen.advance(8 * DAY)
+
+            def be_busy(self, ref: PaymentRef) -> None:
+                adyen.fail("in_flight", payment=ref.id)
+
+            def act_and_fail(self, ref: PaymentRef) -> None:
+                adyen.fail("server_error", payment=ref.id, acted=True)
+
+            def refuse(self, ref: PaymentRef) -> None:
+                adyen.fail("refused", payment=ref.id)
+
+        yield KeyedAdyen()
+
+
+@contextmanager
 def keyed_shopify() -> Iterator[Keyed]:
     ahead = [0.0]
     shop = ShopifyState(clock=lambda: 1_760_000_000.0 + ahead[0])
@@ -155,7 +182,12 @@ def keyed_shopify() -> Iterator[Keyed]:
         yield KeyedShopify()
 
 
-MAKERS = {"stripe": keyed_stripe, "paypal": keyed_paypal, "shopify": keyed_shopify}
+MAKERS = {
+    "stripe": keyed_stripe,
+    "paypal": keyed_paypal,
+    "adyen": keyed_adyen,
+    "shopify": keyed_shopify,
+}
 WITHOUT_KEYS = {"manual", "woocommerce"}
 
 
