@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +23,13 @@ from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundStatus
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
 from dispatch_returns.refunds.adapters.paypal.certificates import Certificates, read_roots
+from dispatch_returns.refunds.adapters.paypal.events import read_head
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, signing
 from dispatch_sandbox.processors.base import OutgoingEvent
 from tests.support.paypal_sandbox import DescribedPayPal, serving_paypal
 from tests.support.waiting import wait_until
 
+PUBLISHED = Path(__file__).parents[2] / "data" / "paypal-refunded-event.json"
 REQUEST = RefundRequest(
     refund_id=f"rfd_{'a' * 32}",
     idempotency_key=f"rfd_{'a' * 32}-g1",
@@ -149,6 +152,24 @@ def test_an_event_says_where_the_refund_stood_and_whose_it_is(
     assert after.payments == failed.payments
 
 
+def test_paypals_own_published_event_is_read_right(adapter: PayPalAdapter) -> None:
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))["event"]
+    body = json.dumps(published).encode()
+    news = adapter.parse_event(body)
+    assert news is not None
+    (refund,) = news.refunds
+    assert news.payments == (PaymentRef("reference", "0JF852973C016714D"),)
+    assert (refund.result.processor_id, refund.result.amount) == (
+        "1Y107995YT783435V",
+        Money(99, "USD"),
+    )
+    assert refund.result.status is RefundStatus.SUCCEEDED
+    assert refund.created_at == datetime(2018, 8, 15, 19, 13, 29, tzinfo=UTC)
+    assert refund.refund_id is None
+    head = read_head(body)
+    assert (head.event_id, head.type) == (published["id"], "PAYMENT.CAPTURE.REFUNDED")
+
+
 def test_a_refund_made_in_paypals_own_pages_is_not_ours(
     served: tuple[DescribedPayPal, str], adapter: PayPalAdapter
 ) -> None:
@@ -251,9 +272,12 @@ def problem_of(chain: bytes, roots: bytes, *, at: datetime | None = None) -> str
 def test_a_certificate_counts_only_with_its_chain_its_name_and_in_its_time() -> None:
     ours = signing.key_pair()
     others = signing.key_pair("messageverificationcerts.paypal.com.example.com")
-    stranger = signing.key_pair("messageverificationcerts.sandbox.paypal.com")
+    sandbox = signing.key_pair("messageverificationcerts.sandbox.paypal.com")
+    page = signing.key_pair("www.paypal.com")
     assert problem_of(ours.chain, ours.roots) == "it is used"
-    assert "VerificationError" in problem_of(ours.chain, stranger.roots)
+    assert problem_of(sandbox.chain, sandbox.roots) == "it is used"
+    assert "VerificationError" in problem_of(ours.chain, sandbox.roots)
+    assert "ValueError" in problem_of(page.chain, page.roots), "it is PayPal's, for something else"
     assert "ValueError" in problem_of(others.chain, others.roots), "it is not of PayPal's name"
     assert "ValueError" in problem_of(b"not a certificate", ours.roots)
     late = datetime.now(UTC) + timedelta(days=366)

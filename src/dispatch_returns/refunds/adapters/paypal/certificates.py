@@ -39,7 +39,8 @@ _AGAIN = timedelta(minutes=1)
 """How soon an address that could not be used is asked again."""
 _PATH = "/v1/notifications/certs/"
 _NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
-_SUFFIX = ".paypal.com"
+_OURS = re.compile(r"messageverificationcerts[a-z.]*\.paypal\.com")
+"""The name that PayPal signs webhooks with; of its sandbox, with ``sandbox`` in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Certificates:
         """Return the key of a chain of certificates. Raises `ValueError`, `VerificationError`."""
         leaf, *between = x509.load_pem_x509_certificates(pem)
         names = _names(leaf)
-        ours = next((it for it in names if it.endswith(_SUFFIX) and "*" not in it), None)
+        ours = next((it for it in names if _OURS.fullmatch(it)), None)
         if ours is None:
             raise ValueError("it is not of PayPal's name")
         roots = self._roots or _roots_of_this_machine()
