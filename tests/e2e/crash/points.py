@@ -54,6 +54,7 @@ ELSEWHERE = {
     "reconcile.fix": "one transaction that enters or writes down; a worker pays, from the ledger",
     "adapter.refunds_between": "it only reads, to compare",
     "tickets.list": "it only reads, to compare",
+    "adapter.account": "it only reads, when the workers start, to know whose database it is",
     "adapter.parse_event": "it only reads what was received",
     "adapter.refunds_of": "it only reads, for a processor's event, which is claimed again",
     "adapter.find": "only after a crash or an unknown outcome: killed in the second worker",
@@ -129,7 +130,7 @@ def _step(call: ast.Call) -> str | None:
     *objects, method = _dotted(call.func)
     if method in {"write", "submit"} and objects[-1:] in (["store"], ["_store"]):
         return _name(call.args[0])
-    if objects[-1:] == ["adapter"]:
+    if objects[-1:] == ["adapter"] and objects[-2:-1] != ["c"]:  # not a column of a table
         return None if method in {"close", "from_options"} else f"adapter.{method}"
     if objects and objects[-1] in _PARTS:
         return None if method == "close" else f"{_PARTS[objects[-1]]}.{method}"
