@@ -125,6 +125,14 @@ def shape(args: list[str]) -> int:
     return run(str(PYTHON), "-m", "tests.shape", *args)
 
 
+def docs(args: list[str]) -> int:
+    """build the documentation as a site in build/site; a dead link fails it"""
+    install("docs")
+    site = ["-q", "--strict", "-f", "docs/site/mkdocs.yml", *args]
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the theme's advertisement for its successor
+    return run(str(PYTHON), "-m", "mkdocs", "build", *site)
+
+
 def screenshot(args: list[str]) -> int:
     """take the picture of the sandbox's page; `portal FOLDER` takes those of the portal"""
     install("dev")
@@ -144,6 +152,7 @@ COMMANDS: tuple[Callable[[list[str]], int], ...] = (
     crash,
     chaos,
     shape,
+    docs,
     screenshot,
 )
 
