@@ -38,6 +38,8 @@ def test_two_variables_are_enough() -> None:
         "dry_run": False,
         "max_refund": {},
         "max_per_day": {},
+        "adapter_max_refund": {},
+        "adapter_max_per_day": {},
         "approve_above": {},
         "evidence": {"received_date": frozenset()},
         "policy": (),
@@ -92,6 +94,11 @@ EVERY: dict[str, tuple[str, Any]] = {
         {"USD": Decimal(500), "JPY": Decimal(60000), "EUR": Decimal("0.5")},
     ),
     "DISPATCH_RETURNS_MAX_PER_DAY": ("5000 USD", {"USD": Decimal(5000)}),
+    "DISPATCH_RETURNS_ADAPTER_MAX_REFUND": (
+        "stripe=200 USD, stripe=150 EUR",
+        {"stripe": {"USD": Decimal(200), "EUR": Decimal(150)}},
+    ),
+    "DISPATCH_RETURNS_ADAPTER_MAX_PER_DAY": ("stripe=9 USD", {"stripe": {"USD": Decimal(9)}}),
     "DISPATCH_RETURNS_APPROVE_ABOVE": ("0 USD", {"USD": Decimal(0)}),
     "DISPATCH_RETURNS_EVIDENCE": (
         "received_date, condition = good | like_new,x=1 2",
@@ -259,6 +266,42 @@ def test_an_adapters_own_variables_start_with_its_name() -> None:
     )
     assert settings.adapter_options == {"acme-pay": {"api_key": "k", "timeout": "5"}}
     assert from_env(STRIPE_API_KEY="sk").adapter_options == {"stripe": {"api_key": "sk"}}
+
+
+def test_the_same_adapter_twice_has_its_own_variables_for_each_account() -> None:
+    settings = from_env(
+        DISPATCH_RETURNS_ADAPTERS="stripe, stripe-uk = stripe",
+        STRIPE_API_KEY="ours",
+        STRIPE_UK_API_KEY="theirs",
+    )
+    assert settings.adapter_plugins == {"stripe": "stripe", "stripe-uk": "stripe"}
+    assert settings.adapter_options == {
+        "stripe": {"api_key": "ours"},
+        "stripe-uk": {"api_key": "theirs"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("adapters", "problem"),
+    [
+        ("stripe, stripe", "two adapters are called stripe"),
+        ("stripe-uk=stripe, stripe_uk=stripe", "two adapters are called stripe-uk"),
+        ("Stripe UK=stripe", "not 'Stripe UK=stripe'"),
+        ("stripe-uk=", "not 'stripe-uk='"),
+        ("dispatch=stripe", "Dispatch's own events arrive"),
+    ],
+)
+def test_a_name_of_an_adapter_must_be_one_for_a_path(adapters: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as said:
+        from_env(DISPATCH_RETURNS_ADAPTERS=adapters)
+    assert str(said.value).startswith("DISPATCH_RETURNS_ADAPTERS: ")
+
+
+def test_a_cap_for_an_adapter_that_there_is_not_would_limit_nothing() -> None:
+    with pytest.raises(ConfigurationError, match="there is no adapter paypall, only: stripe"):
+        from_env(DISPATCH_RETURNS_ADAPTER_MAX_REFUND="paypall=200 USD")
+    with pytest.raises(ConfigurationError, match="paypal=200 USD"):
+        from_env(DISPATCH_RETURNS_ADAPTER_MAX_PER_DAY="200 USD")
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -106,6 +106,14 @@ def _paying(settings: Settings) -> DoctorCheck:
         f"at most {amount} {currency} {what}"
         for what, amounts in limits.items()
         for currency, amount in amounts.items()
+    ] + [
+        f"at most {amount} {currency} {what} through {name}"
+        for what, caps in (
+            ("per refund", settings.adapter_max_refund),
+            ("per day", settings.adapter_max_per_day),
+        )
+        for name, amounts in caps.items()
+        for currency, amount in amounts.items()
     ]
     return DoctorCheck("paying", "ok", "on, " + (", ".join(texts) or "without limits"))
 

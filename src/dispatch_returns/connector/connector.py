@@ -159,6 +159,7 @@ class Connector:
         self.settings = settings
         self.client = client or _client(settings)
         self.adapters = adapters_of(settings) if adapters is None else Adapters.of(adapters)
+        settings.check_caps(self.adapters)
         wrong_by = never_wrong
         if clock is utc_now:
             watch = ClockWatch(clock)
@@ -191,6 +192,8 @@ class Connector:
                 dry_run=settings.dry_run,
                 max_refund=settings.max_refund,
                 max_per_day=settings.max_per_day,
+                adapter_max_refund=settings.adapter_max_refund,
+                adapter_max_per_day=settings.adapter_max_per_day,
                 approve_above=settings.approve_above,
                 evidence=settings.evidence,
             ),

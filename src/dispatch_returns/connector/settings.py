@@ -6,13 +6,19 @@ The table in docs/settings.md is made from the descriptions here. A plugin decla
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -38,6 +44,19 @@ from dispatch_returns.returns.steps.statuses import Step
 def _amounts(value: Any) -> Any:
     """Read ``500 USD, 60000 JPY``."""
     return parse_amounts(value) if isinstance(value, str) else value
+
+
+def _amounts_by_adapter(value: Any) -> Any:
+    """Read ``paypal=200 USD, paypal=150 EUR``."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, list[str]] = {}
+    for part in split(value):
+        name, equals, amount = part.partition("=")
+        if not equals:
+            raise ValueError('write them as "paypal=200 USD, stripe-uk=150 GBP"')
+        found.setdefault(name.strip(), []).append(amount.strip())
+    return {name: parse_amounts(",".join(amounts)) for name, amounts in found.items()}
 
 
 def _evidence(value: Any) -> Any:
@@ -89,6 +108,7 @@ DATABASE_URL = "sqlite:///dispatch-returns.db"
 MIN_KEEP_EVENTS = 8
 """Days. A delivery that is 7 days old is refused as a replay; until then its id is needed."""
 Amounts = Annotated[dict[str, Decimal], BeforeValidator(_amounts)]
+AmountsByAdapter = Annotated[dict[str, dict[str, Decimal]], BeforeValidator(_amounts_by_adapter)]
 
 
 class Settings(BaseSettings):
@@ -161,6 +181,13 @@ class Settings(BaseSettings):
         default_factory=dict, description="cap per refund: `500 USD, 60000 JPY`"
     )
     max_per_day: Amounts = Field(default_factory=dict, description="cap per day (UTC), by currency")
+    adapter_max_refund: AmountsByAdapter = Field(
+        default_factory=dict,
+        description="cap per refund of one adapter, in addition: `paypal=200 USD, stripe-uk=9 GBP`",
+    )
+    adapter_max_per_day: AmountsByAdapter = Field(
+        default_factory=dict, description="cap per day (UTC) of one adapter, in addition"
+    )
     approve_above: Amounts = Field(
         default_factory=dict,
         description="above this amount, a second person must approve: `200 USD`",
@@ -272,6 +299,17 @@ class Settings(BaseSettings):
         description="the status of a return whose package never came",
     )
 
+    def check_caps(self, adapters: Collection[str]) -> None:
+        """Raise `ConfigurationError` for a cap that names none of the `adapters`."""
+        for field in ("adapter_max_refund", "adapter_max_per_day"):
+            caps: Mapping[str, object] = getattr(self, field)
+            unknown = next((name for name in caps if name not in adapters), None)
+            if unknown is not None:
+                known = ", ".join(adapters)
+                raise ConfigurationError(
+                    f"{VARIABLES[field]}: there is no adapter {unknown}, only: {known}"
+                )
+
     @property
     def adapter_plugins(self) -> dict[str, str]:
         """Return each adapter's installed name, by its configured name."""
@@ -330,6 +368,7 @@ class Settings(BaseSettings):
             raise ConfigurationError("; ".join(problems)) from None
         if problems:
             raise ConfigurationError("; ".join(problems))
+        settings.check_caps(settings.adapter_plugins)
         return settings
 
 

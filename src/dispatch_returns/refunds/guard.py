@@ -234,7 +234,9 @@ class Hold:
 class GuardLimits:
     """The conditions for moving money. Amounts are in major units by currency code.
 
-    Where a limit names some currencies, it refuses every other currency: a merchant who starts to
+    ``max_refund`` and ``max_per_day`` count all adapters together, ``adapter_max_refund`` and
+    ``adapter_max_per_day`` one adapter, by its configured name; each must be kept. Where a limit
+    names some currencies, it refuses every other currency: a merchant who starts to
     sell in a new one should decide on its limit. ``evidence``: custom fields that the ticket must
     carry, with the accepted values (none named: any value).
     """
@@ -243,6 +245,12 @@ class GuardLimits:
     dry_run: bool = False
     max_refund: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     max_per_day: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
+    adapter_max_refund: Mapping[str, Mapping[str, Decimal]] = field(
+        default_factory=dict[str, Mapping[str, Decimal]]
+    )
+    adapter_max_per_day: Mapping[str, Mapping[str, Decimal]] = field(
+        default_factory=dict[str, Mapping[str, Decimal]]
+    )
     approve_above: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     evidence: Mapping[str, frozenset[str]] = field(
         default_factory=lambda: {"received_date": frozenset()}
@@ -269,8 +277,10 @@ APPROVABLE = frozenset(
 """The holds that a second person's approval lifts."""
 
 
-def check(facts: TicketFacts, payment: Payment, limits: GuardLimits) -> Money | Hold:
-    """Return the exact amount to pay, or the hold that says what to correct first."""
+def check(
+    facts: TicketFacts, payment: Payment, limits: GuardLimits, adapter: str | None = None
+) -> Money | Hold:
+    """Return the exact amount to pay through `adapter`, or the hold that says what to correct."""
     if facts.removed is not None:
         return Hold(Reason.TICKET_REMOVED, f"The ticket {facts.removed}.")
     amount = asked(facts, payment)
@@ -280,7 +290,13 @@ def check(facts: TicketFacts, payment: Payment, limits: GuardLimits) -> Money | 
         _order(facts, payment)
         or _evidence(facts, limits)
         or _payment(amount, payment)
-        or _cap(amount, limits)
+        or _over(amount, limits.max_refund, Reason.OVER_CAP, "the cap per refund")
+        or _over(
+            amount,
+            limits.adapter_max_refund.get(adapter or "", _NO_LIMIT),
+            Reason.OVER_CAP,
+            f"the cap per refund of {adapter}",
+        )
         or amount
     )
 
@@ -366,17 +382,24 @@ def needs_approval(amount: Money, limits: GuardLimits) -> Hold | None:
     return Hold(Reason.APPROVAL_NEEDED, f"{amount} needs a second person: {above}.")
 
 
-def over_day_cap(amount: Money, sent_today_minor: int, limits: GuardLimits) -> Hold | None:
-    """Return a hold if `amount` plus what was sent today exceeds the cap per day."""
-    if not limits.max_per_day:
-        return None
-    limit = limits.max_per_day.get(amount.currency)
+def over_day_cap(
+    amount: Money,
+    sent_today_minor: int,
+    max_per_day: Mapping[str, Decimal],
+    adapter: str | None = None,
+) -> Hold | None:
+    """Return a hold if `amount` plus what was sent today exceeds the cap per day.
+
+    The cap is that of one adapter, or of all if `adapter` is None.
+    """
     total = Money(amount.minor + sent_today_minor, amount.currency, amount.decimals)
-    if limit is not None and total.major <= limit:
+    limit = max_per_day.get(amount.currency)
+    if not max_per_day or (limit is not None and total.major <= limit):
         return None
+    whose = "" if adapter is None else f" of {adapter}"
     return Hold(
         Reason.OVER_DAY_CAP,
-        f"{amount} would bring today's refunds to {total}; the cap per day is"
+        f"{amount} would bring today's refunds{whose} to {total}; the cap per day is"
         f" {'not set for this currency' if limit is None else limit}.",
     )
 
@@ -505,11 +528,12 @@ def processor_limits(
     return None
 
 
-def _cap(amount: Money, limits: GuardLimits) -> Hold | None:
-    if not limits.max_refund:
-        return None
-    limit = limits.max_refund.get(amount.currency)
-    if limit is not None and amount.major <= limit:
+_NO_LIMIT: Mapping[str, Decimal] = {}
+
+
+def _over(amount: Money, caps: Mapping[str, Decimal], reason: Reason, what: str) -> Hold | None:
+    limit = caps.get(amount.currency)
+    if not caps or (limit is not None and amount.major <= limit):
         return None
     known = "not set for this currency" if limit is None else f"{limit} {amount.currency}"
-    return Hold(Reason.OVER_CAP, f"{amount} is over the cap per refund, which is {known}.")
+    return Hold(reason, f"{amount} is over {what}, which is {known}.")

@@ -144,7 +144,8 @@ class Intake:
         decision = RefundDecision(
             facts, ref, listed=listed, names=payment.names, owner=owner, email=email
         )
-        checked = guard.check(facts, _without_ours(payment, decision.row_id, listed), self.limits)
+        left = _without_ours(payment, decision.row_id, listed)
+        checked = guard.check(facts, left, self.limits, name)
         if isinstance(checked, Hold):
             # Keep what it asks for: an external refund of exactly that amount settles it.
             asked = guard.asked(facts, payment)

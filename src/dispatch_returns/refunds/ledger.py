@@ -434,14 +434,18 @@ def page(
     return [_refund(row) for row in conn.execute(query).mappings()]
 
 
-def sent_on(conn: Connection, day: str, currency: str, *, but: str) -> int:
+def sent_on(
+    conn: Connection, day: str, currency: str, *, but: str, adapter: str | None = None
+) -> int:
     """Return the minor units sent to processors on `day` (UTC, ISO date) in `currency`.
 
-    It leaves out the refund with the id `but`.
+    It leaves out the refund with the id `but`, and with `adapter` those of other adapters.
     """
     total = select(func.coalesce(func.sum(ledger.c.amount_minor), 0)).where(
         ledger.c.sent_day == day, ledger.c.currency == currency, ledger.c.id != but
     )
+    if adapter is not None:
+        total = total.where(ledger.c.adapter == adapter)
     return int(conn.execute(total).scalar_one())
 
 

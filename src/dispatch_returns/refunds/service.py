@@ -137,8 +137,9 @@ class RefundService:
             return None, None
         now = self.now()
         # It needs no second check before it is sent.
-        at_once = not (decision.hold or decision.look_first or self.limits.max_per_day)
         adapter = decision.adapter or self.adapters.only
+        capped = self.limits.max_per_day or self.limits.adapter_max_per_day.get(adapter or "")
+        at_once = not (decision.hold or decision.look_first or capped)
         if at_once and self._may_pay(adapter) and not self._stopped(conn, adapter):
             created = self.intake.create(conn, decision, _sent(now, self.schedule))
         else:
@@ -459,12 +460,18 @@ def _last_hold(
     assert refund.amount is not None
     if Switch.DRY_RUN in stopped:
         return guard.dry_run_hold(refund.amount)
-    if not limits.max_per_day:
+    own = limits.adapter_max_per_day.get(refund.adapter or "")
+    of_all = limits.max_per_day
+    if not (of_all or own):
         return None
-    today = now.date().isoformat()
-    ledger.count_alone(conn, today, refund.amount.currency)
-    sent = ledger.sent_on(conn, today, refund.amount.currency, but=refund.id)
-    return guard.over_day_cap(refund.amount, sent, limits)
+    today, currency = now.date().isoformat(), refund.amount.currency
+    ledger.count_alone(conn, today, currency)
+    for adapter, caps in ((None, of_all), (refund.adapter, own)):
+        if caps:
+            sent = ledger.sent_on(conn, today, currency, but=refund.id, adapter=adapter)
+            if (hold := guard.over_day_cap(refund.amount, sent, caps, adapter)) is not None:
+                return hold
+    return None
 
 
 def _log_error(refund: Refund, error: AdapterError) -> None:

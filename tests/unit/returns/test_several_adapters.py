@@ -293,6 +293,31 @@ def test_the_caps_count_all_adapters_together(open_shop: Callable[..., Shop]) ->
     assert (shop.row(second).state, shop.row(second).reason) == ("held", "over_day_cap")
 
 
+def test_an_adapter_may_have_caps_of_its_own(open_shop: Callable[..., Shop]) -> None:
+    shop = open_shop(
+        two(),
+        adapter_max_refund={"paypal": {"USD": Decimal(149)}},
+        adapter_max_per_day={"paypal": {"USD": Decimal(200)}},
+    )
+    tickets = [shop.ticket_of(name, number) for number in (1, 2) for name in shop.banks]
+    for ticket in tickets:
+        shop.run(ticket)
+    rows = [shop.row(it) for it in tickets]
+    assert [str(it.state) for it in rows] == ["succeeded", "succeeded", "succeeded", "held"]
+    assert rows[-1].reason == "over_day_cap"
+    assert "today's refunds of paypal to 298.00 USD" in (rows[-1].detail or "")
+    more = shop.ticket_of("paypal", 3, refund_amount=Decimal("149.01"))
+    shop.banks["paypal"].add_payment("pp_3", usd("500.00"))
+    shop.run(more)
+    assert shop.row(more).reason == "over_cap"
+    assert "the cap per refund of paypal, which is 149 USD" in (shop.row(more).detail or "")
+
+
+def test_a_cap_of_an_adapter_that_there_is_not_is_refused(open_shop: Callable[..., Shop]) -> None:
+    with pytest.raises(ConfigurationError, match="there is no adapter adyen, only: stripe, paypal"):
+        open_shop(two(), adapter_max_refund={"adyen": {"USD": Decimal(149)}})
+
+
 # Whose account it is.
 
 
