@@ -36,15 +36,26 @@ def faces() -> dict[str, list[str]]:
 
 
 def on_config(config: Any) -> Any:
-    """Put the pages of the API reference where the navigation names them."""
-    pages = [{module: f"reference/{module}.md"} for module in faces()]
+    """Fill in the parts of the navigation that no line of it names."""
+    docs = ROOT / "docs"
+    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    named = set(re.findall(r"[\w/-]+\.md", str(config["nav"])))
+    parts: dict[str, list[Any]] = {
+        "REFERENCE": [{module: f"reference/{module}.md"} for module in faces()],
+        "RESOURCES": [page for page in pages if page.startswith("resources/")],
+        "DECISIONS": [page for page in pages if page.startswith("decisions/")],
+    }
+    parts["REST"] = [page for page in pages if "/" not in page and page not in named]
 
     def filled(entry: Any) -> Any:
         if isinstance(entry, list):
-            return [filled(it) for it in entry]
+            found: list[Any] = []
+            for it in entry:
+                found += parts[it] if isinstance(it, str) and it in parts else [filled(it)]
+            return found
         if isinstance(entry, dict):
             return {name: filled(it) for name, it in entry.items()}
-        return pages if entry == "REFERENCE" else entry
+        return parts.get(entry, entry)
 
     config["nav"] = filled(config["nav"])
     return config

@@ -129,14 +129,6 @@ def test_the_links_lead_somewhere(page: Path) -> None:
     assert all((page.parent / link).exists() for link in links), links
 
 
-def test_every_page_has_its_place_on_the_site() -> None:
-    """`python3 dev.py docs` builds the site."""
-    placed = re.findall(r"[\w/-]+\.md", (ROOT / "docs/site/mkdocs.yml").read_text("utf-8"))
-    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
-    generated = {"index.md", "contributing.md", "security.md", "changelog.md"}
-    assert sorted(placed) == sorted(pages | generated), "write it into docs/site/mkdocs.yml"
-
-
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert set(VARIABLES.values()) <= set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
