@@ -78,6 +78,7 @@ def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
     from dispatch_sandbox import adyen
     from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
+    from dispatch_sandbox.shops import SHOPIFY_TOKEN, WOO_KEY, WOO_SECRET
     from dispatch_sandbox.state import WORKSPACE
     from dispatch_sandbox.stripe import API_KEY as STRIPE_KEY
 
@@ -95,6 +96,11 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "ADYEN_MERCHANT_ACCOUNT": adyen.MERCHANT_ACCOUNT,
         "ADYEN_HMAC_KEY": adyen.HMAC_KEY,
         "ADYEN_BASE_URL": box.state.adyen.base_url,
+        "SHOPIFY_SHOP": box.url,
+        "SHOPIFY_ACCESS_TOKEN": SHOPIFY_TOKEN,
+        "WOOCOMMERCE_URL": box.url,
+        "WOOCOMMERCE_KEY": WOO_KEY,
+        "WOOCOMMERCE_SECRET": WOO_SECRET,
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }

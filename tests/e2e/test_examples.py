@@ -18,6 +18,7 @@ from dispatch_returns import DispatchClient
 from dispatch_returns.client import Ticket
 from dispatch_returns.clock import utc_now
 from dispatch_returns.store import NewEvent, Store, heartbeats, inbox
+from dispatch_sandbox.command import environment_of
 from tests.support import brokers
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -135,6 +136,19 @@ def test_the_adyen_script_requests_one_refund(shop: Shop) -> None:
     shop.set_up()
     assert shop.example("adyen_refund.py", "149.00").startswith("149.00 EUR: pending")
     assert sum(len(it.refunds) for it in adyen.payments.values()) == 1
+
+
+@pytest.mark.parametrize("name", ["shopify", "woocommerce"])
+def test_the_shop_script_has_the_shop_refund_its_order(shop: Shop, name: str) -> None:
+    shop.environment |= {
+        **environment_of(shop.box),
+        "DISPATCH_RETURNS_DATABASE_URL": f"sqlite:///{shop.folder}/{name}.db",
+        "DISPATCH_RETURNS_ORDERS": name,
+        "DISPATCH_RETURNS_ADAPTERS": name,
+    }
+    shop.set_up()
+    assert shop.example("shop_refund.py", "149.00").startswith("149.00 USD: succeeded")
+    assert len(getattr(shop.box.state, name).refunds_made) == 1
 
 
 def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:

@@ -72,7 +72,7 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
-        "in flight": Cell(None, "asked to wait"),
+        "in flight": Cell("an error: in progress, try again", "asked to wait"),
         # Its adapter looks at the order's refunds before each call.
         "expired": Cell(None, "the same refund"),
         "5xx": Cell("may be retried: it is carried out once", "the same refund"),

@@ -23,6 +23,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from dispatch_sandbox.shops.control import control_routes
 from dispatch_sandbox.shops.faults import ShopApp, ShopFault, ShopFaults, ShopReply
 
 SHOPIFY_TOKEN = "shpat_sandbox"  # noqa: S105 - a test double's own
@@ -61,6 +62,8 @@ class _Order:
 
 class ShopifyState:
     """A shop. Safe to use from any thread. ``clock`` gives seconds since 1970."""
+
+    default_gateway = "shopify_payments"
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.faults = ShopFaults()
@@ -363,7 +366,10 @@ class ShopifyState:
 
 def shopify_routes(state: ShopifyState) -> list[BaseRoute]:
     """Return the routes of a stand-in on `state`."""
-    return [Route("/admin/api/{version}/graphql.json", ShopApp(state.answer))]
+    return [
+        Route("/admin/api/{version}/graphql.json", ShopApp(state.answer)),
+        *control_routes("shopify", state),
+    ]
 
 
 def _problem(given: Mapping[str, Any]) -> str | None:

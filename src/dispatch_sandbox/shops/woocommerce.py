@@ -21,6 +21,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 
+from dispatch_sandbox.shops.control import control_routes
 from dispatch_sandbox.shops.faults import ShopApp, ShopFaults, ShopReply
 
 WOO_KEY = "ck_sandbox"
@@ -44,6 +45,8 @@ class _Order:
 class WooState:
     """A shop. Safe to use from any thread. ``clock`` gives seconds since 1970."""
 
+    default_gateway = "stripe"
+
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.faults = ShopFaults()
         self.refunds_made: list[dict[str, Any]] = []
@@ -59,16 +62,16 @@ class WooState:
         currency: str,
         *,
         gateway: str = "stripe",
-        lines: Sequence[tuple[str, int, str, str]] = (("SKU-1", 2, "40.00", "8.00"),),
+        lines: Sequence[tuple[str, int, str, str]] = (),
         paid: bool = True,
     ) -> str:
         """Add an order of `amount` major units; return its id.
 
-        `lines`: SKU, quantity, total without tax, and the tax.
+        `lines`: SKU, quantity, total without tax, and the tax; by default one without tax.
         """
         with self._lock:
             order = _Order(next(self._ids), currency, amount, gateway, [], paid)
-            for sku, quantity, total, tax in lines:
+            for sku, quantity, total, tax in lines or (("SKU-1", 2, amount, "0.00"),):
                 taxes = [{"id": 1, "total": tax}]
                 entry = {"id": next(self._ids), "sku": sku, "quantity": quantity, "name": sku}
                 entry |= {"product_id": 0, "variation_id": 0, "subtotal": total}
@@ -180,7 +183,10 @@ class WooState:
 def woocommerce_routes(state: WooState) -> list[BaseRoute]:
     """Return the routes of a stand-in on `state`."""
     methods = ["GET", "POST"]
-    return [Route(f"{_PREFIX}/{{path:path}}", ShopApp(state.answer), methods=methods)]
+    return [
+        Route(f"{_PREFIX}/{{path:path}}", ShopApp(state.answer), methods=methods),
+        *control_routes("woocommerce", state),
+    ]
 
 
 def _refusal(status: int, code: str) -> ShopReply:

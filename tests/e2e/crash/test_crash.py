@@ -13,7 +13,7 @@ from tests.e2e.crash.worker import Orders, run
 
 pytestmark = pytest.mark.crash
 
-_AFTER_ALL_LEASES = 600.0
+AFTER_ALL_LEASES = 600.0
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.e2e.crash.worker", "stripe", "httpx"])
 
@@ -39,8 +39,8 @@ def test_every_step_has_a_kill_point_or_a_reason() -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_worker_leaves_exactly_one_refund(place: Place, point: str) -> None:
     returned = a_return_that_became_refunded(place)
-    assert _work(Orders(returned.settings, die_at=point)) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at=point)) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(place)
 
 
@@ -49,10 +49,10 @@ def test_a_second_worker_killed_while_it_looks_leaves_exactly_one_refund(
     place: Place, point: str
 ) -> None:
     returned = a_return_that_became_refunded(place)
-    assert _work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
-    second = Orders(returned.settings, die_at=point, ahead=_AFTER_ALL_LEASES)
-    assert _work(second) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=2 * _AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
+    second = Orders(returned.settings, die_at=point, ahead=AFTER_ALL_LEASES)
+    assert work(second) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=2 * AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(place)
 
 
@@ -62,10 +62,10 @@ def test_a_second_worker_killed_before_it_calls_leaves_exactly_one_refund(
     place: Place, when: str, step: str
 ) -> None:
     returned = a_return_that_became_refunded(place)
-    assert _work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
-    second = Orders(returned.settings, die_at=f"{when} {step}", ahead=_AFTER_ALL_LEASES)
-    assert _work(second) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=2 * _AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
+    second = Orders(returned.settings, die_at=f"{when} {step}", ahead=AFTER_ALL_LEASES)
+    assert work(second) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=2 * AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(place)
 
 
@@ -74,14 +74,15 @@ def test_a_second_worker_killed_before_it_comments_leaves_exactly_one_comment(
     place: Place, point: str
 ) -> None:
     returned = a_return_that_became_refunded(place)
-    assert _work(Orders(returned.settings, die_at="after comments.create")) == -signal.SIGKILL
-    second = Orders(returned.settings, die_at=point, ahead=_AFTER_ALL_LEASES)
-    assert _work(second) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=2 * _AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at="after comments.create")) == -signal.SIGKILL
+    second = Orders(returned.settings, die_at=point, ahead=AFTER_ALL_LEASES)
+    assert work(second) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=2 * AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(place)
 
 
-def _work(orders: Orders) -> int | None:
+def work(orders: Orders) -> int | None:
+    """Have a worker process do all that is due; return its exit code."""
     process = _PROCESSES.Process(target=run, args=(orders,))
     process.start()
     process.join(60)

@@ -20,7 +20,7 @@ from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
 from dispatch_sandbox.shops import SHOPIFY_TOKEN
 from tests.e2e.crash.points import POINTS
 from tests.e2e.crash.returns import Place, Processor, a_return_that_became_refunded
-from tests.e2e.crash.test_crash import _AFTER_ALL_LEASES, _work
+from tests.e2e.crash.test_crash import AFTER_ALL_LEASES, work
 from tests.e2e.crash.worker import Orders
 from tests.support import postgres
 
@@ -134,8 +134,8 @@ def test_a_killed_worker_leaves_exactly_one_refund(
 ) -> None:
     place = Place(database_url, dispatch, PROCESSORS[name](dispatch))
     returned = a_return_that_became_refunded(place)
-    assert _work(Orders(returned.settings, die_at=point)) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at=point)) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(place)
 
 

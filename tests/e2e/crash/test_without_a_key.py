@@ -11,7 +11,7 @@ from dispatch_returns.refunds.guard import Reason
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.store import Store
 from tests.e2e.crash.returns import Place, a_return_that_became_refunded
-from tests.e2e.crash.test_crash import _AFTER_ALL_LEASES, _work
+from tests.e2e.crash.test_crash import AFTER_ALL_LEASES, work
 from tests.e2e.crash.worker import Orders
 
 pytestmark = pytest.mark.crash
@@ -21,8 +21,8 @@ def test_woocommerce_refunds_an_order_once_where_the_worker_dies_after_the_call(
     woocommerce: Place,
 ) -> None:
     returned = a_return_that_became_refunded(woocommerce)
-    assert _work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
     returned.was_paid_once(woocommerce)
 
 
@@ -30,8 +30,8 @@ def test_without_a_key_a_person_looks_where_the_worker_died_before_the_call(
     woocommerce: Place,
 ) -> None:
     returned = a_return_that_became_refunded(woocommerce)
-    assert _work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
-    assert _work(Orders(returned.settings, ahead=_AFTER_ALL_LEASES)) == 0
+    assert work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
+    assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
     assert woocommerce.processor.refunds(returned.payment) == []
     with Store.open(returned.settings["database_url"]) as store, store.read() as conn:
         (row,) = [it for it in ledger.newest(conn, limit=9) if it.ticket_id == returned.ticket_id]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
@@ -187,3 +189,36 @@ def test_the_shop_is_its_address(shop: tuple[WooState, str], adapter: WooCommerc
     assert adapter.check().startswith("lets the key read")
     assert adapter.recognizes("727")
     assert not adapter.recognizes("pi_1")
+
+
+PUBLISHED = {
+    "id": 726,
+    "date_created": "2017-03-21T17:07:11",
+    "date_created_gmt": "2017-03-21T20:07:11",
+    "amount": "10.00",
+    "reason": "",
+    "refunded_by": 1,
+    "refunded_payment": False,
+    "meta_data": [],
+    "line_items": [],
+}
+"""An answer as WooCommerce publishes it, without its links:
+https://woocommerce.github.io/woocommerce-rest-api-docs/#list-all-refunds"""
+
+
+def test_an_answer_as_the_vendor_publishes_it_is_read() -> None:
+    order = {"id": 723, "currency": "USD", "total": "29.35", "payment_method": "stripe"}
+    order["date_paid_gmt"] = "2017-03-22T19:28:08"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        refunds = request.url.path.endswith("/refunds")
+        return httpx.Response(200, json=[PUBLISHED] if refunds else order)
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        adapter = WooCommerceAdapter("https://shop.example", "ck", "cs", http_client=http)
+        (found,) = adapter.refunds_of(PaymentRef("reference", "723"))
+    assert isinstance(found, KnownRefund)
+    assert (found.result.amount, found.result.ours) == (Money(1000, "USD"), False)
+    # It was paid by hand: the gateway never will, so nothing is waited for.
+    assert found.result.status is RefundStatus.SUCCEEDED
+    assert found.created_at == datetime(2017, 3, 21, 20, 7, 11, tzinfo=UTC)
