@@ -88,7 +88,12 @@ def reconcile(
             for it in found:
                 writer.writerow([spreadsheet_cell(it[name]) for name in _COLUMNS])
         elif json:
-            head = {"lines": report.lines, "count": report.discrepancies, "open": report.open}
+            head: dict[str, object] = {
+                "lines": report.lines,
+                "count": report.discrepancies,
+                "open": report.open,
+                "not_compared": {name: it.message for name, it in report.silent.items()},
+            }
             sys.stdout.write(jsonlib.dumps(head)[:-1] + ', "discrepancies": [')
             for number, it in enumerate(found):
                 sys.stdout.write((",\n" if number else "\n") + jsonlib.dumps(it))
@@ -96,6 +101,8 @@ def reconcile(
             sys.stdout.flush()
         else:
             show({}, *_parts(report, found), as_json=False)
+    for error in report.silent.values():
+        raise error
     if report.open:
         raise typer.Exit(REFUSED)
 
@@ -163,4 +170,7 @@ def _parts(report: ReconcileReport, found: Iterator[Any]) -> list[Part]:
     text = f"Compared: {', '.join(f'{count} {name}' for name, count in report.lines.items())}."
     if report.discrepancies:
         text += f" Discrepancies: {report.discrepancies}, open: {report.open}."
-    return [*parts, "", text]
+    parts += ["", text]
+    for name, error in report.silent.items():
+        parts.append(f"Not compared: the refunds of {name}, which does not answer: {error.message}")
+    return parts

@@ -35,6 +35,7 @@ def test_books_that_agree(shop: Shop) -> None:
         "lines": {"tickets": 1, "rows": 1, "refunds": 1},
         "count": 0,
         "open": 0,
+        "not_compared": {},
         "discrepancies": [],
     }
 

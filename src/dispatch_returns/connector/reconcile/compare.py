@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice
 from typing import TypeVar
@@ -73,11 +73,15 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class ReconcileReport:
-    """The result of a comparison. ``lines``: how many entries were read, by list."""
+    """The result of a comparison. ``lines``: how many entries were read, by list.
+
+    ``silent`` are the adapters whose processors did not answer: their refunds were not compared.
+    """
 
     lines: dict[str, int]
     discrepancies: int
     settled: int
+    silent: Mapping[str, AdapterError] = field(default_factory=dict[str, AdapterError])
 
     @property
     def open(self) -> int:
@@ -115,9 +119,9 @@ class Reconciler:
         """Pass every discrepancy to `found`; with `fix`, fix what is safe first.
 
         `since` and `until` (UTC): refunds and rows made in that period, and tickets changed
-        since. A processor that does not answer does not hold up the others: its error is raised at
-        the end. Raises `UnsupportedFeatureError` if no adapter can list its refunds, and
-        `APIError`, `AdapterError`, `StoreError` if something cannot be read.
+        since. If one of several processors does not answer, the others are compared. Raises
+        `UnsupportedFeatureError` if no adapter can list its refunds, and `APIError`,
+        `AdapterError`, `StoreError` if something cannot be read.
         """
         silent: dict[str, AdapterError] = {}
         adapters = self._listing()
@@ -152,9 +156,7 @@ class Reconciler:
                 result = self._fix(it) if fix else it
                 settled += result.settled
                 found(result)
-        for error in silent.values():
-            raise error
-        return ReconcileReport(lines, count, settled)
+        return ReconcileReport(lines, count, settled, silent)
 
     # The three lists.
 
@@ -185,8 +187,8 @@ class Reconciler:
                 for known in readable_refunds(listed, unreadable.append):
                     yield name, known
             except AdapterError as error:
-                if len(adapters) == 1:
-                    raise
+                if len(silent) == len(adapters) - 1:
+                    raise  # nothing is left to compare
                 text = "the refunds of %s can't be compared now: %s"
                 log.warning(text, name, error.kind, extra=ids())
                 silent[name] = error

@@ -81,6 +81,8 @@ class Schedule:
                 log.warning(text, counts, extra=ids())
             else:
                 log.info("no discrepancies: %s", report.lines, extra=ids())
+            if report.silent:
+                again = min(again, _LEASE)
         try:
             self._store.write(
                 "reconcile.done", lambda conn: jobs.finish(conn, job, self._clock() + again)
