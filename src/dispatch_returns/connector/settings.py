@@ -268,7 +268,8 @@ class Settings(BaseSettings):
         default=None,
         ge=MIN_KEEP_EVENTS,
         description=f"days, at least {MIN_KEEP_EVENTS}. Older processed events are deleted from the"
-        " inbox, and the label documents of closed returns. Without it, nothing is deleted",
+        " inbox. Without it, none is. Label documents are deleted after this many days, and after"
+        " 60 in any case",
     )
     reconcile_every: int = Field(
         default=24,
