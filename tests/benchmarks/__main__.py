@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import accept, claim, client, imports, machine, refund, report, verify
+from tests.benchmarks import accept, claim, client, growth, imports, machine, refund, report, verify
 from tests.benchmarks.harness import Result
 
 BENCHMARKS = {
@@ -16,9 +16,11 @@ BENCHMARKS = {
     "import": imports.package,
     "import-client": imports.client,
     "accept": accept.accept,
+    "accept-postgres": accept.accept_on_postgres,
     "refund": refund.refund,
     "listing": client.listing,
     "claim": claim.claim,
+    "growth": growth.growth,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 

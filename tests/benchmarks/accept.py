@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from dispatch_returns import webhooks
 from tests.benchmarks import events, processes
 from tests.benchmarks.harness import Goal, Result, Side, interleave
+from tests.support import postgres
 
 AT_ONCE, EACH = 32, 16
 HOW = (
@@ -81,3 +82,21 @@ def accept() -> Result:
         )
     goals = (Goal(0.5, without, speed=True), Goal(3, each, speed=True))
     return Result("Accepting deliveries durably", HOW, rounds, goals)
+
+
+def accept_on_postgres() -> Result:
+    """Against the same route without a store, and with a transaction for each event."""
+    without, each = "without a store", "a transaction for each event, on 8 threads"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres.new_database() as database,
+        processes.serving("tests.benchmarks.receiving", folder, database) as url,
+    ):
+        rounds = interleave(
+            accepting("grouped commits", url, "grouped"),
+            accepting(without, url, "none"),
+            accepting(each, url, "each"),
+            rounds=11,
+        )
+    goals = (Goal(0.5, without, speed=True), Goal(1.3, each, speed=True))
+    return Result("Accepting deliveries durably, on PostgreSQL", HOW, rounds, goals)

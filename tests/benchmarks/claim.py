@@ -35,9 +35,9 @@ SELECT 'dispatch', 'evt_' || i, 'ticket.updated', 'ws_bench', 'tkt_' || i, zerob
 REFUNDS = f"""
 {ROWS} INSERT INTO ledger
   (id, workspace_id, ticket_id, ordinal, adapter, state, generation, amount_minor, currency,
-   decimals, uncertain, adopted, created_at, updated_at, tries, claims, due_at)
+   decimals, entered_at, uncertain, adopted, created_at, updated_at, tries, claims, due_at)
 SELECT 'rfd_' || i, 'ws_bench', 'tkt_' || i, 1, 'stripe',
-  CASE WHEN i <= :waiting THEN 'requested' ELSE 'succeeded' END, 1, 14900, 'USD', 2, 0, 0,
+  CASE WHEN i <= :waiting THEN 'requested' ELSE 'succeeded' END, 1, 14900, 'USD', 2, :past, 0, 0,
   :past, :past, 0, 0,
   CASE WHEN i <= :waiting THEN :past WHEN i % 10 = 0 THEN :later END FROM n
 """

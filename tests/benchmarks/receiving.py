@@ -9,7 +9,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -62,7 +62,26 @@ class CommitEach:
         return done
 
 
-def build(folder: Path) -> FastAPI:
+class CommitInThreads:
+    """Commits each event on its own on PostgreSQL, in as many threads as it has connections."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(
+            url.replace("postgresql:", "postgresql+psycopg:"),
+            pool_size=8,
+            connect_args={"options": "-csearch_path=dispatch_returns"},
+        )
+        self._threads = ThreadPoolExecutor(8)
+
+    def submit(self, name: str, work: Callable[[Connection], T], /) -> Future[T]:
+        def run() -> T:
+            with self._engine.begin() as conn:
+                return work(conn)
+
+        return self._threads.submit(run)
+
+
+def build(folder: Path, postgres: str | None) -> FastAPI:
     app = FastAPI()
     stores: dict[str, InboxStore] = {
         "grouped": Store.open(f"sqlite:///{folder / 'grouped.db'}"),
@@ -70,18 +89,20 @@ def build(folder: Path) -> FastAPI:
         "wal": CommitEach(folder / "wal.db", "wal"),
         "delete": CommitEach(folder / "delete.db", "delete"),
     }
+    if postgres is not None:
+        stores |= {"grouped": Store.open(postgres), "each": CommitInThreads(postgres)}
     for name, store in stores.items():
         mounted = Mounted({"dispatch": Receiver(store, events.SECRET)})
         app.include_router(fastapi.router(mounted), prefix=f"/{name}")
     return app
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, postgres: str | None = None) -> None:
     # Named as TCP, or asyncio leaves Nagle's delay on and every answer waits for 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     listening.listen(128)
-    config = uvicorn.Config(build(folder), log_level="warning", access_log=False)
+    config = uvicorn.Config(build(folder, postgres), log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
@@ -91,4 +112,4 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))
