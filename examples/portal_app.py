@@ -1,9 +1,9 @@
 """A FastAPI backend with the receiver and the portal: pages on which customers ask for returns.
 
-    pip install "dispatch-returns[fastapi,portal,labels,stripe]"
-    export DISPATCH_RETURNS_POLICY=policy.toml DISPATCH_RETURNS_ORDERS=sql ...   # docs/orders.md
-    export DISPATCH_RETURNS_PORTAL_URL=https://shop.example/returns SMTP_HOST=... SMTP_FROM=...
-    uvicorn portal_app:app --proxy-headers
+pip install "dispatch-returns[fastapi,portal,labels,stripe]"
+export DISPATCH_RETURNS_POLICY=policy.toml DISPATCH_RETURNS_ORDERS=sql ...   # docs/orders.md
+export DISPATCH_RETURNS_PORTAL_URL=https://shop.example/returns SMTP_HOST=... SMTP_FROM=...
+uvicorn portal_app:app --proxy-headers
 """
 
 from __future__ import annotations

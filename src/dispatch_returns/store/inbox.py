@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, not_, or_, select
 
 from dispatch_returns.store import installation, queue
+from dispatch_returns.store.rows import NewRows
 from dispatch_returns.store.schema import SET_ASIDE, inbox, outbox
 
 
@@ -82,24 +84,28 @@ def _stored(row: RowMapping) -> StoredEvent:
 
 def add(conn: Connection, event: NewEvent, now: datetime) -> bool:
     """Add `event`; return False if there is one with its source and id already."""
-    state = EventState.ACCEPTED if event.readable else EventState.UNREADABLE
-    return queue.insert_new(
-        conn,
-        inbox,
-        {
-            "source": event.source,
-            "event_id": event.event_id,
-            "type": event.type,
-            "workspace_id": event.workspace_id,
-            "ticket_id": event.ticket_id,
-            "body": event.body,
-            "occurred_at": event.occurred_at,
-            "received_at": now,
-            "state": state,
-            "due_at": (event.due_at or now) if event.readable else None,
-            "error": event.error,
-        },
-    )
+    return queue.insert_new(conn, inbox, _values(event, now))
+
+
+def adding(events: Sequence[NewEvent], now: datetime) -> NewRows:
+    """Return the write that does what `add` does with each of `events`."""
+    return NewRows(inbox, ("event_id", "source"), [_values(event, now) for event in events])
+
+
+def _values(event: NewEvent, now: datetime) -> dict[str, Any]:
+    return {
+        "source": event.source,
+        "event_id": event.event_id,
+        "type": event.type,
+        "workspace_id": event.workspace_id,
+        "ticket_id": event.ticket_id,
+        "body": event.body,
+        "occurred_at": event.occurred_at,
+        "received_at": now,
+        "state": EventState.ACCEPTED if event.readable else EventState.UNREADABLE,
+        "due_at": (event.due_at or now) if event.readable else None,
+        "error": event.error,
+    }
 
 
 def claim(

@@ -30,11 +30,11 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from dispatch_returns.errors import LeaseLostError
 from dispatch_returns.store import installation
+from dispatch_returns.store.rows import insert_unless_there
 from dispatch_returns.store.schema import inbox
 
 
@@ -90,21 +90,12 @@ def insert_new(
     With `key`, the columns of one unique key, a clash with another one is SQLAlchemy's
     `IntegrityError`.
     """
-    return conn.execute(_insert(table, conn.dialect.name, key), values).rowcount == 1
+    return conn.execute(insert_unless_there(table, conn.dialect.name, key), values).rowcount == 1
 
 
 def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Like `insert_new`, for each of `rows`, which must not be empty."""
-    conn.execute(_insert(table, conn.dialect.name), rows)
-
-
-@functools.cache
-def _insert(table: Table, dialect: str, key: tuple[str, ...] | None = None) -> Insert:
-    if dialect == "postgresql":
-        insert_or_not = postgresql.insert(table).on_conflict_do_nothing(index_elements=key)
-        # SQLAlchemy asks PostgreSQL for the new row's number, and forgets the count over it.
-        return insert_or_not.execution_options(preserve_rowcount=True)
-    return sqlite.insert(table).on_conflict_do_nothing(index_elements=key).inline()
+    conn.execute(insert_unless_there(table, conn.dialect.name), rows)
 
 
 def append(conn: Connection, table: Table, values: dict[str, Any]) -> None:

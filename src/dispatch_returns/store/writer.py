@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dispatch_returns.errors import StoreUnavailableError
 from dispatch_returns.store.failures import DatabaseError, unavailable
+from dispatch_returns.store.rows import together
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class GroupWriter:
         """
         self._begin(conn)
         try:
-            results = [job.work(conn) for job in batch]
+            results = together(conn, [job.work for job in batch])
             self._check_intact(conn)
         except BaseException as error:
             conn.rollback()

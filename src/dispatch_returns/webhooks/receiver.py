@@ -342,14 +342,8 @@ class BaseReceiver(ABC):
         )
         return self.refused(_UNAVAILABLE, "clock")
 
-    def _keep(self, events: Sequence[NewEvent]) -> Future[Sequence[bool]]:
-        now = self._clock()
-        return self._store.submit(
-            "inbox.accept", lambda conn: [self._add(conn, event, now) for event in events]
-        )
-
-    def _add(self, conn: Connection, event: NewEvent, now: datetime) -> bool:
-        return inbox.add(conn, event, now)
+    def _keep(self, events: Sequence[NewEvent]) -> Future[list[bool]]:
+        return self._store.submit("inbox.accept", inbox.adding(events, self._clock()))
 
     def _kept(self, events: Sequence[NewEvent], new: Sequence[bool]) -> Answer:
         for event, is_new in zip(events, new, strict=True):
@@ -486,10 +480,17 @@ class ProcessorReceiver(BaseReceiver):
         name = f"hint-{identifier(head.hint_of)}-{stretch}"
         return replace(event, event_id=name, hint_of=head.hint_of, due_at=asks_at)
 
-    def _add(self, conn: Connection, event: NewEvent, now: datetime) -> bool:
-        hint = event.hint_of
-        known = hint is None or self._is_known(conn, self.source, hint)
-        return known and super()._add(conn, event, now)
+    def _keep(self, events: Sequence[NewEvent]) -> Future[list[bool]]:
+        if all(event.hint_of is None for event in events):
+            return super()._keep(events)
+        now = self._clock()
+
+        def add(conn: Connection, event: NewEvent) -> bool:
+            hint = event.hint_of
+            known = hint is None or self._is_known(conn, self.source, hint)
+            return known and inbox.add(conn, event, now)
+
+        return self._store.submit("inbox.accept", lambda conn: [add(conn, it) for it in events])
 
 
 class Deliveries:

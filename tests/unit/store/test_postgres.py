@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from unittest import mock
@@ -405,6 +406,29 @@ def test_deliveries_that_wait_at_the_same_moment_share_a_commit(store: Store) ->
         futures = [store.submit("accept", accepting(number)) for number in range(200)]
     assert all(future.result(SOON) for future in futures)
     assert (seen.count("BEGIN"), seen.count("COMMIT")) == (2, 2)
+
+
+def test_deliveries_that_wait_at_the_same_moment_share_a_statement(store: Store) -> None:
+    assert store.submit("accept", inbox.adding([new_event(1)], NOW)).result(SOON) == [True]
+    seen = trips(store)
+    with held_up(store):
+        many = [store.submit("accept", inbox.adding([new_event(it)], NOW)) for it in range(99)]
+        several = store.submit("accept", inbox.adding([new_event(it) for it in (98, 99)], NOW))
+        other = store.submit("read", lambda conn: inbox.get(conn, 1))
+    assert [it.result(SOON) for it in many] == [[it != 1] for it in range(99)]
+    assert several.result(SOON) == [False, True], "98 came twice in one statement"
+    assert other.result(SOON) is not None
+    assert seen.count("INSERT") == 1
+    assert len(events(store)) == 100
+
+
+def test_a_delivery_that_cannot_be_kept_fails_alone(store: Store) -> None:
+    broken = replace(new_event(2), type="a\0b")  # no text of PostgreSQL
+    with held_up(store):
+        good = [store.submit("accept", inbox.adding([new_event(it)], NOW)) for it in (1, 3)]
+        bad = store.submit("accept", inbox.adding([broken], NOW))
+    assert [it.result(SOON) for it in good] == [[True], [True]]
+    assert isinstance(bad.exception(SOON), StoreUnavailableError)
 
 
 def test_a_write_waits_for_its_own_locks_alone(store: Store) -> None:
