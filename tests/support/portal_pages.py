@@ -117,6 +117,7 @@ PAGES = (
     "pending",
     "label_sent",
     "needs_review",
+    "cancel",
 )
 """The names of all pages in their states: see `show`."""
 
@@ -207,5 +208,9 @@ def show(site: Site, page: Any, name: str) -> None:  # noqa: C901 - one for each
         case "label_sent" | "needs_review":
             opened("sent" if name == "label_sent" else "review")
             page.click(".items a.name")
+        case "cancel":
+            opened("sent")
+            page.click(".items a.name")
+            page.click("text=cancel this return")
         case _:
             raise AssertionError(name)

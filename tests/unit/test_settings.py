@@ -72,6 +72,7 @@ def test_two_variables_are_enough() -> None:
         "review_status": "needs_review",
         "rejected_status": "rejected",
         "expired_status": "expired",
+        "cancelled_status": "cancelled",
     }
 
 
@@ -133,6 +134,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "DISPATCH_RETURNS_RECEIVED_STATUS": ("arrived", "arrived"),
     "DISPATCH_RETURNS_REJECTED_STATUS": ("refused", "refused"),
     "DISPATCH_RETURNS_EXPIRED_STATUS": ("over", "over"),
+    "DISPATCH_RETURNS_CANCELLED_STATUS": ("storno", "storno"),
     "DISPATCH_RETURNS_REFUNDED_STATUS": ("paid_back", "paid_back"),
     "DISPATCH_RETURNS_REVIEW_STATUS": ("look", "look"),
 }

@@ -314,6 +314,7 @@ class Connector:
             self._owners,
             codes=codes,
             clock=clock,
+            statuses=StatusNames(self.settings.statuses),
             workspace=self.installation.workspace,
             wake=self.wake,
         )

@@ -299,6 +299,10 @@ class Settings(BaseSettings):
         default=Step.EXPIRED.value,
         description="the status of a return whose package never came",
     )
+    cancelled_status: str = Field(
+        default=Step.CANCELLED.value,
+        description="the status of a return that its customer has cancelled",
+    )
 
     def check_caps(self, adapters: Collection[str]) -> None:
         """Raise `ConfigurationError` for a cap that names none of the `adapters`."""

@@ -138,6 +138,7 @@ class ReturnsPortal:
             "check": returns.check,
             "return": returns.progress,
             "label": returns.label,
+            "cancel": returns.ask_to_cancel,
         }
         self._sent: Mapping[str, Callable[[Visit], Answer]] = {
             "start": proof.ask,
@@ -145,6 +146,7 @@ class ReturnsPortal:
             "open": proof.use_link,
             "leave": proof.leave,
             "confirm": returns.confirm,
+            "cancel": returns.cancel,
         }
 
     def link(self, order_id: str, *, valid_for: timedelta = _LINK_VALID) -> str:

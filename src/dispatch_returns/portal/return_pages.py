@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dispatch_returns.portal.core import Quote, ReturnDraft, ReturnOptions, title_of
@@ -16,6 +17,7 @@ from dispatch_returns.portal.forms import NOTE_LIMIT, fields_of, query_of
 from dispatch_returns.portal.front import HEADERS, NO_STORE, Front, Visit, redirect
 from dispatch_returns.returns.online.service import OnlineReturns
 from dispatch_returns.returns.policy.verdict import Outcome
+from dispatch_returns.returns.transitions import Step
 from dispatch_returns.webhooks.http import Answer
 
 if TYPE_CHECKING:
@@ -101,7 +103,12 @@ class ReturnPages:
             note=note or None,
             email=email or None,
         )
-        self._wait_for_decision(order, request_id)
+
+        def is_decided() -> bool:
+            shown = self._drafts.progress(order, request_id)
+            return shown is None or (shown.row is not None and shown.row.policy is not None)
+
+        self._wait_until(is_decided)
         return _to_return(request_id)
 
     def progress(self, visit: Visit) -> Answer:
@@ -131,6 +138,39 @@ class ReturnPages:
         name = f'inline; filename="return-label-{shown.row.number}.pdf"'
         kind = (("content-type", "application/pdf"), ("content-disposition", name))
         return Answer(200, shown.label.pdf, (*kind, *HEADERS, NO_STORE))
+
+    def ask_to_cancel(self, visit: Visit) -> Answer:
+        """Ask before a return is cancelled."""
+        order = self._proven(visit)
+        if isinstance(order, Answer):
+            return order
+        shown = self._drafts.progress(order, visit.query.text("r"))
+        if shown is None or not shown.can_be_cancelled:
+            return self._front.message(visit, "cannot_cancel", 409)
+        return self._front.page(visit, "cancel", shown=shown)
+
+    def cancel(self, visit: Visit) -> Answer:
+        """Cancel a return, and show what has become of it."""
+        order = self._proven(visit)
+        if isinstance(order, Answer):
+            return order
+        request_id = visit.form.text("r")
+        shown = self._drafts.progress(order, request_id)
+        if shown is None or shown.row is None:
+            return self._front.message(visit, "cannot_cancel", 409)
+        if shown.row.step is Step.CANCELLED:
+            return _to_return(request_id)  # sent before
+        if not shown.can_be_cancelled:
+            return self._front.message(visit, "cannot_cancel", 409)
+        self._online.cancel(shown)
+
+        def is_over() -> bool:
+            now = self._drafts.progress(order, request_id)
+            return now is None or not now.can_be_cancelled
+
+        if self._wait_until(is_over):
+            return _to_return(request_id)
+        return self._front.message(visit, "cancelling", 200)
 
     def _proven(self, visit: Visit) -> Order | Answer:
         """Return the order that the session has proven, or the answer if it has proven none."""
@@ -188,13 +228,12 @@ class ReturnPages:
             **values,
         )
 
-    def _wait_for_decision(self, order: Order, request_id: str) -> None:
+    def _wait_until(self, done: Callable[[], bool]) -> bool:
+        """Give the workers a moment; return whether it is done."""
         until = time.monotonic() + self._wait
-        while time.monotonic() < until:
-            shown = self._drafts.progress(order, request_id)
-            if shown is None or (shown.row is not None and shown.row.policy is not None):
-                return
+        while not (is_done := done()) and time.monotonic() < until:
             time.sleep(0.1)
+        return is_done
 
 
 def _to_return(request_id: str) -> Answer:

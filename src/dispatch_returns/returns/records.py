@@ -22,7 +22,9 @@ from dispatch_returns.store import queue
 from dispatch_returns.store.dialect import backend
 from dispatch_returns.store.schema import decisions, returns
 
-OVER = frozenset({Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.ELSEWHERE, Step.GONE})
+OVER = frozenset(
+    {Step.REFUNDED, Step.REJECTED, Step.EXPIRED, Step.CANCELLED, Step.ELSEWHERE, Step.GONE}
+)
 """In these steps the customer has nothing left to do, unless a person sets the return back."""
 
 
@@ -344,7 +346,7 @@ def newest(conn: Connection, *, limit: int, step: Step | None = None) -> list[Re
     return [_return(row) for row in conn.execute(query).mappings()]
 
 
-CLOSED = (Step.REJECTED, Step.EXPIRED, Step.GONE)
+CLOSED = (Step.REJECTED, Step.EXPIRED, Step.CANCELLED, Step.GONE)
 """In these steps a return ends without a refund, unless one of its parcels was refunded before."""
 
 

@@ -51,6 +51,7 @@ TAKES_PARCELS: Final = frozenset(
         Step.REFUNDED,
         Step.REVIEW,
         Step.EXPIRED,
+        Step.CANCELLED,
         Step.ELSEWHERE,
     }
 )

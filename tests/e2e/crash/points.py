@@ -74,6 +74,8 @@ ELSEWHERE = {
     "access.ask": "the web request: until it is on disk no code is sent, and it can be repeated",
     "access.check": "the web request: a code that was typed in can be typed in again",
     "access.key": "the key of the portal's tokens: made once, when the first page is opened",
+    "online.cancel": "the web request: repeated, it is stored once",
+    "online.cancelled": "where it was lost, the ticket's event does the same",
     "online.request": "the web request: repeated with the same draft it is stored once",
     "online.opened": "a worker killed before it finds the ticket by its mark: tests/unit/portal",
     "attachments.delete": "only what a crash has left behind: killed in the second worker",

@@ -310,3 +310,53 @@ def test_without_a_mail_server_the_link_is_the_way(
         assert shop.proven().page == "order"
     finally:
         shop.close()
+
+
+def test_a_return_is_cancelled_after_a_question_and_can_be_asked_for_again(
+    shop: PortalShop,
+) -> None:
+    browser = shop.asked()
+    shop.work()
+    browser.get(browser.url)
+    place = browser.url
+    browser.get(next(it for it in browser.links if it.startswith("cancel?")))
+    assert "Cancel this return?" in browser.text
+    fields = browser.form("cancel").fields
+    for _ in range(2):
+        browser.post("cancel", fields)
+        assert "We are cancelling your return" in browser.text
+    shop.work()
+    browser.get(place)
+    assert "This return is cancelled" in browser.text
+    browser.post("cancel", fields | {"csrf": browser.form("leave").fields["csrf"]})
+    assert "This return is cancelled" in browser.text
+    (ticket_id,) = tickets(shop)
+    ticket = shop.client.tickets.get(ticket_id)
+    shop.arrive(ticket)
+    assert shop.row(ticket).step is Step.CANCELLED
+    assert shop.merchant.labels.voided == ["label_1"]
+    assert shop.merchant.notifier.kinds[-1] == "cancelled"
+    assert any("cancelled this return in the portal" in it for it in shop.notes(ticket))
+    browser.get("order")
+    browser.submit("reason", **{"q.SKU-001": "1"})
+    assert browser.page == "reason"
+
+
+def test_what_has_arrived_cannot_be_cancelled(shop: PortalShop) -> None:
+    browser = shop.asked()
+    shop.work()
+    (ticket_id,) = tickets(shop)
+    shop.connector.returns.receive(ticket_id, condition="good", who="Bob")
+    browser.get(browser.url)
+    assert not [it for it in browser.links if it.startswith("cancel?")]
+    browser.get(f"cancel?r={browser.query['r']}")
+    assert (browser.answer.status, "can't be cancelled" in browser.text) == (409, True)
+
+
+def test_a_cancelled_return_whose_parcel_comes_is_received(shop: PortalShop) -> None:
+    ticket = shop.ask("SKU-001")
+    shop.put(ticket, "cancelled")
+    assert shop.row(ticket).step is Step.CANCELLED
+    shop.connector.returns.receive(ticket.id, condition="good", who="Bob")
+    shop.work()
+    assert shop.row(ticket).step in {Step.RECEIVED, Step.REFUNDED}

@@ -22,6 +22,7 @@ class NotificationKind(enum.StrEnum):
     REMINDER = "reminder"
     """The package has not arrived, and its deadline is near."""
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
     RECEIVED = "received"
     REFUNDED = "refunded"
     ACCESS_CODE = "access_code"
@@ -147,6 +148,7 @@ _OF_KIND = {
     ),
     NotificationKind.REMINDER: ("expires_on", "label_url"),
     NotificationKind.EXPIRED: (),
+    NotificationKind.CANCELLED: (),
     NotificationKind.RECEIVED: ("items", "amount", "received_on"),
     NotificationKind.REFUNDED: ("amount", "deduction"),
     NotificationKind.ACCESS_CODE: ("code", "portal_link"),

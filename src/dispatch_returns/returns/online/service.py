@@ -13,7 +13,7 @@ from dispatch_returns.clock import Clock
 from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.owner import PROOF
-from dispatch_returns.returns import label_records, records
+from dispatch_returns.returns import label_records, receipts, records
 from dispatch_returns.returns.label_records import LabelRow, LabelState
 from dispatch_returns.returns.online import codes, requests
 from dispatch_returns.returns.online.codes import Codes
@@ -23,8 +23,12 @@ from dispatch_returns.returns.policy.verdict import History, Item
 from dispatch_returns.returns.records import Return
 from dispatch_returns.returns.service import Returns
 from dispatch_returns.returns.steps.eligibility import Before, before, key_of
+from dispatch_returns.returns.steps.messages import add_note
+from dispatch_returns.returns.steps.statuses import StatusNames, Step
+from dispatch_returns.returns.steps.terms import ReturnTerms
 from dispatch_returns.returns.steps.workflow import Policy, Workflow
-from dispatch_returns.store import Store
+from dispatch_returns.store import Store, outbox
+from dispatch_returns.store.outbox import NewMessage
 
 if TYPE_CHECKING:
     from dispatch_returns.client import DispatchClient, Ticket
@@ -32,9 +36,12 @@ if TYPE_CHECKING:
     from dispatch_returns.returns.orders.model import Order
     from dispatch_returns.store.outbox import Message
 
-MESSAGES = frozenset({codes.KIND, requests.KIND})
+_CANCEL = "return_cancel"
+"""The messages that cancel a return."""
+MESSAGES = frozenset({codes.KIND, requests.KIND, _CANCEL})
 """The kinds of messages in the outbox that `OnlineReturns.deliver` delivers."""
 _MOST_REFUNDS = 100
+_CANCELLABLE = frozenset({Step.REQUESTED, Step.CHECK, Step.REVIEW, Step.APPROVED, Step.LABEL_SENT})
 _CLOCKS_DIFFER = timedelta(hours=1)
 
 
@@ -46,6 +53,7 @@ class ReturnProgress:
     row: Return | None
     label: LabelRow | None = None
     refunds: tuple[Refund, ...] = ()
+    arrived: bool = False
 
     @property
     def id(self) -> str:
@@ -54,6 +62,13 @@ class ReturnProgress:
             return self.request.id
         assert self.row is not None
         return self.row.number
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether nothing has arrived, and nothing is paid."""
+        if self.row is None or self.row.step not in _CANCELLABLE or self.arrived or self.refunds:
+            return False
+        return self.row.terms is None or not ReturnTerms.of(self.row.terms).returnless
 
     @property
     def items(self) -> Mapping[str, int]:
@@ -76,6 +91,7 @@ class OnlineReturns:
         *,
         codes: Codes,
         clock: Clock,
+        statuses: StatusNames,
         workspace: Callable[[], str],
         wake: Callable[[], None],
     ) -> None:
@@ -86,6 +102,7 @@ class OnlineReturns:
         self._owners = owners
         self._workspace = workspace
         self._wake = wake
+        self._statuses = statuses
         self.codes = codes
         self.now = clock
 
@@ -202,8 +219,31 @@ class OnlineReturns:
                 usable = [it for it in labels if it.state is LabelState.BOUGHT]
                 refunds = ledger.newest(conn, limit=_MOST_REFUNDS, ticket_id=row.ticket_id)
                 newest = usable[-1] if usable else None
-                found.append(ReturnProgress(request, row, newest, tuple(refunds)))
+                arrived = bool(receipts.of_return(conn, row.id))
+                found.append(ReturnProgress(request, row, newest, tuple(refunds), arrived))
         return found
+
+    def cancel(self, shown: ReturnProgress) -> None:
+        """Cancel a return that `can_be_cancelled`; a worker sets its status."""
+        row = shown.row
+        if row is None or not shown.can_be_cancelled:
+            return
+        message = NewMessage(
+            dedupe_key=f"{_CANCEL}-{row.id}-{row.entered_at.isoformat()}",
+            kind=_CANCEL,
+            workspace_id=row.workspace_id,
+            ticket_id=None,
+            payload={"ticket": row.ticket_id, "return": row.id},
+        )
+        note = f"The customer has cancelled this return in the portal. (Return {row.number})"
+
+        def cancel(conn: Connection) -> None:
+            now = self.now()
+            if outbox.add(conn, message, now):
+                add_note(conn, row, note, now)
+
+        self._store.write("online.cancel", cancel)
+        self._wake()
 
     def deliver(self, message: Message) -> None:
         """Do what a claimed message asks for; doing it again changes nothing.
@@ -212,6 +252,8 @@ class OnlineReturns:
         """
         if message.kind == codes.KIND:
             self.codes.deliver(message, self._no_ticket())
+        elif message.kind == _CANCEL:
+            self._set_cancelled(message)
         else:
             self._open(message)
 
@@ -248,6 +290,17 @@ class OnlineReturns:
             )
         opened = ticket.id
         self._store.write("online.opened", lambda conn: requests.opened(conn, request.id, opened))
+        self._wake()
+
+    def _set_cancelled(self, message: Message) -> None:
+        """Set the status of a ticket to cancelled, unless it has come too far meanwhile."""
+        ticket = self._client.tickets.get(message.payload["ticket"])
+        if self._statuses.step(ticket.status) in _CANCELLABLE:
+            # Without retries: a person may change the ticket before the next attempt.
+            tickets = self._client.tickets.with_options(max_retries=0)
+            tickets.update(ticket.id, status=self._statuses.name(Step.CANCELLED))
+        row_id, now = message.payload["return"], self.now()
+        self._store.write("online.cancelled", lambda conn: records.wake(conn, row_id, now))
         self._wake()
 
     def _find(self, request: OnlineRequest, email: str | None) -> Ticket | None:

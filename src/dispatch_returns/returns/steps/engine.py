@@ -84,7 +84,12 @@ from dispatch_returns.telemetry import ids
 
 log = logging.getLogger(__name__)
 
-_FOR_THE_OWNER = TAKES_PARCELS - {Step.REVIEW, Step.EXPIRED, Step.ELSEWHERE}
+_FOR_THE_OWNER = TAKES_PARCELS - {
+    Step.REVIEW,
+    Step.EXPIRED,
+    Step.CANCELLED,
+    Step.ELSEWHERE,
+}
 """The steps at which the ticket's customer is shown, sent or paid something of the order."""
 _LOOK_AGAIN = timedelta(hours=1)
 
@@ -309,7 +314,7 @@ class ReturnsEngine:
                 plan = self._receiving.refunded(now)
             case Step.REVIEW:
                 plan = wait_for_a_decision(now, terms)
-            case Step.REJECTED | Step.EXPIRED:
+            case Step.REJECTED | Step.EXPIRED | Step.CANCELLED:
                 plan = self._over(now)
             case _:
                 plan = Plan()

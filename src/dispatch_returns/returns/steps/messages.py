@@ -42,6 +42,7 @@ ON_ARRIVAL: Mapping[Step, NotificationKind] = {
     Step.RECEIVED: NotificationKind.RECEIVED,
     Step.REJECTED: NotificationKind.REJECTED,
     Step.EXPIRED: NotificationKind.EXPIRED,
+    Step.CANCELLED: NotificationKind.CANCELLED,
 }
 """The notification for each step that a return comes to; the refund has its own."""
 

@@ -24,6 +24,8 @@ class Step(enum.StrEnum):
     REVIEW = "needs_review"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    """The customer no longer wants to return it."""
     ELSEWHERE = "elsewhere"
     """In a status that the workflow does not know: it counts as a person's decision."""
     GONE = "gone"
@@ -40,6 +42,7 @@ STEPS: tuple[Step, ...] = (
     Step.REVIEW,
     Step.REJECTED,
     Step.EXPIRED,
+    Step.CANCELLED,
 )
 """The steps that have a status, in the order in which they are created in a workspace."""
 
