@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEALTH = "/health"
+PORTAL = "/returns"
+"""Where the portal is, if `DISPATCH_RETURNS_PORTAL_URL` is set."""
 FOLDER = "/webhooks"
 PATH = f"{FOLDER}/dispatch"
 """The guide's own path. The processor's is next to it: ``/webhooks/stripe``."""
@@ -52,7 +54,8 @@ def serve(
     """Receive events and pay refunds, in one process.
 
     Also answers probes: /health/live, /health/ready and /health/lag. They show how many refunds
-    are held, so if --port is public, use --health-port or --no-health.
+    are held, so if --port is public, use --health-port or --no-health. With
+    DISPATCH_RETURNS_PORTAL_URL the portal is at /returns.
     Ctrl-C or SIGTERM stops it after the current work is finished.
     """
     from dispatch_returns.connector.connector import Connector
@@ -81,7 +84,14 @@ def serve(
             probes = None
         elif probes is not None:
             others["health_url"] = _url(listener) + HEALTH
-        running.enter_context(serving(_Paths(mount, paths.values(), probes), listener, stop))
+        portal: Mount | None = None
+        if connector.settings.portal_url is not None:
+            from dispatch_returns.portal import ReturnsPortal
+
+            portal = asgi.portal(ReturnsPortal(connector))
+            others["portal_url"] = f"{_url(listener)}{PORTAL}/"
+        app = _Paths(mount, paths.values(), probes, portal)
+        running.enter_context(serving(app, listener, stop))
         connector.start()
         _show_start(connector, {"url": urls[DISPATCH], **others}, as_json=json)
         _wait(stop)
@@ -180,11 +190,18 @@ def serving(app: Any, listener: socket.socket, stop: Stop) -> Generator[None]:
 
 
 class _Paths:
-    """Routes requests to the webhooks and the probes, and answers all others with 404."""
+    """Routes requests to webhooks, probes and the portal, and answers all others with 404."""
 
-    def __init__(self, mount: Mount, paths: Collection[str], probes: Mount | None) -> None:
+    def __init__(
+        self,
+        mount: Mount,
+        paths: Collection[str],
+        probes: Mount | None,
+        portal: Mount | None = None,
+    ) -> None:
         self._mount = mount
         self._probes = probes
+        self._portal = portal
         self._paths = paths
         self._not_found = jsonlib.dumps({"status": "not found", "webhooks": [*paths]}).encode()
 
@@ -192,6 +209,9 @@ class _Paths:
         """Answer one request."""
         if self._probes is not None and scope["path"].startswith(f"{HEALTH}/"):
             await self._probes(scope, receive, send)
+            return
+        if self._portal is not None and f"{scope['path']}/".startswith(f"{PORTAL}/"):
+            await self._portal(scope, receive, send)
             return
         if scope["path"].rstrip("/") in self._paths:
             await self._mount(scope, receive, send)

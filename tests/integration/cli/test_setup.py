@@ -55,7 +55,7 @@ def test_what_is_there_is_left_alone() -> None:
 
 def test_every_status_can_be_named_otherwise() -> None:
     keys = status_keys({"refunded": "paid_back", "needs_review": "look_at_it"})
-    assert keys[-4:] == ("paid_back", "look_at_it", "rejected", "expired")
+    assert keys[-5:] == ("paid_back", "look_at_it", "rejected", "expired", "cancelled")
     assert [step.key for step in plan([], [], [], keys=keys)][: len(keys)] == list(keys)
 
 

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from dispatch_returns.cli.serve import _Paths
 from dispatch_returns.cli.step_checks import portal
 from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector.build import mailer_of
 from dispatch_returns.connector.settings import Settings
+from dispatch_returns.webhooks import asgi
+from tests.support.portal_shop import PortalShop
+from tests.support.web_requests import Reply, Request, ask_asgi
 
 SMTP = {"host": "mail.example", "from": "returns@shop.example"}
 
@@ -39,6 +43,20 @@ def test_doctor_says_what_the_portal_lacks(
     found = portal(settings(**changed))
     assert found.status == status
     assert remedy in (found.remedy or "")
+
+
+def test_serve_has_the_portal_beside_the_receiver(shop: PortalShop) -> None:
+    receiver, portal = asgi.app(shop.connector), asgi.portal(shop.portal)
+    app = _Paths(receiver, ["/webhooks/dispatch"], None, portal)
+
+    def ask(path: str) -> Reply:
+        return ask_asgi(app, Request(method="GET"), path)
+
+    assert b"Send something back" in ask("/returns/").body
+    assert ask("/returns").headers["location"] == "./returns/"
+    assert (ask("/returned").status, ask("/webhooks/dispatch").status) == (404, 405)
+    without = _Paths(receiver, ["/webhooks/dispatch"], None)
+    assert ask_asgi(without, Request(method="GET"), "/returns/").status == 404
 
 
 def test_a_variable_of_another_program_is_no_mail_server() -> None:
