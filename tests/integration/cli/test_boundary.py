@@ -108,6 +108,13 @@ def test_a_settings_file_that_is_missing_is_named() -> None:
     assert "the settings file no.env cannot be read" in said.json["error"]["message"]
 
 
+def test_a_shell_is_told_what_may_follow() -> None:
+    words = {"COMP_WORDS": "dispatch-returns refunds e", "COMP_CWORD": "2"}
+    said = run(environment={"_DISPATCH_RETURNS_COMPLETE": "complete_bash", **words})
+    assert said.out.split() == ["export"]
+    assert "--install-completion" in run("--help").out
+
+
 def test_python_m_runs_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dispatch_returns", "--version"],
