@@ -6,7 +6,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +18,7 @@ from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
     AdapterError,
     ErrorKind,
+    EventError,
     InvalidArgumentError,
     SignatureError,
 )
@@ -162,6 +163,19 @@ class ShopCalls:
     def close(self) -> None:
         """Close the connections, unless the HTTP client is the caller's own."""
         self._connections.close()
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object, an empty one for any other value."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def event_object(body: bytes) -> dict[str, Any]:
+    """Return what is in an event's body. Raises `EventError` if it is not JSON."""
+    try:
+        return as_object(loads(body))
+    except ValueError:
+        raise EventError("the event is not JSON") from None
 
 
 def verify_signature(request: WebhookRequest, header: str, secrets: Sequence[str]) -> None:

@@ -10,12 +10,11 @@ Source: https://woocommerce.github.io/woocommerce-rest-api-docs/#order-refunds
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -40,7 +39,9 @@ from dispatch_returns.refunds.adapters import shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopAnswer,
     ShopCalls,
+    as_object,
     checked_url,
+    event_object,
     is_local,
     verify_signature,
 )
@@ -300,13 +301,10 @@ class WooCommerceAdapter:
 
     def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Return whose refunds to ask for: an order that was changed and has refunds."""
-        try:
-            data: Any = json.loads(body)
-        except ValueError:
-            raise EventError("the event is not JSON") from None
-        if not isinstance(data, dict) or not data.get("refunds"):  # pyright: ignore[reportUnknownMemberType]
+        data = event_object(body)
+        if not data.get("refunds"):
             return None
-        order_id: Any = data.get("id")  # pyright: ignore[reportUnknownMemberType]
+        order_id = data.get("id")
         if not isinstance(order_id, int):
             raise EventError("the event has no order id")
         return RefundUpdate((PaymentRef("reference", str(order_id)),), ())
@@ -367,9 +365,10 @@ class WooCommerceAdapter:
     def _entries(self, answer: ShopAnswer) -> list[dict[str, Any]]:
         if answer.status >= 400:
             raise self._refused(answer)
-        if not isinstance(answer.data, list):
+        entries: object = answer.data
+        if not isinstance(entries, list):
             raise self._calls.unknown("an undocumented answer")
-        return answer.data  # pyright: ignore[reportUnknownVariableType]
+        return cast("list[dict[str, Any]]", entries)
 
     def _listed(self, refund: _Refund, order: _Order) -> KnownRefund | UnreadableRefund:
         """Return a refund as the service knows it.
@@ -441,7 +440,7 @@ class WooCommerceAdapter:
 
     def _refused(self, answer: ShopAnswer) -> Exception:
         """Return the error for a status below 500. The shop's own text is not repeated."""
-        code: Any = answer.data.get("code") if isinstance(answer.data, dict) else None  # pyright: ignore[reportUnknownMemberType]
+        code = as_object(answer.data).get("code")
         said = code if isinstance(code, str) and code.replace("_", "").isalnum() else None
         kind = ErrorKind.NOT_FOUND if answer.status == 404 else ErrorKind.CONFIG
         what = "has no such order" if answer.status == 404 else "refused the request"

@@ -6,7 +6,6 @@ keeps its books and its stock itself, whichever gateway was used.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from dispatch_returns.refunds.adapters import shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopCalls,
     checked_url,
+    event_object,
     is_local,
     verify_signature,
 )
@@ -228,11 +228,7 @@ class ShopifyAdapter:
 
     def parse_event(self, body: bytes) -> RefundUpdate | None:
         """Return whose refunds changed: the service asks for them. Raises `EventError`."""
-        try:
-            data: object = json.loads(body)
-        except ValueError:
-            raise EventError("the event is not JSON") from None
-        order_id = data.get("order_id") if isinstance(data, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        order_id = event_object(body).get("order_id")
         if not isinstance(order_id, int):
             return None
         return RefundUpdate((PaymentRef("reference", f"gid://shopify/Order/{order_id}"),), ())
