@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.support.stores import open_store
 
 # Not rich: httpx imports it for its own command where it is installed.
 HEAVY = frozenset(
@@ -77,6 +80,21 @@ def test_the_command_runs_without_the_sandboxs_extra(arguments: str, code: int, 
     )
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
+
+
+def test_a_list_brings_no_client_and_no_migrations(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    url = f"sqlite:///{tmp_path}/returns.db"
+    listing = "with redirect_stdout(io.StringIO()): main(['refunds', 'list'])"
+    brought = imported(
+        "import io, os",
+        "from contextlib import redirect_stdout",
+        f"os.environ['DISPATCH_RETURNS_DATABASE_URL'] = {url!r}",
+        "from dispatch_returns.cli import main",
+        f"exec({listing!r})",
+    )
+    assert "sqlalchemy" in brought
+    assert brought <= {"pydantic", "sqlalchemy", "typer"}
 
 
 def test_what_is_brought_is_noticed() -> None:
