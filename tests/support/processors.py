@@ -31,6 +31,9 @@ class Bank(FakeAdapter):
         self.prefix = prefix
         self.number = account
         self.account_error: AdapterError | None = None
+        self.account_goes_on = threading.Event()
+        """While it is not set, calls of `account` hang."""
+        self.account_goes_on.set()
         self.refuses: AdapterError | None = None
         """What the next calls of `refund` raise, before anything is done."""
         self.goes_on = threading.Event()
@@ -43,6 +46,7 @@ class Bank(FakeAdapter):
         return payment_id.startswith(self.prefix)
 
     def account(self) -> str | None:
+        self.account_goes_on.wait()
         if self.account_error is not None:
             raise self.account_error
         return self.number

@@ -257,11 +257,34 @@ class Installation:
     def ready(self) -> bool:
         """Return whether work may be done. The first call asks the API and the processor."""
         found = self._found
-        if found is None or (self._next_check is not None and self._clock() >= self._next_check):
+        due = self._next_check is not None and self._clock() >= self._next_check
+        if due and len(self._adapters) > 1 and found is not None and found.may_work:
+            self._check_aside()
+        elif due or found is None:
             with self._lock:
                 # Another thread may have checked meanwhile.
                 found = self._check() if self._found is found else self._found
         return found is not None and found.may_work
+
+    def _check_aside(self) -> None:
+        """Check again in a thread: a processor that hangs must not hold up the others."""
+        if not self._lock.acquire(blocking=False):
+            return  # it runs already
+
+        def check() -> None:
+            try:
+                self._check()
+            except Exception as error:  # noqa: BLE001 - the next check may succeed
+                name = type(error).__name__
+                log.warning("the accounts can't be checked again now: %s", name, extra=ids())
+                self._next_check = self._clock() + _FIRST_RECHECK
+            finally:
+                self._lock.release()
+
+        try:
+            threading.Thread(target=check, name="dispatch-returns-accounts", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending
+            self._lock.release()
 
     def may_pay(self, adapter: str) -> bool:
         """Return whether the database is known to belong to the adapter's account."""

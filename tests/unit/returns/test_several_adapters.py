@@ -86,6 +86,7 @@ def open_shop(box: Sandbox, store: Store, tmp_path: Path) -> Iterator[Callable[.
     for each in started:
         for bank in each.banks.values():
             bank.goes_on.set()
+            bank.account_goes_on.set()
         each.close()
 
 
@@ -360,12 +361,17 @@ def test_a_first_start_while_one_is_away_goes_on_with_the_other(
     shop.run(ticket)
     assert shop.row(ticket).state == "succeeded"
     banks["paypal"].account_error = None
-    ticket = shop.ticket_of("paypal")
+    banks["paypal"].account_goes_on.clear()
     shop.clock.turn(minutes=2)
+    ticket = shop.ticket_of("stripe", 2)
+    shop.run(ticket)
+    assert shop.row(ticket).state == "succeeded", "while it hangs"
+    banks["paypal"].account_goes_on.set()
+    known = {"stripe": "acct_1", "paypal": "pp_1"}
+    wait_until(lambda: {it.name: it.account for it in entries_of(shop.store)} == known)
+    ticket = shop.ticket_of("paypal")
     shop.run(ticket)
     assert shop.row(ticket).state == "succeeded"
-    entries = {it.name: it.account for it in entries_of(shop.store)}
-    assert entries == {"stripe": "acct_1", "paypal": "pp_1"}
 
 
 def test_one_account_under_two_names_is_refused(open_shop: Callable[..., Shop]) -> None:
