@@ -10,6 +10,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -75,19 +76,21 @@ class Returns(RuleBasedStateMachine):
     """Two tickets, each with a payment of its own."""
 
     @initialize(
-        lookup=st.booleans(),
+        lookup=st.sampled_from(["ours", "theirs", "none"]),
         key_lifetime=st.sampled_from([timedelta(hours=24), timedelta(hours=24), None]),
         status=st.sampled_from([RefundStatus.SUCCEEDED, RefundStatus.PENDING]),
     )
-    def open(self, lookup: bool, key_lifetime: timedelta | None, status: RefundStatus) -> None:
+    def open(self, lookup: str, key_lifetime: timedelta | None, status: RefundStatus) -> None:
         self.clock = Clock()
         self.fake = FakeAdapter(
             {f"pi_{ticket}": CHARGED for ticket in TICKETS},
-            lookup=lookup,
+            lookup=lookup == "ours",
             key_lifetime=key_lifetime,
             first_status=status,
             clock=self.clock,
         )
+        by_id = lookup == "theirs"  # as PayPal
+        self.fake.capabilities = replace(self.fake.capabilities, lookup_by_id=by_id)
         self._pay, self.fake.refund = self.fake.refund, self.watched  # type: ignore[method-assign]
         self.desk = Desk(self.new_store(), self.fake, clock=self.clock)
         self.fields: dict[str, dict[str, Any]] = {t: {} for t in TICKETS}

@@ -13,7 +13,7 @@ import dispatch_sandbox
 from dispatch_returns.client import Ticket
 from dispatch_returns.errors import RefundStateError
 from dispatch_returns.money import Money
-from dispatch_returns.refunds import actions
+from dispatch_returns.refunds import RefundReason, actions
 from dispatch_returns.returns.orders.model import Order, OrderLine
 from tests.support.desk import usd
 from tests.support.returns import PLACED
@@ -57,6 +57,32 @@ def test_an_amount_granted_in_one_currency_is_not_paid_in_another(shop: ReturnsS
     assert (held.reason, shop.fake.refunds) == ("currency_differs", [])
     assert held.detail == "149.00 EUR was granted, and the payment is in USD."
     assert shop.now(ticket).custom_fields["currency"] == "EUR"
+
+
+def test_the_processor_is_told_what_the_refund_is_for(shop: ReturnsShop) -> None:
+    ticket = shop.ask("SKU-001", "SKU-002")
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    (request,) = shop.fake.requests
+    details = request.details
+    assert details.reason is RefundReason.RETURN
+    assert details.reference == shop.connector.returns.get(ticket.id).number
+    assert {line.sku for line in details.lines} == {"SKU-001", "SKU-002"}
+    amounts = [line.amount for line in details.lines] + [details.shipping]
+    known = [it.minor for it in amounts if it is not None]
+    assert sum(known) == request.amount.minor, "the shares add up"
+
+
+def test_another_amount_than_was_granted_goes_without_shares(
+    shop: ReturnsShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_after_ours(shop, monkeypatch, refund_amount=Decimal("1.00"))
+    ticket = shop.ask()
+    shop.connector.returns.receive(ticket.id, who="Bob")
+    shop.work()
+    (request,) = shop.fake.requests
+    assert request.amount == usd("1.00")
+    assert [line.amount for line in request.details.lines] == [None]
 
 
 def test_a_currency_taken_off_the_ticket_stays_that_of_the_grant(
