@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from typing import ClassVar
 
 import pytest
 
+from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
+from dispatch_returns.refunds.adapters.paypal.adapter import SANDBOX
 from dispatch_returns.testing import RefundAdapterContract
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
 from tests.support.described import only_known
 from tests.support.paypal_sandbox import DescribedPayPal, serving_paypal
 
+TEST_CLIENT = os.environ.get("PAYPAL_TEST_CLIENT_ID", "")
+TEST_SECRET = os.environ.get("PAYPAL_TEST_CLIENT_SECRET", "")
 WRONG = "nobodys-paypal-secret-4242"
 _BY_ID = "PayPal finds a refund by its own id only: the same key is the look-up"
 _NO_LIST = "PayPal lists no refunds of a capture"
@@ -87,3 +93,42 @@ class TestStandIn(RefundAdapterContract):
 
     def let_time_pass(self) -> None:
         self.paypal.advance(60)
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(bool(TEST_SECRET), reason="PAYPAL_TEST_CLIENT_ID is set: see TestPayPalSandbox")
+def test_paypal_itself() -> None:
+    pytest.skip("PAYPAL_TEST_CLIENT_ID is not set: nothing was asked of PayPal itself")
+
+
+@pytest.mark.peer
+class TestPayPalSandbox:
+    """PayPal's own sandbox, as far as it goes without a buyer: who is let in, and what is missing.
+
+    A capture needs a buyer's approval in a browser, so no payment is made here.
+    """
+
+    __test__ = bool(TEST_SECRET)
+
+    @pytest.fixture
+    def adapter(self) -> Iterator[PayPalAdapter]:
+        adapter = PayPalAdapter(TEST_CLIENT, TEST_SECRET, base_url=SANDBOX)
+        yield adapter
+        adapter.close()
+
+    def test_the_app_is_let_in(self, adapter: PayPalAdapter) -> None:
+        assert adapter.check().startswith("lets the app in (sandbox mode)")
+        adapter.account()
+
+    def test_a_capture_that_there_is_none_of_is_not_found(self, adapter: PayPalAdapter) -> None:
+        with pytest.raises(AdapterError) as caught:
+            adapter.payment(PaymentRef("reference", "0JF852973C016714D"))
+        assert caught.value.kind is ErrorKind.NOT_FOUND
+
+    def test_a_wrong_secret_is_an_auth_error(self) -> None:
+        with (
+            closing(PayPalAdapter(TEST_CLIENT, WRONG, base_url=SANDBOX)) as adapter,
+            pytest.raises(AdapterError) as caught,
+        ):
+            adapter.check()
+        assert caught.value.kind is ErrorKind.AUTH
