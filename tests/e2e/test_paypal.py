@@ -173,6 +173,24 @@ def test_a_webhook_that_never_comes_is_made_up_for_by_looking_it_up(shop: Shop) 
     assert shop.wait_for(ticket, State.SUCCEEDED).processor_id == pending.processor_id
 
 
+def test_an_event_is_not_believed_where_paypal_can_be_asked(shop: Shop) -> None:
+    """As with a stolen webhook id and certificate, or an event that is older than it looks."""
+    capture, paypal = shop.paypal.pay("149.00"), shop.paypal
+    paypal.fail("pending_then_succeed", payment=capture, seconds=1e8)
+    ticket = shop.ticket(capture)
+    pending = shop.wait_for(ticket, State.PENDING)
+    with paypal.lock:
+        made = paypal._refunds[pending.processor_id or ""]
+        made.status = "COMPLETED"
+        paypal._announce(made, "PAYMENT.CAPTURE.REFUNDED")
+        made.status = "PENDING"
+    wait_until(lambda: len(shop.heard()) == 2, PATIENCE)
+    wait_until(shop.is_quiet, PATIENCE)
+    row = shop.row(ticket)
+    assert row is not None
+    assert row.state is State.PENDING
+
+
 def test_a_refusal_is_held_with_what_to_do(shop: Shop) -> None:
     capture = shop.paypal.pay("149.00")
     shop.paypal.fail("refused", payment=capture, code="REFUND_FAILED_INSUFFICIENT_FUNDS")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from dispatch_returns import telemetry
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds import external, guard, ledger, messages
+from dispatch_returns.refunds import calls, external, guard, ledger, messages
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
@@ -87,14 +87,15 @@ class RefundSync:
     def ask(self, update: RefundUpdate) -> PaymentRefunds:
         """Return the refunds that an event is about, as the processor has them now.
 
-        It does not ask about what agrees with the ledger already, and takes an adapter that cannot
-        list refunds at its event's word. Raises `AdapterError`.
+        It does not ask about what agrees with the ledger already. Where the processor cannot list
+        refunds, it asks for each of ours by its id; where it cannot do that either, the event's
+        word counts. Raises `AdapterError`.
         """
         if update.refunds and self._all_agree(update.refunds):
             return PaymentRefunds([])
         adapter = self._adapter
         if not (update.payments and isinstance(adapter, SupportsListing)):
-            return PaymentRefunds(list(update.refunds))
+            return self._one_by_one(update.refunds)
         with self._service.store.read() as conn:
             rows = ledger.of_payments(conn, self._name, [ref.id for ref in update.payments])
         claims = {row.id: row.claims for row in rows}
@@ -108,6 +109,23 @@ class RefundSync:
             said = "an event is about a payment that the processor does not know"
             log.warning(said, extra=telemetry.ids())
             return PaymentRefunds([])
+
+    def _one_by_one(self, refunds: Iterable[KnownRefund]) -> PaymentRefunds:
+        """Return refunds as they are now, as far as the processor looks one up by its id."""
+        found: list[KnownRefund] = []
+        claims: dict[str, int] = {}
+        for known in refunds:
+            with self._service.store.read() as conn:
+                row = ledger.get(conn, known.refund_id or "")
+            can_ask = self._adapter.capabilities.lookup_by_id
+            if not can_ask or row is None or row.adapter != self._name or row.payment is None:
+                found.append(known)
+                continue
+            with telemetry.processor_call(self._name, "find"):
+                result = self._adapter.find(calls.request_of(row), known.result.processor_id)
+            found.append(known if result is None else replace(known, result=result))
+            claims[row.id] = row.claims
+        return PaymentRefunds(found, claims or None)
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
         """Return the tickets of refunds that our ledger made, and that are not in it."""
