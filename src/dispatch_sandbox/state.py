@@ -13,6 +13,7 @@ from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
+from dispatch_sandbox.mollie import MollieStandIn
 from dispatch_sandbox.paypal import PayPalStandIn
 from dispatch_sandbox.processors.base import StandIn
 from dispatch_sandbox.seed import add_workspace
@@ -64,7 +65,8 @@ class SandboxState(Memory):
         self.woocommerce = WooState()
         self.paypal = PayPalStandIn()
         self.adyen = AdyenStandIn()
-        self.processors: tuple[StandIn, ...] = (self.paypal, self.adyen)
+        self.mollie = MollieStandIn()
+        self.processors: tuple[StandIn, ...] = (self.paypal, self.adyen, self.mollie)
         """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}

@@ -323,6 +323,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "add_ticket",
         "adyen",
         "create_app",
+        "mollie",
         "paypal",
         "running",
         "stripe",
@@ -337,6 +338,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "shopify_routes",
         "woocommerce_routes",
     ),
+    "dispatch_sandbox.mollie": ("API_KEY", "WEBHOOK_SECRET", "MollieStandIn"),
     "dispatch_sandbox.adyen": (
         "API_KEY",
         "HMAC_KEY",

@@ -103,8 +103,31 @@ def adyen(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
+def mollie(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Mollie, whose refunds are pending first."""
+    state = dispatch.state.mollie
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": made, "amount": minor}
+            for made, minor in state.refunds_of(field["payment_reference"])
+        ]
+
+    return Processor(
+        "mollie",
+        state.base_url,
+        dispatch_sandbox.mollie.API_KEY,
+        lambda: {"payment_reference": state.pay("500.00", "USD")},
+        refunds,
+        adapter="mollie",
+        options={"api_key": dispatch_sandbox.mollie.API_KEY, "base_url": state.base_url},
+        ends_as=State.PENDING,
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
     "adyen": adyen,
+    "mollie": mollie,
     "paypal": paypal,
     "shopify": shopify,
 }

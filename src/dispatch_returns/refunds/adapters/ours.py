@@ -1,0 +1,44 @@
+"""Which of a payment's refunds is ours, for processors that list them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapter import (
+    NO_MONEY_MOVED,
+    KnownRefund,
+    RefundRequest,
+    UnreadableRefund,
+    unreadable_refunds,
+)
+
+
+def ours_in(
+    refunds: Sequence[KnownRefund | UnreadableRefund], request: RefundRequest, processor: str
+) -> KnownRefund | None:
+    """Return the refund of this intent, None if there is none.
+
+    A refund that moves money matches, whichever key made it: adopting it keeps the customer from
+    being paid twice. A failed one matches only under the request's own key, because an earlier
+    generation's failure says nothing about this one. `processor` is its name for people.
+
+    Raises `AdapterError`: key_conflict when several move money, unreadable_refund when none
+    matches and one that can't be read may be it.
+    """
+    ours = [
+        it for it in refunds if isinstance(it, KnownRefund) and it.refund_id == request.refund_id
+    ]
+    moving = [it for it in ours if it.result.status not in NO_MONEY_MOVED]
+    if len(moving) > 1:
+        named = ", ".join(it.result.processor_id for it in moving)
+        raise AdapterError(
+            ErrorKind.KEY_CONFLICT,
+            f"This was refunded more than once: compare the refunds {named} in {processor}.",
+        )
+    under_this_key = [it for it in ours if it.idempotency_key == request.idempotency_key]
+    found = next(iter(moving or under_this_key), None)
+    unreadable = [it for it in refunds if isinstance(it, UnreadableRefund)]
+    if found is None and unreadable:
+        raise unreadable_refunds(unreadable)
+    return found
