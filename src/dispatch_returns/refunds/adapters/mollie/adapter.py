@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -289,7 +290,7 @@ class MollieAdapter:
         params = {"limit": _PAGE}
         for _ in range(_MOST_PAGES):
             page = self._call("GET", path, params=params).data
-            listed, after = self._understood(lambda page=page: _read_page(page))
+            listed, after = self._understood(partial(_read_page, page))
             yield from map(objects.listed_refund, listed)
             if after is None:
                 return
