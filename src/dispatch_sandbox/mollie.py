@@ -109,7 +109,7 @@ class MollieStandIn(StandIn):
             moving = [it for it in found.refunds if it.status not in _UNPAID]
             return [(it.id, int(it.value.scaleb(digits))) for it in moving]
 
-    def refund_outside(self, payment: str, value: str) -> str:
+    def refund_externally(self, payment: str, value: str) -> str:
         """Make a refund as a person does in Mollie's dashboard; return its id."""
         with self.lock:
             return self._make(self._payments[payment], Decimal(value), "By hand", None, None).id

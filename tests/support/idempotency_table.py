@@ -69,6 +69,14 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
         "5xx": Cell("may be retried if `transient-error` is true", "the same 5xx"),
         "4xx": Cell("the first answer: not to be retried", "the same refusal"),
     },
+    "mollie": {
+        "same body": Cell("the first answer", "the same refund"),
+        "other body": Cell("an error", "refused"),
+        "in flight": Cell("409", "asked to wait"),
+        "expired": Cell("the key is stored for 24 hours", "a second refund"),
+        "5xx": Cell(None, "the same refund"),
+        "4xx": Cell(None, "a second refund"),
+    },
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
@@ -84,6 +92,7 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
 Sources: https://docs.stripe.com/api/idempotent_requests,
 https://developer.paypal.com/reference/guidelines/idempotency (and the header's description in
 Payments v2), https://docs.adyen.com/development-resources/api-idempotency,
+https://docs.mollie.com/reference/api-idempotency,
 https://shopify.dev/docs/api/usage/idempotent-requests.
 """
 

@@ -24,10 +24,14 @@ from dispatch_returns.refunds import (
     ShopifyAdapter,
     StripeAdapter,
 )
+from dispatch_returns.refunds.adapters.mollie import MollieAdapter
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
 from dispatch_returns.refunds.registry import available, load_adapter
 from dispatch_sandbox import stripe
+from dispatch_sandbox.mollie import API_KEY as MOLLIE_KEY
+from dispatch_sandbox.mollie import MollieStandIn
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
+from dispatch_sandbox.processors.server import app_of
 from dispatch_sandbox.shops import SHOPIFY_TOKEN, ShopFault, ShopifyState, shopify_routes
 from tests.support import idempotency_table, processor_table
 from tests.support.adyen_sandbox import adapter_at as adyen_at
@@ -156,6 +160,32 @@ def keyed_adyen() -> Iterator[Keyed]:
 
 
 @contextmanager
+def keyed_mollie() -> Iterator[Keyed]:
+    mollie = MollieStandIn()
+    with serving(app_of(mollie)) as url:
+
+        class KeyedMollie(Keyed):
+            adapter = MollieAdapter(MOLLIE_KEY, base_url=url)
+
+            def pay(self) -> PaymentRef:
+                return PaymentRef("reference", mollie.pay("149.00", "USD"))
+
+            def forget_keys(self) -> None:
+                mollie.advance(2 * DAY)
+
+            def be_busy(self, ref: PaymentRef) -> None:
+                mollie.fail("in_flight", payment=ref.id)
+
+            def act_and_fail(self, ref: PaymentRef) -> None:
+                mollie.fail("server_error", payment=ref.id, acted=True)
+
+            def refuse(self, ref: PaymentRef) -> None:
+                mollie.fail("refused", payment=ref.id)
+
+        yield KeyedMollie()
+
+
+@contextmanager
 def keyed_shopify() -> Iterator[Keyed]:
     ahead = [0.0]
     shop = ShopifyState(clock=lambda: 1_760_000_000.0 + ahead[0])
@@ -186,6 +216,7 @@ MAKERS = {
     "stripe": keyed_stripe,
     "paypal": keyed_paypal,
     "adyen": keyed_adyen,
+    "mollie": keyed_mollie,
     "shopify": keyed_shopify,
 }
 WITHOUT_KEYS = {"manual", "woocommerce"}

@@ -65,7 +65,7 @@ class TestStandIn(RefundAdapterContract):
         self.mollie.fail("lost_response")
 
     def refund_externally(self, ref: PaymentRef, amount: Money) -> None:
-        self.mollie.refund_outside(ref.id, str(amount.major))
+        self.mollie.refund_externally(ref.id, str(amount.major))
 
     def paid_back(self, ref: PaymentRef) -> int:
         return self.mollie.refunded(ref.id)
