@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -20,6 +21,7 @@ from dispatch_returns.errors import (
 )
 from dispatch_returns.money import Money
 from dispatch_returns.refunds import (
+    KnownRefund,
     PaymentRef,
     RefundDetails,
     RefundLine,
@@ -271,3 +273,41 @@ def test_settings_that_are_wrong_are_named() -> None:
         build_adapter("shopify", {"shop": "a.myshopify.com", "access_token": "x", "location": "B"})
     with pytest.raises(InvalidArgumentError, match="api_version"):
         ShopifyAdapter("acme.myshopify.com", "x", api_version="1/../x")
+
+
+def test_an_order_with_more_refunds_than_are_listed_waits_for_a_person(
+    state: ShopifyState, adapter: ShopifyAdapter
+) -> None:
+    gid = state.pay("149.00", "USD")
+    for _ in range(documents.MOST_REFUNDS):
+        state.refund_externally(gid, "1.00")
+    assert kind_of(adapter, request(gid)) is ErrorKind.UNREADABLE_REFUND
+
+
+def test_an_order_with_many_refunds_is_read_whole_in_the_list_of_all(
+    state: ShopifyState, adapter: ShopifyAdapter
+) -> None:
+    gid = state.pay("149.00", "USD")
+    made = {state.refund_externally(gid, "1.00") for _ in range(documents.MOST_LISTED + 1)}
+    listed = [it for it in adapter.refunds_between(None, None) if isinstance(it, KnownRefund)]
+    assert made <= {it.result.processor_id for it in listed}
+
+
+@pytest.mark.parametrize(
+    "document", [documents.ORDER, documents.LINES, documents.REFUND, documents.REFUNDED]
+)
+def test_no_query_costs_more_than_shopify_allows(document: str) -> None:
+    assert _cost(document) <= 1000
+
+
+def _cost(document: str) -> int:
+    """Return a query's cost: each object one, as often as `first` allows."""
+    total, factors = 0, [1]
+    for field, brace in re.findall(r"([^{}]*)([{}])", document):
+        if brace == "}":
+            factors.pop()
+            continue
+        first = re.search(r"first: (\d+)[^{}]*$", field)
+        factors.append(factors[-1] * (int(first[1]) if first else 1))
+        total += factors[-1]
+    return total

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dispatch_returns.deliveries import WebhookRequest
 from dispatch_returns.errors import (
+    AdapterError,
     ErrorKind,
     EventError,
     InvalidArgumentError,
@@ -54,7 +55,6 @@ _SHOP = "Shopify"
 _REMEDY = "check SHOPIFY_ACCESS_TOKEN and its scopes (read_orders, write_orders, read_all_orders)"
 _GID = re.compile(r"gid://shopify/Order/[0-9]{1,20}", re.ASCII)
 _LOCATION = re.compile(r"(gid://shopify/Location/)?([0-9]{1,20})", re.ASCII)
-_MOST_REFUNDS, _MOST_TRANSACTIONS, _MOST_LISTED = 30, 50, 10
 _LONGEST_KEY = 255
 
 
@@ -207,8 +207,14 @@ class ShopifyAdapter:
             page = self._calls.read(documents.OrdersFound, data).orders
             for order in page.nodes:
                 whole = order
-                if len(order.refunds) >= _MOST_LISTED:
-                    whole = self._order(PaymentRef("reference", order.id))
+                counts = (len(it.transactions.nodes) for it in order.refunds)
+                if max(len(order.refunds), *counts, 0) >= documents.MOST_LISTED:
+                    try:
+                        whole = self._order(PaymentRef("reference", order.id))
+                    except AdapterError as error:
+                        if error.kind is not ErrorKind.UNREADABLE_REFUND:
+                            raise
+                        yield UnreadableRefund(None, f"{order.id} has more than are listed")
                 for refund in whole.refunds:
                     found = money.listed_refund(refund, whole)
                     if isinstance(found, UnreadableRefund) or _is_between(found, since, until):
@@ -280,8 +286,8 @@ class ShopifyAdapter:
         order = self._calls.read(documents.OrderFound, data).order
         if order is None:
             raise self._calls.error(ErrorKind.NOT_FOUND, "has no such order")
-        many = len(order.refunds) >= _MOST_REFUNDS
-        if many or len(order.transactions) >= _MOST_TRANSACTIONS:
+        many = len(order.refunds) >= documents.MOST_REFUNDS
+        if many or len(order.transactions) >= documents.MOST_TRANSACTIONS:
             raise self._calls.error(
                 ErrorKind.UNREADABLE_REFUND, "has more refunds of the order than it lists at once"
             )

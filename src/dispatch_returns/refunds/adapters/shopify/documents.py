@@ -1,8 +1,11 @@
 """The GraphQL documents of a refund, and the answers as Shopify documents them.
 
 Sources: https://shopify.dev/docs/api/admin-graphql/2026-04/mutations/refundCreate and
-https://shopify.dev/docs/api/usage/implementing-idempotency. The lists are short because a query's
-cost grows with their product.
+https://shopify.dev/docs/api/usage/implementing-idempotency.
+
+A query may cost 1,000 points, and each object costs one, whether it is there or not
+(https://shopify.dev/docs/api/usage/limits). So the lists are short: `ORDER` costs some 450 points,
+and `REFUNDED` some 460. A list that is full may be cut off: nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -14,19 +17,26 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 _MONEY = "{ presentmentMoney { amount currencyCode } }"
-_REFUND = f"""
+MOST_REFUNDS, MOST_TRANSACTIONS, MOST_OF_REFUND, MOST_LISTED = 15, 25, 5, 3
+"""Of an order; of a refund; and of both where many orders are listed."""
+
+
+def _refund(transactions: int) -> str:
+    return f"""
 id note createdAt
-transactions(first: 10) {{
+transactions(first: {transactions}) {{
   nodes {{ id kind status amountSet {_MONEY} parentTransaction {{ id }} }}
 }}
 """
+
+
 _ORDER = f"""
 id presentmentCurrencyCode
 disputes {{ id status }}
-transactions(first: 50) {{
+transactions(first: {MOST_TRANSACTIONS}) {{
   id kind status gateway amountSet {_MONEY} parentTransaction {{ id }}
 }}
-refunds(first: 30) {{ {_REFUND} }}
+refunds(first: {MOST_REFUNDS}) {{ {_refund(MOST_OF_REFUND)} }}
 """
 ORDER = f"query RefundOrder($id: ID!) {{ order(id: $id) {{ {_ORDER} }} }}"
 LINES = """
@@ -42,15 +52,18 @@ query RefundableLines($id: ID!, $after: String) {
 REFUND = f"""
 mutation Refund($input: RefundInput!, $key: String!) {{
   refundCreate(input: $input) @idempotent(key: $key) {{
-    refund {{ {_REFUND} }}
+    refund {{ {_refund(MOST_OF_REFUND)} }}
     userErrors {{ field message }}
   }}
 }}
 """
 REFUNDED = f"""
 query RefundedOrders($query: String!, $after: String) {{
-  orders(first: 25, after: $after, query: $query, sortKey: UPDATED_AT) {{
-    nodes {{ id presentmentCurrencyCode refunds(first: 10) {{ {_REFUND} }} }}
+  orders(first: 10, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    nodes {{
+      id presentmentCurrencyCode
+      refunds(first: {MOST_LISTED}) {{ {_refund(MOST_LISTED)} }}
+    }}
     pageInfo {{ hasNextPage endCursor }}
   }}
 }}

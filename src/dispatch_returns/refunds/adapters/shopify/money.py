@@ -22,6 +22,7 @@ from dispatch_returns.refunds.adapter import (
 )
 from dispatch_returns.refunds.adapters.shop_notes import known_refund, mark_in
 from dispatch_returns.refunds.adapters.shopify.documents import (
+    MOST_OF_REFUND,
     Bag,
     PaidOrder,
     RefundedOrder,
@@ -136,6 +137,8 @@ def listed_refund(
     refund: ShopifyRefund, order: PaidOrder | RefundedOrder
 ) -> KnownRefund | UnreadableRefund:
     """Return a refund of an order as the service knows it."""
+    if len(refund.transactions.nodes) >= MOST_OF_REFUND:
+        return UnreadableRefund(refund.id, "transactions: more of them than are listed")
     moves = [it for it in refund.transactions.nodes if it.kind == "REFUND"]
     good = [it for it in moves if it.status not in _FAILED]
     currency = order.presentment_currency_code
