@@ -11,8 +11,16 @@ from dispatch_sandbox.stripe.objects import Charge, PaymentIntent, Refund
 from dispatch_sandbox.stripe.problems import invalid
 
 _DEFAULT_LIMIT = 10
-_SEARCH = re.compile(
-    r"""\s*metadata\[(?P<q1>['"])(?P<key>.+)(?P=q1)\]\s*:\s*(?P<q2>['"])(?P<value>.*)(?P=q2)\s*"""
+# A quoted text ends at its own quote, unless that is escaped.
+_TERM = re.compile(
+    r"""
+    \s* (?P<not>-)?
+    (?: metadata\[ (?P<q1>['"]) (?P<key> (?: \\. | (?!(?P=q1)). )+ ) (?P=q1) \]
+      | (?P<field> status | currency | customer ) )
+    \s* : \s* (?P<q2>['"]) (?P<value> (?: \\. | (?!(?P=q2)). )* ) (?P=q2)
+    (?: \s+ AND (?=\s) | \s* \Z )
+    """,
+    re.VERBOSE,
 )
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -120,22 +128,17 @@ def _in_time(entry: Mapping[str, Any], bounds: Mapping[str, int]) -> bool:
 
 
 def search_payment_intents(call: StripeCall) -> dict[str, Any]:
-    """``GET /v1/payment_intents/search`` for ``metadata['key']:'value'``; nothing else.
+    """``GET /v1/payment_intents/search``: terms of metadata, status, currency or customer, and AND.
 
-    Stripe's search lags behind its writes by up to a minute; this one does not.
+    Stripe's search lags behind its writes by up to a minute; this one does not. OR, numbers and
+    other fields are refused: a search that finds nothing would be taken for an answer.
+    https://docs.stripe.com/search#search-query-language
     """
-    query = _SEARCH.fullmatch(call.params["query"])
-    if query is None:
-        raise invalid(
-            "We were unable to parse your search query. This sandbox knows only "
-            "metadata['key']:'value'.",
-            param="query",
-        )
-    key, value = (_ESCAPED.sub(r"\1", query[name]) for name in ("key", "value"))
+    terms = _terms(call.params["query"])
     found = [
         intent
         for intent in call.book.payment_intents.values()
-        if intent["metadata"].get(key) == value
+        if all(_fits(intent, term) for term in terms)
     ]
     found.reverse()
     page = call.params.get("page", "0")
@@ -185,3 +188,31 @@ def get_account(call: StripeCall) -> dict[str, Any]:
         "details_submitted": True,
         "email": None,
     }
+
+
+def _terms(query: str) -> list[re.Match[str]]:
+    terms: list[re.Match[str]] = []
+    at = 0
+    while term := _TERM.match(query, at):
+        terms.append(term)
+        at = term.end()
+    if not terms or at != len(query):
+        raise invalid(
+            "We were unable to parse your search query. This sandbox knows only metadata['key'],"
+            " status, currency and customer with :'value', - before a term, and AND.",
+            param="query",
+        )
+    return terms
+
+
+def _fits(intent: PaymentIntent, term: re.Match[str]) -> bool:
+    value = _ESCAPED.sub(r"\1", term["value"])
+    if term["key"] is None:
+        found = {
+            "status": intent["status"],
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+        }[term["field"]]
+    else:
+        found = intent["metadata"].get(_ESCAPED.sub(r"\1", term["key"]))
+    return (found == value) is not bool(term["not"])

@@ -123,6 +123,21 @@ def test_a_payment_is_searched_by_its_metadata(sandbox: Sandbox) -> None:
     assert intents.search(params={"query": "metadata['order_id']:'none'"}).data == []
 
 
+def test_a_search_joins_terms_and_negates_them(sandbox: Sandbox) -> None:
+    one = sandbox.pay(metadata={"order_id": "1 AND 2", "shop": "de"})
+    other = sandbox.pay(metadata={"order_id": "1 AND 2", "shop": "us"})
+    third = sandbox.pay(confirm=False)
+
+    def found(query: str) -> list[str]:
+        page = sandbox.sdk.v1.payment_intents.search(params={"query": query})
+        return [intent.id for intent in page.data]
+
+    assert found("metadata['order_id']:'1 AND 2'") == [other.id, one.id]
+    assert found("metadata['order_id']:'1 AND 2' AND metadata['shop']:'de'") == [one.id]
+    assert found("status:'succeeded' AND -metadata['shop']:'de'") == [other.id]
+    assert found("-status:'succeeded'") == [third.id]
+
+
 def test_search_results_come_in_pages(sandbox: Sandbox) -> None:
     made = [sandbox.pay(metadata={"k": "v"}).id for _ in range(5)]
     found = sandbox.sdk.v1.payment_intents.search(params={"query": "metadata['k']:'v'", "limit": 2})
@@ -134,7 +149,10 @@ def test_search_results_come_in_pages(sandbox: Sandbox) -> None:
     "params",
     [
         {},
-        {"query": "status:'succeeded'"},
+        {"query": ""},
+        {"query": "amount>100"},
+        {"query": "status:'succeeded' OR status:'canceled'"},
+        {"query": "metadata['a']:'b' AND"},
         {"query": "metadata['a']:'b' AND metadata['c']:'d'x"},
         {"query": "metadata['a']:'b'", "page": "next"},
     ],
