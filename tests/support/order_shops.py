@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ DATA = Path(__file__).parents[1] / "data" / "orders"
 def document(name: str) -> Any:
     """Return a shop system's answer, as its documentation writes it."""
     return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def by_name(answer: Any) -> tuple[Any, Any]:
+    """Return Shopify's two answers about an order asked for by its name: its id, then the order."""
+    nodes = answer["data"]["orders"]["nodes"]
+    return answer, {"data": {"order": nodes[0]}}
 
 
 def ticket(**fields: Any) -> Ticket:
@@ -29,3 +36,16 @@ def ticket(**fields: Any) -> Ticket:
             "custom_fields": fields,
         }
     )
+
+
+def query_cost(document: str) -> int:
+    """Return a query's cost: each object one, as often as `first` allows."""
+    total, factors = 0, [1]
+    for field, brace in re.findall(r"([^{}]*)([{}])", document):
+        if brace == "}":
+            factors.pop()
+            continue
+        first = re.search(r"first: (\d+)[^{}]*$", field)
+        factors.append(factors[-1] * (int(first[1]) if first else 1))
+        total += factors[-1]
+    return total

@@ -325,8 +325,10 @@ class TestShopify(_Served):
         }
 
         def answer(received: Received) -> Reply:
-            asked = received.json["variables"]["query"]
-            nodes = [order] if order["name"] in asked else []
+            asked = received.json["variables"]
+            if "id" in asked:
+                return Reply(body={"data": {"order": order}})
+            nodes = [order] if order["name"] in asked["query"] else []
             return Reply(body={"data": {"orders": {"nodes": nodes}}})
 
         self.server.otherwise = answer
@@ -386,7 +388,8 @@ class TestShopify(_Served):
 
         def changed(received: Received) -> Reply:
             body = json.loads(json.dumps(answer(received).body))
-            body["data"]["orders"]["nodes"][0] |= changes
+            data = body["data"]
+            (data["order"] if "order" in data else data["orders"]["nodes"][0]).update(changes)
             return Reply(body=body)
 
         self.server.otherwise = changed

@@ -16,10 +16,10 @@ from dispatch_returns.refunds.adapter import PaymentRef
 from dispatch_returns.returns.labels.provider import Address
 from dispatch_returns.returns.orders.model import Order, OrderSource
 from dispatch_returns.returns.orders.registry import PLUGINS
-from dispatch_returns.returns.orders.shopify import ShopifyOrders
+from dispatch_returns.returns.orders.shopify import BY_ID, BY_NAME, MORE_LINES, ShopifyOrders
 from dispatch_returns.returns.orders.woocommerce import WooCommerceOrders
 from tests.support.api_server import ApiServer, Received, Reply
-from tests.support.order_shops import document, ticket
+from tests.support.order_shops import by_name, document, query_cost, ticket
 
 SECRET = "shpat_s3cret"
 Make = Callable[[str], ShopifyOrders | WooCommerceOrders]
@@ -114,7 +114,7 @@ def test_an_address_that_would_give_the_key_away_is_refused(make: Make, url: str
 
 
 def test_shopify_an_order_is_read_as_it_was_paid(server: ApiServer, shopify: ShopifyOrders) -> None:
-    server.reply_json(document("shopify"))
+    server.reply_json(*by_name(document("shopify")))
     order = known(ask(shopify))
     shoe, sale = order.lines
     assert [(it.sku, it.quantity, str(it.price)) for it in order.lines] == [
@@ -138,12 +138,17 @@ def test_shopify_an_order_is_read_as_it_was_paid(server: ApiServer, shopify: Sho
 
 
 def test_shopify_is_asked_in_the_version_we_name(server: ApiServer, shopify: ShopifyOrders) -> None:
-    server.reply_json(document("shopify"))
+    server.reply_json(*by_name(document("shopify")))
     ask(shopify, "#1234")
-    (received,) = server.received
+    received, _ = server.received
     assert received.path == "/admin/api/2026-01/graphql.json"
     assert received.headers["X-Shopify-Access-Token"] == SECRET
     assert received.json["variables"] == {"query": 'name:"#1234"'}
+
+
+@pytest.mark.parametrize("query", [BY_NAME, BY_ID, MORE_LINES])
+def test_shopify_no_query_costs_more_than_shopify_allows(query: str) -> None:
+    assert query_cost(query) <= 1000
 
 
 def test_shopify_lines_are_read_page_by_page(server: ApiServer, shopify: ShopifyOrders) -> None:
@@ -153,9 +158,9 @@ def test_shopify_lines_are_read_page_by_page(server: ApiServer, shopify: Shopify
     second["nodes"] = [{**second["nodes"][0], "id": "gid://shopify/LineItem/9"}]
     second["pageInfo"] = {"hasNextPage": False, "endCursor": "c3"}
     lines["pageInfo"]["hasNextPage"] = True
-    server.reply_json(first, {"data": {"order": {"lineItems": second}}})
+    server.reply_json(*by_name(first), {"data": {"order": {"lineItems": second}}})
     assert len(known(ask(shopify)).lines) == 3
-    assert server.received[1].json["variables"]["after"] == "c2"
+    assert server.received[2].json["variables"]["after"] == "c2"
 
 
 def test_shopify_pages_that_do_not_end_are_an_error(
@@ -164,7 +169,7 @@ def test_shopify_pages_that_do_not_end_are_an_error(
     first = document("shopify")
     lines = first["data"]["orders"]["nodes"][0]["lineItems"]
     lines["pageInfo"]["hasNextPage"] = True
-    server.reply_json(first, {"data": {"order": {"lineItems": lines}}})
+    server.reply_json(*by_name(first), {"data": {"order": {"lineItems": lines}}})
     with pytest.raises(OrderError, match="same page of lines twice"):
         ask(shopify)
 
@@ -199,8 +204,8 @@ def test_shopify_an_order_has_one_id_whatever_it_is_asked_by(
     server: ApiServer, shopify: ShopifyOrders
 ) -> None:
     node = document("shopify")["data"]["orders"]["nodes"][0]
-    by_name = document("shopify")
-    server.reply_json(by_name, by_name, {"data": {"order": node}})
+    named = by_name(document("shopify"))
+    server.reply_json(*named, *named, {"data": {"order": node}})
     found = [known(ask(shopify, it)) for it in ("1234", "#1234", node["id"])]
     assert {(it.id, it.number) for it in found} == {(node["id"], "1234")}
 
@@ -236,11 +241,11 @@ def test_shopify_money_is_exact_or_an_error(server: ApiServer, shopify: ShopifyO
     found = document("shopify")
     item = found["data"]["orders"]["nodes"][0]["lineItems"]["nodes"][0]
     item["originalUnitPriceSet"]["presentmentMoney"]["amount"] = "33.333"
-    server.reply_json(found)
+    server.reply_json(*by_name(found))
     with pytest.raises(OrderError, match=r"EUR has 2 decimals; nothing is rounded"):
         ask(shopify)
     item["originalUnitPriceSet"]["presentmentMoney"] = {"amount": "33", "currencyCode": "USD"}
-    server.reply_json(found)
+    server.reply_json(*by_name(found))
     with pytest.raises(OrderError, match="another currency"):
         ask(shopify)
 

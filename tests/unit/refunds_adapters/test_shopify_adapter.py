@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -33,6 +32,7 @@ from dispatch_returns.refunds import (
 from dispatch_returns.refunds.adapters.shopify import documents, money
 from dispatch_returns.refunds.registry import build_adapter
 from dispatch_sandbox.shops import SHOPIFY_TOKEN, ShopFault, ShopifyState, shopify_routes
+from tests.support.order_shops import query_cost
 from tests.support.stripe_sandbox import serving
 
 LOCATION = "gid://shopify/Location/1"
@@ -297,17 +297,4 @@ def test_an_order_with_many_refunds_is_read_whole_in_the_list_of_all(
     "document", [documents.ORDER, documents.LINES, documents.REFUND, documents.REFUNDED]
 )
 def test_no_query_costs_more_than_shopify_allows(document: str) -> None:
-    assert _cost(document) <= 1000
-
-
-def _cost(document: str) -> int:
-    """Return a query's cost: each object one, as often as `first` allows."""
-    total, factors = 0, [1]
-    for field, brace in re.findall(r"([^{}]*)([{}])", document):
-        if brace == "}":
-            factors.pop()
-            continue
-        first = re.search(r"first: (\d+)[^{}]*$", field)
-        factors.append(factors[-1] * (int(first[1]) if first else 1))
-        total += factors[-1]
-    return total
+    assert query_cost(document) <= 1000

@@ -60,9 +60,12 @@ _GRAMS = {
     "OUNCES": Decimal("28.349523125"),
     "POUNDS": Decimal("453.59237"),
 }
+_MOST_TRANSACTIONS = 30
+"""A query may cost 1,000 points, and each object costs one, whether it is there or not
+(https://shopify.dev/docs/api/usage/limits). So the lists are short, and lines come in pages."""
 _MONEY = "{ presentmentMoney { amount currencyCode } }"
 _LINES = f"""
-lineItems(first: 100, after: $after) {{
+lineItems(first: 30, after: $after) {{
   nodes {{
     id sku title quantity currentQuantity
     originalUnitPriceSet {_MONEY}
@@ -85,14 +88,13 @@ fulfillments(first: 50) {{ createdAt deliveredAt status }}
 shippingLines(first: 20) {{
   nodes {{ discountedPriceSet {_MONEY} taxLines {{ priceSet {_MONEY} }} }}
 }}
-transactions(first: 100) {{
+transactions(first: {_MOST_TRANSACTIONS}) {{
   id kind status gateway authorizationCode paymentId parentTransaction {{ id }} amountSet {_MONEY}
 }}
 {_LINES}
 """
 BY_NAME = (
-    "query OrderByName($query: String!, $after: String)"
-    f" {{ orders(first: 5, query: $query) {{ nodes {{ {_FIELDS} }} }} }}"
+    "query OrderByName($query: String!) { orders(first: 5, query: $query) { nodes { id name } } }"
 )
 BY_ID = f"query OrderById($id: ID!, $after: String) {{ order(id: $id) {{ {_FIELDS} }} }}"
 MORE_LINES = f"query MoreLines($id: ID!, $after: String) {{ order(id: $id) {{ {_LINES} }} }}"
@@ -227,8 +229,13 @@ class _Found(_Answer):
     original_total_additional_fees_set: _Bag | None = None
 
 
+class _Named(_Answer):
+    id: str
+    name: str
+
+
 class _Founds(_Answer):
-    nodes: tuple[_Found, ...]
+    nodes: tuple[_Named, ...]
 
 
 class _Search(_Answer):
@@ -318,8 +325,11 @@ class ShopifyOrders:
         return _order(order_id, found, items)
 
     def _find(self, order_id: str) -> _Found | None:
-        if _GID.fullmatch(order_id):
-            return self._api.read(_ById, self._ask(BY_ID, id=order_id)).order
+        gid = order_id if _GID.fullmatch(order_id) else self._gid_of(order_id)
+        return None if gid is None else self._api.read(_ById, self._ask(BY_ID, id=gid)).order
+
+    def _gid_of(self, order_id: str) -> str | None:
+        """Return the id of the order with this name: the search reads no more, for its cost."""
         if not _NAME.fullmatch(order_id):
             return None  # no Shopify order has such a name, and it must not go into a query
         name = f"#{order_id.removeprefix('#')}"
@@ -328,7 +338,7 @@ class ShopifyOrders:
         nodes = [it for it in found.orders.nodes if it.name in {name, name[1:]}]
         if len(nodes) > 1:
             raise self._api.error(f"has several orders {name}: write the gid on the ticket")
-        return nodes[0] if nodes else None
+        return nodes[0].id if nodes else None
 
     def _ask(self, document: str, **variables: Any) -> dict[str, Any]:
         """Return the data of an answer. Raises `OrderError`."""
@@ -369,6 +379,8 @@ def _order(order_id: str, found: _Found, items: list[_Item]) -> Order:
     )
     refunded = found.total_refunded_set
     hold = _HOLDS.get(found.display_financial_status or "")
+    if len(found.transactions) >= _MOST_TRANSACTIONS:
+        hold = "has more transactions in Shopify than are read"
     if found.cancelled_at is not None:
         hold = "was cancelled in Shopify"
     return Order(
