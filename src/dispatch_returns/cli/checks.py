@@ -376,6 +376,7 @@ def _waiting() -> list[DoctorCheck]:
             return []
         with open_store() as store, store.read() as conn:
             oldest = inbox.oldest_waiting(conn)
+            unclaimed = inbox.count_unclaimed(conn, datetime.now(UTC) - _WAITS_TOO_LONG)
             last = heartbeats.last(conn)
             refunds = ledger.count_open_by_state(conn)
             handlers = outbox.handlers_waiting(conn)
@@ -384,7 +385,7 @@ def _waiting() -> list[DoctorCheck]:
     now = datetime.now(UTC)
     return [
         _events(oldest, now),
-        *_workers(last, oldest, now),
+        *_workers(last, oldest, unclaimed, now),
         *_handlers(handlers, now),
         _refunds(refunds),
     ]
@@ -441,8 +442,21 @@ def _events(oldest: datetime | None, now: datetime) -> DoctorCheck:
     return DoctorCheck("events", "warning", detail, remedy)
 
 
-def _workers(last: datetime | None, oldest: datetime | None, now: datetime) -> list[DoctorCheck]:
-    if oldest is None or (absence := missed(last, oldest, now)) is None:
+def _workers(
+    last: datetime | None, oldest: datetime | None, unclaimed: int, now: datetime
+) -> list[DoctorCheck]:
+    """Report that no worker runs, or that all of them are busy; nothing otherwise."""
+    if oldest is None:
+        return []
+    absence = missed(last, oldest, now)
+    if absence is None and unclaimed:
+        detail = f"{unclaimed} events wait for a free worker"
+        remedy = (
+            "Set DISPATCH_RETURNS_WORKERS higher, because most workers wait for the processor or"
+            " the API, or run one more `dispatch-returns worker`."
+        )
+        return [DoctorCheck("workers", "warning", detail, remedy)]
+    if absence is None:
         return []
     detail = f"no worker has run for {span(absence)}: deliveries are stored, but nothing is paid"
     remedy = (

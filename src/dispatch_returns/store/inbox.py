@@ -220,6 +220,14 @@ def oldest_waiting(conn: Connection) -> datetime | None:
     return oldest
 
 
+def count_unclaimed(conn: Connection, before: datetime) -> int:
+    """Return how many events have been due since `before` or longer, and were never claimed."""
+    query = select(func.count()).where(
+        inbox.c.due_at <= before, inbox.c.claims == 0, installation.not_of_a_stranger()
+    )
+    return int(conn.execute(query).scalar_one())
+
+
 def failing(conn: Connection, before: datetime, *kinds: str) -> int:
     """Return how many waiting events have failed since `before` or longer, with one of `kinds`.
 

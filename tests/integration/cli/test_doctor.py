@@ -454,6 +454,12 @@ def test_an_event_that_waits_for_long_is_a_warning(shop: Shop) -> None:
     assert found["workers"]["detail"].startswith("no worker has run for 3 h")
     with shop.store() as store:
         store.write("beat", lambda conn: heartbeats.beat(conn, utc_now()))
+    found = checks(shop)["workers"]
+    assert (found["status"], found["detail"]) == ("warning", "1 events wait for a free worker")
+    assert "DISPATCH_RETURNS_WORKERS" in found["remedy"]
+    with shop.store() as store:
+        claim = partial(inbox.claim, now=utc_now(), lease=timedelta(hours=2), limit=9)
+        store.write("event.claim", claim)
     assert "workers" not in checks(shop)
 
 

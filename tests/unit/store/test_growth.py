@@ -91,6 +91,7 @@ READS: dict[str, Act] = {
     ).all(),
     "what doctor counts": lambda conn: (
         inbox.strangers(conn),
+        inbox.count_unclaimed(conn, NOW),
         ledger.count_of_other_adapters(conn, ["fake"]),
         ledger.failing(conn, NOW),
         outbox.is_empty(conn),
