@@ -76,7 +76,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
-    from dispatch_sandbox import adyen, mollie
+    from dispatch_sandbox import adyen, braintree, mollie
     from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
     from dispatch_sandbox.shops import SHOPIFY_TOKEN, WOO_KEY, WOO_SECRET
     from dispatch_sandbox.state import WORKSPACE
@@ -104,6 +104,10 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "MOLLIE_API_KEY": mollie.API_KEY,
         "MOLLIE_WEBHOOK_SECRET": mollie.WEBHOOK_SECRET,
         "MOLLIE_BASE_URL": box.state.mollie.base_url,
+        "BRAINTREE_MERCHANT_ID": braintree.MERCHANT_ID,
+        "BRAINTREE_PUBLIC_KEY": braintree.PUBLIC_KEY,
+        "BRAINTREE_PRIVATE_KEY": braintree.PRIVATE_KEY,
+        "BRAINTREE_BASE_URL": box.state.braintree.base_url,
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }

@@ -10,6 +10,7 @@ from typing import Literal
 
 from dispatch_sandbox.adyen import AdyenStandIn
 from dispatch_sandbox.blobs import Blobs
+from dispatch_sandbox.braintree import BraintreeStandIn
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
@@ -66,7 +67,11 @@ class SandboxState(Memory):
         self.paypal = PayPalStandIn()
         self.adyen = AdyenStandIn()
         self.mollie = MollieStandIn()
-        self.processors: tuple[StandIn, ...] = (self.paypal, self.adyen, self.mollie)
+        self.braintree = BraintreeStandIn()
+        self.processors: tuple[StandIn, ...] = (
+            *(self.paypal, self.adyen, self.mollie),
+            self.braintree,
+        )
         """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}
         self.api_keys: dict[str, Record] = {}

@@ -151,6 +151,20 @@ def test_the_shop_script_has_the_shop_refund_its_order(shop: Shop, name: str) ->
     assert len(getattr(shop.box.state, name).refunds_made) == 1
 
 
+def test_the_braintree_script_requests_one_refund(shop: Shop) -> None:
+    braintree = shop.box.state.braintree
+    shop.environment |= {
+        "DISPATCH_RETURNS_ADAPTERS": "braintree",
+        "BRAINTREE_MERCHANT_ID": dispatch_sandbox.braintree.MERCHANT_ID,
+        "BRAINTREE_PUBLIC_KEY": dispatch_sandbox.braintree.PUBLIC_KEY,
+        "BRAINTREE_PRIVATE_KEY": dispatch_sandbox.braintree.PRIVATE_KEY,
+        "BRAINTREE_BASE_URL": braintree.base_url,
+    }
+    shop.set_up()
+    assert shop.example("braintree_refund.py", "149.00").startswith("149.00 USD: pending")
+    assert sum(len(it.refunds) for it in braintree.transactions.values()) == 1
+
+
 def test_the_store_credit_adapter_gives_credit(shop: Shop) -> None:
     shop.set_up()
     ticket_id = shop.example("make_return.py", "149.00")

@@ -322,6 +322,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "ShiftedClock",
         "add_ticket",
         "adyen",
+        "braintree",
         "create_app",
         "mollie",
         "paypal",
@@ -339,6 +340,12 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "woocommerce_routes",
     ),
     "dispatch_sandbox.mollie": ("API_KEY", "WEBHOOK_SECRET", "MollieStandIn"),
+    "dispatch_sandbox.braintree": (
+        "MERCHANT_ID",
+        "PRIVATE_KEY",
+        "PUBLIC_KEY",
+        "BraintreeStandIn",
+    ),
     "dispatch_sandbox.adyen": (
         "API_KEY",
         "HMAC_KEY",

@@ -48,7 +48,8 @@ def check_key(request: RefundRequest, can: Capabilities) -> None:
 
 def not_shown_yet(refund: Refund, can: Capabilities, now: datetime) -> AdapterError | None:
     """Return the error for a refund that the processor's look-up may still miss, if it may."""
-    rest = refund.updated_at + can.lookup_after - now
+    # Not since `updated_at`, which each look moves. A second call needs a key that is alive.
+    rest = (refund.first_sent_at or refund.entered_at) + can.lookup_after - now
     if not can.lookup or rest <= timedelta():
         return None
     return AdapterError(

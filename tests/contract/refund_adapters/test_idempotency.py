@@ -219,7 +219,7 @@ MAKERS = {
     "mollie": keyed_mollie,
     "shopify": keyed_shopify,
 }
-WITHOUT_KEYS = {"manual", "woocommerce"}
+WITHOUT_KEYS = {"braintree", "manual", "woocommerce"}
 
 
 @pytest.fixture(scope="module", params=MAKERS)

@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 import dispatch_sandbox
+from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.steps.statuses import STEPS
+from dispatch_sandbox.braintree import MERCHANT_ID, PRIVATE_KEY, PUBLIC_KEY
 from dispatch_sandbox.shops import WOO_KEY, WOO_SECRET
 from tests.e2e.crash.returns import Place, Processor, client_of
 from tests.support import peers, postgres
@@ -92,6 +94,33 @@ def woocommerce(dispatch: dispatch_sandbox.Sandbox, tmp_path: Path) -> Place:
 
     options = {"url": dispatch.url, "key": WOO_KEY, "secret": WOO_SECRET}
     processor = Processor("woocommerce", dispatch.url, "", pay, refunds, "woocommerce", options)
+    return Place(f"sqlite:///{tmp_path}/returns.db", dispatch, processor)
+
+
+@pytest.fixture
+def braintree(dispatch: dispatch_sandbox.Sandbox, tmp_path: Path) -> Place:
+    """Our own stand-in for Braintree, which has no idempotency key; it settles a day later."""
+    state = dispatch.state.braintree
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        made = state.transactions[field["payment_reference"]].refunds
+        return [{"id": it.id, "amount": int(it.value * 100)} for it in made]
+
+    processor = Processor(
+        "braintree",
+        state.base_url,
+        "",
+        lambda: {"payment_reference": state.pay("500.00", "USD")},
+        refunds,
+        adapter="braintree",
+        options={
+            "merchant_id": MERCHANT_ID,
+            "public_key": PUBLIC_KEY,
+            "private_key": PRIVATE_KEY,
+            "base_url": state.base_url,
+        },
+        ends_as=State.PENDING,
+    )
     return Place(f"sqlite:///{tmp_path}/returns.db", dispatch, processor)
 
 

@@ -1,4 +1,4 @@
-"""A worker dies while WooCommerce, which has no key, refunds an order: nothing is paid by guess."""
+"""A worker dies while a processor without keys makes a refund: nothing is paid by guess."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from tests.e2e.crash.worker import Orders
 pytestmark = pytest.mark.crash
 
 
-def test_woocommerce_refunds_an_order_once_where_the_worker_dies_after_the_call(
-    woocommerce: Place,
-) -> None:
-    returned = a_return_that_became_refunded(woocommerce)
+@pytest.fixture(params=["woocommerce", "braintree"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_worker_that_dies_after_the_call_leaves_exactly_one_refund(place: Place) -> None:
+    returned = a_return_that_became_refunded(place)
     assert work(Orders(returned.settings, die_at="after adapter.refund")) == -signal.SIGKILL
     assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
-    returned.was_paid_once(woocommerce)
+    returned.was_paid_once(place)
 
 
-def test_without_a_key_a_person_looks_where_the_worker_died_before_the_call(
-    woocommerce: Place,
-) -> None:
-    returned = a_return_that_became_refunded(woocommerce)
+def test_a_person_looks_where_the_worker_died_before_the_call(place: Place) -> None:
+    returned = a_return_that_became_refunded(place)
     assert work(Orders(returned.settings, die_at="before adapter.refund")) == -signal.SIGKILL
     assert work(Orders(returned.settings, ahead=AFTER_ALL_LEASES)) == 0
-    assert woocommerce.processor.refunds(returned.payment) == []
+    assert place.processor.refunds(returned.payment) == []
     with Store.open(returned.settings["database_url"]) as store, store.read() as conn:
         (row,) = [it for it in ledger.newest(conn, limit=9) if it.ticket_id == returned.ticket_id]
     assert (row.state, row.reason) == (State.UNKNOWN, Reason.OUTCOME_UNKNOWN)

@@ -21,7 +21,8 @@ from dispatch_returns.errors import (
 from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundStatus
 from dispatch_returns.refunds.adapters.adyen import AdyenAdapter
-from dispatch_returns.refunds.adapters.adyen.objects import adyen_rule, ours_in, reference_of
+from dispatch_returns.refunds.adapters.adyen.objects import LONGEST_REFERENCE, adyen_rule
+from dispatch_returns.refunds.adapters.references import ours_in, reference_of
 from dispatch_returns.refunds.details import RefundDetails, RefundLine, RefundReason
 from dispatch_returns.refunds.registry import build_adapter
 from dispatch_sandbox.adyen import API_KEY, HMAC_KEY, MERCHANT_ACCOUNT
@@ -104,13 +105,15 @@ def test_a_refund_carries_our_key_and_whose_it_is(
 
 
 def test_the_reference_says_whose_it_is_where_that_fits_into_80_characters() -> None:
-    whole = ours_in(reference_of(REQUEST))
+    whole = ours_in(reference_of(REQUEST, LONGEST_REFERENCE))
     assert whole is not None
     assert (whole.refund_id, whole.idempotency_key) == (REQUEST.refund_id, KEY)
     assert (whole.workspace_id, whole.ticket_id) == ("ws_1", "tkt_1")
-    long = reference_of(replace(REQUEST, ticket_id="t" * 40))
+    long = reference_of(replace(REQUEST, ticket_id="t" * 40), LONGEST_REFERENCE)
     assert long == KEY
-    assert reference_of(replace(REQUEST, ticket_id="a:b")) == KEY, "the signature escapes nothing"
+    assert reference_of(replace(REQUEST, ticket_id="a:b"), LONGEST_REFERENCE) == KEY, (
+        "the signature escapes nothing"
+    )
     short = ours_in(long)
     assert short is not None
     assert (short.refund_id, short.ticket_id) == (REQUEST.refund_id, None)

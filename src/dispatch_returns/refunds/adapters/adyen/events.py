@@ -24,9 +24,10 @@ from dispatch_returns.refunds.adapter import (
     RefundStatus,
     RefundUpdate,
 )
-from dispatch_returns.refunds.adapters.adyen.objects import money_of, ours_in
+from dispatch_returns.refunds.adapters.adyen.objects import money_of
 from dispatch_returns.refunds.adapters.adyen.rejections import failure
 from dispatch_returns.refunds.adapters.http import mapping, plain
+from dispatch_returns.refunds.adapters.references import known_refund, ours_in
 
 Item = Mapping[str, Any]
 
@@ -159,17 +160,7 @@ def _refund(item: Item, status: RefundStatus) -> KnownRefund:
     payments, created_at = (PaymentRef("reference", payment),), _time(item["eventDate"])
     if created_at is None:
         raise ValueError("no date")
-    if ours is None:
-        return KnownRefund(result, payments, created_at)
-    return KnownRefund(
-        result,
-        payments,
-        created_at,
-        ours.refund_id,
-        ours.idempotency_key,
-        ours.workspace_id,
-        ours.ticket_id,
-    )
+    return known_refund(result, payments, created_at, ours)
 
 
 def _time(value: object) -> datetime | None:

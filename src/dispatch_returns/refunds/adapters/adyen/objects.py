@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from dispatch_returns.errors import MoneyError, UnsupportedFeatureError
 from dispatch_returns.money import CurrencyRule, Money
 from dispatch_returns.refunds.adapter import RefundRequest
+from dispatch_returns.refunds.adapters.references import reference_of
 from dispatch_returns.refunds.details import RefundLine, RefundReason
 
 LONGEST_REFERENCE = 80
@@ -26,12 +26,6 @@ _REASONS: Mapping[RefundReason, str] = {
     RefundReason.GOODWILL: "CUSTOMER REQUEST",
     RefundReason.OTHER: "OTHER",
 }
-_REFERENCE = re.compile(
-    r"(?P<key>(?P<refund>rfd_[0-9a-f]{32})-g[0-9]{1,6})"
-    r"(?:\.(?P<workspace>[A-Za-z0-9_-]+)\.(?P<ticket>[A-Za-z0-9_-]+))?",
-    re.ASCII,
-)
-_WORD = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def adyen_rule(currency: str) -> CurrencyRule:
@@ -54,35 +48,6 @@ def money_of(amount: Mapping[str, Any]) -> Money:
     return Money(amount["value"], currency, adyen_rule(currency).decimals)
 
 
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """What our reference on a refund says; the last two are missing where they were too long."""
-
-    refund_id: str
-    idempotency_key: str
-    workspace_id: str | None
-    ticket_id: str | None
-
-
-def reference_of(request: RefundRequest) -> str:
-    """Return the reference of a refund: its key, and whose it is if that fits into 80 characters.
-
-    It is what the webhook is matched by, and Adyen has no metadata for refunds.
-    """
-    ids = (request.workspace_id, request.ticket_id)
-    whole = ".".join((request.idempotency_key, *ids))
-    fits = len(whole) <= LONGEST_REFERENCE and all(_WORD.fullmatch(it) for it in ids)
-    return whole if fits else request.idempotency_key
-
-
-def ours_in(reference: object) -> Ours | None:
-    """Return what our reference says, or None where someone else made the refund."""
-    found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    if found is None:
-        return None
-    return Ours(found["refund"], found["key"], found["workspace"], found["ticket"])
-
-
 def body_of(request: RefundRequest, merchant_account: str) -> dict[str, Any]:
     """Return the request's body. The same request always gives the same body.
 
@@ -97,7 +62,7 @@ def body_of(request: RefundRequest, merchant_account: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "merchantAccount": merchant_account,
         "amount": {"value": amount.minor, "currency": amount.currency},
-        "reference": reference_of(request),
+        "reference": reference_of(request, LONGEST_REFERENCE),
     }
     if details.reason is not None:
         body["merchantRefundReason"] = _REASONS[details.reason]
