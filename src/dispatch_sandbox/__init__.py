@@ -3,8 +3,8 @@
 It serves, on this machine, ``/v1/workspaces/ws_sandbox/...`` and ``/v1/brands/ws_sandbox/...``
 with the key ``sk_test_sandbox``, delivers real signed webhooks, and has Stripe's payments,
 charges and refunds beside it (`dispatch_sandbox.stripe`). PayPal's, Adyen's, Mollie's and
-Braintree's are under ``/processors`` (`dispatch_sandbox.paypal` and so on). What goes wrong is asked for under
-``/_sandbox``. Needs the extra ``sandbox``.
+Braintree's are under ``/processors`` (`dispatch_sandbox.paypal` and so on). What goes wrong is
+asked for under ``/_sandbox``. Needs the extra ``sandbox``.
 """
 
 from __future__ import annotations
