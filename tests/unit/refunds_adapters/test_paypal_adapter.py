@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from dispatch_returns.errors import (
     ConfigurationError,
     ErrorKind,
     InvalidArgumentError,
+    MissingExtraError,
     UnsupportedFeatureError,
 )
 from dispatch_returns.money import Money
@@ -328,6 +330,15 @@ def test_three_variables_are_enough() -> None:
     adapter.close()
     with pytest.raises(ConfigurationError, match="PAYPAL_CLIENT_SECRET"):
         build_adapter("paypal", {"client_id": "c"})
+
+
+def test_without_cryptography_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = "dispatch_returns.refunds.adapters.paypal"
+    monkeypatch.delitem(sys.modules, f"{package}.certificates")
+    monkeypatch.delattr(f"{package}.certificates")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "dispatch-returns\[paypal\]"'):
+        PayPalAdapter("c", "s")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from dispatch_returns.errors import AdapterError, ErrorKind, InvalidArgumentErro
 JsonObject = Mapping[str, Any]
 NOTHING: JsonObject = {}
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""Errors after which the server certainly received nothing."""
 _LONGEST_CONNECT = 10.0
 _LARGEST_FILE = 65_536
 """Bytes."""
@@ -107,7 +108,7 @@ class ProcessorHTTP:
                 follow_redirects=False,
                 auth=httpx.BasicAuth(*auth) if auth else httpx.USE_CLIENT_DEFAULT,
             )
-        except _NOT_SENT as error:
+        except NOT_SENT as error:
             raise self.not_sent(type(error).__name__) from None
         except Exception as error:  # noqa: BLE001 - whatever broke, the money may have moved
             raise self.unknown(type(error).__name__) from None

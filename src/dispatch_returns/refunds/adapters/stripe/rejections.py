@@ -9,83 +9,76 @@ https://docs.stripe.com/api/idempotent_requests.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.refunds.adapters.http import Meaning, mapping, plain, retry_after
 
-
-class _Meaning(NamedTuple):
-    kind: ErrorKind
-    text: str
-
-
-_UNKNOWN = _Meaning(
+_UNKNOWN = Meaning(
     ErrorKind.UNKNOWN_OUTCOME,
     "Stripe failed or gave no answer that can be relied on: it may have been carried out.",
 )
-_RATE_LIMITED = _Meaning(
+_RATE_LIMITED = Meaning(
     ErrorKind.RATE_LIMITED, "Stripe takes no more requests at this moment; ask again later."
 )
-_IN_PROGRESS = _Meaning(
+_IN_PROGRESS = Meaning(
     ErrorKind.IN_PROGRESS, "Stripe is working on this very refund at this moment; ask again later."
 )
-_KEY_CONFLICT = _Meaning(
+_KEY_CONFLICT = Meaning(
     ErrorKind.KEY_CONFLICT,
     "This idempotency key was used before with another content:"
     " look in Stripe what was refunded under it.",
 )
-_ALREADY_REFUNDED = _Meaning(
+_ALREADY_REFUNDED = Meaning(
     ErrorKind.ALREADY_REFUNDED, "Nothing is left on the payment: it was refunded before."
 )
-_EXCEEDS_REMAINING = _Meaning(
+_EXCEEDS_REMAINING = Meaning(
     ErrorKind.EXCEEDS_REMAINING,
     "The amount is more than what is left on the payment: look at its earlier refunds in Stripe,"
     " and correct the amount.",
 )
-_DISPUTED = _Meaning(
+_DISPUTED = Meaning(
     ErrorKind.DISPUTED,
     "The customer's bank disputes the payment, so it cannot be refunded: answer the dispute in"
     " Stripe. If it is lost, the bank has paid the customer.",
 )
-_NOT_REFUNDABLE = _Meaning(
+_NOT_REFUNDABLE = Meaning(
     ErrorKind.NOT_REFUNDABLE,
     "Stripe cannot refund this payment: look at it in Stripe, and pay the customer another way.",
 )
-_TOO_SMALL = _Meaning(
+_TOO_SMALL = Meaning(
     ErrorKind.NOT_REFUNDABLE,
     "The amount is below the least that Stripe refunds in this currency:"
     " pay the customer another way.",
 )
-_NOTHING_PAID = _Meaning(
+_NOTHING_PAID = Meaning(
     ErrorKind.NOT_REFUNDABLE,
     "Nothing was paid with this PaymentIntent: cancel it in Stripe if it is still authorised, or"
     " correct the payment's id on the ticket.",
 )
-_NO_BALANCE = _Meaning(
+_NO_BALANCE = Meaning(
     ErrorKind.INSUFFICIENT_BALANCE,
     "The Stripe balance does not cover the refund: add funds in Stripe (Balances) or wait for"
     " payments to settle, then run: dispatch-returns refunds retry.",
 )
-_NOT_FOUND = _Meaning(
+_NOT_FOUND = Meaning(
     ErrorKind.NOT_FOUND,
     "Stripe knows no such payment: check its id, and that the API key is of the account and the"
     " mode (test or live) that took it. A connected account's payment needs that account's id.",
 )
-_AUTH = _Meaning(
+_AUTH = Meaning(
     ErrorKind.AUTH,
     "Stripe does not accept the API key for this: check that it is complete and not revoked, and"
     " that it may write refunds and read charges, payment intents and disputes.",
 )
-_CONFIG = _Meaning(
+_CONFIG = Meaning(
     ErrorKind.CONFIG,
     "Stripe refuses the request as it stands: look the request up in Stripe's logs"
     " (Developers, Logs).",
 )
 
-_BY_CODE: Mapping[str, _Meaning] = {
+_BY_CODE: Mapping[str, Meaning] = {
     "idempotency_key_in_use": _IN_PROGRESS,
     "lock_timeout": _RATE_LIMITED,
     "rate_limit": _RATE_LIMITED,
@@ -116,7 +109,7 @@ _BY_CODE: Mapping[str, _Meaning] = {
     # The HTTP status decides every other one: see `_BY_STATUS`.
 }
 # 402: "the parameters were valid but the request failed", which is a refusal.
-_BY_STATUS: Mapping[int, _Meaning] = {
+_BY_STATUS: Mapping[int, Meaning] = {
     400: _CONFIG,
     401: _AUTH,
     402: _NOT_REFUNDABLE,
@@ -131,7 +124,6 @@ _BY_MESSAGE = (
     (re.compile(r"does not have a successful charge to refund"), _NOTHING_PAID),
     (re.compile(r"must be greater than or equal to 1\b"), _TOO_SMALL),
 )
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> AdapterError:
@@ -141,7 +133,7 @@ def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> A
     customer's data.
     """
     # Empty where the answer has none, and so is not from Stripe.
-    error = _mapping(_mapping(body).get("error"))
+    error = mapping(mapping(body).get("error"))
     code = plain(error.get("code")) or plain(error.get("message_code")) or plain(error.get("type"))
     request_id = plain(headers.get("request-id"))
     said = ", ".join(filter(None, (f"HTTP {status}" if status else None, code, request_id)))
@@ -151,16 +143,11 @@ def rejection(status: int | None, body: object, headers: Mapping[str, str]) -> A
         f"{meaning.text} (Stripe: {said})" if said else meaning.text,
         code=code,
         request_id=request_id,
-        retry_after=_retry_after(headers) if meaning.kind is ErrorKind.RATE_LIMITED else None,
+        retry_after=retry_after(headers) if meaning.kind is ErrorKind.RATE_LIMITED else None,
     )
 
 
-def plain(value: object) -> str | None:
-    """Return `value` if it is a short plain word, as ids and codes are."""
-    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else None
-
-
-def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
+def _meaning(status: int | None, error: Mapping[str, object]) -> Meaning:
     code, kind = error.get("code") or error.get("message_code"), error.get("type")
     if status == 429:
         return _RATE_LIMITED
@@ -175,15 +162,3 @@ def _meaning(status: int | None, error: Mapping[str, object]) -> _Meaning:
         by_message = (meaning for pattern, meaning in _BY_MESSAGE if pattern.search(said))
         return next(by_message, _BY_STATUS[status])
     return _BY_STATUS[status]
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        seconds = float(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -16,14 +16,9 @@ import stripe
 
 from dispatch_returns.client.connections import Connections, quiet
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds.adapters.stripe.rejections import plain, rejection
+from dispatch_returns.refunds.adapters.http import NOT_SENT, plain
+from dispatch_returns.refunds.adapters.stripe.rejections import rejection
 
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-)
 _LONGEST_CONNECT = 10.0
 
 
@@ -87,7 +82,7 @@ class Wire:
             response = self._request(method, path, **params)
         except stripe.StripeError as error:
             raise rejection(error.http_status, error.json_body, error.headers or {}) from None
-        except _NOT_SENT as error:
+        except NOT_SENT as error:
             raise AdapterError(
                 ErrorKind.NOT_SENT,
                 "Stripe cannot be reached, and nothing was sent: check the network and"
