@@ -143,9 +143,14 @@ class Quote:
     objections: tuple[Objection, ...]
 
 
+def reasons_of(policy: Policy) -> tuple[ReasonChoice, ...]:
+    """Return the reasons that customers can choose."""
+    return tuple(policy.reasons) or USUAL_REASONS
+
+
 def options(policy: Policy, order: Order, history: History, now: datetime) -> ReturnOptions:
     """Return which pieces of `order` may come back, until when, and why the others may not."""
-    reasons = tuple(policy.reasons) or USUAL_REASONS
+    reasons = reasons_of(policy)
     skus = dict.fromkeys(line.sku for line in order.lines)
     problem = order.problem(history.returned) is not None
     found = [

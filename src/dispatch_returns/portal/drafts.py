@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_returns.errors import InvalidArgumentError
-from dispatch_returns.portal.core import Quote, ReturnDraft, ReturnOptions, options, quote
+from dispatch_returns.portal.core import (
+    Quote,
+    ReturnDraft,
+    ReturnOptions,
+    options,
+    quote,
+    reasons_of,
+)
 from dispatch_returns.returns.online.service import OnlineReturns, ReturnProgress
+from dispatch_returns.returns.policy.model import ReasonChoice
 from dispatch_returns.returns.policy.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -23,6 +31,11 @@ class Drafts:
         """Return what may come back now."""
         history = self._online.before(order).history
         return options(self._online.policy(order), order, history, self._online.now())
+
+    def reason(self, order: Order, key: str | None) -> ReasonChoice | None:
+        """Return a reason that the policy offers, by its key."""
+        reasons = reasons_of(self._online.policy(order))
+        return next((it for it in reasons if it.key == key), None)
 
     def quote(self, order: Order, draft: ReturnDraft) -> Quote:
         """Return what would come of a draft now."""

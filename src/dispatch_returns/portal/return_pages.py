@@ -211,7 +211,7 @@ class ReturnPages:
         self, visit: Visit, order: Order, draft: ReturnDraft, status: int = 200, **more: Any
     ) -> Answer:
         judged = self._drafts.quote(order, draft)
-        chosen = self._drafts.options(order).reason(draft.reason or "")
+        chosen = self._drafts.reason(order, draft.reason)
         details = {} if chosen is None else {it.key: it for it in chosen.details}
         values = {"changed": False, "wrong_email": False, "note": "", "email": ""} | more
         return self._front.page(

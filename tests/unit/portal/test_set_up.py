@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+import dispatch_sandbox
 from dispatch_returns.cli.serve import _Paths
 from dispatch_returns.cli.step_checks import portal
 from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector.build import mailer_of
 from dispatch_returns.connector.settings import Settings
+from dispatch_returns.errors import ConfigurationError
+from dispatch_returns.portal.words import Catalogue
 from dispatch_returns.webhooks import asgi
 from tests.support.portal_shop import PortalShop
 from tests.support.web_requests import Reply, Request, ask_asgi
@@ -66,3 +70,34 @@ def test_a_variable_of_another_program_is_no_mail_server() -> None:
         mailer = mailer_of(settings(smtp_options=SMTP), client)
         assert mailer is not None
         assert mailer.name == "smtp"
+
+
+def test_a_merchants_own_texts_templates_and_languages_come_first(
+    box: dispatch_sandbox.Sandbox, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "de.toml").write_text('[start]\ntitle = "Umtausch"\n', encoding="utf-8")
+    (own / "he.toml").write_text('[start]\ntitle = "החזרות"\n', encoding="utf-8")
+    (own / "style.css").write_text("body{color:red}", encoding="utf-8")
+    shop = PortalShop(box, tmp_path, portal_templates=str(own))
+    try:
+        browser = shop.browser(**{"Accept-Language": "de"})
+        browser.get()
+        assert "Umtausch" in browser.text
+        assert "Bestellnummer" in browser.text  # ours, where there is no other
+        browser.get("?lang=he")
+        assert '<html lang="he" dir="rtl">' in browser.html
+        assert "החזרות" in browser.text
+        assert "Order number" in browser.text  # English, where the language has no text
+        browser.get("style.css")
+        assert browser.answer.body.endswith(b"body{color:red}")
+    finally:
+        shop.close()
+
+
+def test_a_file_of_words_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "fr.toml").write_text("[start\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"fr\.toml: these words can't be read"):
+        Catalogue(tmp_path / "own")
