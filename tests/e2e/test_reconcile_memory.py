@@ -41,7 +41,7 @@ def row(number):
         id=refund_id(number), workspace_id="ws", ticket_id=f"tkt_{number:020}",
         ordinal=1, adapter="stripe", state=State.SUCCEEDED, reason=None, detail=None,
         generation=1, amount=AMOUNT, payment={"kind": "payment_intent", "id": f"pi_{number}"},
-        order_id=None, instructions_email=None, uncertain=False, first_sent_at=NOW,
+        order_id=None, instructions_email=None, details=None, uncertain=False, first_sent_at=NOW,
         sent_day=None, approved_by=None, approved_minor=None, approved_detail=None, counted=None,
         processor_id=f"re_{number}", adopted=False, arn=None, failure_reason=None,
         requested_at=None, ticket_status=None, entered_at=NOW, failing_since=None,
@@ -65,11 +65,13 @@ with Books(lambda book, lines: None) as books:
         (TicketLine(f"tkt_{number:020}", "149", f"pi_{number}", (refund_id(number),))
          for number in range(count)),
         (row(number) for number in range(count) if number % EVERY != 2),
-        chain((refund(number) for number in range(count) if number % EVERY != 3),
-              (by_hand(number) for number in range(0, count, EVERY))))
-    books.add_rows(row(int(name[3:])) for name in books.payments_of_others() if name[:3] == "pi_")
+        (("stripe", it) for it in chain(
+            (refund(number) for number in range(count) if number % EVERY != 3),
+            (by_hand(number) for number in range(0, count, EVERY)))))
+    others = books.payments_of_others("stripe")
+    books.add_rows(row(int(name[3:])) for name in others if name[:3] == "pi_")
     found = [sum(1 for _ in suspects) for suspects in (
-        books.lost_refunds("ws"), books.others_refunds("stripe"), books.suspect_rows("stripe"),
+        books.lost_refunds("stripe", "ws"), books.others_refunds("stripe"), books.suspect_rows("stripe"),
         books.suspect_tickets())]
 # Not getrusage, whose peak is that of the process which started this one.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
