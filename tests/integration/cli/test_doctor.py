@@ -252,7 +252,11 @@ NO_MAIL = {"DISPATCH_RETURNS_NOTIFICATIONS": "smtp", "SMTP_FROM": "Acme <returns
             "nowhere.toml: cannot be read (No such file or directory)",
         ),
         ({"DISPATCH_RETURNS_ORDERS": "acme"}, "orders: acme", "the order source 'acme'"),
-        ({"DISPATCH_RETURNS_ORDERS": "shopify"}, "orders: shopify", "SHOPIFY_SHOP: is not set"),
+        (
+            {"DISPATCH_RETURNS_ORDERS": "shopify", "SHOPIFY_SHOP": ""},
+            "orders: shopify",
+            "SHOPIFY_SHOP: is not set",
+        ),
         (
             {"DISPATCH_RETURNS_ORDERS": "shopify", **NO_SHOP},
             "orders: shopify",
