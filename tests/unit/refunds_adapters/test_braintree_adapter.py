@@ -112,6 +112,8 @@ def test_either_id_names_the_transaction_and_the_ledger_keeps_graphqls(
     assert payment.names == {shown, payment.ref.id}
     assert payment.ref == names_of(shown)[0]
     assert adapter.payment(payment.ref) == payment
+    assert all(adapter.recognizes(it) for it in payment.names)
+    assert not any(adapter.recognizes(it) for it in ("pi_1", "tr_1", "QFQTPCQ8HXSKGK82"))
 
 
 def test_the_whole_of_an_unsettled_transaction_is_voided(

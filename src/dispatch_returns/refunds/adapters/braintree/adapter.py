@@ -54,6 +54,7 @@ _NAME = "Braintree"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _LONGEST = 255
 _KEY = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
+_SHORT_ID = re.compile(r"[a-z0-9]{6,36}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_=-]{1,255}", re.ASCII)
 
 
@@ -232,6 +233,10 @@ class BraintreeAdapter:
         Raises `EventError` for an event that cannot be understood.
         """
         return events.refund_update(body)
+
+    def recognizes(self, payment_id: str) -> bool:
+        """Whether `payment_id` has the form of GraphQL's own id, or of the short one."""
+        return objects.is_global(payment_id) or _SHORT_ID.fullmatch(payment_id) is not None
 
     def check(self) -> str:
         """Ask for nothing but an answer; return that the keys may. Raises `AdapterError`."""
