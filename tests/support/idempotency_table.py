@@ -28,8 +28,8 @@ CASES: Mapping[Case, str] = {
     "other body": "another amount under the same key",
     "in flight": "again while the first is being worked on",
     "expired": "again after the key's lifetime",
-    "5xx": "again after a 5xx that had acted",
-    "4xx": "again after a refusal whose cause is mended",
+    "5xx": "again after a 5xx, though the refund was made",
+    "4xx": "again after a refusal whose cause has been fixed",
 }
 _TABLE = re.compile(r"^\| the same key \|.*?(?=^$)", re.MULTILINE | re.DOTALL)
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,15 +19,20 @@ from dispatch_returns.plugins.options import PluginOptions, variables
 from dispatch_returns.returns.notifications.smtp import SmtpOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+_DECLARED = Path(__file__).parents[2] / "pyproject.toml"
 _TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 KINDS = ("refund_adapters", "order_sources", "label_providers")
 
 
 def plugins(kind: str) -> Mapping[str, type[PluginOptions]]:
     """Return the options of our own plugins of one kind, by the plugin's name."""
-    found = sorted(entry_points(group=f"dispatch_returns.{kind}"), key=lambda entry: entry.name)
-    ours = [it for it in found if it.dist is not None and it.dist.name == "dispatch-returns"]
-    return {entry.name: entry.load().options_model for entry in ours}
+    # What is declared, and not what is installed: an old environment would write a short table.
+    declared = tomllib.loads(_DECLARED.read_text(encoding="utf-8"))["project"]["entry-points"]
+    group = f"dispatch_returns.{kind}"
+    return {
+        name: EntryPoint(name, value, group).load().options_model
+        for name, value in sorted(declared[group].items())
+    }
 
 
 def rows(table: str) -> Iterator[str]:

@@ -157,3 +157,20 @@ def test_an_audit_that_looked_at_nothing_says_so(
         report.write_text(json.dumps({"dependencies": packages}))
     assert dev.audited(report) == code
     assert said in capsys.readouterr().err
+
+
+def test_without_a_command_it_says_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dev.py"])
+    assert dev.main() == 0
+    said = capsys.readouterr().out
+    assert all(f" {command.__name__}" in said for command in dev.COMMANDS)
+
+
+def test_what_the_quick_tests_name_is_there() -> None:
+    root = Path(dev.__file__).parent
+    for name in dev.QUICK:
+        file, _, function = name.partition("::")
+        assert (root / file).exists(), name
+        assert not function or f"def {function}(" in (root / file).read_text(encoding="utf-8"), name

@@ -212,8 +212,8 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="the address for returned packages: `Acme; Dock 3; 12345; Springfield; US`, or"
-        " with a state: `Acme; Dock 3; 62701; Springfield; IL; US`. Without it, people send"
-        " the labels",
+        " with a state: `Acme; Dock 3; 62701; Springfield; IL; US`. Without it, your staff"
+        " send the labels",
     )
     labels: str = Field(
         default="printable",

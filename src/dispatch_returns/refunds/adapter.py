@@ -200,8 +200,8 @@ class RefundAdapter(Protocol):
 
     The methods raise `AdapterError` with its kind. A request that the processor has no way to
     express raises `UnsupportedFeatureError` before anything is sent. Features that only some
-    processors have are protocols of their own: `SupportsWebhooks`, `SupportsListing`,
-    `SupportsAccount`, `SupportsRecognition`.
+    processors have are protocols of their own: `SupportsWebhooks`, `SupportsChallenge`,
+    `SupportsListing`, `SupportsAccount`, `SupportsRecognition`.
     """
 
     @property
