@@ -71,8 +71,8 @@ with Books(lambda book, lines: None) as books:
     others = books.payments_of_others("stripe")
     books.add_rows(row(int(name[3:])) for name in others if name[:3] == "pi_")
     found = [sum(1 for _ in suspects) for suspects in (
-        books.lost_refunds("stripe", "ws"), books.others_refunds("stripe"), books.suspect_rows("stripe"),
-        books.suspect_tickets())]
+        books.lost_refunds("stripe", "ws"), books.others_refunds("stripe"),
+        books.suspect_rows("stripe"), books.suspect_tickets())]
 # Not getrusage, whose peak is that of the process which started this one.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 print(json.dumps({"lines": lines, "found": found, "peak": peak,
