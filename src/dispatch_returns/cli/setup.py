@@ -171,7 +171,7 @@ def processor_webhooks(settings: Settings) -> list[ProcessorWebhook]:
         adapter = load_adapter(plugin)
         events: tuple[str, ...] = getattr(adapter, "webhook_events", ())
         named = variables(adapter.options_model, name)
-        field = next((it for it in named if it.startswith("webhook")), None)
+        field = next((it for it in named if it.startswith(("webhook", "hmac"))), None)
         if events and field is not None:
             meaning = "id" if field.endswith("_id") else "signing secret"
             found.append(ProcessorWebhook(name, events, named[field], meaning))

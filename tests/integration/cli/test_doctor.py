@@ -74,6 +74,8 @@ def test_without_the_processors_webhook_it_says_what_to_set_up(shop: Shop) -> No
     paypal = checks(shop, DISPATCH_RETURNS_ADAPTERS="paypal", PAYPAL_WEBHOOK_ID="")
     assert "set PAYPAL_WEBHOOK_ID to its id" in paypal["processor events"]["remedy"]
     assert "PAYMENT.REFUND.FAILED" in paypal["processor events"]["remedy"]
+    adyen = checks(shop, DISPATCH_RETURNS_ADAPTERS="adyen", ADYEN_HMAC_KEY="")
+    assert "set ADYEN_HMAC_KEY to its signing secret" in adyen["processor events"]["remedy"]
     manual = checks(shop, DISPATCH_RETURNS_ADAPTERS="manual")
     assert "processor events" not in manual, "nobody sends anything"
 
