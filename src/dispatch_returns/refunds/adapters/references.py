@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dispatch_returns.refunds.adapter import (
@@ -53,9 +53,9 @@ def known_refund(
     created_at: datetime,
     ours: Ours | None,
 ) -> KnownRefund:
-    """Return a refund with what its reference says."""
+    """Return a refund with what it says of us; without `ours`, someone else made it."""
     if ours is None:
-        return KnownRefund(result, payments, created_at)
+        return KnownRefund(replace(result, ours=False), payments, created_at)
     return KnownRefund(
         result,
         payments,

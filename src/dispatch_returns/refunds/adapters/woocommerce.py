@@ -35,7 +35,7 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
     unreadable_refunds,
 )
-from dispatch_returns.refunds.adapters import shop_notes
+from dispatch_returns.refunds.adapters import own_refunds, references, shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopAnswer,
     ShopCalls,
@@ -229,11 +229,11 @@ class WooCommerceAdapter:
         note = shop_notes.note_of(request)
         order = self._order(request.payment)
         listed = self._known(order)
-        known = shop_notes.ours_in(listed, request, _SHOP)
-        if (made := shop_notes.repeated(known, request, _SHOP)) is not None:
+        known = own_refunds.find_own(listed, request, _SHOP)
+        if (made := own_refunds.repeated(known, request, _SHOP)) is not None:
             return self._paid(made).result
         paid = self._money(order.total, order.currency).minor
-        shop_notes.check_left(request, paid - sum(it.result.amount.minor for it in listed), _SHOP)
+        own_refunds.check_left(request, paid - sum(it.result.amount.minor for it in listed), _SHOP)
         lines = self._lines(request, order)
         wanted = request.details.lines
         given: dict[str, Any] = {
@@ -261,7 +261,7 @@ class WooCommerceAdapter:
 
         One that the gateway has not paid yet is in_progress: it is deleted if the gateway refuses.
         """
-        found = shop_notes.ours_in(self._known(self._order(request.payment)), request, _SHOP)
+        found = own_refunds.find_own(self._known(self._order(request.payment)), request, _SHOP)
         return None if found is None else self._paid(found).result
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:
@@ -375,12 +375,12 @@ class WooCommerceAdapter:
 
         Only ours is pending until the gateway has paid: a person may have paid another by hand.
         """
-        mark = shop_notes.mark_in(refund.reason)
+        ours = shop_notes.ours_in(refund.reason)
         try:
             amount = _exact(refund.amount, order.currency)
         except (InvalidOperation, MoneyError):
             return UnreadableRefund(str(refund.id), "amount")
-        pending = mark is not None and not refund.refunded_payment
+        pending = ours is not None and not refund.refunded_payment
         at = refund.date_created_gmt
         result = RefundResult(
             processor_id=str(refund.id),
@@ -388,7 +388,8 @@ class WooCommerceAdapter:
             amount=amount,
         )
         created_at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-        return shop_notes.known_refund(result, str(order.id), created_at, mark)
+        order_ref = PaymentRef("reference", str(order.id))
+        return references.known_refund(result, (order_ref,), created_at, ours)
 
     def _paid(self, known: KnownRefund) -> KnownRefund:
         """Return our refund if its gateway has paid it. Raises `AdapterError` if it has not."""

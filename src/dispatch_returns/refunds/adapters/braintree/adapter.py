@@ -34,7 +34,7 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
     unreadable_refunds,
 )
-from dispatch_returns.refunds.adapters import shop_notes
+from dispatch_returns.refunds.adapters import own_refunds
 from dispatch_returns.refunds.adapters.braintree import events, objects, queries
 from dispatch_returns.refunds.adapters.braintree.objects import Transaction
 from dispatch_returns.refunds.adapters.braintree.rejections import rejection
@@ -164,12 +164,12 @@ class BraintreeAdapter:
             raise UnsupportedFeatureError(f"order ids have at most {_LONGEST} characters")
         found = self._transaction(request.payment)
         known = _readable(found)
-        made = shop_notes.repeated(shop_notes.ours_in(known, request, _NAME), request, _NAME)
+        made = own_refunds.repeated(own_refunds.find_own(known, request, _NAME), request, _NAME)
         if made is not None:
             return made.result
         if (voided := _voided(found, request)) is not None:
             return voided
-        shop_notes.check_left(request, found.charged.minor - found.refunded, _NAME)
+        own_refunds.check_left(request, found.charged.minor - found.refunded, _NAME)
         if found.status in objects.UNSETTLED and request.amount == found.charged:
             return self._void(found, request)
         body = {
@@ -190,7 +190,7 @@ class BraintreeAdapter:
         Raises `AdapterError` (key_conflict) when several of ours move money.
         """
         found = self._transaction(request.payment)
-        ours = shop_notes.ours_in(_readable(found), request, _NAME)
+        ours = own_refunds.find_own(_readable(found), request, _NAME)
         return _voided(found, request) if ours is None else ours.result
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:

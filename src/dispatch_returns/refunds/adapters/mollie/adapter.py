@@ -37,7 +37,7 @@ from dispatch_returns.refunds.adapters.http import (
     checked_server,
 )
 from dispatch_returns.refunds.adapters.mollie import events, objects
-from dispatch_returns.refunds.adapters.ours import ours_in
+from dispatch_returns.refunds.adapters.own_refunds import find_own
 from dispatch_returns.refunds.capabilities import Capabilities
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class MollieAdapter:
 
         Raises `AdapterError`.
         """
-        found = ours_in(self.refunds_of(request.payment), request, "Mollie")
+        found = find_own(self.refunds_of(request.payment), request, "Mollie")
         return None if found is None else found.result
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:

@@ -31,7 +31,7 @@ from dispatch_returns.refunds.adapter import (
     readable_refunds,
     unreadable_refunds,
 )
-from dispatch_returns.refunds.adapters import shop_notes
+from dispatch_returns.refunds.adapters import own_refunds, shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopCalls,
     checked_url,
@@ -147,13 +147,13 @@ class ShopifyAdapter:
             raise UnsupportedFeatureError(f"Shopify's keys have at most {_LONGEST_KEY} characters")
         note = shop_notes.note_of(request)
         order = self._order(request.payment)
-        known = shop_notes.ours_in(self._known(order), request, _SHOP)
-        if (made := shop_notes.repeated(known, request, _SHOP)) is not None:
+        known = own_refunds.find_own(self._known(order), request, _SHOP)
+        if (made := own_refunds.repeated(known, request, _SHOP)) is not None:
             return made.result
         if money.is_disputed(order):
             raise self._calls.error(ErrorKind.DISPUTED, "says that the payment is disputed")
         captures = money.captures_of(order)
-        shop_notes.check_left(request, sum(left for _, left in captures), _SHOP)
+        own_refunds.check_left(request, sum(left for _, left in captures), _SHOP)
         given: dict[str, Any] = {
             "orderId": order.id,
             "currency": request.amount.currency,
@@ -183,7 +183,7 @@ class ShopifyAdapter:
         processor_id: str | None = None,  # noqa: ARG002 - the list also shows a second one
     ) -> RefundResult | None:
         """Look the refund up by its note, among all refunds of the order. Raises `AdapterError`."""
-        found = shop_notes.ours_in(self._known(self._order(request.payment)), request, _SHOP)
+        found = own_refunds.find_own(self._known(self._order(request.payment)), request, _SHOP)
         return None if found is None else found.result
 
     def refunds_of(self, ref: PaymentRef) -> list[KnownRefund | UnreadableRefund]:

@@ -16,11 +16,13 @@ from dispatch_returns.money import Money, stripe_rule
 from dispatch_returns.refunds.adapter import (
     KnownRefund,
     Payment,
+    PaymentRef,
     RefundResult,
     RefundStatus,
     UnreadableRefund,
 )
-from dispatch_returns.refunds.adapters.shop_notes import known_refund, mark_in
+from dispatch_returns.refunds.adapters.references import known_refund
+from dispatch_returns.refunds.adapters.shop_notes import ours_in
 from dispatch_returns.refunds.adapters.shopify.documents import (
     MOST_OF_REFUND,
     Bag,
@@ -159,7 +161,8 @@ def listed_refund(
         amount=amount,
         failure_reason="the gateway refused it" if status is RefundStatus.FAILED else None,
     )
-    return known_refund(result, order.id, refund.created_at, mark_in(refund.note))
+    order_ref = PaymentRef("reference", order.id)
+    return known_refund(result, (order_ref,), refund.created_at, ours_in(refund.note))
 
 
 def rejection(errors: Sequence[UserError]) -> AdapterError:

@@ -1,4 +1,4 @@
-"""Which of a payment's refunds is ours, for processors that list them."""
+"""Which of a payment's refunds is ours, and what that allows: for processors that list them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dispatch_returns.refunds.adapter import (
 )
 
 
-def ours_in(
+def find_own(
     refunds: Sequence[KnownRefund | UnreadableRefund], request: RefundRequest, processor: str
 ) -> KnownRefund | None:
     """Return the refund of this intent, None if there is none.
@@ -42,3 +42,33 @@ def ours_in(
     if found is None and unreadable:
         raise unreadable_refunds(unreadable)
     return found
+
+
+def repeated(
+    found: KnownRefund | None, request: RefundRequest, processor: str
+) -> KnownRefund | None:
+    """Return the refund that this key made already, as a repeated call does.
+
+    Raises `AdapterError` (key_conflict) when it has another amount.
+    """
+    if found is None or found.idempotency_key != request.idempotency_key:
+        return None
+    if found.result.amount != request.amount:
+        raise AdapterError(
+            ErrorKind.KEY_CONFLICT,
+            f"{processor} has a refund of {found.result.amount} under this key.",
+        )
+    return found
+
+
+def check_left(request: RefundRequest, left: int, processor: str) -> None:
+    """Raise `AdapterError` where less is left of the payment, in minor units, than is asked for."""
+    if left <= 0:
+        raise AdapterError(
+            ErrorKind.ALREADY_REFUNDED, f"Nothing is left of this payment in {processor}."
+        )
+    if request.amount.minor > left:
+        raise AdapterError(
+            ErrorKind.EXCEEDS_REMAINING,
+            f"{processor} has less left of this payment than is asked for.",
+        )
