@@ -2,9 +2,9 @@
 
 It serves, on this machine, ``/v1/workspaces/ws_sandbox/...`` and ``/v1/brands/ws_sandbox/...``
 with the key ``sk_test_sandbox``, delivers real signed webhooks, and has Stripe's payments,
-charges and refunds beside it (`dispatch_sandbox.stripe`). PayPal's, Adyen's, Mollie's and
-Braintree's are under ``/processors`` (`dispatch_sandbox.paypal` and so on). What goes wrong is
-asked for under ``/_sandbox``. Needs the extra ``sandbox``.
+charges and refunds beside it (`dispatch_sandbox.stripe`). The other processors' doubles are under
+``/processors`` (`dispatch_sandbox.paypal` and so on). What goes wrong is asked for under
+``/_sandbox``. Needs the extra ``sandbox``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
-    from dispatch_sandbox import adyen, braintree, mollie, paypal, stripe
+    from dispatch_sandbox import adyen, braintree, mollie, paypal, square, stripe
     from dispatch_sandbox.app import create_app
     from dispatch_sandbox.deliveries import DeliveryPolicy
     from dispatch_sandbox.faults import FaultRule
@@ -40,6 +40,7 @@ __all__ = [
     "mollie",
     "paypal",
     "running",
+    "square",
     "stripe",
 ]
 
@@ -62,7 +63,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
-        if name in {"adyen", "braintree", "mollie", "paypal", "stripe"}:
+        if name in {"adyen", "braintree", "mollie", "paypal", "square", "stripe"}:
             return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

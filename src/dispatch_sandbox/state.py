@@ -20,6 +20,7 @@ from dispatch_sandbox.processors.base import StandIn
 from dispatch_sandbox.seed import add_workspace
 from dispatch_sandbox.shops.shopify import ShopifyState
 from dispatch_sandbox.shops.woocommerce import WooState
+from dispatch_sandbox.square import SquareStandIn
 from dispatch_sandbox.stripe import StripeState
 from dispatch_sandbox.wire import Record
 from dispatch_sandbox.workspace import Workspace
@@ -68,9 +69,10 @@ class SandboxState(Memory):
         self.adyen = AdyenStandIn()
         self.mollie = MollieStandIn()
         self.braintree = BraintreeStandIn()
+        self.square = SquareStandIn()
         self.processors: tuple[StandIn, ...] = (
             *(self.paypal, self.adyen, self.mollie),
-            self.braintree,
+            *(self.braintree, self.square),
         )
         """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}

@@ -327,6 +327,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "mollie",
         "paypal",
         "running",
+        "square",
         "stripe",
     ),
     "dispatch_sandbox.shops": (
@@ -340,6 +341,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "woocommerce_routes",
     ),
     "dispatch_sandbox.mollie": ("API_KEY", "WEBHOOK_SECRET", "MollieStandIn"),
+    "dispatch_sandbox.square": ("ACCESS_TOKEN", "SIGNATURE_KEY", "SquareStandIn"),
     "dispatch_sandbox.braintree": (
         "MERCHANT_ID",
         "PRIVATE_KEY",

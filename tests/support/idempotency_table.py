@@ -77,6 +77,15 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
         "5xx": Cell(None, "the same refund"),
         "4xx": Cell(None, "a second refund"),
     },
+    "square": {
+        "same body": Cell("the same refund", "the same refund"),
+        # An answer in a forum of Square's, and the code in its description; no page says it.
+        "other body": Cell(None, "refused"),
+        "in flight": Cell(None, "asked to wait"),
+        "expired": Cell(None, "a second refund"),
+        "5xx": Cell(None, "the same refund"),
+        "4xx": Cell(None, "a second refund"),
+    },
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
@@ -93,6 +102,7 @@ Sources: https://docs.stripe.com/api/idempotent_requests,
 https://developer.paypal.com/reference/guidelines/idempotency (and the header's description in
 Payments v2), https://docs.adyen.com/development-resources/api-idempotency,
 https://docs.mollie.com/reference/api-idempotency,
+https://developer.squareup.com/docs/build-basics/common-api-patterns/idempotency,
 https://shopify.dev/docs/api/usage/idempotent-requests.
 """
 

@@ -26,6 +26,7 @@ from dispatch_returns.refunds import (
 )
 from dispatch_returns.refunds.adapters.mollie import MollieAdapter
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
+from dispatch_returns.refunds.adapters.square import SquareAdapter
 from dispatch_returns.refunds.registry import available, load_adapter
 from dispatch_sandbox import stripe
 from dispatch_sandbox.mollie import API_KEY as MOLLIE_KEY
@@ -33,11 +34,13 @@ from dispatch_sandbox.mollie import MollieStandIn
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
 from dispatch_sandbox.processors.server import app_of
 from dispatch_sandbox.shops import SHOPIFY_TOKEN, ShopFault, ShopifyState, shopify_routes
+from dispatch_sandbox.square import ACCESS_TOKEN
 from tests.support import idempotency_table, processor_table
 from tests.support.adyen_sandbox import adapter_at as adyen_at
 from tests.support.adyen_sandbox import serving_adyen
 from tests.support.idempotency_table import CASES, DOCUMENTED, Case, Observed
 from tests.support.paypal_sandbox import serving_paypal
+from tests.support.square_sandbox import serving_square
 from tests.support.stripe_sandbox import serving
 
 PART = Money(1000, "USD")
@@ -186,6 +189,31 @@ def keyed_mollie() -> Iterator[Keyed]:
 
 
 @contextmanager
+def keyed_square() -> Iterator[Keyed]:
+    with serving_square() as (square, url):
+
+        class KeyedSquare(Keyed):
+            adapter = SquareAdapter(ACCESS_TOKEN, base_url=url)
+
+            def pay(self) -> PaymentRef:
+                return PaymentRef("reference", square.pay("149.00"))
+
+            def forget_keys(self) -> None:
+                square.advance(2 * DAY)
+
+            def be_busy(self, ref: PaymentRef) -> None:
+                square.fail("in_flight", payment=ref.id)
+
+            def act_and_fail(self, ref: PaymentRef) -> None:
+                square.fail("server_error", payment=ref.id, acted=True)
+
+            def refuse(self, ref: PaymentRef) -> None:
+                square.fail("refused", payment=ref.id)
+
+        yield KeyedSquare()
+
+
+@contextmanager
 def keyed_shopify() -> Iterator[Keyed]:
     ahead = [0.0]
     shop = ShopifyState(clock=lambda: 1_760_000_000.0 + ahead[0])
@@ -217,6 +245,7 @@ MAKERS = {
     "paypal": keyed_paypal,
     "adyen": keyed_adyen,
     "mollie": keyed_mollie,
+    "square": keyed_square,
     "shopify": keyed_shopify,
 }
 WITHOUT_KEYS = {"braintree", "manual", "woocommerce"}

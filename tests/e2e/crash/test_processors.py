@@ -125,11 +125,35 @@ def mollie(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
+def square(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Square, whose refunds are pending first."""
+    state = dispatch.state.square
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": made, "amount": minor}
+            for made, minor in state.refunds_of(field["payment_reference"])
+        ]
+
+    token = dispatch_sandbox.square.ACCESS_TOKEN
+    return Processor(
+        "square",
+        state.base_url,
+        token,
+        lambda: {"payment_reference": state.pay("500.00", "USD")},
+        refunds,
+        adapter="square",
+        options={"access_token": token, "base_url": state.base_url},
+        ends_as=State.PENDING,
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
     "adyen": adyen,
     "mollie": mollie,
     "paypal": paypal,
     "shopify": shopify,
+    "square": square,
 }
 
 
