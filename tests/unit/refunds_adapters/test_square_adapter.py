@@ -269,6 +269,11 @@ def test_a_refund_id_that_leads_to_another_path_is_not_followed() -> None:
     assert listed == UnreadableRefund(None, "its id is not as Square describes it")
 
 
+def test_a_payment_without_a_readable_list_of_refunds_is_not_one_without_refunds() -> None:
+    adapter = having(PAID | {"refund_ids": "none"})
+    assert kind_of(lambda: adapter.find(REQUEST)) is ErrorKind.UNKNOWN_OUTCOME
+
+
 def test_two_refunds_of_ours_are_for_a_person() -> None:
     second = REFUND | {"id": f"{REFUND['id']}2"}
     adapter = having(PAID | {"refund_ids": [REFUND["id"], second["id"]]}, REFUND, second)

@@ -249,9 +249,12 @@ class SquareAdapter:
         self, ref: PaymentRef, known: Sequence[str] = ()
     ) -> list[KnownRefund | UnreadableRefund]:
         """Return the refunds that the payment names, and those with the `known` ids."""
-        named = self._payment(ref).get("refund_ids") or []
+        named = self._payment(ref).get("refund_ids", [])
+        if not isinstance(named, list):
+            raise self._http.unknown("no list of refunds")
+        ids = cast("list[object]", named)
         found: list[KnownRefund | UnreadableRefund] = []
-        for refund_id in dict.fromkeys([*named, *known]):
+        for refund_id in [*ids, *(it for it in known if it not in ids)]:
             if not isinstance(refund_id, str) or not objects.ID.fullmatch(refund_id):
                 found.append(UnreadableRefund(None, "its id is not as Square describes it"))
                 continue

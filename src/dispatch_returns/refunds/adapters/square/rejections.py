@@ -6,6 +6,7 @@ Source: square/connect-api-specification (2025-08), ``x-endpoint-errors`` of ``R
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from dispatch_returns.errors import AdapterError, ErrorKind
 from dispatch_returns.refunds.adapters.http import Meaning, ProcessorAnswer, ProcessorHTTP, mapping
@@ -84,8 +85,8 @@ _BY_CODE: Mapping[str, Meaning] = {
 def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError:
     """Return the error for an answer that is not 2xx."""
     errors = answer.data.get("errors")
-    first = mapping(errors[0]) if isinstance(errors, list) and errors else mapping(None)
-    code = first.get("code")
+    listed = cast("list[object]", errors) if isinstance(errors, list) else []
+    code = mapping(listed[0]).get("code") if listed else None
     meaning = _BY_CODE.get(code) if isinstance(code, str) and 400 <= answer.status < 500 else None
     if answer.status == 429:
         meaning = _RATE_LIMITED  # it means the same from a proxy
