@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
-    from dispatch_sandbox import adyen, braintree, mollie, paypal, square, stripe
+    from dispatch_sandbox import adyen, braintree, klarna, mollie, paypal, square, stripe
     from dispatch_sandbox.app import create_app
     from dispatch_sandbox.deliveries import DeliveryPolicy
     from dispatch_sandbox.faults import FaultRule
@@ -37,6 +37,7 @@ __all__ = [
     "adyen",
     "braintree",
     "create_app",
+    "klarna",
     "mollie",
     "paypal",
     "running",
@@ -63,7 +64,7 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
-        if name in {"adyen", "braintree", "mollie", "paypal", "square", "stripe"}:
+        if name in {"adyen", "braintree", "klarna", "mollie", "paypal", "square", "stripe"}:
             return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

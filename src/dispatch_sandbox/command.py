@@ -76,7 +76,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
-    from dispatch_sandbox import adyen, braintree, mollie, square
+    from dispatch_sandbox import adyen, braintree, klarna, mollie, square
     from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
     from dispatch_sandbox.shops import SHOPIFY_TOKEN, WOO_KEY, WOO_SECRET
     from dispatch_sandbox.state import WORKSPACE
@@ -110,6 +110,9 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "BRAINTREE_BASE_URL": box.state.braintree.base_url,
         "SQUARE_ACCESS_TOKEN": square.ACCESS_TOKEN,
         "SQUARE_BASE_URL": box.state.square.base_url,
+        "KLARNA_USERNAME": klarna.USERNAME,
+        "KLARNA_PASSWORD": klarna.PASSWORD,
+        "KLARNA_BASE_URL": box.state.klarna.base_url,
         # A database belongs to one workspace and one processor account: the live one's is another.
         "DISPATCH_RETURNS_DATABASE_URL": "sqlite:///dispatch-returns-sandbox.db",
     }

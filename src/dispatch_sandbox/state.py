@@ -12,6 +12,7 @@ from dispatch_sandbox.adyen import AdyenStandIn
 from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.braintree import BraintreeStandIn
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
+from dispatch_sandbox.klarna import KlarnaStandIn
 from dispatch_sandbox.limits import RateLimit
 from dispatch_sandbox.memory import Memory, utc_now
 from dispatch_sandbox.mollie import MollieStandIn
@@ -70,9 +71,10 @@ class SandboxState(Memory):
         self.mollie = MollieStandIn()
         self.braintree = BraintreeStandIn()
         self.square = SquareStandIn()
+        self.klarna = KlarnaStandIn()
         self.processors: tuple[StandIn, ...] = (
             *(self.paypal, self.adyen, self.mollie),
-            *(self.braintree, self.square),
+            *(self.braintree, self.square, self.klarna),
         )
         """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}

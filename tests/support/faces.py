@@ -324,6 +324,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "adyen",
         "braintree",
         "create_app",
+        "klarna",
         "mollie",
         "paypal",
         "running",
@@ -340,6 +341,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "shopify_routes",
         "woocommerce_routes",
     ),
+    "dispatch_sandbox.klarna": ("PASSWORD", "USERNAME", "KlarnaStandIn"),
     "dispatch_sandbox.mollie": ("API_KEY", "WEBHOOK_SECRET", "MollieStandIn"),
     "dispatch_sandbox.square": ("ACCESS_TOKEN", "SIGNATURE_KEY", "SquareStandIn"),
     "dispatch_sandbox.braintree": (

@@ -86,6 +86,15 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
         "5xx": Cell(None, "the same refund"),
         "4xx": Cell(None, "a second refund"),
     },
+    "klarna": {
+        "same body": Cell("the first answer", "the same refund"),
+        # Its adapter looks at the order's refunds before each call.
+        "other body": Cell(None, "refused"),
+        "in flight": Cell(None, "asked to wait"),
+        "expired": Cell("the key is valid for 24 hours", "the same refund"),
+        "5xx": Cell("may be retried: it is carried out once", "the same refund"),
+        "4xx": Cell(None, "a second refund"),
+    },
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
@@ -103,7 +112,8 @@ https://developer.paypal.com/reference/guidelines/idempotency (and the header's 
 Payments v2), https://docs.adyen.com/development-resources/api-idempotency,
 https://docs.mollie.com/reference/api-idempotency,
 https://developer.squareup.com/docs/build-basics/common-api-patterns/idempotency,
-https://shopify.dev/docs/api/usage/idempotent-requests.
+https://docs.klarna.com/api/kn/integration-resilience (and Order Management's escalation and retry
+policy), https://shopify.dev/docs/api/usage/idempotent-requests.
 """
 
 

@@ -24,11 +24,12 @@ from dispatch_returns.refunds import (
     ShopifyAdapter,
     StripeAdapter,
 )
+from dispatch_returns.refunds.adapters.klarna import KlarnaAdapter
 from dispatch_returns.refunds.adapters.mollie import MollieAdapter
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
 from dispatch_returns.refunds.adapters.square import SquareAdapter
 from dispatch_returns.refunds.registry import available, load_adapter
-from dispatch_sandbox import stripe
+from dispatch_sandbox import klarna, stripe
 from dispatch_sandbox.mollie import API_KEY as MOLLIE_KEY
 from dispatch_sandbox.mollie import MollieStandIn
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
@@ -214,6 +215,32 @@ def keyed_square() -> Iterator[Keyed]:
 
 
 @contextmanager
+def keyed_klarna() -> Iterator[Keyed]:
+    double = klarna.KlarnaStandIn()
+    with serving(app_of(double)) as url:
+
+        class KeyedKlarna(Keyed):
+            adapter = KlarnaAdapter(klarna.USERNAME, klarna.PASSWORD, base_url=url)
+
+            def pay(self) -> PaymentRef:
+                return PaymentRef("reference", double.pay("149.00", "USD"))
+
+            def forget_keys(self) -> None:
+                double.advance(2 * DAY)
+
+            def be_busy(self, ref: PaymentRef) -> None:
+                double.fail("in_flight", payment=ref.id)
+
+            def act_and_fail(self, ref: PaymentRef) -> None:
+                double.fail("server_error", payment=ref.id, acted=True)
+
+            def refuse(self, ref: PaymentRef) -> None:
+                double.fail("refused", payment=ref.id)
+
+        yield KeyedKlarna()
+
+
+@contextmanager
 def keyed_shopify() -> Iterator[Keyed]:
     ahead = [0.0]
     shop = ShopifyState(clock=lambda: 1_760_000_000.0 + ahead[0])
@@ -245,6 +272,7 @@ MAKERS = {
     "paypal": keyed_paypal,
     "adyen": keyed_adyen,
     "mollie": keyed_mollie,
+    "klarna": keyed_klarna,
     "square": keyed_square,
     "shopify": keyed_shopify,
 }
@@ -295,8 +323,14 @@ def observe(keyed: Keyed, case: Case) -> Observed:
         return said.get(error.kind, "the same refusal")
     if case == "5xx":
         # One refund of 10.00 was made, so what is left says whether this was another.
+        other = f"rfd_{uuid.uuid4().hex}"
         rest = keyed.adapter.refund(
-            replace(request, idempotency_key=f"{refund_id}-g2", amount=Money(13900, "USD"))
+            replace(
+                request,
+                refund_id=other,
+                idempotency_key=f"{other}-g1",
+                amount=Money(13900, "USD"),
+            )
         )
         assert rest.processor_id != again.processor_id
         return "the same refund"

@@ -148,8 +148,34 @@ def square(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
+def klarna(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Klarna, whose refunds are final at once."""
+    state = dispatch.state.klarna
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": made, "amount": minor}
+            for made, minor in state.refunds_of(field["payment_reference"])
+        ]
+
+    return Processor(
+        "klarna",
+        state.base_url,
+        dispatch_sandbox.klarna.PASSWORD,
+        lambda: {"payment_reference": state.pay("500.00", "USD")},
+        refunds,
+        adapter="klarna",
+        options={
+            "username": dispatch_sandbox.klarna.USERNAME,
+            "password": dispatch_sandbox.klarna.PASSWORD,
+            "base_url": state.base_url,
+        },
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
     "adyen": adyen,
+    "klarna": klarna,
     "mollie": mollie,
     "paypal": paypal,
     "shopify": shopify,
