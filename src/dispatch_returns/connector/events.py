@@ -267,9 +267,10 @@ class EventProcessor:
                     conn,
                     stored,
                     f"settled-before-{workspace}-{stored.ticket_id}",
-                    f"Nothing was paid: this ticket was {status} already when this installation"
-                    f" went live. If it should be paid, set it to another status, wait a minute,"
-                    f" and set it to {status} again, or run:"
+                    f"Nothing was paid now: this ticket was {status} already when this installation"
+                    f" went live or its database was restored from a backup, so it may have been"
+                    f" paid before: look at the processor. If it should be paid, set it to another"
+                    f" status, wait a minute, and set it to {status} again, or run:"
                     f" dispatch-returns refunds pay {stored.ticket_id}",
                 )
         if outcome.returned is not None and self._returns is not None:

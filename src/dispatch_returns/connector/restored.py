@@ -120,6 +120,10 @@ class Restored:
                         due_at=None,
                     )
                     messages.report_hold(conn, parked, hold, now)
+            # A held one may have been corrected and paid: no event alone pays its ticket.
+            for refund in ledger.in_state(conn, State.HELD):
+                if refund.adapter in {None, *blind} and refund.entered_at <= found.at:
+                    go_live.settle(conn, refund.workspace_id, refund.ticket_id)
             # A `refunded` ticket without a row may have had one that the backup lacks.
             go_live.again(conn, self._workspace())
         restores.complete(conn, self._clock(), why="reconciled with the processor's refunds")

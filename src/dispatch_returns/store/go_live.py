@@ -74,6 +74,12 @@ def keep(
     )
 
 
+def settle(conn: Connection, workspace_id: str, ticket_id: str) -> None:
+    """Treat a ticket as settled before: it may have been paid, so a person must want it paid."""
+    row = {"workspace_id": workspace_id, "ticket_id": ticket_id}
+    queue.insert_new(conn, settled_before, row)
+
+
 def is_before(conn: Connection, workspace_id: str, ticket_id: str) -> bool:
     """Return whether a ticket was settled before, and has had no other status since."""
     return bool(among(conn, workspace_id, [ticket_id]))

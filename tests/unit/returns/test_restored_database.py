@@ -14,7 +14,7 @@ import pytest
 import dispatch_sandbox
 from dispatch_returns.client import DispatchClient, Ticket
 from dispatch_returns.errors import AdapterError, ErrorKind
-from dispatch_returns.refunds.adapter import UnreadableRefund
+from dispatch_returns.refunds.adapter import Payment, PaymentRef, UnreadableRefund
 from dispatch_returns.refunds.transitions import State
 from dispatch_returns.returns.notifications.comments import TicketComments
 from dispatch_returns.returns.notifications.rendering import Templates
@@ -285,6 +285,35 @@ def test_where_the_processor_says_nothing_a_person_pays_what_the_backup_lacks(
     new = half(less.shop)
     less.shop.run(new)
     assert len(less.fake.refunds) == 2
+
+
+@pytest.mark.parametrize("less", [neither], indirect=True)
+def test_where_the_processor_says_nothing_a_person_pays_what_the_backup_holds(
+    less: Restorable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = less.processor.payment
+
+    def untold(ref: PaymentRef) -> Payment:
+        return replace(told(ref), charged=None, refunded=None)
+
+    monkeypatch.setattr(less.processor, "payment", untold)
+    ticket = less.shop.ticket(refund_amount=50, received_date=None)
+    less.shop.run(ticket)
+    less.back_up()
+    less.shop.set(ticket, "refunded", received_date="2024-01-15")
+    less.shop.run(ticket)
+    assert len(less.fake.refunds) == 1
+    less.restore(declared=True)
+    less.shop.clock.turn(days=40)
+    for _ in range(3):
+        less.shop.work(minutes=20)
+    less.shop.run(ticket)
+    less.shop.work(minutes=2)
+    row = less.shop.refund(ticket)
+    assert row is not None
+    assert (len(less.fake.refunds), row.state) == (1, State.HELD)
+    assert "or its database was restored from a backup" in less.notes(ticket)
+    assert less.shop.connector.refund(ticket.id).state is State.SUCCEEDED, "a person pays it"
 
 
 def waited_and_was_paid(place: Restorable) -> Ticket:
