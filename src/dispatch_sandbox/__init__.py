@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 from dispatch_sandbox import extra
 
 if TYPE_CHECKING:
-    from dispatch_sandbox import adyen, braintree, klarna, mollie, paypal, square, stripe
+    from dispatch_sandbox import (
+        adyen,
+        braintree,
+        checkout_com,
+        klarna,
+        mollie,
+        paypal,
+        square,
+        stripe,
+    )
     from dispatch_sandbox.app import create_app
     from dispatch_sandbox.deliveries import DeliveryPolicy
     from dispatch_sandbox.faults import FaultRule
@@ -36,6 +45,7 @@ __all__ = [
     "add_ticket",
     "adyen",
     "braintree",
+    "checkout_com",
     "create_app",
     "klarna",
     "mollie",
@@ -64,7 +74,16 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import the name, now that it is used. Raises `MissingExtraError` without the extra."""
-        if name in {"adyen", "braintree", "klarna", "mollie", "paypal", "square", "stripe"}:
+        if name in {
+            "adyen",
+            "braintree",
+            "checkout_com",
+            "klarna",
+            "mollie",
+            "paypal",
+            "square",
+            "stripe",
+        }:
             return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,7 +76,7 @@ def sandbox(
 
 def environment_of(box: Sandbox) -> dict[str, str]:
     """Return the variables that point this package at `box`."""
-    from dispatch_sandbox import adyen, braintree, klarna, mollie, square
+    from dispatch_sandbox import adyen, braintree, checkout_com, klarna, mollie, square
     from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID
     from dispatch_sandbox.shops import SHOPIFY_TOKEN, WOO_KEY, WOO_SECRET
     from dispatch_sandbox.state import WORKSPACE
@@ -108,6 +108,9 @@ def environment_of(box: Sandbox) -> dict[str, str]:
         "BRAINTREE_PUBLIC_KEY": braintree.PUBLIC_KEY,
         "BRAINTREE_PRIVATE_KEY": braintree.PRIVATE_KEY,
         "BRAINTREE_BASE_URL": box.state.braintree.base_url,
+        "CHECKOUT_COM_SECRET_KEY": checkout_com.SECRET_KEY,
+        "CHECKOUT_COM_WEBHOOK_SECRET": checkout_com.WEBHOOK_SECRET,
+        "CHECKOUT_COM_BASE_URL": box.state.checkout_com.base_url,
         "SQUARE_ACCESS_TOKEN": square.ACCESS_TOKEN,
         "SQUARE_BASE_URL": box.state.square.base_url,
         "KLARNA_USERNAME": klarna.USERNAME,

@@ -11,6 +11,7 @@ from typing import Literal
 from dispatch_sandbox.adyen import AdyenStandIn
 from dispatch_sandbox.blobs import Blobs
 from dispatch_sandbox.braintree import BraintreeStandIn
+from dispatch_sandbox.checkout_com import CheckoutComStandIn
 from dispatch_sandbox.deliveries import Deliveries, DeliveryPolicy
 from dispatch_sandbox.klarna import KlarnaStandIn
 from dispatch_sandbox.limits import RateLimit
@@ -72,9 +73,10 @@ class SandboxState(Memory):
         self.braintree = BraintreeStandIn()
         self.square = SquareStandIn()
         self.klarna = KlarnaStandIn()
+        self.checkout_com = CheckoutComStandIn()
         self.processors: tuple[StandIn, ...] = (
             *(self.paypal, self.adyen, self.mollie),
-            *(self.braintree, self.square, self.klarna),
+            *(self.braintree, self.square, self.klarna, self.checkout_com),
         )
         """Each is served under ``/processors/<its name>``, and kept in memory only."""
         self.replays: dict[str, Record] = {}

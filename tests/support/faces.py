@@ -323,6 +323,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "add_ticket",
         "adyen",
         "braintree",
+        "checkout_com",
         "create_app",
         "klarna",
         "mollie",
@@ -342,6 +343,7 @@ FACES: Mapping[str, tuple[str, ...]] = {
         "woocommerce_routes",
     ),
     "dispatch_sandbox.klarna": ("PASSWORD", "USERNAME", "KlarnaStandIn"),
+    "dispatch_sandbox.checkout_com": ("SECRET_KEY", "WEBHOOK_SECRET", "CheckoutComStandIn"),
     "dispatch_sandbox.mollie": ("API_KEY", "WEBHOOK_SECRET", "MollieStandIn"),
     "dispatch_sandbox.square": ("ACCESS_TOKEN", "SIGNATURE_KEY", "SquareStandIn"),
     "dispatch_sandbox.braintree": (

@@ -95,6 +95,15 @@ DOCUMENTED: Mapping[str, Mapping[Case, Cell]] = {
         "5xx": Cell("may be retried: it is carried out once", "the same refund"),
         "4xx": Cell(None, "a second refund"),
     },
+    # Its adapter looks at the payment's refunds before each call.
+    "checkout_com": {
+        "same body": Cell("the first answer", "the same refund"),
+        "other body": Cell(None, "refused"),
+        "in flight": Cell("409", "asked to wait"),
+        "expired": Cell("a new request after 24 hours", "the same refund"),
+        "5xx": Cell("nothing is kept: a new request", "the same refund"),
+        "4xx": Cell("nothing is kept: a new request", "a second refund"),
+    },
     "shopify": {
         "same body": Cell("the result of the first request", "the same refund"),
         "other body": Cell("an error: other parameters", "refused"),
@@ -111,6 +120,7 @@ Sources: https://docs.stripe.com/api/idempotent_requests,
 https://developer.paypal.com/reference/guidelines/idempotency (and the header's description in
 Payments v2), https://docs.adyen.com/development-resources/api-idempotency,
 https://docs.mollie.com/reference/api-idempotency,
+https://www.checkout.com/docs/payments/manage-payments/idempotency (and its support article on 409),
 https://developer.squareup.com/docs/build-basics/common-api-patterns/idempotency,
 https://docs.klarna.com/api/kn/integration-resilience (and Order Management's escalation and retry
 policy), https://shopify.dev/docs/api/usage/idempotent-requests.

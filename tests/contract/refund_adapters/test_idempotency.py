@@ -24,12 +24,15 @@ from dispatch_returns.refunds import (
     ShopifyAdapter,
     StripeAdapter,
 )
+from dispatch_returns.refunds.adapters.checkout_com import CheckoutComAdapter
 from dispatch_returns.refunds.adapters.klarna import KlarnaAdapter
 from dispatch_returns.refunds.adapters.mollie import MollieAdapter
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
 from dispatch_returns.refunds.adapters.square import SquareAdapter
 from dispatch_returns.refunds.registry import available, load_adapter
 from dispatch_sandbox import klarna, stripe
+from dispatch_sandbox.checkout_com import SECRET_KEY as CHECKOUT_KEY
+from dispatch_sandbox.checkout_com import CheckoutComStandIn
 from dispatch_sandbox.mollie import API_KEY as MOLLIE_KEY
 from dispatch_sandbox.mollie import MollieStandIn
 from dispatch_sandbox.paypal import CLIENT_ID, CLIENT_SECRET
@@ -241,6 +244,32 @@ def keyed_klarna() -> Iterator[Keyed]:
 
 
 @contextmanager
+def keyed_checkout_com() -> Iterator[Keyed]:
+    checkout = CheckoutComStandIn()
+    with serving(app_of(checkout)) as url:
+
+        class KeyedCheckoutCom(Keyed):
+            adapter = CheckoutComAdapter(CHECKOUT_KEY, base_url=url)
+
+            def pay(self) -> PaymentRef:
+                return PaymentRef("reference", checkout.pay("149.00", "USD"))
+
+            def forget_keys(self) -> None:
+                checkout.advance(2 * DAY)
+
+            def be_busy(self, ref: PaymentRef) -> None:
+                checkout.fail("in_flight", payment=ref.id)
+
+            def act_and_fail(self, ref: PaymentRef) -> None:
+                checkout.fail("server_error", payment=ref.id, acted=True)
+
+            def refuse(self, ref: PaymentRef) -> None:
+                checkout.fail("refused", payment=ref.id)
+
+        yield KeyedCheckoutCom()
+
+
+@contextmanager
 def keyed_shopify() -> Iterator[Keyed]:
     ahead = [0.0]
     shop = ShopifyState(clock=lambda: 1_760_000_000.0 + ahead[0])
@@ -272,6 +301,7 @@ MAKERS = {
     "paypal": keyed_paypal,
     "adyen": keyed_adyen,
     "mollie": keyed_mollie,
+    "checkout_com": keyed_checkout_com,
     "klarna": keyed_klarna,
     "square": keyed_square,
     "shopify": keyed_shopify,

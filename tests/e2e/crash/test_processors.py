@@ -173,8 +173,32 @@ def klarna(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     )
 
 
+def checkout_com(dispatch: dispatch_sandbox.Sandbox) -> Processor:
+    """Our stand-in for Checkout.com, whose refunds are only accepted first."""
+    state = dispatch.state.checkout_com
+    key = dispatch_sandbox.checkout_com.SECRET_KEY
+
+    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
+        return [
+            {"id": made, "amount": minor}
+            for made, minor in state.refunds_of(field["payment_reference"])
+        ]
+
+    return Processor(
+        "checkout_com",
+        state.base_url,
+        key,
+        lambda: {"payment_reference": state.pay("500.00", "USD")},
+        refunds,
+        adapter="checkout_com",
+        options={"secret_key": key, "base_url": state.base_url},
+        ends_as=State.PENDING,
+    )
+
+
 PROCESSORS: Mapping[str, Callable[[dispatch_sandbox.Sandbox], Processor]] = {
     "adyen": adyen,
+    "checkout_com": checkout_com,
     "klarna": klarna,
     "mollie": mollie,
     "paypal": paypal,

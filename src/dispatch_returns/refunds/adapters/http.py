@@ -40,11 +40,15 @@ class Meaning(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessorAnswer:
-    """An answer as it arrived. ``data`` is its JSON object, empty if it has none."""
+    """An answer as it arrived. ``data`` is its JSON object, empty if it has none.
+
+    ``items`` is its JSON array, None if it is none.
+    """
 
     status: int
     data: JsonObject = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    items: list[object] | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -112,7 +116,10 @@ class ProcessorHTTP:
             raise self.not_sent(type(error).__name__) from None
         except Exception as error:  # noqa: BLE001 - whatever broke, the money may have moved
             raise self.unknown(type(error).__name__) from None
-        return ProcessorAnswer(answer.status_code, _object(answer.content), answer.headers)
+        content = _decoded(answer.content)
+        data = mapping(content)
+        items = cast("list[object]", content) if isinstance(content, list) else None
+        return ProcessorAnswer(answer.status_code, data, answer.headers, items)
 
     def fetch(self, url: str) -> bytes:
         """Return a small public file, such as a certificate, without a credential.
@@ -208,8 +215,8 @@ def checked_server(base_url: str, *, plain_http: bool) -> str:
     return base_url.rstrip("/")
 
 
-def _object(content: bytes) -> JsonObject:
+def _decoded(content: bytes) -> object:
     try:
-        return mapping(json.loads(content))
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return NOTHING
+        return None
