@@ -20,6 +20,7 @@ from dispatch_returns.refunds import calls, external, guard, ledger, messages
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
+    RefundResult,
     RefundStatus,
     RefundUpdate,
     SupportsListing,
@@ -121,11 +122,23 @@ class RefundSync:
             if not can_ask or row is None or row.adapter != self._name or row.payment is None:
                 found.append(known)
                 continue
-            with telemetry.processor_call(self._name, "find"):
-                result = self._adapter.find(calls.request_of(row), known.result.processor_id)
-            found.append(known if result is None else replace(known, result=result))
+            result = self._find(row, known.result.processor_id)
+            if result is None:
+                found.append(known)  # its own word, which may be old
+                continue
+            found.append(replace(known, result=result))
             claims[row.id] = row.claims
         return PaymentRefunds(found, claims or None)
+
+    def _find(self, row: Refund, processor_id: str) -> RefundResult | None:
+        """Return a refund by its id, None where the processor does not show it."""
+        try:
+            with telemetry.processor_call(self._name, "find"):
+                return self._adapter.find(calls.request_of(row), processor_id)
+        except AdapterError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return None
 
     def missing(self, refunds: Iterable[KnownRefund]) -> set[str]:
         """Return the tickets of refunds that our ledger made, and that are not in it."""
@@ -229,10 +242,15 @@ class RefundSync:
         known: KnownRefund,
         claims: Mapping[str, int] | None,
     ) -> Reconciled:
-        """Reconcile progress: a step forward is new; a step back may be old, unless we asked."""
+        """Reconcile progress: a step forward is new; a step back may be old, unless we asked.
+
+        So may the success of an earlier attempt, whose id the row carries while the outcome of the
+        current one is unknown.
+        """
         state = State(known.result.status)
         ahead = row.state in ACCEPTED and _ORDER[state] >= _ORDER[row.state]
-        if ahead or row.state is State.UNKNOWN:
+        current = known.idempotency_key in {None, row.idempotency_key}
+        if ahead or (row.state is State.UNKNOWN and current):
             return self._apply(conn, row, known, Reconciled.APPLIED)
         if claims is None or row.id not in claims:
             return Reconciled.AGREES

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import dispatch_sandbox
 from dispatch_returns import Context, RefundEvent
 from dispatch_returns.connector.handlers import RefundEventName
 from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.money import Money
 from dispatch_returns.refunds import actions, external, ledger
 from dispatch_returns.refunds.adapter import (
     KnownRefund,
@@ -201,26 +203,42 @@ def test_a_payment_that_the_processor_does_not_know_is_nobodys(shop: Workshop) -
     assert shop.found(event, "fake").state is EventState.DONE
 
 
-@pytest.fixture(params=["asked", "taken at its word"])
-def either_way(
-    request: pytest.FixtureRequest, box: dispatch_sandbox.Sandbox, tmp_path: Path, any_store: Store
-) -> Iterator[Workshop]:
-    """A shop whose processor lists its refunds, and one whose does not."""
-    fake = FakeAdapter({}) if request.param == "asked" else _Mute({})
-    shop = Workshop(box, tmp_path, fake=fake, store=any_store)
-    shop.fake._clock = shop.clock
-    yield shop
-    shop.close()
-
-
 class _Mute(FakeAdapter):
     """It sends webhooks and lists nothing."""
 
     refunds_of = None  # type: ignore[assignment]
 
 
-def test_old_news_does_not_move_a_refund_back(either_way: Workshop) -> None:
-    shop = either_way
+class _ById(_Mute):
+    """It looks a refund up by the id that it gave it."""
+
+    def __init__(self, payments: Mapping[str, Money]) -> None:
+        super().__init__(payments, lookup=False)
+        self.capabilities = replace(self.capabilities, lookup_by_id=True)
+
+
+@pytest.fixture
+def other_processor(
+    processor: type[FakeAdapter],
+    box: dispatch_sandbox.Sandbox,
+    tmp_path: Path,
+    any_store: Store,
+) -> Iterator[Workshop]:
+    """A shop with the processor that the test names."""
+    shop = Workshop(box, tmp_path, fake=processor({}), store=any_store)
+    shop.fake._clock = shop.clock
+    yield shop
+    shop.close()
+
+
+either_way = pytest.mark.parametrize(
+    "processor", [FakeAdapter, _Mute], ids=["asked", "taken at its word"]
+)
+
+
+@either_way
+def test_old_news_does_not_move_a_refund_back(other_processor: Workshop) -> None:
+    shop = other_processor
     shop.fake.first_status = RefundStatus.PENDING
     ticket, refund = paid(shop)
     assert refund.processor_id is not None
@@ -242,8 +260,35 @@ def test_old_news_does_not_move_a_refund_back(either_way: Workshop) -> None:
     assert row(shop, ticket).state is State.FAILED
 
 
-def test_the_failure_of_an_earlier_attempt_does_not_end_the_next_one(either_way: Workshop) -> None:
-    shop = either_way
+@pytest.mark.parametrize("processor", [_ById])
+@pytest.mark.parametrize("missing", [None, AdapterError(ErrorKind.NOT_FOUND, "no such refund")])
+def test_old_news_of_a_refund_that_is_not_shown_is_no_answer(
+    other_processor: Workshop, monkeypatch: pytest.MonkeyPatch, missing: AdapterError | None
+) -> None:
+    """Such news is taken at its word, which may be old, and moves nothing back."""
+    shop = other_processor
+    shop.fake.first_status = RefundStatus.PENDING
+    ticket, refund = paid(shop)
+    old = shop.fake.event(refund.processor_id or "")
+    shop.fake.set_status(refund.processor_id or "", RefundStatus.SUCCEEDED)
+    newest = shop.fake.event(refund.processor_id or "")
+
+    def find(request: RefundRequest, processor_id: str | None = None) -> None:
+        if missing is not None:
+            raise missing
+
+    monkeypatch.setattr(shop.fake, "find", find)
+    for event in (newest, old):
+        shop.deliver(*event)
+        shop.work()
+        assert row(shop, ticket).state is State.SUCCEEDED
+
+
+@either_way
+def test_the_failure_of_an_earlier_attempt_does_not_end_the_next_one(
+    other_processor: Workshop,
+) -> None:
+    shop = other_processor
     ticket, first = paid(shop)
     assert first.processor_id is not None
     shop.fake.set_status(first.processor_id, RefundStatus.FAILED)
@@ -279,6 +324,31 @@ def test_the_failure_of_an_earlier_attempt_does_not_end_one_whose_outcome_is_unk
     shop.work(hours=1)
     assert row(shop, ticket).state is State.SUCCEEDED
     assert shop.fake.requests[-1].idempotency_key == row(shop, ticket).idempotency_key
+
+
+@pytest.mark.parametrize("processor", [_Mute])
+def test_old_news_that_an_earlier_attempt_succeeded_does_not_settle_one_whose_outcome_is_unknown(
+    other_processor: Workshop,
+) -> None:
+    """The bank sent the first attempt back; the second may have been carried out, or not."""
+    shop = other_processor
+    shop.fake.first_status = RefundStatus.PENDING
+    ticket, first = paid(shop)
+    shop.fake.set_status(first.processor_id or "", RefundStatus.SUCCEEDED)
+    late = shop.fake.event(first.processor_id or "")
+    shop.fake.set_status(first.processor_id or "", RefundStatus.FAILED)
+    shop.news(first.processor_id or "", "refund.failed")
+    shop.work()
+    shop.fake.fail_next(AdapterError(ErrorKind.UNKNOWN_OUTCOME, "no answer"))
+    retry(shop, ticket)
+    shop.work()
+    assert row(shop, ticket).state is State.UNKNOWN
+    shop.deliver(*late)
+    shop.work()
+    assert row(shop, ticket).state is State.UNKNOWN
+    shop.work(hours=1)
+    assert row(shop, ticket).state is State.PENDING
+    assert row(shop, ticket).processor_id != first.processor_id
 
 
 def test_the_failure_of_the_very_call_whose_answer_was_lost_ends_it(shop: Workshop) -> None:
@@ -823,8 +893,6 @@ def test_a_second_refund_of_ours_is_shown_to_a_person(shop: Workshop) -> None:
 
 
 def _with_key(request: RefundRequest, key: str) -> RefundRequest:
-    from dataclasses import replace
-
     return replace(request, idempotency_key=key)
 
 
