@@ -495,7 +495,7 @@ def failing(conn: Connection, before: datetime) -> Failing:
             ledger.c.due_at.is_not(None),
             ledger.c.state.not_in(_ENDED),
             ledger.c.failing_since <= before,
-            ledger.c.detail.is_not(None),
+            ledger.c.detail != NOT_SHOWN,  # nor NULL
         )
         .group_by(ledger.c.adapter)
         .order_by(ledger.c.adapter)
@@ -524,6 +524,8 @@ def unsent_since(conn: Connection) -> dict[str, tuple[int, datetime]]:
 _UNSENT = (State.REQUESTED, State.SENDING, State.UNKNOWN)
 WAITS_FOR_ADAPTER = "waits for the adapter"
 """The start of a refund's detail where its adapter is not the one that is set."""
+NOT_SHOWN = "The processor accepted this refund, and does not show it now."
+"""The detail of a row that waits though its processor answers."""
 _ENDED = (State.HELD, State.SUCCEEDED, State.VOIDED, State.FAILED, State.CANCELED)
 
 

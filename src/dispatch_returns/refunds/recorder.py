@@ -301,11 +301,23 @@ class Recorder:
         self._postpone(refund, due_at=None)
 
     def follow_later(self, refund: Refund) -> None:
-        """Look again later at a refund that the processor accepted, and does not show now."""
+        """Look again later at an accepted refund that the processor does not show now.
+
+        Where it should still change, a person is notified after a day, once.
+        """
+        now = self._now()
         polls = refund.tries + 1
         wait = self._schedule.next_poll(refund.state, polls, self._jitter())
-        due_at = None if wait is None else self._now() + wait
-        self._postpone(refund, detail=None, due_at=due_at, tries=polls)
+        since = failing_since(refund.failing_since, refund.detail, ledger.NOT_SHOWN, now)
+        told = now - since >= self._schedule.patience and refund.state in WAITING
+        self._postpone(
+            refund,
+            _NOT_TOLD if told else None,
+            detail=ledger.NOT_SHOWN,
+            due_at=None if wait is None else now + wait,
+            tries=polls,
+            failing_since=since,
+        )
 
     def cannot_follow(self, refund: Refund, error: AdapterError) -> None:
         """Look again later at an accepted refund while the processor cannot say how it stands."""

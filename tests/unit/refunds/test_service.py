@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dispatch_returns.errors import AdapterError, ErrorKind, UnsupportedFeatureError
+from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest, RefundResult, RefundStatus
 from dispatch_returns.refunds.transitions import RefundAction, State
 from dispatch_returns.testing import FakeAdapter
@@ -254,6 +255,24 @@ def test_a_refund_of_which_the_processor_does_not_say_how_it_stands_is_told_afte
     assert "for a day it has not said how it stands" in note
     assert desk.only().state is State.PENDING
     assert len(desk.fake._faults["find"]) > 20, "it is not asked ever less often"
+
+
+def test_an_accepted_refund_that_the_processor_does_not_show_is_told_after_a_day(
+    desk: Desk,
+) -> None:
+    desk.fake.first_status = RefundStatus.PENDING
+    desk.enter()
+    desk.step()
+    del desk.fake._made["fake_1"]
+    desk.run(hours=23)
+    assert desk.told("note") == []
+    desk.run(days=9)
+    (note,) = desk.told("note")
+    assert "for a day it has not said how it stands" in note
+    assert desk.only().state is State.PENDING
+    with desk.store.read() as conn:
+        assert not ledger.failing(conn, desk.clock.now).by_adapter, "the processor answers"
+    assert desk.next_due() is not None, "it is still looked at"
 
 
 def test_a_refund_that_the_processor_does_not_list_keeps_its_state(desk: Desk) -> None:
