@@ -28,6 +28,7 @@ from dispatch_returns.errors import (
     PermissionDeniedError,
 )
 from dispatch_returns.plugins.options import prefix
+from dispatch_returns.refunds import ledger
 from dispatch_returns.refunds.adapter import RefundAdapter, SupportsAccount
 from dispatch_returns.refunds.processors import SETTING as ADAPTERS
 from dispatch_returns.refunds.processors import Adapters
@@ -219,6 +220,21 @@ def _adapter(known: Sequence[Entry], seen: Whose, *, adopting: bool) -> Belongin
     return Belonging(new=(this,))
 
 
+def _refuse_taken_name(
+    known: Sequence[Entry], new: Sequence[Entry], unfinished: Mapping[str, int]
+) -> None:
+    """Raise where a name's unfinished refunds, begun at one account, would go on at another."""
+    names = {it.name for it in known if it.kind == "adapter"}
+    for it in new:
+        if it.kind == "adapter" and it.id is None and it.name in names and it.name in unfinished:
+            raise ConfigurationError(
+                f"{Whose(it.name).setting} belongs to {_described(it)}, and {it.name} has"
+                f" unfinished refunds ({unfinished[it.name]}), begun at another account: give this"
+                f" one a name of its own in {ADAPTERS}, or let them end with the old key first"
+                " (dispatch-returns refunds list)"
+            )
+
+
 def _entry(seen: Whose) -> Entry:
     return Entry("adapter", seen.name, seen.account, seen.mode)
 
@@ -335,13 +351,16 @@ class Installation:
     def adopt(self, *, who: str, why: str | None = None) -> tuple[Entry, ...]:
         """Add what the settings refer to to the database's entries; return what was new.
 
-        It is recorded. Raises `ConfigurationError` if it is not known what they refer to.
+        It is recorded. Raises `ConfigurationError` if it is not known what they refer to, and for
+        another account under an adapter's name that has unfinished refunds.
         """
         seen = self._identity(self._entries())
 
         def add(conn: Connection) -> Belonging:
             installation.lock(conn)
-            found = compare(installation.entries(conn), seen, adopting=True)
+            known = installation.entries(conn)
+            found = compare(known, seen, adopting=True)
+            _refuse_taken_name(known, found.new, ledger.unfinished(conn))
             now = self._clock()
             if found.may_work:
                 installation.write(conn, found.new, now)

@@ -521,6 +521,16 @@ def unsent_since(conn: Connection) -> dict[str, tuple[int, datetime]]:
     return {name: (count, since) for name, count, since in conn.execute(query)}
 
 
+def unfinished(conn: Connection) -> dict[str, int]:
+    """Return, by adapter, how many refunds are still to be sent, looked up or followed."""
+    query = (
+        select(ledger.c.adapter, func.count())
+        .where(ledger.c.adapter.is_not(None), ledger.c.state.not_in(_ENDED))
+        .group_by(ledger.c.adapter)
+    )
+    return {row[0]: int(row[1]) for row in conn.execute(query)}
+
+
 _UNSENT = (State.REQUESTED, State.SENDING, State.UNKNOWN)
 WAITS_FOR_ADAPTER = "waits for the adapter"
 """The start of a refund's detail where its adapter is not the one that is set."""

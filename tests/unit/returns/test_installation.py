@@ -13,9 +13,10 @@ from dispatch_returns.client import DispatchClient
 from dispatch_returns.connector.installation import Identity, Whose, compare
 from dispatch_returns.errors import AdapterError, ConfigurationError, ErrorKind
 from dispatch_returns.refunds import ledger
-from dispatch_returns.store import Store, audit_log
+from dispatch_returns.store import Store, audit_log, switches
 from dispatch_returns.store.inbox import EventState
 from dispatch_returns.store.installation import Entry
+from dispatch_returns.store.switches import Switch
 from dispatch_returns.testing import FakeAdapter
 from dispatch_sandbox import SandboxState
 from tests.support.stores import open_store
@@ -194,6 +195,34 @@ def test_a_key_of_another_account_pays_nothing_until_it_is_adopted(
     other.connector.installation.adopt(who="Ann")
     other.work(minutes=2)
     assert paid(other) == 1
+
+
+def test_another_account_is_not_adopted_under_a_name_with_unfinished_refunds(
+    shop: Callable[..., Workshop],
+) -> None:
+    ours = shop(fake=Bank("acct_1"))
+    kill(ours, is_on=True)
+    ours.run(ours.ticket())
+    other = shop(fake=Bank("acct_2"))
+    with pytest.raises(
+        ConfigurationError,
+        match=r"^FAKE_API_KEY belongs to fake acct_2 .* unfinished refunds \(1\), .* its own in",
+    ):
+        other.connector.installation.adopt(who="Ann")
+    kill(ours, is_on=False)
+    other.work(minutes=2)
+    ours.work(minutes=2)
+    assert (paid(other), paid(ours)) == (0, 1)
+    (new,) = other.connector.installation.adopt(who="Ann")
+    assert (new.name, new.account) == ("fake", "acct_2")
+
+
+def kill(shop: Workshop, *, is_on: bool) -> None:
+    now = shop.clock()
+    shop.store.write(
+        "throw",
+        lambda conn: switches.throw(conn, Switch.KILL, now, is_on=is_on, who="Ann", why="x"),
+    )
 
 
 @pytest.mark.parametrize("account", ["acct_1", None], ids=["full key", "restricted key"])
