@@ -53,9 +53,13 @@ class RetrySchedule:
         return min(max(timedelta(seconds=retry_after), _SOONEST), self.longest_retry)
 
     def settled_in(self, retry_after: float | None) -> timedelta:
-        """Return how long to wait for a settlement: what the processor says, else an hour."""
-        said = timedelta(hours=1) if retry_after is None else timedelta(seconds=retry_after)
-        return min(max(said, self.first_poll), timedelta(days=1))
+        """Return how long to wait for a settlement: what the processor says, an hour at most.
+
+        It is asked again then. The check of this machine's clock (`clock_check`) takes a refund
+        that waits longer than the longest retry for one of a wrong clock.
+        """
+        said = self.longest_retry if retry_after is None else timedelta(seconds=retry_after)
+        return min(max(said, self.first_poll), self.longest_retry)
 
     def wait_on(self, waited: timedelta, first: timedelta) -> timedelta:
         """Return how long to wait after having `waited`: as long again, but at least `first`."""

@@ -244,8 +244,16 @@ class RefundService:
             else:
                 self.recorder.refuse(refund, refused, error, "find")
             return
+        can = self.adapter_of(refund).capabilities
         if found is not None and is_ours:
             self.recorder.record(refund, found, by=RefundAction.FIND)
+        elif (
+            can.key_lifetime is None
+            and refund.first_sent_at is not None
+            and (not_shown := calls.not_shown_yet(refund, can, self.now()))
+        ):
+            # Only this look keeps such a processor from paying twice.
+            self.recorder.retry(refund, not_shown, "find")
         else:
             self._send_unless_taken_back(refund)
 

@@ -29,7 +29,7 @@ def connector(tmp_path: Path) -> Iterator[Connector]:
             "api_key": "sk_1",
             "workspace": "ws_1",
             "webhook_secrets": [webhooks.SECRET],
-            "adapter": "manual",
+            "adapters": ["manual"],
         }
     )
     with Connector(settings, store=open_store(tmp_path), clock=webhooks.clock) as connector:

@@ -18,8 +18,11 @@ from typer.main import get_command
 from dispatch_returns import __version__, cli, errors
 from dispatch_returns.cli.app import app
 from dispatch_returns.cli.errors import explain
+from dispatch_returns.connector.build import adapters_of
+from dispatch_returns.connector.settings import Settings
 from dispatch_returns.errors import AdapterError, DispatchReturnsError, ErrorKind
 from dispatch_returns.refunds import ledger
+from dispatch_returns.refunds.registry import available
 from dispatch_returns.refunds.transitions import State
 from dispatch_sandbox.stripe import Fault
 from tests.support.cli import COMMAND, PATIENCE, Shop, run, started
@@ -331,10 +334,14 @@ def test_the_sandbox_prints_what_points_everything_at_it(tmp_path: Path) -> None
     arguments = ("sandbox", "--port", "0", "--json")
     with started(*arguments, environment={}, until="}", cwd=tmp_path) as process:
         said = process.end(signal.SIGTERM)
-    assert set(said.json["environment"]) == {
+    variables = said.json["environment"]
+    assert variables.keys() >= {
         "DISPATCH_API_KEY", "DISPATCH_WORKSPACE", "DISPATCH_BASE_URL",
         "STRIPE_API_KEY", "STRIPE_BASE_URL", "DISPATCH_RETURNS_DATABASE_URL",
     }  # fmt: skip
+    # Each adapter of the package finds its double with what is printed for it.
+    for name in set(available()) - {"manual"}:
+        assert adapters_of(Settings.from_env(variables | {"DISPATCH_RETURNS_ADAPTERS": name}))
 
 
 def test_the_sandbox_keeps_what_is_in_its_file(tmp_path: Path) -> None:

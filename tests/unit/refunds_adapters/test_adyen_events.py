@@ -193,7 +193,15 @@ def test_other_events_say_nothing_about_refunds(adapter: AdyenAdapter, code: str
 
 
 def test_an_event_of_another_merchant_account_is_left_alone(adapter: AdyenAdapter) -> None:
-    assert said_by(adapter, merchantAccountCode="AcmePOS") is None
+    theirs = {"merchantAccountCode": "AcmePOS", "merchantReference": "order-1234"}
+    assert said_by(adapter, **theirs) is None
+
+
+def test_a_refund_of_ours_at_another_merchant_account_is_kept_and_said(
+    adapter: AdyenAdapter,
+) -> None:
+    with pytest.raises(EventError, match="URL of its own adapter"):
+        said_by(adapter, merchantAccountCode="AcmePOS")
 
 
 def test_a_refund_made_in_the_customer_area_is_external(adapter: AdyenAdapter) -> None:

@@ -133,21 +133,23 @@ def test_the_request_says_the_amount_as_mollie_writes_it_and_carries_our_ids() -
 @pytest.mark.parametrize(
     ("status", "content", "kind"),
     [
-        (400, {"status": 400}, ErrorKind.KEY_CONFLICT),
-        (401, {"status": 401}, ErrorKind.AUTH),
-        (403, {"status": 403}, ErrorKind.AUTH),
-        (404, {"status": 404}, ErrorKind.NOT_FOUND),
-        (409, {"status": 409}, ErrorKind.IN_PROGRESS),
-        (410, {"status": 410}, ErrorKind.NOT_REFUNDABLE),
-        (422, {"status": 422}, ErrorKind.NOT_REFUNDABLE),
-        (422, {"status": 422, "field": "amount"}, ErrorKind.EXCEEDS_REMAINING),
-        (422, {"status": 422, "field": "amount.currency"}, ErrorKind.CONFIG),
-        (422, {"status": 422, "field": "something"}, ErrorKind.NOT_REFUNDABLE),
+        (400, {"status": 400, "title": "An error"}, ErrorKind.KEY_CONFLICT),
+        (401, {"status": 401, "title": "An error"}, ErrorKind.AUTH),
+        (403, {"status": 403, "title": "An error"}, ErrorKind.AUTH),
+        (404, {"status": 404, "title": "An error"}, ErrorKind.NOT_FOUND),
+        (409, {"status": 409, "title": "An error"}, ErrorKind.IN_PROGRESS),
+        (410, {"status": 410, "title": "An error"}, ErrorKind.NOT_REFUNDABLE),
+        (422, {"status": 422, "title": "An error"}, ErrorKind.NOT_REFUNDABLE),
+        (422, {"status": 422, "title": "An error", "field": "amount"}, ErrorKind.EXCEEDS_REMAINING),
+        (422, {"status": 422, "title": "An error", "field": "amount.currency"}, ErrorKind.CONFIG),
+        (422, {"status": 422, "title": "An error", "field": "something"}, ErrorKind.NOT_REFUNDABLE),
         (429, {}, ErrorKind.RATE_LIMITED),
         (500, {"status": 500}, ErrorKind.UNKNOWN_OUTCOME),
         (503, {"status": 503}, ErrorKind.UNKNOWN_OUTCOME),
-        # A proxy's page: not Mollie's word.
+        # A proxy's page, or its JSON: not Mollie's word.
         (404, None, ErrorKind.UNKNOWN_OUTCOME),
+        (422, {"message": "response blocked by policy"}, ErrorKind.UNKNOWN_OUTCOME),
+        (404, {"status": 500, "title": "An error"}, ErrorKind.UNKNOWN_OUTCOME),
         (201, {"resource": "refund"}, ErrorKind.UNKNOWN_OUTCOME),
         (201, REFUND | {"status": "new"}, ErrorKind.UNKNOWN_OUTCOME),
     ],
@@ -157,7 +159,9 @@ def test_each_answer_has_its_kind(status: int, content: Any, kind: ErrorKind) ->
 
 
 def test_what_mollie_writes_is_not_repeated() -> None:
-    adapter = answering(422, {"status": 422, "detail": "Jane Doe's account", "field": "amount"})
+    adapter = answering(
+        422, {"status": 422, "title": "An error", "detail": "Jane Doe's account", "field": "amount"}
+    )
     with pytest.raises(AdapterError) as caught:
         adapter.refund(REQUEST)
     assert "Jane" not in f"{caught.value}"
@@ -293,11 +297,13 @@ def test_without_a_secret_nothing_signed_is_accepted() -> None:
         MollieAdapter(KEY).verify_webhook(delivery(event()))
 
 
-def test_an_unsigned_delivery_is_only_a_reason_to_ask(adapter: MollieAdapter) -> None:
-    request = WebhookRequest("POST", "/", {}, f"id={PAYMENT.id}".encode())
+@pytest.mark.parametrize("more", ["", "&x=1", '&pad={"resource":"event","type":"refund.failed"}'])
+def test_an_unsigned_delivery_is_only_a_reason_to_ask(adapter: MollieAdapter, more: str) -> None:
+    request = WebhookRequest("POST", "/", {}, f"id={PAYMENT.id}{more}".encode())
     (head,) = adapter.verify_webhook(request)
     assert head.hint_of == PAYMENT.id
-    update = adapter.parse_event(request.body)
+    assert head.body == f"id={PAYMENT.id}".encode(), "nothing else of it is kept"
+    update = adapter.parse_event(head.body)
     assert update is not None
     assert (update.payments, update.refunds) == ((PAYMENT,), ())
 

@@ -286,9 +286,11 @@ def test_a_certificate_counts_only_with_its_chain_its_name_and_in_its_time() -> 
 
 def test_made_up_addresses_push_no_certificate_out_and_are_asked_one_at_a_time() -> None:
     good, running, most = signing.key_pair(), [0], [0]
+    asked, ahead = list[str](), [timedelta()]
     guard = threading.Lock()
 
     def fetch(url: str) -> bytes:
+        asked.append(url)
         with guard:
             running[0] += 1
             most[0] = max(most[0], running[0])
@@ -301,7 +303,10 @@ def test_made_up_addresses_push_no_certificate_out_and_are_asked_one_at_a_time()
                 running[0] -= 1
 
     found = Certificates(
-        {"https://api-m.paypal.com"}, fetch, lambda: datetime.now(UTC), read_roots(good.roots)
+        {"https://api-m.paypal.com"},
+        fetch,
+        lambda: datetime.now(UTC) + ahead[0],
+        read_roots(good.roots),
     )
 
     def is_used(url: str) -> bool:
@@ -316,6 +321,9 @@ def test_made_up_addresses_push_no_certificate_out_and_are_asked_one_at_a_time()
     wait_until(lambda: is_used(URL))
     for number in range(30):
         wait_until(lambda number=number: is_used(f"{URL}{number}"))  # type: ignore[misc]
+        assert not is_used(f"{URL}made-up-{number}"), "it is fetched five seconds later at the most"
+        ahead[0] += timedelta(seconds=6)
+    assert not [url for url in asked if "made-up" in url]
     with pytest.raises(SignatureError, match="does not match"):
         found.verify(URL, b"", b"")
     assert most == [1]

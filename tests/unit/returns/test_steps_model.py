@@ -59,7 +59,7 @@ _WRITES = (
     "message.done", "refund.sending", "refund.outcome", "return.claim", "return.decided",
     "return.moved",
 )  # fmt: skip
-_OVER = {"rejected", "expired"}
+_OVER = {"rejected", "expired", "cancelled"}
 PARCELS: dict[str, Any] = {
     "all": None,
     "fewer": ["SKU-002"],
@@ -309,7 +309,7 @@ class Returns(RuleBasedStateMachine):
         """Whether a return is over, or waits for a person who was told why."""
         row, story = self.shop.row(ticket), self.shop.decisions(ticket)
         assert (row.status, row.planned, row.working) == (self.shop.status(ticket), None, False)
-        if row.step in {Step.REJECTED, Step.EXPIRED}:
+        if row.step in {Step.REJECTED, Step.EXPIRED, Step.CANCELLED}:
             assert all(label.state in OVER for label in self.shop.labels(ticket))
         elif row.step is Step.REVIEW:
             came = [it for it in story if (it.kind, it.outcome) == ("status", "needs_review")][-1]

@@ -295,10 +295,13 @@ def test_records_cannot_be_emptied(store: Store, table: Any) -> None:
 
 
 def kill_connections(url: str) -> None:
-    """End every session in the database, as an administrator or a failing server does."""
+    """End every session in the database, as an administrator or a failing server does.
+
+    It returns once they are gone.
+    """
     name = url.rpartition("/")[2]
     postgres.administer(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = "
         f"'{name}' AND pid <> pg_backend_pid()"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch_returns.errors import AdapterError, ErrorKind
+from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
     NO_MONEY_MOVED,
     KnownRefund,
@@ -49,10 +50,16 @@ def repeated(
 ) -> KnownRefund | None:
     """Return the refund that this key made already, as a repeated call does.
 
-    Raises `AdapterError` (key_conflict) when it has another amount.
+    Raises `AdapterError` (key_conflict) when it has another amount, or when an earlier key made it.
     """
-    if found is None or found.idempotency_key != request.idempotency_key:
+    if found is None:
         return None
+    if found.idempotency_key != request.idempotency_key:
+        raise AdapterError(
+            ErrorKind.KEY_CONFLICT,
+            f"{processor} has this refund already, from an earlier call:"
+            f" {found.result.processor_id}.",
+        )
     if found.result.amount != request.amount:
         raise AdapterError(
             ErrorKind.KEY_CONFLICT,
@@ -61,13 +68,23 @@ def repeated(
     return found
 
 
-def check_left(request: RefundRequest, left: int, processor: str) -> None:
-    """Raise `AdapterError` where less is left of the payment, in minor units, than is asked for."""
-    if left <= 0:
+def check_left(request: RefundRequest, left: Money, processor: str) -> None:
+    """Raise `AdapterError` where less is left of the payment than is asked for.
+
+    Its kind is config where the payment is in another currency than the request.
+    """
+    asked = request.amount
+    if (asked.currency, asked.decimals) != (left.currency, left.decimals):
+        raise AdapterError(
+            ErrorKind.CONFIG,
+            f"{processor} has the payment in {left.currency}, and the refund is in"
+            f" {asked.currency}: correct the amount on the ticket.",
+        )
+    if left.minor <= 0:
         raise AdapterError(
             ErrorKind.ALREADY_REFUNDED, f"Nothing is left of this payment in {processor}."
         )
-    if request.amount.minor > left:
+    if asked.minor > left.minor:
         raise AdapterError(
             ErrorKind.EXCEEDS_REMAINING,
             f"{processor} has less left of this payment than is asked for.",

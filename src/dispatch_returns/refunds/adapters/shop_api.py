@@ -93,10 +93,12 @@ class ShopCalls:
         *,
         params: Mapping[str, str] | None = None,
         json: Any = None,
+        may_have_paid: bool = False,
     ) -> ShopAnswer:
         """Return the answer, also a refusal below 500 that is the endpoint's own to explain.
 
-        Raises `AdapterError` for the rest.
+        Raises `AdapterError` for the rest. `may_have_paid`: the shop may answer the call with any
+        error after its gateway has paid, so only the caller can tell a refusal.
         """
         http = self._connections.open()
         request = http.build_request(
@@ -112,6 +114,8 @@ class ShopCalls:
         except httpx.HTTPError as error:
             raise self.unknown(type(error).__name__) from None
         status = answer.status_code
+        if may_have_paid and status != 429 and 300 <= status < 500:
+            return ShopAnswer(status, _json_or_none(answer.content), answer.headers)
         if status in {401, 403}:
             raise self.refused(str(status))
         if status == 429:
@@ -124,12 +128,10 @@ class ShopCalls:
             raise self.unknown(str(status))
         if 300 <= status < 400:
             raise self.error(ErrorKind.CONFIG, f"answered {status}: check its address")
-        try:
-            return ShopAnswer(status, loads(answer.content), answer.headers)
-        except ValueError:
-            if status >= 400:
-                return ShopAnswer(status, None, answer.headers)
-            raise self.unknown("no JSON") from None
+        data = _json_or_none(answer.content)
+        if data is None and status < 400:
+            raise self.unknown("no JSON")
+        return ShopAnswer(status, data, answer.headers)
 
     def read(self, model: type[M], value: Any) -> M:
         """Return `value` as the shop documents it. Raises `AdapterError` if it differs."""
@@ -163,6 +165,21 @@ class ShopCalls:
     def close(self) -> None:
         """Close the connections, unless the HTTP client is the caller's own."""
         self._connections.close()
+
+
+def checked_secrets(secrets: str | Sequence[str]) -> list[str]:
+    """Return the webhook's secrets. Raises `InvalidArgumentError` for an empty one."""
+    found = [secrets] if isinstance(secrets, str) else list(secrets)
+    if not all(found):
+        raise InvalidArgumentError("webhook_secrets", "a secret is empty")
+    return found
+
+
+def _json_or_none(content: bytes) -> Any:
+    try:
+        return loads(content)
+    except ValueError:
+        return None
 
 
 def as_object(value: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from dispatch_returns.refunds.adapters.shop_api import (
     ShopAnswer,
     ShopCalls,
     as_object,
+    checked_secrets,
     checked_url,
     event_object,
     is_local,
@@ -163,13 +164,13 @@ class WooCommerceAdapter:
         *,
         restock: Sequence[str] = ("new", "like_new"),
         timeout: float = 40.0,
-        webhook_secrets: Sequence[str] = (),
+        webhook_secrets: str | Sequence[str] = (),
         http_client: httpx.Client | None = None,
     ) -> None:
         url = checked_url("url", url)
         self._shown = url
         self._restock = frozenset(restock)
-        self._secrets = list(webhook_secrets)
+        self._secrets = checked_secrets(webhook_secrets)
         self._calls = ShopCalls(
             _SHOP,
             f"{url}/wp-json/wc/v3",
@@ -232,8 +233,10 @@ class WooCommerceAdapter:
         known = own_refunds.find_own(listed, request, _SHOP)
         if (made := own_refunds.repeated(known, request, _SHOP)) is not None:
             return self._paid(made).result
-        paid = self._money(order.total, order.currency).minor
-        own_refunds.check_left(request, paid - sum(it.result.amount.minor for it in listed), _SHOP)
+        paid = self._money(order.total, order.currency)
+        back = sum(it.result.amount.minor for it in listed)
+        left = Money(paid.minor - back, paid.currency, paid.decimals)
+        own_refunds.check_left(request, left, _SHOP)
         lines = self._lines(request, order)
         wanted = request.details.lines
         given: dict[str, Any] = {
@@ -244,9 +247,11 @@ class WooCommerceAdapter:
         }
         if lines:
             given["line_items"] = lines
-        answer = self._calls.call("POST", f"/orders/{order.id}/refunds", json=given)
-        if answer.status >= 400:
-            raise self._refused(answer)
+        answer = self._calls.call(
+            "POST", f"/orders/{order.id}/refunds", json=given, may_have_paid=True
+        )
+        if answer.status >= 300:
+            raise self._not_confirmed(answer)
         found = self._listed(self._calls.read(_Refund, answer.data), order)
         if isinstance(found, UnreadableRefund):
             raise self._calls.unknown(found.problem)
@@ -438,6 +443,20 @@ class WooCommerceAdapter:
             raise self._calls.error(
                 ErrorKind.UNREADABLE_REFUND, "gave an amount that is not one of its currency"
             ) from None
+
+    def _not_confirmed(self, answer: ShopAnswer) -> Exception:
+        """Return the error for a refund that the shop does not confirm.
+
+        WooCommerce pays before it writes the rest of the refund, and may then delete it and answer
+        with any error of a plugin's. Only these come before the payment (class
+        WC_REST_Order_Refunds_Controller, its permission check and the look at the order).
+        """
+        code = as_object(answer.data).get("code")
+        if code in {"woocommerce_rest_cannot_create", "woocommerce_rest_authentication_error"}:
+            return self._calls.refused(f"{code}")
+        if code == "woocommerce_rest_invalid_order_id":
+            return self._calls.error(ErrorKind.NOT_FOUND, "has no such order", code=f"{code}")
+        return self._calls.unknown(str(answer.status))
 
     def _refused(self, answer: ShopAnswer) -> Exception:
         """Return the error for a status below 500. The shop's own text is not repeated."""

@@ -79,19 +79,28 @@ def signature(item: Item, key: bytes) -> str:
 
 
 def refund_update(body: bytes, merchant_account: str) -> RefundUpdate | None:
-    """Return what one verified item says about a refund; None for any other event or account.
+    """Return what one verified item says about a refund; None for any other event.
 
-    Raises `EventError` for an item that cannot be understood.
+    Raises `EventError` for an item that cannot be understood, and for a refund of ours that is of
+    another merchant account: another adapter waits for it, and its own webhook must deliver it.
     """
     try:
         item: Any = json.loads(body)
         status = _status(item)
-        if status is None or item["merchantAccountCode"] != merchant_account:
+        if status is None:
             return None
         known = _refund(item, status)
+        others = item["merchantAccountCode"] != merchant_account
     except (ValueError, KeyError, TypeError, AttributeError, MoneyError) as error:
         raise EventError(f"the notification can't be understood ({type(error).__name__})") from None
-    return RefundUpdate(known.payments, (known,))
+    if not others:
+        return RefundUpdate(known.payments, (known,))
+    if known.refund_id is None:
+        return None
+    raise EventError(
+        "a refund of ours at another merchant account of Adyen's: give that account's webhook the"
+        " URL of its own adapter"
+    )
 
 
 def _items(body: bytes) -> Iterator[Item]:

@@ -169,7 +169,9 @@ class BraintreeAdapter:
             return made.result
         if (voided := _voided(found, request)) is not None:
             return voided
-        own_refunds.check_left(request, found.charged.minor - found.refunded, _NAME)
+        charged = found.charged
+        left = Money(charged.minor - found.refunded, charged.currency, charged.decimals)
+        own_refunds.check_left(request, left, _NAME)
         if found.status in objects.UNSETTLED and request.amount == found.charged:
             return self._void(found, request)
         body = {
@@ -215,9 +217,12 @@ class BraintreeAdapter:
                 late = isinstance(refund, KnownRefund) and until and refund.created_at >= until
                 if not late:
                     yield refund
-            after = info.get("endCursor")
-            if info.get("hasNextPage") is not True or not isinstance(after, str):
+            following = info.get("endCursor")
+            if info.get("hasNextPage") is not True or not isinstance(following, str):
                 return
+            if following == after:
+                raise self._http.unknown("its pages repeat")
+            after = following
 
     def verify_webhook(self, request: WebhookRequest) -> Sequence[EventHead]:
         """Return the head of an event. Raises `SignatureError`, `EventError`."""
@@ -293,7 +298,7 @@ class BraintreeAdapter:
             auth=self._keys,
             json_body={"query": query, "variables": variables},
         )
-        error = rejection(self._http, answer)
+        error = rejection(self._http, answer, changes=query.lstrip().startswith("mutation"))
         if error is not None:
             raise error
         data = answer.data.get("data")

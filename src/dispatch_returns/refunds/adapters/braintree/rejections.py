@@ -90,8 +90,14 @@ _BY_CLASS: Mapping[str, Meaning] = {
 _BY_STATUS: Mapping[int, Meaning] = {401: _AUTH, 403: _AUTH, 429: _RATE_LIMITED}
 
 
-def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError | None:
-    """Return what an answer with errors means, None for one without."""
+def rejection(
+    http: ProcessorHTTP, answer: ProcessorAnswer, *, changes: bool
+) -> AdapterError | None:
+    """Return what an answer with errors means, None for one without.
+
+    `changes`: the request is a mutation. Errors beside its result do not undo it: what it says is
+    read, and what it leaves out is an unknown outcome.
+    """
     request_id = mapping(answer.data.get("extensions")).get("requestId")
     said = request_id if isinstance(request_id, str) else None
     errors = answer.data.get("errors")
@@ -101,12 +107,18 @@ def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError | No
         return http.unknown(f"HTTP {answer.status}", said)
     if errors is None:
         return None
-    first: object = cast("list[object]", errors)[0] if isinstance(errors, list) and errors else None
-    extensions = mapping(mapping(first).get("extensions"))
-    code, kind = extensions.get("legacyCode"), extensions.get("errorClass")
-    meaning = _BY_CLASS.get(kind) if isinstance(kind, str) else None
-    if meaning is None:
-        return http.unknown(kind if isinstance(kind, str) else "errors without a class", said)
+    if any(value is not None for value in mapping(answer.data.get("data")).values()):
+        return None if changes else http.unknown("a part of an answer", said)
+    found = [
+        mapping(mapping(error).get("extensions"))
+        for error in (cast("list[object]", errors) if isinstance(errors, list) else [])
+    ]
+    kinds = [f"{it.get('errorClass')}" for it in found] or ["no class"]
+    # One that may come after the work was begun makes all of it unknown.
+    if strange := next((it for it in kinds if it not in _BY_CLASS), None):
+        return http.unknown(strange, said)
+    kind, code = kinds[0], found[0].get("legacyCode")
+    meaning = _BY_CLASS[kind]
     if kind == "VALIDATION" and isinstance(code, str):
         meaning = BY_CODE.get(code, meaning)
     return http.refused(

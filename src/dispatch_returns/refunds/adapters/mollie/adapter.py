@@ -239,7 +239,9 @@ class MollieAdapter:
         """
         if request.header(events.HEADER) is None:
             payment = events.hinted_payment(request)
-            return (EventHead(payment, events.HINT, hint_of=payment),)
+            # Only the id is kept: what else is in the body is anybody's.
+            body = f"id={payment}".encode()
+            return (EventHead(payment, events.HINT, body=body, hint_of=payment),)
         events.verify(request, self._secrets)
         return (events.read_head(request.body),)
 
@@ -314,8 +316,9 @@ class MollieAdapter:
         if answer.ok:
             return answer
         meaning = _BY_STATUS.get(answer.status)
-        # A proxy's own page is not Mollie's word, but for those that mean the same from anywhere.
-        if meaning is None or not (answer.data or answer.status == 429):
+        # A proxy's own answer is not Mollie's word, JSON or not: the request may have gone through.
+        is_mollies = answer.data.get("status") == answer.status and "title" in answer.data
+        if meaning is None or not (is_mollies or answer.status == 429):
             raise self._http.unknown(f"HTTP {answer.status}")
         field = answer.data.get("field")
         if answer.status == 422 and isinstance(field, str):

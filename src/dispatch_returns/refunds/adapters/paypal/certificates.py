@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -37,6 +37,8 @@ _MOST = 8
 """Certificates that are kept: PayPal uses one at a time."""
 _AGAIN = timedelta(minutes=1)
 """How soon an address that could not be used is asked again."""
+_BETWEEN = timedelta(seconds=5)
+"""After an address without a usable certificate, no other is fetched for so long."""
 _PATH = "/v1/notifications/certs/"
 _NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 _OURS = re.compile(r"messageverificationcerts[a-z.]*\.paypal\.com")
@@ -75,6 +77,7 @@ class Certificates:
         # Kept apart: addresses that somebody makes up push out no certificate.
         self._failed: OrderedDict[str, _Kept] = OrderedDict()
         self._fetching: threading.Thread | None = None
+        self._next_fetch = datetime.min.replace(tzinfo=UTC)
 
     def verify(self, url: str, signature: bytes, signed: bytes) -> None:
         """Raise `SignatureError` unless the certificate at `url` signed `signed`.
@@ -97,7 +100,7 @@ class Certificates:
                 if kept.key is not None:
                     return kept.key
                 raise NotVerifiableYetError(f"the PayPal certificate {kept.problem}")
-            if self._fetching is None:
+            if self._fetching is None and self._clock() >= self._next_fetch:
                 self._fetching = threading.Thread(
                     target=self._have, args=(url,), name="paypal-certificate", daemon=True
                 )
@@ -114,6 +117,8 @@ class Certificates:
         with self._lock:
             store = self._failed if kept.key is None else self._kept
             store[url] = kept
+            if kept.key is None:  # anybody can make addresses up, and each costs PayPal a call
+                self._next_fetch = now + _BETWEEN
             while len(store) > _MOST:
                 store.popitem(last=False)
             self._fetching = None

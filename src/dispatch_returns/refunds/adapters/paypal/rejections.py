@@ -120,11 +120,17 @@ def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError:
     code = issues[0] if issues else answer.data.get("name") or answer.data.get("error")
     request_id = answer.data.get("debug_id") or answer.headers.get("paypal-debug-id")
     meaning = _BY_STATUS.get(answer.status)
-    # A proxy's own page is not PayPal's word, but for those that mean the same from anywhere.
-    if meaning is None or not (answer.data or answer.status == 429):
+    # A proxy's own answer is not PayPal's word, JSON or not: the request may have gone through it.
+    if meaning is None or not (_is_paypals(answer) or answer.status == 429):
         return http.unknown(f"HTTP {answer.status}", request_id)
     known = (BY_ISSUE[issue] for issue in issues if issue in BY_ISSUE)
     return http.refused(next(known, meaning), answer, code=code, request_id=request_id)
+
+
+def _is_paypals(answer: ProcessorAnswer) -> bool:
+    """Whether an error has what PayPal's errors have; those about the token are of another form."""
+    words = ("name", "debug_id") if "error" not in answer.data else ("error",)
+    return all(isinstance(answer.data.get(word), str) for word in words)
 
 
 def issues_of(answer: ProcessorAnswer) -> list[str]:

@@ -19,6 +19,7 @@ from dispatch_returns.errors import (
     InvalidArgumentError,
     UnsupportedFeatureError,
 )
+from dispatch_returns.money import Money
 from dispatch_returns.refunds.adapter import (
     EventHead,
     KnownRefund,
@@ -34,6 +35,7 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.adapters import own_refunds, shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopCalls,
+    checked_secrets,
     checked_url,
     event_object,
     is_local,
@@ -93,7 +95,7 @@ class ShopifyAdapter:
         restock: Sequence[str] = ("new", "like_new"),
         notify: bool = False,
         timeout: float = 30.0,
-        webhook_secrets: Sequence[str] = (),
+        webhook_secrets: str | Sequence[str] = (),
         http_client: httpx.Client | None = None,
     ) -> None:
         where = None if location is None else _LOCATION.fullmatch(location)
@@ -103,7 +105,7 @@ class ShopifyAdapter:
         self._location = where and f"gid://shopify/Location/{where[2]}"
         self._restock = frozenset(restock)
         self._notify = notify
-        self._secrets = list(webhook_secrets)
+        self._secrets = checked_secrets(webhook_secrets)
         self._local = is_local(url)
         self._path = graphql_path(api_version)
         self._calls = ShopCalls(
@@ -153,7 +155,10 @@ class ShopifyAdapter:
         if money.is_disputed(order):
             raise self._calls.error(ErrorKind.DISPUTED, "says that the payment is disputed")
         captures = money.captures_of(order)
-        own_refunds.check_left(request, sum(left for _, left in captures), _SHOP)
+        asked = request.amount
+        # The call names the currency, and Shopify refuses another.
+        left = Money(sum(it for _, it in captures), asked.currency, asked.decimals)
+        own_refunds.check_left(request, left, _SHOP)
         given: dict[str, Any] = {
             "orderId": order.id,
             "currency": request.amount.currency,
@@ -353,12 +358,17 @@ class ShopifyAdapter:
                 code=str(answer.status),
             )
         content = self._calls.read(documents.GraphQL, answer.data)
+        changes = document.lstrip().startswith("mutation")
+        if changes and any(value is not None for value in (content.data or {}).values()):
+            return content.data or {}  # errors beside a result do not undo it
         codes = [it.extensions.code for it in content.errors if it.extensions]
         for code, kind in _CODES.items():
             if code in codes:
                 if kind is ErrorKind.AUTH:
                     raise self._calls.refused(code)
                 raise self._calls.error(kind, f"answered {code}", code=code)
+        if content.errors and changes and not set(codes) & _NOT_BEGUN:
+            raise self._calls.unknown("an error without a known code")
         if content.errors:
             raise self._calls.error(
                 ErrorKind.CONFIG, "did not accept the request: check SHOPIFY_API_VERSION"
@@ -367,6 +377,18 @@ class ShopifyAdapter:
             raise self._calls.unknown("an answer without data")
         return content.data
 
+
+_NOT_BEGUN = {
+    "BAD_REQUEST",
+    "INVALID_VARIABLE",
+    "argumentLiteralsIncompatible",
+    "argumentNotAccepted",
+    "missingRequiredArguments",
+    "undefinedField",
+    "undefinedType",
+    "variableMismatch",
+}
+"""Errors that come before anything is carried out: the document does not fit Shopify's schema."""
 
 _CODES: Mapping[str, ErrorKind] = {
     "INTERNAL_SERVER_ERROR": ErrorKind.UNKNOWN_OUTCOME,
