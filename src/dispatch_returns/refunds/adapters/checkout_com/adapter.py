@@ -17,6 +17,7 @@ from dispatch_returns.errors import (
     InvalidArgumentError,
     UnsupportedFeatureError,
 )
+from dispatch_returns.money import Money
 from dispatch_returns.plugins.options import PluginOptions, Secrets
 from dispatch_returns.refunds.adapter import (
     EventHead,
@@ -193,22 +194,18 @@ class CheckoutComAdapter:
         made = own_refunds.find_own(self._refunds(payment), request, _NAME)
         if (again := own_refunds.repeated(made, request, _NAME)) is not None:
             return again.result
-        charged, amount = payment.charged, request.amount
-        if (amount.currency, amount.decimals) != (charged.currency, charged.decimals):
-            raise AdapterError(
-                ErrorKind.CONFIG,
-                f"Checkout.com refunds this payment in {charged.currency} with {charged.decimals}"
-                " decimals, and the amount is another: correct the ticket's currency.",
-            )
-        own_refunds.check_left(request, charged.minor - payment.refunded.minor, _NAME)
+        charged = payment.charged
+        left = Money(charged.minor - payment.refunded.minor, charged.currency, charged.decimals)
+        # The request names no currency, so Checkout.com can't see that it is another.
+        own_refunds.check_left(request, left, _NAME)
         reference = reference_of(request, _LONGEST_REFERENCE)
         answer = self._call(
             "POST",
             f"/payments/{payment.id}/refunds",
             headers={"cko-idempotency-key": request.idempotency_key},
-            body={"amount": amount.minor, "reference": reference},
+            body={"amount": request.amount.minor, "reference": reference},
         )
-        return self._understood(lambda: objects.accepted(answer.data, reference, amount))
+        return self._understood(lambda: objects.accepted(answer.data, reference, request.amount))
 
     def find(
         self,

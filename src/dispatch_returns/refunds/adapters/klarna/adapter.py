@@ -193,12 +193,8 @@ class KlarnaAdapter:
             return found.result
         left = self._understood(lambda: objects.payment_of(order)).remaining
         assert left is not None
-        if (left.currency, left.decimals) != (request.amount.currency, request.amount.decimals):
-            # The request names no currency, so Klarna can't see that it is another.
-            raise AdapterError(
-                ErrorKind.CONFIG, f"Klarna refunds this order in {left.currency} only."
-            )
-        check_left(request, left.minor, _NAME)
+        # The request names no currency, so Klarna can't see that it is another.
+        check_left(request, left, _NAME)
         answer = self._call(
             "POST",
             f"/ordermanagement/v1/orders/{request.payment.id}/refunds",
