@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -208,7 +208,9 @@ class RefundSync:
         known: KnownRefund,
         claims: Mapping[str, int] | None,
     ) -> Reconciled:
-        if row.adapter != self._name or _agrees(row, known):
+        if row.adapter != self._name:
+            return self._reconcile_moved(conn, row, known)
+        if _agrees(row, known):
             return Reconciled.AGREES
         if row.state is State.SENDING:
             return Reconciled.BUSY
@@ -220,6 +222,42 @@ class RefundSync:
             detail = f"{known.result.processor_id} was made as well as {row.processor_id}."
             return self._for_a_person(conn, row, detail)
         # Unknown, never sent as far as this store shows, or canceled: and yet it was made.
+        return self._apply(conn, row, known, Reconciled.APPLIED)
+
+    def _reconcile_moved(self, conn: Connection, row: Refund, known: KnownRefund) -> Reconciled:
+        """Reconcile a refund of ours whose row has no adapter, or another one.
+
+        A restored backup may show the row as it was before the payment of its ticket was corrected.
+        Where the row was never sent, the refund is its own. The same id means that the adapter has
+        a new name.
+        """
+        if not moves(known) or row.processor_id == known.result.processor_id:
+            return Reconciled.AGREES
+        if row.state is State.SENDING:
+            return Reconciled.BUSY
+        if row.was_sent:
+            detail = (
+                f"{known.result.processor_id} was made at {self._name}, and this refund was begun"
+                f" at {row.adapter}."
+            )
+            if not (row.state is State.REQUESTED and row.nothing_carried_out):
+                return self._for_a_person(conn, row, detail)
+            self._service.recorder.hold(
+                conn,
+                row,
+                Hold(Reason.REFUNDED_ELSEWHERE, detail),
+                by=RefundAction.HOLD,
+                keep_approval=False,
+            )
+            return Reconciled.FOR_A_PERSON
+        row = ledger.change(
+            conn,
+            row,
+            self._service.now(),
+            adapter=self._name,
+            payment=asdict(known.payments[0]) if known.payments else row.payment,
+            amount=known.result.amount if row.amount is None else row.amount,
+        )
         return self._apply(conn, row, known, Reconciled.APPLIED)
 
     def _reconcile_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Reconciled:

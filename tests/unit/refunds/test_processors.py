@@ -7,13 +7,15 @@ import re
 import pytest
 
 from dispatch_returns.errors import AdapterError, ErrorKind, InvalidArgumentError
-from dispatch_returns.refunds.adapter import PaymentRef
+from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest
 from dispatch_returns.refunds.adapters.manual import ManualAdapter
 from dispatch_returns.refunds.guard import Hold, Reason
+from dispatch_returns.refunds.ledger import Refund
 from dispatch_returns.refunds.processors import Adapters
+from dispatch_returns.refunds.sync import Reconciled, RefundSync
 from dispatch_returns.store import Store
 from dispatch_returns.testing import FakeAdapter
-from tests.support.desk import Desk, facts, usd
+from tests.support.desk import WORKSPACE, Desk, facts, usd
 from tests.support.processors import Bank
 
 STRIPE, UK, PAYPAL, MANUAL = Bank("pi_"), Bank("pi_"), Bank("pp_"), ManualAdapter()
@@ -113,3 +115,65 @@ def test_a_refund_that_was_never_sent_may_go_to_another_adapter(store: Store) ->
     desk.enter(facts(payment_intent=None, payment_reference="pp_1"))
     desk.step()
     assert (desk.only().adapter, desk.only().state) == ("paypal", "succeeded")
+
+
+def reported(desk: Desk, row: Refund, name: str, bank: Bank, payment: str) -> Reconciled:
+    """Make our refund of `row` at another bank, as a store did that was lost; and report it."""
+    ref = PaymentRef("payment_intent", payment)
+    bank.refund(RefundRequest(row.id, f"{row.id}-g1", ref, usd("149.00"), WORKSPACE, row.ticket_id))
+    (known,) = bank.refunds_of(ref)
+    sync = RefundSync(desk.service, name, lambda: WORKSPACE)
+    return desk.store.write("report", lambda conn: sync.reconcile(conn, known))
+
+
+@pytest.mark.parametrize("ticket", [{"payment_reference": "xx_1"}, {"payment_reference": "pp_1"}])
+def test_a_refund_of_ours_that_another_adapter_made_is_not_paid_again(
+    store: Store, ticket: dict[str, str]
+) -> None:
+    stripe, paypal = (Bank(it, {f"{it}1": usd("149.00")}) for it in ("pi_", "pp_"))
+    desk = desk_of(store, stripe=stripe, paypal=paypal)
+    row = desk.enter(facts(payment_intent=None, **ticket))
+    assert (row.adapter, row.was_sent) in {(None, False), ("paypal", False)}
+    assert reported(desk, row, "stripe", stripe, "pi_1") is Reconciled.APPLIED
+    desk.enter(facts(payment_intent=None, **ticket))
+    desk.run(days=40)
+    paid = desk.only()
+    assert (paid.state, paid.adapter, paid.processor_id) == ("succeeded", "stripe", "fake_1")
+    assert (paid.amount, paid.payment and paid.payment["id"]) == (usd("149.00"), "pi_1")
+    assert paypal.requests == []
+
+
+def test_a_refund_of_ours_that_two_adapters_made_is_shown_to_a_person(store: Store) -> None:
+    stripe, paypal = (Bank(it, {f"{it}1": usd("149.00")}) for it in ("pi_", "pp_"))
+    desk = desk_of(store, stripe=stripe, paypal=paypal)
+    row = desk.enter(facts(payment_intent=None, payment_reference="pp_1"))
+    desk.step()
+    paid = desk.only()
+    stripe.add_payment("pi_2", usd("1.00"))
+    stripe.refund_externally("pi_2", usd("1.00"))
+    for _ in range(2):
+        again = reported(desk, row, "stripe", stripe, "pi_1")
+        assert again is Reconciled.FOR_A_PERSON
+    assert desk.only() == paid
+    (note,) = desk.told("note")
+    assert "fake_2 was made at stripe, and this refund was begun at paypal." in note
+
+
+def test_a_refund_of_ours_made_by_another_adapter_holds_the_retry(store: Store) -> None:
+    stripe, paypal = (Bank(it, {f"{it}1": usd("149.00")}) for it in ("pi_", "pp_"))
+    desk = desk_of(store, stripe=stripe, paypal=paypal)
+    ticket = facts(payment_intent=None, payment_reference="pp_1")
+    paypal.refuses = AdapterError(ErrorKind.NOT_REFUNDABLE, "too old")
+    row = desk.enter(ticket)
+    desk.step()
+    paypal.refuses = None
+    desk.retry(facts=ticket)
+    assert (desk.only().state, desk.only().was_sent) == ("requested", True)
+    assert reported(desk, row, "stripe", stripe, "pi_1") is Reconciled.FOR_A_PERSON
+    desk.run(hours=1)
+    held = desk.only()
+    assert (held.state, held.reason) == ("held", "refunded_elsewhere")
+    assert (
+        "fake_1 was made at stripe, and this refund was begun at paypal." in desk.told("note")[-1]
+    )
+    assert paypal.refunds == []
