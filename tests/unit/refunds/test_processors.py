@@ -143,6 +143,19 @@ def test_a_refund_of_ours_that_another_adapter_made_is_not_paid_again(
     assert paypal.requests == []
 
 
+def test_a_refund_of_ours_settles_a_row_that_was_held_without_a_payment(store: Store) -> None:
+    stripe = Bank("pi_", {"pi_1": usd("149.00")})
+    desk = desk_of(store, stripe=stripe)
+    row = desk.enter(facts(payment_intent=None))
+    assert (row.reason, row.payment) == ("no_payment", None)
+    assert reported(desk, row, "stripe", stripe, "pi_1") is Reconciled.APPLIED
+    desk.run(days=40)
+    paid = desk.only()
+    assert (paid.state, paid.amount, paid.reason) == ("succeeded", usd("149.00"), None)
+    assert paid.payment is not None
+    assert paid.payment["id"] == "pi_1"
+
+
 def test_a_refund_of_ours_that_two_adapters_made_is_shown_to_a_person(store: Store) -> None:
     stripe, paypal = (Bank(it, {f"{it}1": usd("149.00")}) for it in ("pi_", "pp_"))
     desk = desk_of(store, stripe=stripe, paypal=paypal)
