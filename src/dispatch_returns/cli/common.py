@@ -112,6 +112,8 @@ def append_env(path: Path, variables: Mapping[str, str]) -> None:
 # How a command that runs until it is stopped learns of it, and what its exit code is then.
 
 INTERRUPTED = 130
+_LOOK_EVERY = 0.5
+"""Seconds."""
 
 
 @dataclass(slots=True)
@@ -128,7 +130,13 @@ class Stop:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Return whether an end was asked for, after so many seconds at most."""
-        return self._event.wait(seconds)
+        if seconds is not None:
+            return self._event.wait(seconds)
+        # Python runs a signal's handler in the main thread once that wakes up. A signal that
+        # another thread received, or that came just before the wait, wakes it from no lock.
+        while not self._event.wait(_LOOK_EVERY):
+            pass
+        return True
 
 
 @contextlib.contextmanager
