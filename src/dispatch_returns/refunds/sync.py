@@ -250,7 +250,6 @@ class RefundSync:
                 keep_approval=False,
             )
             return Reconciled.FOR_A_PERSON
-        row = replace(row, payment=None)  # that of this adapter, and not the one of before
         return self._apply(conn, row, known, Reconciled.APPLIED)
 
     def _reconcile_failure(self, conn: Connection, row: Refund, known: KnownRefund) -> Reconciled:
@@ -329,14 +328,14 @@ class RefundSync:
         result = known.result
         if known.refund_id is not None and known.refund_id != row.id:
             result = replace(result, ours=False)
-        if row.payment is None and known.payments:
-            # It was held before its payment was known, and yet it was made.
+        if row.payment is None or row.adapter != self._name:
+            # It was held before its payment was known, or is to go elsewhere; yet it was made here.
             row = ledger.change(
                 conn,
                 row,
                 self._service.now(),
                 adapter=self._name,
-                payment=asdict(known.payments[0]),
+                payment=asdict(known.payments[0]) if known.payments else row.payment,
                 amount=known.result.amount if row.amount is None else row.amount,
             )
         self._service.recorder.apply(conn, row, result, by=RefundAction.REPORT)

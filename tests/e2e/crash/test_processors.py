@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -30,22 +30,32 @@ SHORT = {"before adapter.refund", "after adapter.refund", "before refund.outcome
 """Before the call, after it, and where its answer is known and not on disk."""
 
 
+class HasRefunds(Protocol):
+    """A stand-in that tells the refunds of a payment."""
+
+    def refunds_of(self, payment: str, /) -> list[tuple[str, int]]:
+        """Return those that move money: id and minor units."""
+        ...
+
+
+def made_by(state: HasRefunds) -> Callable[[dict[str, str]], list[dict[str, Any]]]:
+    """Return what finds the refunds of the payment that a ticket's field names."""
+    return lambda field: [
+        {"id": made, "amount": minor}
+        for made, minor in state.refunds_of(field["payment_reference"])
+    ]
+
+
 def paypal(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     """Our stand-in for PayPal, beside Dispatch."""
     state = dispatch.state.paypal
-
-    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
-        return [
-            {"id": made, "amount": minor}
-            for made, minor in state.refunds_of(field["payment_reference"])
-        ]
 
     return Processor(
         "paypal",
         state.base_url,
         CLIENT_SECRET,
         lambda: {"payment_reference": state.pay("500.00")},
-        refunds,
+        made_by(state),
         adapter="paypal",
         options={
             "client_id": CLIENT_ID,
@@ -107,18 +117,12 @@ def mollie(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     """Our stand-in for Mollie, whose refunds are pending first."""
     state = dispatch.state.mollie
 
-    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
-        return [
-            {"id": made, "amount": minor}
-            for made, minor in state.refunds_of(field["payment_reference"])
-        ]
-
     return Processor(
         "mollie",
         state.base_url,
         dispatch_sandbox.mollie.API_KEY,
         lambda: {"payment_reference": state.pay("500.00", "USD")},
-        refunds,
+        made_by(state),
         adapter="mollie",
         options={"api_key": dispatch_sandbox.mollie.API_KEY, "base_url": state.base_url},
         ends_as=State.PENDING,
@@ -129,19 +133,13 @@ def square(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     """Our stand-in for Square, whose refunds are pending first."""
     state = dispatch.state.square
 
-    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
-        return [
-            {"id": made, "amount": minor}
-            for made, minor in state.refunds_of(field["payment_reference"])
-        ]
-
     token = dispatch_sandbox.square.ACCESS_TOKEN
     return Processor(
         "square",
         state.base_url,
         token,
         lambda: {"payment_reference": state.pay("500.00", "USD")},
-        refunds,
+        made_by(state),
         adapter="square",
         options={"access_token": token, "base_url": state.base_url},
         ends_as=State.PENDING,
@@ -152,18 +150,12 @@ def klarna(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     """Our stand-in for Klarna, whose refunds are final at once."""
     state = dispatch.state.klarna
 
-    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
-        return [
-            {"id": made, "amount": minor}
-            for made, minor in state.refunds_of(field["payment_reference"])
-        ]
-
     return Processor(
         "klarna",
         state.base_url,
         dispatch_sandbox.klarna.PASSWORD,
         lambda: {"payment_reference": state.pay("500.00", "USD")},
-        refunds,
+        made_by(state),
         adapter="klarna",
         options={
             "username": dispatch_sandbox.klarna.USERNAME,
@@ -178,18 +170,12 @@ def checkout_com(dispatch: dispatch_sandbox.Sandbox) -> Processor:
     state = dispatch.state.checkout_com
     key = dispatch_sandbox.checkout_com.SECRET_KEY
 
-    def refunds(field: dict[str, str]) -> list[dict[str, Any]]:
-        return [
-            {"id": made, "amount": minor}
-            for made, minor in state.refunds_of(field["payment_reference"])
-        ]
-
     return Processor(
         "checkout_com",
         state.base_url,
         key,
         lambda: {"payment_reference": state.pay("500.00", "USD")},
-        refunds,
+        made_by(state),
         adapter="checkout_com",
         options={"secret_key": key, "base_url": state.base_url},
         ends_as=State.PENDING,

@@ -118,6 +118,20 @@ def test_after_an_unknown_outcome_not_settled_is_no_refusal(desk: Desk) -> None:
     assert len(desk.fake.refunds) == 1
 
 
+def test_without_a_key_a_refused_call_is_not_repeated_before_the_look_up_can_show_it(
+    desk: Desk,
+) -> None:
+    can(desk, key_lifetime=None, lookup=True, lookup_after=timedelta(minutes=2))
+    desk.fake.fail_next(AdapterError(ErrorKind.RATE_LIMITED, "too many"))
+    desk.enter()
+    desk.step()
+    desk.run(minutes=1)
+    assert desk.keys == ["g1"], "the first call may yet be shown"
+    desk.run(hours=1)
+    assert desk.only().state is State.SUCCEEDED
+    assert len(desk.fake.refunds) == 1
+
+
 def test_where_the_webhook_is_the_only_outcome_a_person_hears_when_it_does_not_come(
     desk: Desk,
 ) -> None:

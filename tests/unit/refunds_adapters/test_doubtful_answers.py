@@ -16,6 +16,7 @@ from dispatch_returns.refunds import ShopifyAdapter, WooCommerceAdapter
 from dispatch_returns.refunds.adapter import PaymentRef, RefundRequest
 from dispatch_returns.refunds.adapters.braintree import BraintreeAdapter
 from dispatch_returns.refunds.adapters.paypal import PayPalAdapter
+from dispatch_returns.refunds.adapters.shopify import documents
 
 ID = f"rfd_{'a' * 32}"
 TRANSACTION = base64.b64encode(b"transaction_abc123").decode().rstrip("=")
@@ -153,14 +154,33 @@ def test_a_shops_empty_webhook_secret_is_refused(secrets: str | list[str]) -> No
 # A proxy's JSON is not the processor's word.
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_proxys_json_is_not_paypals_word(status: int) -> None:
+@pytest.mark.parametrize("word", ["message", "error"])
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_a_proxys_json_is_not_paypals_word(status: int, word: str) -> None:
     token = {"access_token": "t", "expires_in": 32400}
 
     def reply(asked: httpx.Request) -> httpx.Response:
         if asked.url.path.endswith("/token"):
             return httpx.Response(200, json=token)
-        return httpx.Response(status, json={"message": "response blocked by policy"})
+        return httpx.Response(status, json={word: "response blocked by policy"})
 
     adapter = PayPalAdapter("client", "secret", http_client=client(reply))
     assert kind_of(lambda: adapter.refund(request("CAPTURE1"))) is ErrorKind.UNKNOWN_OUTCOME
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (400, {"message": "response blocked by policy"}, ErrorKind.UNKNOWN_OUTCOME),
+        (403, {"message": "response blocked by policy"}, ErrorKind.UNKNOWN_OUTCOME),
+        (302, {}, ErrorKind.UNKNOWN_OUTCOME),
+        (401, {"errors": "[API] Invalid API key or access token"}, ErrorKind.AUTH),
+        (404, {"errors": "Not Found"}, ErrorKind.CONFIG),
+    ],
+)
+def test_a_proxys_json_is_not_shopifys_word(
+    status: int, content: dict[str, str], kind: ErrorKind
+) -> None:
+    http = client(lambda _: httpx.Response(status, json=content))
+    adapter = ShopifyAdapter("acme.myshopify.com", "shpat_1", http_client=http)
+    assert kind_of(lambda: adapter._ask(documents.REFUND, input={}, key="k")) is kind  # pyright: ignore[reportPrivateUsage]

@@ -128,8 +128,8 @@ def rejection(http: ProcessorHTTP, answer: ProcessorAnswer) -> AdapterError:
 
 
 def _is_paypals(answer: ProcessorAnswer) -> bool:
-    """Whether an error has what PayPal's errors have; those about the token are of another form."""
-    words = ("name", "debug_id") if "error" not in answer.data else ("error",)
+    """Whether an error has what PayPal's errors have; a refused token is of another form."""
+    words = ("error",) if answer.status == 401 and "error" in answer.data else ("name", "debug_id")
     return all(isinstance(answer.data.get(word), str) for word in words)
 
 

@@ -35,6 +35,7 @@ from dispatch_returns.refunds.adapter import (
 from dispatch_returns.refunds.adapters import own_refunds, shop_notes
 from dispatch_returns.refunds.adapters.shop_api import (
     ShopCalls,
+    as_object,
     checked_secrets,
     checked_url,
     event_object,
@@ -350,15 +351,19 @@ class ShopifyAdapter:
     def _ask(self, document: str, **variables: Any) -> dict[str, Any]:
         """Return the data of an answer. Raises `AdapterError`."""
         body = {"query": document, "variables": variables}
-        answer = self._calls.call("POST", self._path, json=body)
-        if answer.status >= 400:
+        changes = document.lstrip().startswith("mutation")
+        answer = self._calls.call("POST", self._path, json=body, may_have_paid=changes)
+        if changes and answer.status >= 300 and "errors" not in as_object(answer.data):
+            raise self._calls.unknown(str(answer.status))  # not Shopify's word: a proxy's
+        if answer.status in {401, 403}:
+            raise self._calls.refused(str(answer.status))
+        if answer.status >= 300:
             raise self._calls.error(
                 ErrorKind.CONFIG,
                 f"answered {answer.status}: check SHOPIFY_SHOP and SHOPIFY_API_VERSION",
                 code=str(answer.status),
             )
         content = self._calls.read(documents.GraphQL, answer.data)
-        changes = document.lstrip().startswith("mutation")
         if changes and any(value is not None for value in (content.data or {}).values()):
             return content.data or {}  # errors beside a result do not undo it
         codes = [it.extensions.code for it in content.errors if it.extensions]
