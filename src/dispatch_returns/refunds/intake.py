@@ -313,7 +313,7 @@ class Intake:
             **values,
         )
         if hold is not None:
-            self._tell_held(conn, refund, decision, hold, now)
+            self._report_hold(conn, refund, decision, hold, now)
         return refund
 
     def create(
@@ -354,10 +354,10 @@ class Intake:
         if refund is not None and settled is not None:
             self._tell_adopted(conn, refund, now)
         if refund is not None and hold is not None:
-            self._tell_held(conn, refund, decision, hold, now)
+            self._report_hold(conn, refund, decision, hold, now)
         return refund
 
-    def _tell_held(
+    def _report_hold(
         self, conn: Connection, refund: Refund, decision: RefundDecision, hold: Hold, now: datetime
     ) -> None:
         if hold.reason is Reason.CUSTOMER_DIFFERS:
