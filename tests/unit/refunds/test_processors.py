@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -141,6 +142,20 @@ def test_a_refund_of_ours_that_another_adapter_made_is_not_paid_again(
     assert (paid.state, paid.adapter, paid.processor_id) == ("succeeded", "stripe", "fake_1")
     assert (paid.amount, paid.payment and paid.payment["id"]) == (usd("149.00"), "pi_1")
     assert paypal.requests == []
+
+
+def test_a_row_that_is_taken_over_has_the_adapter_that_made_the_refund(store: Store) -> None:
+    """Also where the refund names no payment: a PayPal refund may come without its link."""
+    stripe, paypal = (Bank(it, {f"{it}1": usd("149.00")}) for it in ("pi_", "pp_"))
+    desk = desk_of(store, stripe=stripe, paypal=paypal)
+    row = desk.enter(facts(payment_intent=None, payment_reference="pp_1"))
+    ref = PaymentRef("payment_intent", "pi_1")
+    stripe.refund(RefundRequest(row.id, f"{row.id}-g1", ref, usd("149.00"), WORKSPACE, "tkt_1"))
+    (known,) = stripe.refunds_of(ref)
+    sync = RefundSync(desk.service, "stripe", lambda: WORKSPACE)
+    bare = replace(known, payments=())
+    desk.store.write("report", lambda conn: sync.reconcile(conn, bare))
+    assert (desk.only().state, desk.only().adapter) == ("succeeded", "stripe")
 
 
 def test_a_refund_of_ours_settles_a_row_that_was_held_without_a_payment(store: Store) -> None:
